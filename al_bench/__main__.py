@@ -1,0 +1,3 @@
+from al_bench.cli import main
+
+main()

@@ -1,0 +1,203 @@
+"""The active learning loop: fit, look at the pool, query, label, again.
+
+One cycle is a function of what was labelled before it; the trajectory keeps its result, so that a cycle is
+computed once, whoever needs it and however often the run is interrupted.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.selection import costs_of, ranked, seed_set, target
+from al_bench.acquisition.selection import prefix as affordable
+from al_bench.acquisition.strategies import STRATEGIES, Strategy
+from al_bench.acquisition.subsampling import candidates
+from al_bench.config import RunConfig
+from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import evaluate
+from al_bench.data.ragged import Ragged
+from al_bench.errors import UserError
+from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
+from al_bench.learners.predictions import Predictions
+from al_bench.seeds import stream
+from al_bench.timing import Clock, Listener
+
+NOBODY = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """What one cycle decided.
+
+    labelled, words: examples, and words in them, that the cycle's model was fitted on
+    seeded: ids labelled before the first cycle (cycle 0 only)
+    metrics: of the acquisition model on the test split; None where no model is fitted
+    scored: ids of the candidates, rising; scores: their scores, float32
+    queried: ids in the order of the query, to be labelled for the next cycle; empty in the last cycle
+    extended: how many candidates were added to the drawn sub-pool because it could not fill the query
+    """
+
+    number: int
+    labelled: int
+    words: int
+    metrics: dict[str, float] | None
+    seeded: np.ndarray = field(default_factory=lambda: NOBODY)
+    queried: np.ndarray = field(default_factory=lambda: NOBODY)
+    scored: np.ndarray = field(default_factory=lambda: NOBODY)
+    scores: np.ndarray = field(default_factory=lambda: NOBODY.astype(np.float32))
+    extended: int = 0
+    query: dict[str, Any] = field(default_factory=dict)
+
+    def then(self, pool: Pool) -> Pool:
+        """The pool after this cycle's query was labelled."""
+        return pool.see(self.scored, self.scores, self.number).label(self.queried, self.number + 1)
+
+
+@dataclass
+class Costs:
+    """What the cycle cost: seconds per phase, and counts. Never compared, never fed back."""
+
+    seconds: dict[str, float]
+    counts: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a cycle is computed from.
+
+    learner: builds it, or gives the one built before; None for strategies that need no model
+    listener: told the name of each phase
+    """
+
+    config: RunConfig
+    corpus: Corpus
+    learner: Callable[[], Learner] | None
+    listener: Listener | None = None
+
+
+Computed = tuple[Cycle, Costs]
+Remember = Callable[[int, Callable[[], Computed]], Computed]
+
+
+def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
+    """Yield every cycle, computed now or remembered from an earlier run.
+
+    remember: (number, compute) -> the recorded cycle of that number, else what `compute()` gives, recorded.
+    """
+    train, schedule = setup.corpus.train, setup.config.schedule
+    seeds = setup.config.seeds
+    assert seeds.seed_set is not None
+    costs = costs_of(train.words, schedule.unit)
+    pool = Pool.unlabelled_of(len(train))
+    pool = pool.label(seed_set(schedule, costs, train.labels, stream(seeds.seed_set, "seed_set")), 0)
+    for number in range(schedule.cycles + 1):
+        cycle, spent = remember(number, partial(turn, setup, pool, number))
+        yield cycle, spent
+        if not len(cycle.queried):
+            return
+        pool = cycle.then(pool)
+
+
+def turn(setup: Setup, pool: Pool, number: int) -> Computed:
+    """One cycle: fit on what is labelled, evaluate, and query unless this is the last."""
+    config, corpus = setup.config, setup.corpus
+    learner = setup.learner() if setup.learner else None
+    schedule, strategy = config.schedule, STRATEGIES[config.strategy.name]
+    train = Unlabelled(corpus.train.inputs)
+    labelled = pool.labelled
+    clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
+    counts: dict[str, float] = {}
+    model = metrics = None
+    if learner is not None:
+        with clock.phase("train"):
+            model = learner.fit(train, labelled, corpus.train.labels[labelled], fit_seeds(config, number))
+        counts |= {"train_steps": model.costs.steps, "train_tokens": model.costs.tokens}
+        with clock.phase("evaluate"):
+            said = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
+            metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, said.labels())
+
+    cycle = Cycle(
+        number=number,
+        labelled=len(labelled),
+        words=int(corpus.train.words[labelled].sum()),
+        metrics=metrics,
+        seeded=labelled if number == 0 else NOBODY,
+    )
+    if number < schedule.cycles and len(pool.unlabelled):
+        cycle = query(setup, pool, cycle, strategy, model, clock, counts)
+    if learner is not None:
+        counts["peak_memory_bytes"] = learner.peak_memory()
+    return cycle, Costs(clock.seconds, counts)
+
+
+def query(
+    setup: Setup,
+    pool: Pool,
+    cycle: Cycle,
+    strategy: Strategy,
+    model: Model | None,
+    clock: Clock,
+    counts: dict[str, float],
+) -> Cycle:
+    """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
+    config, train = setup.config, setup.corpus.train
+    unit = config.schedule.unit
+    costs = costs_of(train.words, unit)
+    wanted = target(config.schedule.step, costs, unit)
+    assert config.seeds.subsampling is not None
+    assert config.seeds.strategy is not None
+    with clock.phase("subsample"):
+        rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
+        pick = candidates(pool, config.subsampling, cycle.number, costs, wanted, unit, rng)
+    if model is None:
+        predictions = Predictions.blank(len(pick.ids))
+    else:
+        with clock.phase("predict"):
+            predictions = model.predict(Unlabelled(train.inputs), pick.ids)
+        counts |= {"scored_examples": len(pick.ids), "scored_tokens": predictions.tokens}
+    rng = stream(config.seeds.strategy, "strategy", cycle.number)
+    with clock.phase("score"):
+        scores = strategy.score(predictions, rng, config.strategy.aggregate)
+        if not np.isfinite(scores).all():
+            raise UserError(
+                f"strategy={strategy.name}: {np.count_nonzero(~np.isfinite(scores))} scores in cycle {cycle.number} "
+                "are not finite because training diverged; lower acquisition.training.learning_rate"
+            )
+    with clock.phase("select"):
+        order = ranked(pick.ids, scores, rng)
+        queried = order[: affordable(costs[order], wanted, unit)]
+    cycle = replace(
+        cycle,
+        queried=queried,
+        extended=pick.extended,
+        query=describe(setup.corpus, queried, scores[np.searchsorted(pick.ids, queried)]),
+    )
+    if model is None:  # random draws are no scores to remember
+        return cycle
+    return replace(cycle, scored=pick.ids, scores=scores.astype(np.float32))
+
+
+def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
+    """The same for every role, so that equal models fitted on equal labels are equal."""
+    assert config.seeds.model is not None
+    assert config.seeds.order is not None
+    return FitSeeds(config.seeds.model, config.seeds.order, cycle)
+
+
+def describe(corpus: Corpus, queried: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
+    """What was queried, in numbers: examples, words, length, scores, and labels (tagging: entities)."""
+    words, gold = corpus.train.words[queried], corpus.train.labels[queried]
+    numbers = gold.values if isinstance(gold, Ragged) else gold
+    found = np.bincount(numbers, minlength=len(corpus.label_names)).tolist()
+    named = dict(zip(corpus.label_names, found, strict=True))
+    if corpus.task == "tagging":
+        named = {tag[2:]: n for tag, n in named.items() if tag.startswith("B-")}
+    said = {"examples": len(queried), "words": int(words.sum()), "mean_words": float(words.mean())}
+    if scores is not None:
+        said |= {"min_score": float(scores.min()), "mean_score": float(scores.mean())}
+        said |= {"max_score": float(scores.max())}
+    return {**said, "labels": named}

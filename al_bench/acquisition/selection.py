@@ -1,0 +1,87 @@
+"""From budgets, costs and scores to example ids; and the seed set."""
+
+from pathlib import Path
+
+import numpy as np
+
+from al_bench.config import ScheduleConfig
+from al_bench.data.corpus import Labels
+from al_bench.errors import reject
+
+
+def costs_of(words: np.ndarray, unit: str) -> np.ndarray:
+    """(n,) what labelling each example costs: its words, or 1."""
+    return words if unit == "words" else np.ones(len(words), dtype=np.int64)
+
+
+def target(budget: int | float, costs: np.ndarray, unit: str) -> float:
+    """A budget in units: an int is a count, a float a share of the whole split (in examples: rounded, not 0)."""
+    if isinstance(budget, int):
+        return budget
+    wanted = budget * float(costs.sum())
+    return wanted if unit == "words" else max(1, round(wanted))
+
+
+def prefix(costs: np.ndarray, wanted: float, unit: str) -> int:
+    """How many of the ordered examples a budget buys; all of them where it exceeds what is there.
+
+    Examples: exactly the count. Words: up to and including the one that makes the sum exceed the target
+    (Tsvigun et al. 2022), so that a query is never empty.
+    """
+    if unit == "examples":
+        return min(int(wanted), len(costs))
+    return min(int(np.searchsorted(np.cumsum(costs), wanted, side="right")) + 1, len(costs))
+
+
+def ranked(ids: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The ids by falling score; equal scores in random order, never in the order of the corpus."""
+    return ids[np.lexsort((rng.random(len(ids)), -scores))]
+
+
+def seed_set(
+    schedule: ScheduleConfig, costs: np.ndarray, labels: Labels, rng: np.random.Generator
+) -> np.ndarray:
+    """Ids of the first labelled examples: from a file, by class shares, or uniformly drawn."""
+    if schedule.seed_set is not None:
+        return read_ids(Path(schedule.seed_set).expanduser(), len(costs))
+    order = rng.permutation(len(costs))
+    if schedule.stratified:
+        assert isinstance(labels, np.ndarray)
+        order = _interleaved(order, labels)
+    return order[: prefix(costs[order], target(schedule.initial, costs, schedule.unit), schedule.unit)]
+
+
+def _interleaved(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Reorder so that every prefix holds the classes in proportion to their size.
+
+    The j-th of a class's m examples stands at (j + 1/2) / m of the way; equal places keep the given order.
+    """
+    place = np.empty(len(order))
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels[order] == label)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return order[np.argsort(place, kind="stable")]
+
+
+def read_ids(path: Path, n: int) -> np.ndarray:
+    """Example ids, whitespace-separated, from a text file."""
+    remedy = f"write ids from 0 to {n - 1}, one a line"
+    try:
+        ids = np.array([int(word) for word in path.read_text(encoding="utf-8").split()], dtype=np.int64)
+    except (OSError, ValueError) as error:
+        raise reject("schedule.seed_set", path, f"cannot be read as whole numbers ({error})", remedy) from error
+    check_ids("schedule.seed_set", path, ids, n)
+    if not len(ids):
+        raise reject("schedule.seed_set", path, "holds no id", remedy)
+    return ids
+
+
+def check_ids(field: str, source: object, ids: np.ndarray, n: int) -> None:
+    """Refuse ids that are not positions in the training split, or stand there twice."""
+    outside = ids[(ids < 0) | (ids >= n)]
+    if len(outside):
+        raise reject(field, source, f"holds id {outside[0]}, but the training split has ids 0 to {n - 1}",
+                     "use positions in the training split, counted from 0")
+    unique, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise reject(field, source, f"holds id {unique[counts > 1][0]} twice", "list every id once")

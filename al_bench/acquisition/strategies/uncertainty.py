@@ -1,0 +1,81 @@
+"""Uncertainty scores: pure functions of probabilities.
+
+Classification scores a text by its class distribution. Tagging scores each word by its tag distribution and
+aggregates over the words of a sentence; a sentence of which no word survived scores 0, the least.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from al_bench.data.ragged import Ragged
+from al_bench.learners.predictions import Predictions
+
+Aggregate = str
+
+
+def uniform(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+    """A random order: no candidate is preferred."""
+    return rng.random(len(predictions))
+
+
+def least_confidence(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+    """1 - max_c p_c (Lewis and Gale 1994)."""
+    return _each(predictions, lambda p: 1.0 - p.max(axis=1), aggregate)
+
+
+def entropy(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+    """-sum_c p_c log p_c in nats, with 0 log 0 = 0 (Shannon 1948)."""
+    return _each(predictions, _entropy, aggregate)
+
+
+def breaking_ties(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+    """1 - (p_1 - p_2), the gap between the two largest probabilities (Scheffer et al. 2001; Luo et al. 2005)."""
+    return _each(predictions, _breaking_ties, aggregate)
+
+
+def mnlp(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+    """-(1/L) sum_t log max_c p_{t,c} over the L surviving words of a sentence (Shen et al. 2018)."""
+    return _each(predictions, lambda p: -np.log(np.maximum(p.max(axis=1), _TINY)), "mean")
+
+
+_TINY = np.finfo(np.float64).tiny
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    return -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
+
+
+def _breaking_ties(p: np.ndarray) -> np.ndarray:
+    second, first = np.partition(p, -2, axis=1)[:, -2:].T
+    return 1.0 - (first - second)
+
+
+def _each(
+    predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: Aggregate
+) -> np.ndarray:
+    """Score rows of probabilities in float64 and, where rows are words, aggregate them by sentence."""
+    probs = predictions.probs
+    if isinstance(probs, np.ndarray):
+        return score(probs.astype(np.float64))
+    return AGGREGATES[aggregate](Ragged(score(probs.values.astype(np.float64)), probs.offsets))
+
+
+def _sum(scores: Ragged) -> np.ndarray:
+    rows = np.repeat(np.arange(len(scores)), scores.lengths)
+    return np.bincount(rows, weights=scores.values, minlength=len(scores))
+
+
+def _mean(scores: Ragged) -> np.ndarray:
+    return _sum(scores) / np.maximum(scores.lengths, 1)
+
+
+def _max(scores: Ragged) -> np.ndarray:
+    highest = np.zeros(len(scores))
+    filled = scores.lengths > 0
+    if filled.any():
+        highest[filled] = np.maximum.reduceat(scores.values, scores.offsets[:-1][filled])
+    return highest
+
+
+AGGREGATES: dict[Aggregate, Callable[[Ragged], np.ndarray]] = {"mean": _mean, "max": _max, "sum": _sum}

@@ -1,0 +1,98 @@
+"""Which part of the pool a query round scores: pure functions (pool, settings, generator) -> ids.
+
+UPS, unlabelled pool subsampling: Tsvigun et al., "Towards Computationally Feasible Deep Active Learning"
+(Findings of NAACL 2022), section 4.1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.selection import prefix, ranked
+from al_bench.config import SubsamplingConfig
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """ids: rising. extended: how many were added because the draw could not fill the query."""
+
+    ids: np.ndarray
+    extended: int = 0
+
+
+def candidates(
+    pool: Pool,
+    settings: SubsamplingConfig,
+    query_round: int,
+    costs: np.ndarray,
+    wanted: float,
+    unit: str,
+    rng: np.random.Generator,
+) -> Candidates:
+    """The examples that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
+
+    costs: (n,) of the whole training split; wanted, unit: the query's budget, which the part must be able to fill.
+    """
+    if settings.name == "none" or query_round in settings.refresh:
+        return Candidates(pool.unlabelled)
+    return _filled(*SUBSAMPLINGS[settings.name](pool, settings, rng), costs, wanted, unit)
+
+
+def random(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform without replacement: a share or a count."""
+    order = rng.permutation(pool.unlabelled)
+    return order, np.arange(len(order)) < _count(settings.gamma, len(order))
+
+
+def naive(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The top share or count by last-known score."""
+    order = _by_memory(pool, rng)
+    return order, np.arange(len(order)) < _count(settings.gamma, len(order))
+
+
+def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Keep i with probability exp(-max(0, r_i - gamma) / T), independently.
+
+    r_i is i's rank by falling last-known score divided by the pool's size: 0 is the most uncertain.
+    """
+    assert settings.gamma is not None
+    assert settings.temperature is not None
+    order = _by_memory(pool, rng)
+    rank = np.arange(len(order)) / max(len(order), 1)
+    keep = np.exp(-np.maximum(0.0, rank - settings.gamma) / max(settings.temperature, 1e-8))
+    return order, rng.random(len(order)) < keep
+
+
+def expected_share(gamma: float, temperature: float) -> float:
+    """Share of a large pool that UPS rescores: the integral of its keep probability over ranks."""
+    t = max(temperature, 1e-8)
+    return gamma + t * (1.0 - float(np.exp(-(1.0 - gamma) / t)))
+
+
+# Each returns the pool in its own order of preference, and who of it was drawn.
+SUBSAMPLINGS: dict[
+    str, Callable[[Pool, SubsamplingConfig, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+] = {"random": random, "naive": naive, "ups": ups}
+
+
+def _count(gamma: int | float | None, n: int) -> int:
+    assert gamma is not None
+    return gamma if isinstance(gamma, int) else int(np.ceil(gamma * n))
+
+
+def _by_memory(pool: Pool, rng: np.random.Generator) -> np.ndarray:
+    """Most uncertain first; never-scored examples before all others, because nothing speaks against them."""
+    unlabelled = pool.unlabelled
+    return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
+
+
+def _filled(order: np.ndarray, drawn: np.ndarray, costs: np.ndarray, wanted: float, unit: str) -> Candidates:
+    """Extend a draw along its order of preference until it can fill the query."""
+    spare = order[~drawn]
+    chosen = order[drawn]
+    short = wanted - float(costs[chosen].sum())
+    needed = short > 0 or (unit == "words" and short == 0)
+    extra = spare[: prefix(costs[spare], short, unit)] if needed else spare[:0]
+    return Candidates(np.sort(np.concatenate([chosen, extra])), extended=len(extra))

@@ -1,0 +1,1 @@
+"""From a dataset's config to a `Corpus`, and from predictions to metrics."""

@@ -1,0 +1,46 @@
+"""A dataset as the rest of the program sees it: numbered examples with gold labels, task and label names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from al_bench.data.ragged import Ragged
+
+Inputs = Sequence[str] | Sequence[Sequence[str]]
+Labels = np.ndarray | Ragged
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples in source order. An example's id is its position here, for ever.
+
+    inputs: n texts (classification) or n lists of words (tagging)
+    labels: (n,) class numbers, or `Ragged` IOB2 tag numbers, one per word
+    words: (n,) number of words of each example (whitespace-separated in texts)
+    """
+
+    inputs: Inputs
+    labels: Labels
+    words: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """label_names: class names, or IOB2 tag names with "O" first; a label is a position in it.
+
+    notes: what was decided while loading and the user should hear (a cut test split, converted tags, ...).
+    fingerprint: hex digest over the task, the label names and every example of every split.
+    """
+
+    name: str
+    task: str
+    label_names: tuple[str, ...]
+    train: Split
+    test: Split
+    dev: Split | None = None
+    notes: tuple[str, ...] = ()
+    fingerprint: str = field(default="")

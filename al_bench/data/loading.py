@@ -1,0 +1,163 @@
+"""From a dataset's config to a `Corpus`: read, number, cut what is missing, limit, check."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from al_bench.config import DatasetConfig
+from al_bench.data.corpus import Corpus, Split
+from al_bench.data.numbering import number_classes, number_tags
+from al_bench.data.ragged import Ragged
+from al_bench.data.readers import read
+from al_bench.data.readers.raw import Raw, bad
+from al_bench.errors import known, reject
+from al_bench.seeds import stream
+
+
+def load_corpus(config: DatasetConfig) -> Corpus:
+    """Everything a run needs to know of its data; `UserError` for whatever makes that impossible.
+
+    Same config and same source give the same corpus, to the byte.
+    """
+    raws = read(config)
+    notes = [note for raw in raws.values() for note in raw.notes]
+    raws = _labelled(raws, config, notes)
+    raws = {role: _with_words(raw, notes) for role, raw in raws.items()}
+    for raw in raws.values():
+        if not raw.inputs:
+            raise bad(
+                config, f"{raw.where} has no examples", "check the file, and dataset.where if it is set"
+            )
+    if config.task == "tagging":
+        names, tags, rewritten = number_tags(raws, config)
+        notes.extend(rewritten)
+        splits = {role: _split(raw, tags[role]) for role, raw in raws.items()}
+    else:
+        names, classes = number_classes(raws, config)
+        splits = {role: _split(raw, classes[role]) for role, raw in raws.items()}
+    if "test" not in splits:
+        splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
+    splits = {role: _limited(split, role, config, notes) for role, split in splits.items()}
+    _check(splits["train"], config)
+    notes.extend(_unseen(splits, names))
+    return Corpus(
+        name=config.name,
+        task=config.task,
+        label_names=names,
+        train=splits["train"],
+        test=splits["test"],
+        dev=splits.get("dev"),
+        notes=tuple(notes),
+        fingerprint=fingerprint(config.task, names, splits),
+    )
+
+
+def _labelled(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> dict[str, Raw]:
+    """Without the splits that have no labels, as test splits of shared tasks often do."""
+    if raws["train"].labels is None:
+        raise bad(config, f"{raws['train'].where} has no labels", f"{config.task} needs a label per example")
+    notes += [
+        f"left out {raw.where} ({role}): it has no labels" for role, raw in raws.items() if raw.labels is None
+    ]
+    return {role: raw for role, raw in raws.items() if raw.labels is not None}
+
+
+def _with_words(raw: Raw, notes: list[str]) -> Raw:
+    """Without the examples that have no word."""
+    kept = [
+        i
+        for i, example in enumerate(raw.inputs)
+        if (example.strip() if isinstance(example, str) else example)
+    ]
+    dropped = len(raw.inputs) - len(kept)
+    if not dropped:
+        return raw
+    notes.append(f"dropped {dropped:,} of {len(raw.inputs):,} examples of {raw.where}: they have no words")
+    labels = raw.labels or []
+    return replace(raw, inputs=[raw.inputs[i] for i in kept], labels=[labels[i] for i in kept])
+
+
+def _split(raw: Raw, labels: np.ndarray | Ragged) -> Split:
+    if isinstance(labels, Ragged):
+        return Split(raw.inputs, labels, labels.lengths)
+    return Split(raw.inputs, labels, np.array([len(text.split()) for text in raw.inputs], dtype=np.int64))
+
+
+def _take(split: Split, ids: np.ndarray) -> Split:
+    return Split([split.inputs[i] for i in ids], split.labels[ids], split.words[ids])
+
+
+def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> tuple[Split, Split]:
+    """(train, test): a seeded random share becomes the test split; both keep the source's order."""
+    total = len(split)
+    size = round(total * config.test_share)
+    settings = f"dataset.test_share={config.test_share:g}, dataset.split_seed={config.split_seed}"
+    if not 0 < size < total:
+        broken = f"cuts {size} of {total} examples for the missing test split"
+        raise reject(
+            "dataset.test_share", config.test_share, broken, "give a test split, more data or another share"
+        )
+    order = stream(config.split_seed, "test split").permutation(total)
+    if isinstance(split.labels, np.ndarray) and np.unique(split.labels, return_counts=True)[1].min() > 1:
+        order = order[np.argsort(split.labels[order], kind="stable")]
+    # Evenly spaced picks from an order sorted by class take each class's share, give or take one.
+    test = np.zeros(total, dtype=bool)
+    test[order[(np.arange(size) * total + total // 2) // size]] = True
+    notes.append(f"no test split in {where}: cut {size:,} of {total:,} examples ({settings})")
+    return _take(split, np.flatnonzero(~test)), _take(split, np.flatnonzero(test))
+
+
+def _limited(split: Split, role: str, config: DatasetConfig, notes: list[str]) -> Split:
+    limit = getattr(config.limit, role)
+    if limit is None or limit >= len(split):
+        return split
+    ids = stream(config.split_seed, f"limit {role}").choice(len(split), limit, replace=False)
+    notes.append(f"kept {limit:,} of {len(split):,} {role} examples (dataset.limit.{role}={limit})")
+    return _take(split, np.sort(ids))
+
+
+def _check(train: Split, config: DatasetConfig) -> None:
+    """Raise `UserError` if there is nothing to learn."""
+    limit = "" if config.limit.train is None else " or raise dataset.limit.train"
+    if isinstance(train.labels, Ragged):
+        if not train.labels.values.any():
+            raise bad(config, "the training split has no entity, only O", f"check dataset.tag_column{limit}")
+    elif len(np.unique(train.labels)) < 2:
+        raise bad(
+            config, "the training split has one class only", f"check dataset.label and dataset.where{limit}"
+        )
+
+
+def _unseen(splits: dict[str, Split], names: tuple[str, ...]) -> list[str]:
+    seen = {role: set(np.unique(_flat(split))) for role, split in splits.items()}
+    lacking = {role: known(names[label] for label in labels - seen["train"]) for role, labels in seen.items()}
+    return [
+        f"labels of {role} that no training example has: {labels}"
+        for role, labels in lacking.items()
+        if labels
+    ]
+
+
+def _flat(split: Split) -> np.ndarray:
+    return split.labels.values if isinstance(split.labels, Ragged) else split.labels
+
+
+def fingerprint(task: str, label_names: tuple[str, ...], splits: dict[str, Split]) -> str:
+    """Hex sha256 over all of it; every text is preceded by its length, so no two corpora look the same."""
+    digest = hashlib.sha256()
+
+    def add(texts: list[str]) -> None:
+        digest.update(np.array([len(texts), *map(len, texts)], dtype="<i8").tobytes())
+        digest.update("".join(texts).encode("utf-8", "surrogatepass"))
+
+    add([task, *label_names])
+    for role, split in sorted(splits.items()):
+        add([role])
+        if isinstance(split.labels, Ragged):
+            digest.update(split.labels.lengths.astype("<i8").tobytes())
+            add([word for words in split.inputs for word in words])
+        else:
+            add(list(map(str, split.inputs)))
+        digest.update(_flat(split).astype("<i8").tobytes())
+    return digest.hexdigest()

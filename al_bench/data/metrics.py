@@ -1,0 +1,69 @@
+"""How good predictions are: accuracy and F1 of classes, F1 of spans."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from al_bench.data.corpus import Labels
+from al_bench.data.ragged import Ragged
+
+Span = tuple[str, int, int]  # type, first and last word, counted through the corpus
+
+
+def headline(task: str) -> str:
+    """The metric that tables show unless told otherwise."""
+    return "f1" if task == "tagging" else "accuracy"
+
+
+def evaluate(task: str, label_names: Sequence[str], gold: Labels, predicted: Labels) -> dict[str, float]:
+    """Metrics in [0, 1] by name, always in the same order.
+
+    gold, predicted: (n,) class numbers, or `Ragged` IOB2 tag numbers of equal lengths
+
+    classification: accuracy, macro_f1 (mean over the classes that occur in gold), micro_f1
+    tagging: precision, recall and f1 of spans (conlleval's reading, by seqeval), word_accuracy, and f1_TYPE
+    for each type that occurs in gold or in the predictions
+    """
+    if task == "tagging":
+        assert isinstance(gold, Ragged)
+        assert isinstance(predicted, Ragged)
+        return _spans(label_names, gold, predicted)
+    assert isinstance(gold, np.ndarray)
+    assert isinstance(predicted, np.ndarray)
+    return _classes(gold, predicted)
+
+
+def _classes(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    from sklearn.metrics import f1_score
+
+    def f1(average: str, labels: np.ndarray) -> float:
+        return float(f1_score(gold, predicted, average=average, labels=labels, zero_division=0))
+
+    return {
+        "accuracy": float(np.mean(gold == predicted)),
+        "macro_f1": f1("macro", np.unique(gold)),
+        "micro_f1": f1("micro", np.union1d(gold, predicted)),
+    }
+
+
+def _spans(label_names: Sequence[str], gold: Ragged, predicted: Ragged) -> dict[str, float]:
+    from seqeval.metrics.sequence_labeling import get_entities
+
+    assert np.array_equal(gold.offsets, predicted.offsets), "one predicted tag per word"
+    names = np.array(label_names, dtype=object)
+    true, guess = (
+        set(get_entities([names[row].tolist() for row in tags.rows()])) for tags in (gold, predicted)
+    )
+    precision, recall, f1 = _scores(true, guess)
+    metrics = {"precision": precision, "recall": recall, "f1": f1}
+    metrics["word_accuracy"] = float(np.mean(gold.values == predicted.values))
+    for kind in sorted({kind for kind, _, _ in true | guess}):
+        of_kind = ({span for span in spans if span[0] == kind} for spans in (true, guess))
+        metrics[f"f1_{kind}"] = _scores(*of_kind)[2]
+    return metrics
+
+
+def _scores(true: set[Span], guess: set[Span]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of exact matches; 0 where nothing can match."""
+    hits = len(true & guess)
+    return hits / max(len(guess), 1), hits / max(len(true), 1), 2 * hits / max(len(true) + len(guess), 1)

@@ -1,0 +1,56 @@
+"""Rows of different lengths in one flat array: tags, probabilities per word, sub-words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Row i is `values[offsets[i]:offsets[i + 1]]`.
+
+    values: (total, ...); offsets: (rows + 1,) int64, rising, from 0 to total.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], dtype: Any = np.int64) -> "Ragged":
+        """From a list of rows, each a sequence of numbers."""
+        flat = [value for row in rows for value in row]
+        return cls(np.asarray(flat, dtype=dtype), offsets_of([len(row) for row in rows]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(rows,)"""
+        return np.diff(self.offsets)
+
+    def row(self, i: int) -> np.ndarray:
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+    def rows(self) -> list[np.ndarray]:
+        return np.split(self.values, self.offsets[1:-1]) if len(self) else []
+
+    def __getitem__(self, ids: np.ndarray) -> "Ragged":
+        """The given rows, in the given order."""
+        lengths = self.lengths[ids]
+        return Ragged(self.values[self.positions(ids)], offsets_of(lengths))
+
+    def positions(self, ids: np.ndarray) -> np.ndarray:
+        """Where the values of the given rows lie in `values`, row after row."""
+        lengths = self.lengths[ids]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return np.repeat(self.offsets[:-1][ids], lengths) + within
+
+
+def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """(rows,) lengths -> (rows + 1,) offsets."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets

@@ -1,0 +1,113 @@
+"""From a table with named columns to examples: which column is which, which rows count, what a cell holds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from al_bench.config import DatasetConfig
+from al_bench.data.readers.raw import Raw, Table, bad, wants
+from al_bench.errors import reject
+
+
+def examples(table: Table, config: DatasetConfig) -> Raw:
+    """The table's rows as the config's task needs them; `labels=None` where no row has a label.
+
+    Raises `UserError` for a column that is missing or double, and for a cell that is empty or of another
+    kind; it names the row, counted from 1.
+    """
+    double = sorted({name for name in table.columns if table.columns.count(name) > 1})
+    if double:
+        raise bad(config, f"{table.where} has two columns {double[0]!r}", "rename one of them")
+    tagging = config.task == "tagging"
+    given = _column(table, config, "words" if tagging else "text")
+    asked = _column(table, config, "tags" if tagging else "label")
+    cells, label_cells, names = table.read(given), table.read(asked), table.classes.get(asked)
+    rows = _rows(table, config, len(cells))
+    inputs = [cells[row] for row in rows]
+    labels = [_label(label_cells[row], names) for row in rows]
+    if not tagging and any(isinstance(cell, list) for cell in inputs):
+        wants(config, "tagging", table.where)
+
+    unlabelled = all(_says_nothing(label) for label in labels)
+    problem = _tagging_problem if tagging else _text_problem
+    for row, example, label in zip(rows, inputs, labels, strict=True):
+        broken = problem(example, label, unlabelled)
+        if broken is not None:
+            broken = f"row {row + 1} of {table.where} {broken} (columns {given!r}, {asked!r})"
+            raise bad(config, broken, "mend the row or leave it out, or name other columns in dataset.*")
+    return Raw(table.where, inputs, None if unlabelled and rows else labels, names)
+
+
+def _column(table: Table, config: DatasetConfig, role: str) -> str:
+    """The first of the role's candidates that the table has."""
+    candidates = getattr(config, role)
+    for name in candidates:
+        if name in table.columns:
+            return name
+    other_task = {"text": ("words", "tagging"), "words": ("text", "classification")}
+    if role in other_task:
+        other, task = other_task[role]
+        if any(name in table.columns for name in getattr(config, other)):
+            wants(config, task, table.where)
+    found = f"it has {', '.join(table.columns) or 'none'}"
+    raise bad(
+        config,
+        f"{table.where} has no column {' or '.join(candidates)}; {found}",
+        f"set dataset.{role}=[COLUMN]",
+    )
+
+
+def _rows(table: Table, config: DatasetConfig, total: int) -> list[int]:
+    """Positions of the rows that `where` keeps."""
+    kept = list(range(total))
+    for name, value in (config.where or {}).items():
+        if name not in table.columns:
+            found = ", ".join(table.columns)
+            raise reject(
+                "dataset.where",
+                f"{{{name}: {value}}}",
+                f"{table.where} has no such column",
+                f"it has {found}",
+            )
+        cells, names = table.read(name), table.classes.get(name)
+        kept = [row for row in kept if str(_label(cells[row], names)) == str(value)]
+    return kept
+
+
+def _label(cell: Any, names: Sequence[str] | None) -> Any:
+    """Names or whole numbers; None where a cell says nothing (-1 where numbers have names)."""
+    if isinstance(cell, list):
+        return [_label(tag, names) for tag in cell]
+    if cell is None or cell == "" or cell != cell:  # the last is NaN
+        return None
+    if names is not None:
+        return None if cell == -1 else names[cell]
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+def _says_nothing(label: Any) -> bool:
+    return all(tag is None for tag in label) if isinstance(label, list) else label is None
+
+
+def _text_problem(text: Any, label: Any, unlabelled: bool) -> str | None:
+    if not isinstance(text, str):
+        return "has no text" if text is None else f"has {text!r} instead of a text"
+    if isinstance(label, list):
+        return "has a list of labels instead of one"
+    return "has no label" if label is None and not unlabelled else None
+
+
+def _tagging_problem(words: Any, tags: Any, unlabelled: bool) -> str | None:
+    if not isinstance(words, list):
+        return "has no words" if words is None else f"has a {type(words).__name__} instead of a list of words"
+    for word in words:
+        if not isinstance(word, str):
+            return f"has {word!r} among its words, which is no text"
+    if unlabelled:
+        return None
+    if not isinstance(tags, list):
+        return "has no tags" if tags is None else f"has {tags!r} instead of a list of tags"
+    if len(tags) != len(words):
+        return f"has {len(words)} words and {len(tags)} tags"
+    return "lacks a tag" if None in tags else None

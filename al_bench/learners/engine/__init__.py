@@ -1,0 +1,1 @@
+"""The fast part under the transformer: sources of weights, encoded arrays, batches, training, inference."""

@@ -1,0 +1,66 @@
+"""Which device, which precision, how much memory."""
+
+import resource
+import sys
+
+import torch
+
+from al_bench.errors import reject
+
+
+def resolve_device(name: str) -> torch.device:
+    """auto: CUDA, else Apple's MPS, else CPU. Raises `UserError` for a device that is not here."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = f"this machine has {torch.cuda.device_count()} CUDA devices"
+        raise reject("device", name, found, "use device=cpu, or device=auto for the best there is")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise reject("device", name, "this machine has no MPS device", "use device=cpu or device=auto")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """auto: bfloat16 where the hardware multiplies in it, else float32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        # Without these instructions bfloat16 is emulated and slower than float32.
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+    else:
+        fast = False
+    return "bfloat16" if fast else "float32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: CUDA's peak since the last call; elsewhere the process's peak resident set."""
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return peak
+    kilobytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobytes
+
+
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """For a run's provenance."""
+    found: dict[str, str | int] = {"device": str(device), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+        found["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory
+    return found

@@ -1,0 +1,138 @@
+"""Texts and sentences as flat arrays of sub-words, tokenised once per (inputs, tokenizer, length)."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from al_bench.data.corpus import Inputs
+from al_bench.data.ragged import Ragged, offsets_of
+
+VERSION = 1  # raised when the arrays below change
+CHUNK = 2048  # inputs tokenised at once: bounds the memory of the tokenizer's own objects
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """n encoded inputs.
+
+    tokens: `Ragged` int32 sub-word ids with special ones
+    types: (total,) int8 segment of each sub-word, or None where all are 0
+    firsts: tagging: `Ragged` int32 position, in its sequence, of the first sub-word of each surviving word
+    kept: tagging: (total words,) int32 which word of its sentence each of these is
+    lengths: tagging: (n,) int64 words of each sentence, with those that vanished or were truncated
+    """
+
+    tokens: Ragged
+    types: np.ndarray | None = None
+    firsts: Ragged | None = None
+    kept: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) -> Encoded:
+    """Encode texts (strings) or sentences (lists of words), or read what an earlier run encoded.
+
+    Truncates to `max_length` sub-words. A word may have no sub-word left: the tokenizer may drop all its
+    characters, or the sentence is too long. Gold is not touched here; such words are predicted "O".
+    """
+    if cache is None:
+        return _tokenise(inputs, tokenizer, max_length)
+    folder = cache / _key(inputs, tokenizer, max_length)
+    if not folder.exists():
+        _save(_tokenise(inputs, tokenizer, max_length), folder)
+    return _load(folder)
+
+
+def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
+    tagging = bool(len(inputs)) and not isinstance(inputs[0], str)
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    firsts: list[np.ndarray] = []
+    kept: list[np.ndarray] = []
+    for start in range(0, len(inputs), CHUNK):
+        batch = tokenizer(
+            list(inputs[start : start + CHUNK]),
+            is_split_into_words=tagging,
+            truncation=True,
+            max_length=max_length,
+            padding=False,
+            return_attention_mask=False,
+        )
+        ids += [np.asarray(row, dtype=np.int32) for row in batch["input_ids"]]
+        if "token_type_ids" in batch:
+            types += [np.asarray(row, dtype=np.int8) for row in batch["token_type_ids"]]
+        if tagging:
+            for i in range(len(batch["input_ids"])):
+                words = np.array([-1 if w is None else w for w in batch.word_ids(i)], dtype=np.int32)
+                positions = np.flatnonzero((words >= 0) & (words != np.concatenate(([-1], words[:-1]))))
+                firsts.append(positions.astype(np.int32))
+                kept.append(words[positions])
+    tokens = _stack(ids, np.int32)
+    segments = np.concatenate(types) if types else None
+    if segments is not None and not segments.any():
+        segments = None
+    if not tagging:
+        return Encoded(tokens, segments)
+    lengths = np.array([len(words) for words in inputs], dtype=np.int64)
+    return Encoded(tokens, segments, _stack(firsts, np.int32), np.concatenate(kept), lengths)
+
+
+def _stack(rows: list[np.ndarray], dtype: Any) -> Ragged:
+    values = np.concatenate(rows) if rows else np.empty(0, dtype=dtype)
+    return Ragged(values, offsets_of([len(row) for row in rows]))
+
+
+def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
+    """All that the arrays depend on: the inputs, everything the tokenizer does, and the length."""
+    digest = hashlib.sha256()
+    backend = tokenizer.backend_tokenizer
+    settings = [VERSION, max_length, type(tokenizer).__name__, tokenizer.padding_side, tokenizer.truncation_side]
+    digest.update(json.dumps(settings).encode())
+    truncation, padding = backend.truncation, backend.padding
+    backend.no_truncation()
+    backend.no_padding()
+    digest.update(backend.to_str().encode())
+    if truncation is not None:
+        backend.enable_truncation(**truncation)
+    if padding is not None:
+        backend.enable_padding(**padding)
+    for start in range(0, len(inputs), CHUNK):
+        digest.update(json.dumps(list(inputs[start : start + CHUNK])).encode())
+    return digest.hexdigest()[:24]
+
+
+def _save(encoded: Encoded, folder: Path) -> None:
+    """Into a temporary folder, then renamed: readers see all of it or nothing, and the first writer wins."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".encoding-"))
+    arrays = {"tokens": encoded.tokens.values, "offsets": encoded.tokens.offsets, "types": encoded.types}
+    if encoded.firsts is not None:
+        arrays |= {"firsts": encoded.firsts.values, "first_offsets": encoded.firsts.offsets}
+        arrays |= {"kept": encoded.kept, "lengths": encoded.lengths}
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(temporary / f"{name}.npy", array)
+    try:
+        temporary.rename(folder)
+    except OSError:
+        shutil.rmtree(temporary)
+        if not folder.exists():
+            raise
+
+
+def _load(folder: Path) -> Encoded:
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    tokens = Ragged(arrays["tokens"], arrays["offsets"])
+    if "firsts" not in arrays:
+        return Encoded(tokens, arrays.get("types"))
+    firsts = Ragged(arrays["firsts"], arrays["first_offsets"])
+    return Encoded(tokens, arrays.get("types"), firsts, arrays["kept"], arrays["lengths"])

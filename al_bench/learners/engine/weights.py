@@ -1,0 +1,97 @@
+"""Where a model's files are: a folder, an installed package, or the hub; and whether they are the right ones."""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers.utils import cached_file
+
+from al_bench.config import ModelConfig
+from al_bench.errors import UserError, reject
+
+WEIGHTS = "model.safetensors"
+
+
+def identify(role: str, model: ModelConfig) -> str:
+    """sha256 of a model's weights, or name and revision where it has none to hash; downloads them if need be."""
+    source, revision = locate(role, model)
+    with readable(role, source, revision):
+        return fingerprint(role, model, source, revision)
+
+
+def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
+    """(folder or hub name, hub revision) of a model: `path`, else its package where installed, else the hub."""
+    if model.path is not None:
+        return str(Path(model.path).expanduser()), None
+    if model.package is not None:
+        folder = package_folder(model.package)
+        if folder is not None:
+            return str(folder), None
+        if model.hub is None:
+            module = model.package.partition(":")[0]
+            raise reject(f"{role}.package", model.package, f"the package {module} is not installed",
+                         f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER")
+    assert model.hub is not None, "a rule of the config"
+    return model.hub, model.revision
+
+
+def package_folder(package: str) -> Path | None:
+    """The folder behind "module:folder/inside", or None where the module is not installed."""
+    module, _, inside = package.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / inside
+
+
+def fingerprint(role: str, model: ModelConfig, source: str, revision: str | None) -> str:
+    """sha256 of the weights, checked against the config's; for hub models without safetensors, their name."""
+    path: Path | None = Path(source) / WEIGHTS
+    assert path is not None
+    if not Path(source).is_dir():
+        path = _in_hub_cache(source, revision)
+    elif not path.exists():
+        raise reject(role, source, f"the folder has no {WEIGHTS}", "save the model with save_pretrained")
+    if path is None:
+        return f"{source}@{revision}"
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if model.sha256 not in (None, found):
+        raise UserError(
+            f"{role}.sha256={model.sha256}: {path} has {found}; "
+            f"these are other weights than {model.name} names, so get the right file or set {role}.sha256=null"
+        )
+    return found
+
+
+def _in_hub_cache(name: str, revision: str | None) -> Path | None:
+    """The downloaded weights file of a hub model, or None where the model has no safetensors."""
+    found: Any = cached_file(
+        name, WEIGHTS, revision=revision, _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    return Path(found) if found else None
+
+
+@contextlib.contextmanager
+def readable(role: str, source: str, revision: str | None) -> Iterator[None]:
+    """Loading without reports and bars; what a library says about a bad model becomes one line."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        where = source if revision is None else f"{source}@{revision}"
+        reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
+        raise reject(role, where, f"cannot be loaded ({reason})",
+                     f"check the name and the network, or set {role}.path to a folder with the model") from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)

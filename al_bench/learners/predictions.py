@@ -1,0 +1,45 @@
+"""What a model said about some examples, as numpy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from al_bench.data.corpus import Labels
+from al_bench.data.ragged import Ragged, offsets_of
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities of n examples, in the order in which they were asked for.
+
+    probs: (n, classes) float32; tagging: `Ragged` with values (words, tags), a row for each word that
+        survived tokenisation and truncation
+    kept: tagging: which word of its sentence each row of `probs.values` is
+    lengths: tagging: (n,) words of each sentence, with those that did not survive
+    tokens: sub-words that went through the model, padding not counted
+    """
+
+    probs: np.ndarray | Ragged
+    kept: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+    tokens: int = 0
+
+    @classmethod
+    def blank(cls, n: int) -> "Predictions":
+        """For strategies that need no model."""
+        return cls(np.empty((n, 0), dtype=np.float32))
+
+    def __len__(self) -> int:
+        return len(self.probs)
+
+    def labels(self) -> Labels:
+        """The most probable label of each example or word; a word that did not survive is "O" (tag 0)."""
+        if isinstance(self.probs, np.ndarray):
+            return self.probs.argmax(axis=1)
+        assert self.kept is not None
+        assert self.lengths is not None
+        offsets = offsets_of(self.lengths)
+        labels = np.zeros(offsets[-1], dtype=np.int64)
+        rows = np.repeat(np.arange(len(self)), self.probs.lengths)
+        labels[offsets[:-1][rows] + self.kept] = self.probs.values.argmax(axis=1)
+        return Ragged(labels, offsets)

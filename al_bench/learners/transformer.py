@@ -1,0 +1,206 @@
+"""A Hugging Face encoder with a classification head, over texts or over words."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from al_bench.config import ModelConfig
+from al_bench.data.corpus import Labels
+from al_bench.data.metrics import evaluate, headline
+from al_bench.data.ragged import Ragged
+from al_bench.errors import UserError, reject
+from al_bench.learners.base import FitCosts, FitSeeds, Unlabelled
+from al_bench.learners.engine import device as machine
+from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.encoding import Encoded, encode
+from al_bench.learners.engine.inference import predict
+from al_bench.learners.engine.training import Examples, train
+from al_bench.learners.engine.weights import locate, readable
+from al_bench.learners.predictions import Predictions
+from al_bench.seeds import number, stream
+
+HEADS = {
+    "classification": transformers.AutoModelForSequenceClassification,
+    "tagging": transformers.AutoModelForTokenClassification,
+}
+
+
+class TransformerLearner:
+    """Fits from the pretrained weights, of which it keeps a pristine copy in memory.
+
+    role: the config key it was built from, for messages
+    label_names: classes, or IOB2 tags
+    cache: folder of encoded corpora shared between runs, or None
+    Raises `UserError` where the model cannot be loaded or is not the one that the config pins.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        model: ModelConfig,
+        task: str,
+        label_names: tuple[str, ...],
+        device: torch.device,
+        precision: str,
+        cache: Path | None = None,
+    ) -> None:
+        self.config, self.task, self.label_names = model, task, label_names
+        self.device, self.precision, self.cache = device, precision, cache
+        source, revision = locate(role, model)
+        with readable(role, source, revision):
+            self._tokenizer = _load_tokenizer(source, revision, task)
+            self._network, self._fresh = _load_network(source, revision, model, task, len(label_names))
+        assert model.max_length is not None
+        longest = _positions(self._network.config)
+        if longest is not None and model.max_length > longest:
+            raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions",
+                         f"set {role}.max_length={longest} or less")
+        assert model.training.dropout is not None
+        _set_head_dropout(self._network, model.training.dropout)
+        self._network.to(device)
+        self._pristine = {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
+        tokenizer = self._tokenizer
+        self._collator = Collator(
+            tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side == "left", device
+        )
+        self._encoded: dict[int, tuple[Any, Encoded]] = {}
+        self._fits = 0
+
+    def prepare(self, inputs: Unlabelled) -> None:
+        self.encoded(inputs)
+
+    def encoded(self, inputs: Unlabelled) -> Encoded:
+        """The inputs as arrays. The inputs are kept with them, so that an id() cannot be used twice."""
+        key = id(inputs.inputs)
+        if key not in self._encoded:
+            assert self.config.max_length is not None
+            arrays = encode(inputs.inputs, self._tokenizer, self.config.max_length, self.cache)
+            self._encoded[key] = (inputs.inputs, arrays)
+        return self._encoded[key][1]
+
+    def fit(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, seeds: FitSeeds) -> "TransformerModel":
+        self._reset(seeds)
+        self._fits += 1
+        model = TransformerModel(self, self._fits)
+        examples = Examples(self.encoded(inputs), ids, labels)
+        settings = self.config.training
+        assert settings.dev_share is not None
+        held_out = dev_split(labels, settings.dev_share, seeds) if settings.dev_share > 0 else None
+        dev_score = None
+        if held_out is not None and held_out.any():
+            dev = examples.part(np.flatnonzero(held_out))
+            examples = examples.part(np.flatnonzero(~held_out))
+
+            def dev_score() -> float:
+                said = model.predict(inputs, dev.ids, exact=True)
+                scores = evaluate(self.task, self.label_names, dev.labels, said.labels())
+                return scores[headline(self.task)]
+
+        model.costs = train(
+            self._network, examples, self._collator, settings, self.precision, seeds, dev_score
+        )
+        return model
+
+    def synchronise(self) -> None:
+        machine.synchronise(self.device)
+
+    def peak_memory(self) -> int:
+        return machine.peak_memory(self.device)
+
+    def _reset(self, seeds: FitSeeds) -> None:
+        """Pretrained weights, and a new head drawn from the fit's own stream."""
+        self._network.load_state_dict(self._pristine)
+        generator = torch.Generator().manual_seed(number(seeds.model, "head", seeds.cycle))
+        config = self._network.config
+        spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
+        with torch.no_grad():
+            for name, parameter in self._network.named_parameters():
+                if name not in self._fresh:
+                    continue
+                if parameter.dim() > 1:
+                    drawn = torch.empty(parameter.shape).normal_(0.0, spread, generator=generator)
+                    parameter.copy_(drawn)
+                else:
+                    parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+
+
+class TransformerModel:
+    """The learner's network after one fit; the learner's next fit overwrites it."""
+
+    costs: FitCosts
+
+    def __init__(self, learner: TransformerLearner, fit: int) -> None:
+        self._learner, self._fit = learner, fit
+
+    def predict(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False) -> Predictions:
+        learner = self._learner
+        assert self._fit == learner._fits, "this model was overwritten by a later fit"
+        precision = "float32" if exact else learner.precision
+        encoded = learner.encoded(inputs)
+        return predict(learner._network, encoded, ids, len(learner.label_names), learner._collator, precision)
+
+
+def dev_split(labels: Labels, share: float, seeds: FitSeeds) -> np.ndarray:
+    """(n,) who is held out: a seeded random share, by class where every class can spare one; not everybody."""
+    n = len(labels)
+    rng = stream(seeds.order, "dev_split", seeds.cycle)
+    held_out = np.zeros(n, dtype=bool)
+    groups = [np.arange(n)]
+    if not isinstance(labels, Ragged):
+        by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if all(round(share * len(members)) >= 1 for members in by_class):
+            groups = by_class
+    for members in groups:
+        held_out[rng.permutation(members)[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
+    return held_out
+
+
+def _load_tokenizer(source: str, revision: str | None, task: str) -> Any:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, use_fast=True)
+    if task == "tagging" and getattr(tokenizer, "add_prefix_space", None) is False:
+        # Byte-level tokenizers take words apart rightly only when each starts with a space.
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, add_prefix_space=True)
+    if not tokenizer.is_fast:
+        raise UserError(f"{source}: has no fast tokenizer, which word alignment needs; save one as tokenizer.json")
+    return tokenizer
+
+
+def _load_network(
+    source: str, revision: str | None, model: ModelConfig, task: str, classes: int
+) -> tuple[torch.nn.Module, frozenset[str]]:
+    """The network in float32, and the names of parameters that the checkpoint does not have (the new head)."""
+    config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+    if model.num_hidden_layers is not None:
+        if model.num_hidden_layers > config.num_hidden_layers:
+            raise UserError(
+                f"num_hidden_layers={model.num_hidden_layers}: {source} has {config.num_hidden_layers} layers; "
+                "ask for no more than these"
+            )
+        config.num_hidden_layers = model.num_hidden_layers
+    config.num_labels = classes
+    network, report = HEADS[task].from_pretrained(
+        source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    mismatched = {key[0] for key in report["mismatched_keys"]}
+    return network, frozenset(report["missing_keys"]) | mismatched
+
+
+def _positions(config: Any) -> int | None:
+    """The longest input; RoBERTa and its kin spend the first pad_token_id + 1 positions on padding."""
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is None or positions <= 0 or config.model_type == "xlnet":
+        return None
+    offset = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+    return positions - (config.pad_token_id + 1 if offset else 0)
+
+
+def _set_head_dropout(network: torch.nn.Module, p: float) -> None:
+    """Dropout modules outside the encoder belong to the head."""
+    encoder = getattr(network, "base_model_prefix", "")
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Dropout) and not name.startswith(encoder + "."):
+            module.p = p

@@ -1,0 +1,64 @@
+"""JSON lines that survive a kill: a line is there when its newline is."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Ledger:
+    """An append-only file of JSON records; appending is the commit of the record."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[dict[str, Any]]:
+        """All complete records; a torn last line is not one."""
+        if not self.path.exists():
+            return []
+        complete, _, _ = self.path.read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in complete.splitlines()]
+
+    def append(self, record: dict[str, Any]) -> None:
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        with self.path.open("ab+") as file:
+            self._drop_torn_line(file)
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def keep(self, count: int) -> None:
+        """Drop all but the first records: those that were written for a cycle which was never committed."""
+        records = self.read()
+        if len(records) > count:
+            lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records[:count]]
+            write_whole(self.path, "".join(lines).encode())
+
+    @staticmethod
+    def _drop_torn_line(file: Any) -> None:
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

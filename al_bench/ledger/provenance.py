@@ -1,0 +1,69 @@
+"""Where a result comes from: versions, code, hardware, data."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import al_bench
+
+RECORDED = (
+    "torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "scikit-learn", "seqeval",
+    "hydra-core", "omegaconf", "mlflow",
+)  # fmt: skip
+
+
+def provenance(hardware: dict[str, Any], precision: str) -> dict[str, Any]:
+    return {
+        "al_bench": al_bench.__version__,
+        "git": git_commit(),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in RECORDED},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_count": os.cpu_count(),
+        "host": platform.node(),
+        "hardware": hardware,
+        "precision": precision,
+        "command": sys.argv,
+        "written_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def git_commit() -> str | None:
+    """Commit of the checkout this package runs from, "+changes" where it was edited; None when installed."""
+    folder = Path(al_bench.__file__).parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    # A package installed into some other project's checkout is not that project's code.
+    if commit is None or git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no", ".") else "")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

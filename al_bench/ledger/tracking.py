@@ -1,0 +1,222 @@
+"""The ledger's copy in MLflow: one run per run directory, live or afterwards, never a source.
+
+Whatever fails here warns and loses nothing: `al-bench sync` logs the run directory again.
+"""
+
+import os
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from al_bench.identity import flat
+from al_bench.ledger.ledger import read_json, write_json
+from al_bench.ledger.rundir import RunDirectory
+
+ARTIFACTS = ("config.yaml", "ledger.jsonl", "costs.jsonl", "identity.json", "provenance.json", "status.json")
+BATCH = 100  # params in one call: MLflow's limit
+LONGEST_PARAM = 6000  # characters: MLflow's limit
+FILE = "mlflow.json"  # in a run's or a sweep's directory: which MLflow run it is, how far it is logged
+
+
+def store_uri(tracking: str, output_dir: Path) -> str:
+    return f"sqlite:///{output_dir / 'mlflow.db'}" if tracking == "sqlite" else tracking
+
+
+class Tracker:
+    """Copies a run directory's committed cycles to MLflow.
+
+    output_dir: where the default store and its lock are
+    sweep: the sweep's directory, whose MLflow run is the parent; None for a single run
+    warn: told, once, why tracking stopped
+    """
+
+    def __init__(self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Any) -> None:
+        self.run, self.output_dir, self.sweep = run, output_dir, sweep
+        self.uri = store_uri(tracking, output_dir) if tracking != "none" else None
+        self._warn = warn
+        self._client: Any = None
+        self._run_id = ""
+        self._logged = 0
+
+    def update(self) -> bool:
+        """Log the cycles committed since the last update, one batch each. Returns whether all is logged."""
+        return self._attempt(self._log_cycles)
+
+    def finish(self) -> bool:
+        """Log what is left, the files, and how the run ended; nothing, where that is logged already."""
+        if not (self.run.folder / "provenance.json").exists():  # it refused before it began
+            return False
+        return self.complete or self._attempt(self._finish)
+
+    @property
+    def complete(self) -> bool:
+        path = self.run.folder / FILE
+        known = read_json(path) if path.exists() else {}
+        return known.get("uri") == self.uri and known.get("state") == self.run.status["state"] == "finished"
+
+    def _attempt(self, step: Any) -> bool:
+        if self.uri is None:
+            return False
+        try:
+            if self._client is None:
+                self._open()
+            step()
+        except Exception as error:  # any failure of a tracking server must not cost a result
+            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            self._warn(f"tracking to {self.uri} failed ({first}); the run goes on, `al-bench sync` repairs it")
+            self.uri = None
+            return False
+        return True
+
+    def _open(self) -> None:
+        config, status = read_config(self.run.folder), self.run.status
+        assert self.uri is not None
+        # Several processes on a fresh SQLite store would run its migrations at once.
+        with FileLock(self.output_dir / ".mlflow.lock"):
+            self._client = connect(self.uri)
+            experiment = experiment_id(self._client, config["name"], self.uri, self.output_dir)
+            parent = None
+            if self.sweep is not None:
+                parent = self._parent(experiment)
+        known = self._known(self.run.folder / FILE)
+        if known is not None:
+            self._run_id, self._logged = known["run_id"], known["logged"]
+            self._client.update_run(self._run_id, status="RUNNING")
+            return
+        name = self.run.folder.name
+        tags = {
+            "mlflow.runName": name,
+            "al_bench.trajectory": self.run.behind["trajectory"],
+            "al_bench.experiment": config["name"],
+            "al_bench.directory": str(self.run.folder),
+            "al_bench.commit": str(read_json(self.run.folder / "provenance.json")["git"]),
+        }
+        if parent is not None:
+            tags["mlflow.parentRunId"] = parent
+        started = int(status["started_at"] * 1000)
+        self._run_id = self._client.create_run(experiment, start_time=started, tags=tags, run_name=name).info.run_id
+        self._remember()
+        params = [(key, shorten(value)) for key, value in flat(config)]
+        for start in range(0, len(params), BATCH):
+            self._log_batch(params=params[start : start + BATCH])
+
+    def _known(self, path: Path) -> dict[str, Any] | None:
+        """The MLflow run recorded in a directory, if it is of this store and still there."""
+        if not path.exists() or (known := read_json(path))["uri"] != self.uri:
+            return None
+        try:
+            found = self._client.get_run(known["run_id"])
+        except Exception:  # deleted for good, or another store under the same name: log it anew
+            return None
+        return known if found.info.lifecycle_stage == "active" else None
+
+    def _parent(self, experiment: str) -> str:
+        """The sweep's own run; the first job makes it."""
+        assert self.sweep is not None
+        known = self._known(self.sweep / FILE)
+        if known is not None:
+            return known["run_id"]
+        name = f"sweep {self.sweep.name}"
+        tags = {"mlflow.runName": name, "al_bench.sweep": self.sweep.name}
+        run_id = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
+        write_json(self.sweep / FILE, {"uri": self.uri, "run_id": run_id, "logged": 0})
+        return run_id
+
+    def _log_cycles(self) -> None:
+        for decided, spent in self.run.rows()[self._logged :]:
+            self._log_batch(metrics=metrics_of(decided, spent), step=decided["cycle"], at=spent["finished_at"])
+            self._logged += 1
+            self._remember()
+
+    def _finish(self) -> None:
+        self._log_cycles()
+        for name in ARTIFACTS:
+            if (self.run.folder / name).exists():
+                self._client.log_artifact(self._run_id, str(self.run.folder / name))
+        queries = self.output_dir / "trajectories" / self.run.behind["trajectory"] / "ledger.jsonl"
+        if queries.exists():
+            self._client.log_artifact(self._run_id, str(queries), "queries")
+        state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())
+        outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
+        self._client.set_terminated(self._run_id, status=outcome, end_time=int(ended * 1000))
+        self._remember(state)
+
+    def _log_batch(self, metrics: dict[str, float] | None = None, step: int = 0, at: float = 0.0,
+                   params: list[tuple[str, str]] | None = None) -> None:
+        from mlflow.entities import Metric, Param
+
+        # The commit's own time, so that a cycle logged twice is the same points twice.
+        points = [Metric(key, value, int(at * 1000), step) for key, value in (metrics or {}).items()]
+        self._client.log_batch(self._run_id, metrics=points, params=[Param(k, v) for k, v in params or []])
+
+    def _remember(self, state: str = "running") -> None:
+        logged = {"uri": self.uri, "run_id": self._run_id, "logged": self._logged, "state": state}
+        write_json(self.run.folder / FILE, logged)
+
+
+def finish_sweep(sweep: Path, *, failed: bool) -> None:
+    """Close the sweep's own MLflow run and give it the summary."""
+    if not (sweep / FILE).exists():
+        return
+    known = read_json(sweep / FILE)
+    with suppress(Exception):  # as above: the summary is on disk
+        client = connect(known["uri"])
+        for path in sweep.glob("summary.*"):
+            client.log_artifact(known["run_id"], str(path))
+        client.set_terminated(known["run_id"], status="FAILED" if failed else "FINISHED")
+
+
+def connect(uri: str) -> Any:
+    """An MLflow client that gives up within seconds where nobody answers."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import logging
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from mlflow.tracking import MlflowClient
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri)
+
+
+def experiment_id(client: Any, name: str, uri: str, output_dir: Path) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return found.experiment_id
+    # A local store would put artifacts below whatever folder the process happens to run in.
+    local = uri.startswith("sqlite:")
+    place = (output_dir / "mlartifacts" / name).as_uri() if local else None
+    return client.create_experiment(name, artifact_location=place)
+
+
+def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, float]:
+    """One cycle as MLflow metrics: role/metric, seconds/phase, and counts."""
+    metrics = {key: float(decided[key]) for key in ("labelled", "words", "scored")}
+    for role in ("acquisition", "successor"):
+        metrics |= {f"{role}/{name}": value for name, value in (decided[role] or {}).items()}
+    metrics |= {f"seconds/{phase}": seconds for phase, seconds in spent["seconds"].items()}
+    for name, value in spent.items():
+        if name not in ("cycle", "seconds", "finished_at") and isinstance(value, int | float):
+            metrics[f"cost/{name}"] = value
+    return metrics
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    assert isinstance(config, dict)
+    return {str(key): value for key, value in config.items()}
+
+
+def shorten(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."

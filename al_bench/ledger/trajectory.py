@@ -1,0 +1,155 @@
+"""An acquisition trajectory on disk: computed once, shared by every run that needs it.
+
+ledger.jsonl  a line per cycle: what was decided; the line is the cycle's commit
+costs.jsonl   a line per cycle: what it cost, and which run computed it
+scores/       cycle_0003.npy: float32 score of every training example, NaN where it was not scored
+identity.json what determines the trajectory, and the hashes of data and weights behind it
+"""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle
+from al_bench.errors import UserError
+from al_bench.identity import differences, digest
+from al_bench.ledger.ledger import Ledger, read_json, write_json, write_whole
+
+
+class Trajectory:
+    """Cycles of one identity, in a folder of their own.
+
+    root: the folder of all trajectories
+    identity: what determines this one
+    behind: hashes of data and weights; they must be the recorded ones
+    run: name of the run on whose account a cycle is computed
+    waiting: called when another process is computing the cycle that is needed
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        identity: dict[str, Any],
+        behind: dict[str, str],
+        size: int,
+        *,
+        run: str = "",
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.id = digest(identity)
+        self.folder = root / self.id
+        self.size = size
+        self.ledger = Ledger(self.folder / "ledger.jsonl")
+        self.costs = Ledger(self.folder / "costs.jsonl")
+        self._run = run
+        self._waiting = waiting
+        (self.folder / "scores").mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder / "lock")
+        with self._lock:
+            self._claim({"identity": identity, "behind": behind})
+
+    def _claim(self, header: dict[str, Any]) -> None:
+        path = self.folder / "identity.json"
+        if not path.exists():
+            write_json(path, header)
+            return
+        changed = differences(read_json(path)["behind"], header["behind"])
+        if changed:
+            raise UserError(
+                f"{self.folder}: {' and '.join(changed)} changed since this trajectory was written; "
+                "restore what was there, or set another output_dir"
+            )
+
+    def cycle(self, number: int, compute: Callable[[], Computed]) -> Computed:
+        """The recorded cycle, else the computed one, recorded; one process at a time computes."""
+        with self._turn():
+            lines = self.ledger.read()
+            if number < len(lines):
+                return self._recorded(lines[number], self.costs.read()[number])
+            assert number == len(lines), "cycles are computed in order"
+            self.costs.keep(number)
+            cycle, costs = compute()
+            self._record(cycle, costs)
+            return cycle, costs
+
+    def _turn(self) -> FileLock:
+        if not self._lock.is_locked:
+            try:
+                self._lock.acquire(timeout=0)
+                self._lock.release()
+            except TimeoutError:
+                self._waiting()
+        return self._lock
+
+    def _record(self, cycle: Cycle, costs: Costs) -> None:
+        """Scores, then costs, then the line that makes both count."""
+        line = {
+            "cycle": cycle.number,
+            "labelled": cycle.labelled,
+            "words": cycle.words,
+            "metrics": cycle.metrics,
+            "scored": len(cycle.scored),
+            "extended": cycle.extended,
+            "query": cycle.query,
+            "seeded": cycle.seeded.tolist(),
+            "queried": cycle.queried.tolist(),
+            "scores_sha256": None,
+        }
+        if len(cycle.scored):
+            content = self._scores(cycle)
+            write_whole(self._scores_path(cycle.number), content)
+            line["scores_sha256"] = hashlib.sha256(content).hexdigest()
+        self.costs.append(
+            {
+                "cycle": cycle.number,
+                "seconds": costs.seconds,
+                **costs.counts,
+                "computed_by": self._run,
+                "finished_at": time.time(),
+            }
+        )
+        self.ledger.append(line)
+
+    def _scores(self, cycle: Cycle) -> bytes:
+        scores = np.full(self.size, np.nan, dtype=np.float32)
+        scores[cycle.scored] = cycle.scores
+        buffer = io.BytesIO()
+        np.save(buffer, scores)
+        return buffer.getvalue()
+
+    def _scores_path(self, number: int) -> Path:
+        return self.folder / "scores" / f"cycle_{number:04d}.npy"
+
+    def _recorded(self, line: dict[str, Any], spent: dict[str, Any]) -> Computed:
+        scored, scores = NOBODY, NOBODY.astype(np.float32)
+        if line["scores_sha256"] is not None:
+            path = self._scores_path(line["cycle"])
+            content = path.read_bytes() if path.exists() else b""
+            if hashlib.sha256(content).hexdigest() != line["scores_sha256"]:
+                raise UserError(
+                    f"{path}: missing or damaged, though the ledger counts on it; "
+                    f"restore the file or delete {self.folder} to compute the trajectory again"
+                )
+            every = np.load(io.BytesIO(content))
+            scored = np.flatnonzero(~np.isnan(every))
+            scores = every[scored]
+        cycle = Cycle(
+            number=line["cycle"],
+            labelled=line["labelled"],
+            words=line["words"],
+            metrics=line["metrics"],
+            seeded=np.array(line["seeded"], dtype=np.int64),
+            queried=np.array(line["queried"], dtype=np.int64),
+            scored=scored,
+            scores=scores,
+            extended=line["extended"],
+            query=line["query"],
+        )
+        counts = {k: v for k, v in spent.items() if k not in ("cycle", "seconds", "computed_by", "finished_at")}
+        return cycle, Costs(spent["seconds"], counts)

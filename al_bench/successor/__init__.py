@@ -1,0 +1,1 @@
+"""The expensive model, trained on what the cheap one had labelled."""

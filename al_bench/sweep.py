@@ -1,0 +1,75 @@
+"""A multirun's own record: which jobs it has, how each ended.
+
+Hydra shows only the first failure of a sweep, so each job leaves a card in the sweep's directory, and the
+summary is made from the cards and from the status that each run directory holds.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from rich.console import Console
+from rich.table import Table
+
+from al_bench.ledger.ledger import read_json, write_json
+from al_bench.ledger.rundir import RunDirectory
+
+started: list[tuple[Path, list[list[str]]]] = []
+
+
+class SweepStarted(Callback):
+    """Tells the front where the sweep that is about to start keeps its jobs; Hydra tells nobody afterwards."""
+
+    def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
+        started.append((Path(config.hydra.sweep.dir).absolute(), expected_jobs(config)))
+
+
+def expected_jobs(config: Any) -> list[list[str]]:
+    """The overrides of every job of a grid sweep; none where another sweeper decides as it goes."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
+        return []
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
+    return [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
+
+
+def record_job(sweep: Path, number: int, overrides: list[str], folder: Path) -> None:
+    """A job's card, written when it starts."""
+    cards = sweep / "jobs"
+    cards.mkdir(parents=True, exist_ok=True)
+    write_json(cards / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
+
+
+def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
+    """Every job of the sweep: number, overrides, state, error, directory."""
+    cards = {int(path.stem): read_json(path) for path in sorted((sweep / "jobs").glob("*.json"))}
+    rows = []
+    for number in sorted(set(cards) | set(range(len(expected)))):
+        if number not in cards:
+            rows.append({"job": number, "overrides": expected[number], "state": "not started", "error": "",
+                         "directory": ""})
+            continue
+        card = cards[number]
+        status = RunDirectory(Path(card["directory"])).status
+        rows.append({"job": number, "overrides": card["overrides"], "state": status.get("state", "not started"),
+                     "error": status.get("error", ""), "directory": card["directory"]})
+    return rows
+
+
+def summarise(sweep: Path, expected: list[list[str]]) -> bool:
+    """Print and store the sweep's summary; returns whether every job finished."""
+    rows = outcomes(sweep, expected)
+    sweep.mkdir(parents=True, exist_ok=True)
+    (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    table = Table(title=f"sweep {sweep.name}", title_justify="left")
+    for head in ("job", "overrides", "state", "error or directory"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        told = row["error"].splitlines()[0] if row["error"] else row["directory"]
+        table.add_row(str(row["job"]), " ".join(row["overrides"]), row["state"], told)
+    Console(highlight=False).print(table)
+    return all(row["state"] == "finished" for row in rows)

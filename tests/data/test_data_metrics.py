@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics import classification_report
+from sklearn.metrics import f1_score
+
+from al_bench.data.metrics import evaluate, headline
+from al_bench.data.ragged import Ragged
+
+NAMES = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+
+
+def test_classification_by_hand() -> None:
+    metrics = evaluate("classification", ("a", "b", "c"), np.array([0, 0, 1, 1]), np.array([0, 1, 1, 2]))
+    # a: P 1, R 1/2; b: P 1/2, R 1/2; c is only predicted and does not count.
+    assert metrics == pytest.approx({"accuracy": 0.5, "macro_f1": (2 / 3 + 1 / 2) / 2, "micro_f1": 0.5})
+    assert list(metrics) == ["accuracy", "macro_f1", "micro_f1"]
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.data())
+def test_macro_f1_is_scikit_learns_where_gold_has_all_predicted_classes(
+    gold: list[int], data: st.DataObject
+) -> None:
+    guess = data.draw(st.lists(st.sampled_from(sorted(set(gold))), min_size=len(gold), max_size=len(gold)))
+    metrics = evaluate("classification", tuple("abcd"), np.array(gold), np.array(guess))
+    assert metrics["macro_f1"] == pytest.approx(f1_score(gold, guess, average="macro", zero_division=0))
+    assert metrics["micro_f1"] == pytest.approx(metrics["accuracy"])
+
+
+def test_tagging_by_hand() -> None:
+    gold = Ragged.of([[1, 2, 0, 3], [0, 3]])  # LOC, PER; PER
+    guess = Ragged.of([[1, 2, 0, 1], [0, 4]])  # LOC, LOC; PER that begins with I-
+    metrics = evaluate("tagging", NAMES, gold, guess)
+    assert metrics == pytest.approx(
+        {
+            "precision": 2 / 3,
+            "recall": 2 / 3,
+            "f1": 2 / 3,
+            "word_accuracy": 4 / 6,
+            "f1_LOC": 2 / 3,
+            "f1_PER": 2 / 3,
+        }
+    )
+    assert list(metrics) == ["precision", "recall", "f1", "word_accuracy", "f1_LOC", "f1_PER"]
+
+
+tag_rows = st.lists(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6), min_size=1
+)
+
+
+@given(tag_rows)
+def test_tagging_agrees_with_seqeval(rows: list[list[tuple[int, int]]]) -> None:
+    gold, guess = ([[pair[i] for pair in row] for row in rows] for i in (0, 1))
+    metrics = evaluate("tagging", NAMES, Ragged.of(gold), Ragged.of(guess))
+    names = [[[NAMES[tag] for tag in row] for row in side] for side in (gold, guess)]
+    if not any(tag for side in (gold, guess) for row in side for tag in row):
+        assert metrics == {"precision": 0, "recall": 0, "f1": 0, "word_accuracy": 1}
+        return
+    report = classification_report(*names, output_dict=True, zero_division=0)
+    micro = report["micro avg"]
+    assert metrics["precision"] == pytest.approx(micro["precision"])
+    assert metrics["recall"] == pytest.approx(micro["recall"])
+    assert metrics["f1"] == pytest.approx(micro["f1-score"])
+    per_type = {name[3:]: value for name, value in metrics.items() if name.startswith("f1_")}
+    assert per_type == pytest.approx(
+        {kind: report[kind]["f1-score"] for kind in report if " avg" not in kind}
+    )
+
+
+def test_a_span_does_not_cross_sentences() -> None:
+    gold = Ragged.of([[1], [2]])
+    assert evaluate("tagging", NAMES, gold, gold)["f1"] == 1
+    assert evaluate("tagging", NAMES, gold, Ragged.of([[1], [1]]))["f1"] == 1
+
+
+def test_headlines() -> None:
+    assert (headline("classification"), headline("tagging")) == ("accuracy", "f1")
