@@ -236,7 +236,8 @@ def from_hydra(composed: Any) -> RunConfig:
     """A composed config (without its `hydra` node) as a `RunConfig`: types checked, nothing filled in."""
     from omegaconf import OmegaConf
 
-    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), composed)
+    # As plain values, because a node that `+key=value` opened for a new key would keep that key.
+    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.to_container(composed))
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:
         raise reject(missing[0], "???", "has no value", f"set {missing[0]}=...")

@@ -1,6 +1,10 @@
 """What a user did wrong, in one sentence; anything else that is raised is a bug of ours."""
 
+import errno
 from collections.abc import Iterable
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 class UserError(Exception):
@@ -25,3 +29,15 @@ def shown(value: object) -> str:
 
 def known(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def of_disk(error: Exception) -> UserError | None:
+    """What the file system refused, as the user's matter; None for anything that may be a bug of ours."""
+    if not isinstance(error, OSError):
+        return None
+    where = shown(error.filename) if error.filename is not None else "output_dir"
+    if error.errno in FULL:
+        return UserError(f"{where}: {error.strerror}; make room, then the same command continues")
+    if error.errno in CLOSED:
+        return UserError(f"{where}: {error.strerror}; set output_dir to a folder that can be written")
+    return None

@@ -6,6 +6,7 @@ behind the config (the bytes of the data and of the weights) is recorded at firs
 
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from al_bench.config import ModelConfig, RunConfig
 
 FORMAT = 1  # raised when equal configs no longer give equal ledgers
 
-# Where, how visibly and on what a run is executed, and what it is called; `seed` and the shared `training`
-# count through `seeds` and the models' own training, into which they were resolved.
+# Where, how visibly and on what a run is executed, and what it is called (so are the names of datasets and
+# models); `seed` and the shared `training` count through `seeds` and the models' own training, into which
+# they were resolved.
 IMMATERIAL = {"name", "device", "output_dir", "tracking", "progress", "seed", "training"}
 
 
@@ -26,7 +28,9 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     for role in ("acquisition", "successor"):
         model = getattr(config, role)
         material[role] = model and model_identity(model)
-    return {"format": FORMAT, **material}
+    if config.replay is not None:
+        material["replay"] = str(Path(config.replay).expanduser().absolute())
+    return {"format": FORMAT, **material, **_data_identity(config)}
 
 
 def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
@@ -34,13 +38,8 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
 
     precision: the resolved one, "float32" or "bfloat16". A strategy that needs no model depends on none.
     """
-    seeds, schedule = asdict(config.seeds), asdict(config.schedule)
-    if config.schedule.seed_set is not None:
-        content = Path(config.schedule.seed_set).expanduser().read_bytes()
-        schedule |= {"seed_set": hashlib.sha256(content).hexdigest(), "initial": None, "stratified": False}
-        seeds["seed_set"] = None
-    dataset = {key: value for key, value in asdict(config.dataset).items() if key != "name"}
-    identity: dict[str, Any] = {"format": FORMAT, "dataset": dataset, "schedule": schedule}
+    identity = {"format": FORMAT, **_data_identity(config)}
+    seeds = identity["seeds"]
     if not STRATEGIES[config.strategy.name].needs:
         needed = {key: seeds[key] for key in ("seed_set", "strategy")}
         return {**identity, "strategy": {"name": config.strategy.name}, "seeds": needed}
@@ -53,20 +52,30 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         "acquisition": model_identity(config.acquisition),
         "strategy": asdict(config.strategy),
         "subsampling": subsampling,
-        "seeds": seeds,
         "precision": precision,
     }
+
+
+def _data_identity(config: RunConfig) -> dict[str, Any]:
+    """Dataset, schedule and seeds; a seed set from a file counts by the file's content."""
+    dataset, schedule, seeds = asdict(config.dataset), asdict(config.schedule), asdict(config.seeds)
+    del dataset["name"]
+    if config.schedule.seed_set is not None:
+        content = Path(config.schedule.seed_set).expanduser().read_bytes()
+        schedule |= {"seed_set": hashlib.sha256(content).hexdigest(), "initial": None, "stratified": False}
+        seeds["seed_set"] = None
+    return {"dataset": dataset, "schedule": schedule, "seeds": seeds}
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
     """A model by its weights: their hash where the config pins it, else where they come from."""
     material = asdict(model)
-    name = material.pop("name")
+    del material["name"]
     if model.sha256 is not None:
         return material | dict.fromkeys(("path", "package", "hub", "revision"))
     if model.path is not None:
         material["path"] = str(Path(model.path).expanduser().absolute())
-    return material | {"name": name if model.path is None else None}
+    return material
 
 
 def digest(identity: Any, length: int = 12) -> str:
@@ -82,13 +91,14 @@ def run_folder(config: RunConfig) -> str:
     else:
         acquired = ["replay"]
     parts = [config.dataset.name, *acquired, config.successor.name if config.successor else "acquire_only"]
+    parts = [re.sub(r"[^\w.+-]", "_", part) for part in parts]
     return f"runs/{config.name}/{'-'.join(parts)}-seed{config.seed}-{digest(run_identity(config), 8)}"
 
 
 def differences(recorded: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """The dotted keys at which two identities differ."""
+    """The dotted keys at which two identities differ; 1 (a count) and 1.0 (a share) do."""
     old, new = dict(flat(recorded)), dict(flat(wanted))
-    return [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    return [key for key in sorted(old | new) if json.dumps(old.get(key)) != json.dumps(new.get(key))]
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -24,7 +24,8 @@ class Display:
         if style == "auto":
             style = "bar" if sys.stdout.isatty() else "plain"
         self._style, self._cycles, self._headline = style, cycles, headline(task)
-        self._console = Console(highlight=False, soft_wrap=style != "bar")
+        # A file or a pipe has no width to fold tables to.
+        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._cycle_began = time.perf_counter()
@@ -37,7 +38,7 @@ class Display:
 
     def say(self, text: str) -> None:
         if self._style != "none":
-            self._console.print(text, markup=False)
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def phase(self, name: str) -> None:
         if self._bar is not None:
@@ -76,11 +77,10 @@ class Display:
 
 
 def result_table(rows: list[tuple[dict[str, Any], dict[str, Any]]], metric: str, title: str) -> Table:
-    """cycle, labelled, words, both models' headline metric, seconds of the AL iteration and of the successor."""
+    """Both models' headline metric per cycle; seconds of the AL iteration, and of training the successor."""
     table = Table(title=title, title_justify="left")
-    heads = ("cycle", "labelled", "words", f"acquisition {metric}", f"successor {metric}", "AL iteration s",
-             "successor s")  # fmt: skip
-    for head in heads:
+    heads = ("cycle", "labelled", "words", f"acquisition {metric}", f"successor {metric}")
+    for head in (*heads, "iteration s", "successor s"):
         table.add_column(head, justify="right")
     for decided, spent in rows:
         seconds = spent["seconds"]

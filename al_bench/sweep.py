@@ -5,6 +5,7 @@ summary is made from the cards and from the status that each run directory holds
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from rich.table import Table
 
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
+
+CARDS = "jobs"  # in a sweep's directory: a file per job that started
 
 started: list[tuple[Path, list[list[str]]]] = []
 
@@ -39,14 +42,14 @@ def expected_jobs(config: Any) -> list[list[str]]:
 
 def record_job(sweep: Path, number: int, overrides: list[str], folder: Path) -> None:
     """A job's card, written when it starts."""
-    cards = sweep / "jobs"
+    cards = sweep / CARDS
     cards.mkdir(parents=True, exist_ok=True)
     write_json(cards / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
 
 
 def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
     """Every job of the sweep: number, overrides, state, error, directory."""
-    cards = {int(path.stem): read_json(path) for path in sorted((sweep / "jobs").glob("*.json"))}
+    cards = {int(path.stem): read_json(path) for path in sorted((sweep / CARDS).glob("*.json"))}
     rows = []
     for number in sorted(set(cards) | set(range(len(expected)))):
         if number not in cards:
@@ -60,16 +63,22 @@ def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
     return rows
 
 
-def summarise(sweep: Path, expected: list[list[str]]) -> bool:
-    """Print and store the sweep's summary; returns whether every job finished."""
+def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
+    """Print and store the sweep's summary; returns a line for every job that did not finish."""
     rows = outcomes(sweep, expected)
-    sweep.mkdir(parents=True, exist_ok=True)
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     table = Table(title=f"sweep {sweep.name}", title_justify="left")
     for head in ("job", "overrides", "state", "error or directory"):
         table.add_column(head, overflow="fold")
     for row in rows:
-        told = row["error"].splitlines()[0] if row["error"] else row["directory"]
-        table.add_row(str(row["job"]), " ".join(row["overrides"]), row["state"], told)
-    Console(highlight=False).print(table)
-    return all(row["state"] == "finished" for row in rows)
+        table.add_row(str(row["job"]), " ".join(row["overrides"]), row["state"], _first(row) or row["directory"])
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+    return [
+        f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {_first(row) or 'it left no reason'}"
+        for row in rows
+        if row["state"] != "finished"
+    ]
+
+
+def _first(row: dict[str, Any]) -> str:
+    return row["error"].partition("\n")[0]

@@ -1,6 +1,7 @@
 """What Hydra calls for each job, in whatever process its launcher chose."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config import RunConfig, from_hydra, resolve
-from al_bench.errors import UserError
+from al_bench.errors import UserError, of_disk
+from al_bench.explain import explain
 from al_bench.identity import digest, run_folder
 from al_bench.rules import validate
 
@@ -26,7 +29,7 @@ def register_resolvers() -> None:
 
 def _run_folder(*, _root_: DictConfig) -> str:
     try:
-        return run_folder(checked(_root_))
+        return run_folder(checked(_root_, _root_.hydra.overrides.task))
     except Exception:
         if _root_.hydra.mode != RunMode.MULTIRUN:
             raise
@@ -38,9 +41,15 @@ def _without_hydra(composed: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
 
 
-def checked(composed: DictConfig) -> RunConfig:
-    """The composed config as a validated and resolved `RunConfig`. Raises `UserError`."""
-    config = from_hydra(_without_hydra(composed))
+def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
+    """The composed config as a validated and resolved `RunConfig`. Raises `UserError`.
+
+    overrides: the command line's, for the message
+    """
+    try:
+        config = from_hydra(_without_hydra(composed))
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error, overrides)) from error
     validate(config)
     return resolve(config)
 
@@ -69,10 +78,13 @@ def task(composed: DictConfig) -> None:
 
 
 def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[str, Any]) -> None:
-    config = checked(composed)
+    config = checked(composed, job["overrides"])
     from al_bench.run import run  # torch comes with it
 
-    run(config, folder, sweep, job)
+    try:
+        run(config, folder, sweep, job)
+    except OSError as error:
+        raise (of_disk(error) or error) from error
 
 
 def _leave_reason(folder: Path, error: Exception) -> None:

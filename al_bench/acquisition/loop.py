@@ -162,9 +162,10 @@ def query(
     rng = stream(config.seeds.strategy, "strategy", cycle.number)
     with clock.phase("score"):
         scores = strategy.score(predictions, rng, config.strategy.aggregate)
-        if not np.isfinite(scores).all():
+        lost = np.count_nonzero(~np.isfinite(scores))
+        if lost:
             raise UserError(
-                f"strategy={strategy.name}: {np.count_nonzero(~np.isfinite(scores))} scores in cycle {cycle.number} "
+                f"strategy={strategy.name}: {lost} scores in cycle {cycle.number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
             )
     with clock.phase("select"):

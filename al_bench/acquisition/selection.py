@@ -15,7 +15,7 @@ def costs_of(words: np.ndarray, unit: str) -> np.ndarray:
 
 
 def target(budget: int | float, costs: np.ndarray, unit: str) -> float:
-    """A budget in units: an int is a count, a float a share of the whole split (in examples: rounded, not 0)."""
+    """A budget in units: an int counts, a float is a share of the split (in examples: rounded, not 0)."""
     if isinstance(budget, int):
         return budget
     wanted = budget * float(costs.sum())
@@ -67,21 +67,24 @@ def read_ids(path: Path, n: int) -> np.ndarray:
     """Example ids, whitespace-separated, from a text file."""
     remedy = f"write ids from 0 to {n - 1}, one a line"
     try:
-        ids = np.array([int(word) for word in path.read_text(encoding="utf-8").split()], dtype=np.int64)
+        numbers = [int(word) for word in path.read_text(encoding="utf-8").split()]
     except (OSError, ValueError) as error:
-        raise reject("schedule.seed_set", path, f"cannot be read as whole numbers ({error})", remedy) from error
-    check_ids("schedule.seed_set", path, ids, n)
-    if not len(ids):
+        raise reject(
+            "schedule.seed_set", path, f"cannot be read as whole numbers ({error})", remedy
+        ) from error
+    if not numbers:
         raise reject("schedule.seed_set", path, "holds no id", remedy)
-    return ids
+    return as_ids("schedule.seed_set", path, numbers, n)
 
 
-def check_ids(field: str, source: object, ids: np.ndarray, n: int) -> None:
-    """Refuse ids that are not positions in the training split, or stand there twice."""
-    outside = ids[(ids < 0) | (ids >= n)]
-    if len(outside):
-        raise reject(field, source, f"holds id {outside[0]}, but the training split has ids 0 to {n - 1}",
-                     "use positions in the training split, counted from 0")
+def as_ids(field: str, source: object, numbers: list[int], n: int) -> np.ndarray:
+    """Refuse numbers that are not positions in the training split, or stand there twice."""
+    outside = next((i for i in numbers if not 0 <= i < n), None)
+    if outside is not None:
+        broken = f"holds id {outside}, but the training split has ids 0 to {n - 1}"
+        raise reject(field, source, broken, "use positions in the training split, counted from 0")
+    ids = np.array(numbers, dtype=np.int64)
     unique, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         raise reject(field, source, f"holds id {unique[counts > 1][0]} twice", "list every id once")
+    return ids

@@ -33,14 +33,17 @@ def candidates(
 ) -> Candidates:
     """The examples that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
 
-    costs: (n,) of the whole training split; wanted, unit: the query's budget, which the part must be able to fill.
+    costs: (n,) of the whole training split
+    wanted, unit: the query's budget, which the part must be able to fill
     """
     if settings.name == "none" or query_round in settings.refresh:
         return Candidates(pool.unlabelled)
     return _filled(*SUBSAMPLINGS[settings.name](pool, settings, rng), costs, wanted, unit)
 
 
-def random(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def random(
+    pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Uniform without replacement: a share or a count."""
     order = rng.permutation(pool.unlabelled)
     return order, np.arange(len(order)) < _count(settings.gamma, len(order))
@@ -79,7 +82,7 @@ SUBSAMPLINGS: dict[
 
 def _count(gamma: int | float | None, n: int) -> int:
     assert gamma is not None
-    return gamma if isinstance(gamma, int) else int(np.ceil(gamma * n))
+    return gamma if isinstance(gamma, int) else round(gamma * n)
 
 
 def _by_memory(pool: Pool, rng: np.random.Generator) -> np.ndarray:

@@ -26,9 +26,8 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     raws = {role: _with_words(raw, notes) for role, raw in raws.items()}
     for raw in raws.values():
         if not raw.inputs:
-            raise bad(
-                config, f"{raw.where} has no examples", "check the file, and dataset.where if it is set"
-            )
+            remedy = "check the file, and dataset.where if it is set"
+            raise bad(config, f"{raw.where} has no examples", remedy)
     if config.task == "tagging":
         names, tags, rewritten = number_tags(raws, config)
         notes.extend(rewritten)
@@ -57,19 +56,15 @@ def _labelled(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> 
     """Without the splits that have no labels, as test splits of shared tasks often do."""
     if raws["train"].labels is None:
         raise bad(config, f"{raws['train'].where} has no labels", f"{config.task} needs a label per example")
-    notes += [
-        f"left out {raw.where} ({role}): it has no labels" for role, raw in raws.items() if raw.labels is None
-    ]
+    bare = [f"{raw.where} ({role})" for role, raw in raws.items() if raw.labels is None]
+    notes += [f"left out {where}: it has no labels" for where in bare]
     return {role: raw for role, raw in raws.items() if raw.labels is not None}
 
 
 def _with_words(raw: Raw, notes: list[str]) -> Raw:
     """Without the examples that have no word."""
-    kept = [
-        i
-        for i, example in enumerate(raw.inputs)
-        if (example.strip() if isinstance(example, str) else example)
-    ]
+    has_words = [bool(item.strip() if isinstance(item, str) else item) for item in raw.inputs]
+    kept = np.flatnonzero(has_words)
     dropped = len(raw.inputs) - len(kept)
     if not dropped:
         return raw
@@ -95,9 +90,8 @@ def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> t
     settings = f"dataset.test_share={config.test_share:g}, dataset.split_seed={config.split_seed}"
     if not 0 < size < total:
         broken = f"cuts {size} of {total} examples for the missing test split"
-        raise reject(
-            "dataset.test_share", config.test_share, broken, "give a test split, more data or another share"
-        )
+        remedy = "give a test split, more data or another share"
+        raise reject("dataset.test_share", config.test_share, broken, remedy)
     order = stream(config.split_seed, "test split").permutation(total)
     if isinstance(split.labels, np.ndarray) and np.unique(split.labels, return_counts=True)[1].min() > 1:
         order = order[np.argsort(split.labels[order], kind="stable")]
@@ -124,19 +118,15 @@ def _check(train: Split, config: DatasetConfig) -> None:
         if not train.labels.values.any():
             raise bad(config, "the training split has no entity, only O", f"check dataset.tag_column{limit}")
     elif len(np.unique(train.labels)) < 2:
-        raise bad(
-            config, "the training split has one class only", f"check dataset.label and dataset.where{limit}"
-        )
+        remedy = f"check dataset.label and dataset.where{limit}"
+        raise bad(config, "the training split has one class only", remedy)
 
 
 def _unseen(splits: dict[str, Split], names: tuple[str, ...]) -> list[str]:
     seen = {role: set(np.unique(_flat(split))) for role, split in splits.items()}
     lacking = {role: known(names[label] for label in labels - seen["train"]) for role, labels in seen.items()}
-    return [
-        f"labels of {role} that no training example has: {labels}"
-        for role, labels in lacking.items()
-        if labels
-    ]
+    found = [(role, labels) for role, labels in lacking.items() if labels]
+    return [f"labels of {role} that no training example has: {labels}" for role, labels in found]
 
 
 def _flat(split: Split) -> np.ndarray:

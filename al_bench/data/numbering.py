@@ -75,12 +75,8 @@ def _tag_name(tag: str | int, config: DatasetConfig) -> str:
     if isinstance(tag, str):
         return tag
     if config.label_names is None:
-        raise reject(
-            "dataset.label_names",
-            None,
-            f"the tags are numbers ({tag}) without names",
-            "set it to [O,B-...,I-...]",
-        )
+        broken = f"the tags are numbers ({tag}) without names"
+        raise reject("dataset.label_names", None, broken, "set it to [O,B-...,I-...]")
     return config.label_names[_position(tag, config.label_names)]
 
 

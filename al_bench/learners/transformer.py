@@ -5,28 +5,22 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 
 from al_bench.config import ModelConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged
-from al_bench.errors import UserError, reject
+from al_bench.errors import reject
 from al_bench.learners.base import FitCosts, FitSeeds, Unlabelled
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.inference import predict
+from al_bench.learners.engine.loading import load_network, load_tokenizer, positions, set_head_dropout
 from al_bench.learners.engine.training import Examples, train
 from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import number, stream
-
-HEADS = {
-    "classification": transformers.AutoModelForSequenceClassification,
-    "tagging": transformers.AutoModelForTokenClassification,
-}
-
 
 class TransformerLearner:
     """Fits from the pretrained weights, of which it keeps a pristine copy in memory.
@@ -34,7 +28,7 @@ class TransformerLearner:
     role: the config key it was built from, for messages
     label_names: classes, or IOB2 tags
     cache: folder of encoded corpora shared between runs, or None
-    Raises `UserError` where the model cannot be loaded or is not the one that the config pins.
+    Raises `UserError` where the model cannot be loaded; that it is the pinned one, `weights.identify` checks.
     """
 
     def __init__(
@@ -51,15 +45,15 @@ class TransformerLearner:
         self.device, self.precision, self.cache = device, precision, cache
         source, revision = locate(role, model)
         with readable(role, source, revision):
-            self._tokenizer = _load_tokenizer(source, revision, task)
-            self._network, self._fresh = _load_network(source, revision, model, task, len(label_names))
+            self._tokenizer = load_tokenizer(role, source, revision, task)
+            self._network, self._fresh = load_network(role, source, revision, model, task, len(label_names))
         assert model.max_length is not None
-        longest = _positions(self._network.config)
+        longest = positions(self._network)
         if longest is not None and model.max_length > longest:
             raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions",
                          f"set {role}.max_length={longest} or less")
         assert model.training.dropout is not None
-        _set_head_dropout(self._network, model.training.dropout)
+        set_head_dropout(self._network, model.training.dropout)
         self._network.to(device)
         self._pristine = {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
         tokenizer = self._tokenizer
@@ -113,6 +107,7 @@ class TransformerLearner:
     def _reset(self, seeds: FitSeeds) -> None:
         """Pretrained weights, and a new head drawn from the fit's own stream."""
         self._network.load_state_dict(self._pristine)
+        self._network.zero_grad(set_to_none=True)  # of a fit that was interrupted
         generator = torch.Generator().manual_seed(number(seeds.model, "head", seeds.cycle))
         config = self._network.config
         spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
@@ -156,51 +151,3 @@ def dev_split(labels: Labels, share: float, seeds: FitSeeds) -> np.ndarray:
     for members in groups:
         held_out[rng.permutation(members)[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
     return held_out
-
-
-def _load_tokenizer(source: str, revision: str | None, task: str) -> Any:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, use_fast=True)
-    if task == "tagging" and getattr(tokenizer, "add_prefix_space", None) is False:
-        # Byte-level tokenizers take words apart rightly only when each starts with a space.
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, add_prefix_space=True)
-    if not tokenizer.is_fast:
-        raise UserError(f"{source}: has no fast tokenizer, which word alignment needs; save one as tokenizer.json")
-    return tokenizer
-
-
-def _load_network(
-    source: str, revision: str | None, model: ModelConfig, task: str, classes: int
-) -> tuple[torch.nn.Module, frozenset[str]]:
-    """The network in float32, and the names of parameters that the checkpoint does not have (the new head)."""
-    config = transformers.AutoConfig.from_pretrained(source, revision=revision)
-    if model.num_hidden_layers is not None:
-        if model.num_hidden_layers > config.num_hidden_layers:
-            raise UserError(
-                f"num_hidden_layers={model.num_hidden_layers}: {source} has {config.num_hidden_layers} layers; "
-                "ask for no more than these"
-            )
-        config.num_hidden_layers = model.num_hidden_layers
-    config.num_labels = classes
-    network, report = HEADS[task].from_pretrained(
-        source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True,
-        ignore_mismatched_sizes=True,
-    )
-    mismatched = {key[0] for key in report["mismatched_keys"]}
-    return network, frozenset(report["missing_keys"]) | mismatched
-
-
-def _positions(config: Any) -> int | None:
-    """The longest input; RoBERTa and its kin spend the first pad_token_id + 1 positions on padding."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is None or positions <= 0 or config.model_type == "xlnet":
-        return None
-    offset = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
-    return positions - (config.pad_token_id + 1 if offset else 0)
-
-
-def _set_head_dropout(network: torch.nn.Module, p: float) -> None:
-    """Dropout modules outside the encoder belong to the head."""
-    encoder = getattr(network, "base_model_prefix", "")
-    for name, module in network.named_modules():
-        if isinstance(module, torch.nn.Dropout) and not name.startswith(encoder + "."):
-            module.p = p

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle, describe
-from al_bench.acquisition.selection import check_ids
+from al_bench.acquisition.selection import as_ids
 from al_bench.data.corpus import Corpus
-from al_bench.errors import UserError, reject
+from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.errors import reject
 from al_bench.ledger.ledger import Ledger, read_json
 
 
@@ -21,11 +22,12 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
     come from the same data; its acquisition metrics are kept.
     """
     if source.is_dir():
-        batches, metrics = _of_trajectory(source, corpus)
+        listed, metrics = _of_trajectory(source, corpus)
     else:
-        batches = _of_file(source, len(corpus.train))
-        metrics = [None] * len(batches)
-    check_ids("replay", source, np.concatenate(batches), len(corpus.train))
+        listed, metrics = _of_file(source, len(corpus.train)), []
+    metrics += [None] * (len(listed) - len(metrics))
+    ids = as_ids("replay", source, [i for batch in listed for i in batch], len(corpus.train))
+    batches = Ragged(ids, offsets_of([len(batch) for batch in listed])).rows()
     labelled = NOBODY
     for number, batch in enumerate(batches):
         labelled = np.concatenate([labelled, batch])
@@ -48,34 +50,41 @@ def content_hash(source: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise reject("replay", source, f"cannot be read ({error.strerror})",
-                     "give a trajectory's folder (with ledger.jsonl) or a file of ids") from error
+        remedy = "give a trajectory's folder (with ledger.jsonl) or a file of ids"
+        raise reject("replay", source, f"cannot be read ({error.strerror})", remedy) from error
 
 
-def _of_trajectory(folder: Path, corpus: Corpus) -> tuple[list[np.ndarray], list[dict[str, float] | None]]:
+def _of_trajectory(folder: Path, corpus: Corpus) -> tuple[list[list[int]], list[dict[str, float] | None]]:
+    """Seed set and queries, and the metrics of the cycles there are: one fewer where it is unfinished."""
     lines = Ledger(folder / "ledger.jsonl").read()
     if not lines:
         raise reject("replay", folder, "holds no finished cycle", "finish the run that acquires it first")
-    recorded = read_json(folder / "identity.json")["behind"]["data"]
-    if recorded != corpus.fingerprint:
-        raise UserError(f"replay={folder}: was acquired on other data than this run's dataset; "
-                        "its ids would name other examples, so set the dataset it was acquired on")
+    header = folder / "identity.json"
+    if not header.exists():
+        remedy = "copy identity.json beside it, or write the ids to a file"
+        raise reject("replay", folder, "has no identity.json to say which data its ids count", remedy)
+    behind = read_json(header)["behind"]
+    if "seeded" not in lines[0]:
+        remedy = f"give the trajectory it used: OUTPUT_DIR/trajectories/{behind['trajectory']}"
+        raise reject("replay", folder, "is a run's folder, which holds no ids", remedy)
+    if behind["data"] != corpus.fingerprint:
+        remedy = "its ids would name other examples, so set the dataset it was acquired on"
+        raise reject("replay", folder, "was acquired on other data than this run's dataset", remedy)
     batches = [lines[0]["seeded"], *(line["queried"] for line in lines if line["queried"])]
-    return [np.array(ids, dtype=np.int64) for ids in batches], [line["metrics"] for line in lines]
+    return batches, [line["metrics"] for line in lines]
 
 
-def _of_file(path: Path, n: int) -> list[np.ndarray]:
+def _of_file(path: Path, n: int) -> list[list[int]]:
     remedy = f"write a JSON list of ids from 0 to {n - 1} per line: the seed set first, then each query"
     batches = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             ids = json.loads(line)
         except ValueError as error:
             raise reject("replay", path, f"line {number} is not JSON", remedy) from error
-        whole = isinstance(ids, list) and all(isinstance(i, int) and not isinstance(i, bool) for i in ids)
-        if not whole or not ids:
+        if not isinstance(ids, list) or not ids or any(type(i) is not int for i in ids):
             raise reject("replay", path, f"line {number} is not a list of whole numbers", remedy)
-        batches.append(np.array(ids, dtype=np.int64))
+        batches.append(ids)
     if not batches:
         raise reject("replay", path, "holds no line", remedy)
     return batches

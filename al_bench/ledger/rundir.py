@@ -43,13 +43,16 @@ class RunDirectory:
             lock = FileLock(self.folder / ".lock")
             lock.acquire()
         except OSError as error:
-            raise UserError(f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER") from error
+            raise UserError(
+                f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER"
+            ) from error
         with lock:
             self._check_owner(run_identity(config))
             if self.finished:
                 yield
                 return
             started = time.time()
+            (self.folder / "traceback.txt").unlink(missing_ok=True)
             self._status("running", started, job)
             write_whole(self.folder / "config.yaml", OmegaConf.to_yaml(asdict(config)).encode())
             try:
@@ -61,12 +64,13 @@ class RunDirectory:
                 self._status("failed", started, job, error=str(error) or type(error).__name__)
                 write_whole(self.folder / "traceback.txt", traceback.format_exc().encode())
                 raise
-            (self.folder / "traceback.txt").unlink(missing_ok=True)
             self._status("finished", started, job)
 
     def _status(self, state: str, started: float, job: dict[str, Any], **more: Any) -> None:
         ended = {} if state == "running" else {"ended_at": time.time()}
-        write_json(self.folder / "status.json", {"state": state, "started_at": started, **ended, **job, **more})
+        write_json(
+            self.folder / "status.json", {"state": state, "started_at": started, **ended, **job, **more}
+        )
 
     @property
     def status(self) -> dict[str, Any]:
@@ -75,11 +79,11 @@ class RunDirectory:
 
     def leave_reason(self, error: Exception) -> None:
         """For a run that failed before it could claim the directory."""
-        if "error" in self.status or (self.folder / "identity.json").exists():
+        reason = str(error) or type(error).__name__
+        if self.status.get("error") == reason or (self.folder / "identity.json").exists():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        write_json(self.folder / "status.json", {"state": "failed", "started_at": now, "ended_at": now, "error": str(error)})
+        self._status("failed", time.time(), {}, error=reason)
         write_whole(self.folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
 
     @property

@@ -71,7 +71,10 @@ class Trajectory:
         with self._turn():
             lines = self.ledger.read()
             if number < len(lines):
-                return self._recorded(lines[number], self.costs.read()[number])
+                spent = self.costs.read()
+                if len(spent) <= number:
+                    raise self._damaged(self.costs.path)
+                return self._recorded(lines[number], spent[number])
             assert number == len(lines), "cycles are computed in order"
             self.costs.keep(number)
             cycle, costs = compute()
@@ -79,12 +82,11 @@ class Trajectory:
             return cycle, costs
 
     def _turn(self) -> FileLock:
-        if not self._lock.is_locked:
-            try:
-                self._lock.acquire(timeout=0)
-                self._lock.release()
-            except TimeoutError:
-                self._waiting()
+        try:
+            self._lock.acquire(timeout=0)
+            self._lock.release()
+        except TimeoutError:
+            self._waiting()
         return self._lock
 
     def _record(self, cycle: Cycle, costs: Costs) -> None:
@@ -126,16 +128,19 @@ class Trajectory:
     def _scores_path(self, number: int) -> Path:
         return self.folder / "scores" / f"cycle_{number:04d}.npy"
 
+    def _damaged(self, path: Path) -> UserError:
+        return UserError(
+            f"{path}: missing or damaged, though the ledger counts on it; "
+            f"restore the file or delete {self.folder} to compute the trajectory again"
+        )
+
     def _recorded(self, line: dict[str, Any], spent: dict[str, Any]) -> Computed:
         scored, scores = NOBODY, NOBODY.astype(np.float32)
         if line["scores_sha256"] is not None:
             path = self._scores_path(line["cycle"])
             content = path.read_bytes() if path.exists() else b""
             if hashlib.sha256(content).hexdigest() != line["scores_sha256"]:
-                raise UserError(
-                    f"{path}: missing or damaged, though the ledger counts on it; "
-                    f"restore the file or delete {self.folder} to compute the trajectory again"
-                )
+                raise self._damaged(path)
             every = np.load(io.BytesIO(content))
             scored = np.flatnonzero(~np.isnan(every))
             scores = every[scored]
@@ -151,5 +156,7 @@ class Trajectory:
             extended=line["extended"],
             query=line["query"],
         )
-        counts = {k: v for k, v in spent.items() if k not in ("cycle", "seconds", "computed_by", "finished_at")}
+        counts = {
+            k: v for k, v in spent.items() if k not in ("cycle", "seconds", "computed_by", "finished_at")
+        }
         return cycle, Costs(spent["seconds"], counts)

@@ -1,11 +1,13 @@
 """What loading decides (cuts, limits, numbers, notes), and every way in which it refuses."""
 
+import hashlib
+import struct
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from al_bench.config import DatasetConfig, Limits
@@ -20,9 +22,6 @@ TAGGED = "EU B-ORG\nrejects O\n"
 
 def table(*rows: tuple[str, object]) -> str:
     return "text,label\n" + "".join(f"{text},{label}\n" for text, label in rows)
-
-
-# ------------------------------------------------------------------------------------------------------ labels
 
 
 def test_names_are_sorted_and_ids_follow_the_source(load: Load) -> None:
@@ -92,11 +91,10 @@ def test_sentences_without_words_are_dropped_and_noted(load: Load) -> None:
     assert len(corpus.notes) == 2
 
 
-# ------------------------------------------------------------------------------------------- cuts and limits
-
-
 @given(
-    st.lists(st.integers(2, 30), min_size=2, max_size=5), st.sampled_from([0.1, 0.2, 0.5]), st.integers(0, 9)
+    sizes=st.lists(st.integers(2, 30), min_size=2, max_size=5),
+    share=st.sampled_from([0.1, 0.2, 0.5]),
+    seed=st.integers(0, 9),
 )
 def test_a_cut_is_stratified_disjoint_and_in_order(
     sizes: list[int], share: float, seed: int, tmp_path_factory: pytest.TempPathFactory
@@ -107,8 +105,7 @@ def test_a_cut_is_stratified_disjoint_and_in_order(
     config = DatasetConfig(
         name="cut", task="classification", path=str(file), test_share=share, split_seed=seed
     )
-    if round(len(labels) * share) == 0:
-        return
+    assume(round(len(labels) * share) > 0)
     corpus = load_corpus(config)
     train, test = list(corpus.train.inputs), list(corpus.test.inputs)
     assert sorted(train + test) == [f"t{i:03}" for i in range(len(labels))]
@@ -152,9 +149,6 @@ def test_limits_keep_order_seed_and_label_numbers(load: Load) -> None:
     assert load(files, limit=Limits(train=8), split_seed=1).train.inputs != small.train.inputs
 
 
-# ------------------------------------------------------------------------------------------------ fingerprint
-
-
 def split_of(texts: list[str], labels: list[int]) -> Split:
     return Split(texts, np.array(labels), np.ones(len(texts), dtype=np.int64))
 
@@ -174,9 +168,13 @@ def test_a_fingerprint_tells_everything_apart() -> None:
 
 
 def test_a_fingerprint_is_the_same_for_ever(load: Load) -> None:
-    # Trajectories are found again by it: a change here makes all of them strangers.
+    # Trajectories are found again by it: another layout of these bytes makes all of them strangers.
     corpus = load({"train.csv": TWO, "test.csv": TWO})
-    assert corpus.fingerprint == "FINGERPRINT"
+    examples = struct.pack("<3q", 2, 1, 1) + b"ab" + struct.pack("<2q", 0, 1)
+    header = struct.pack("<4q", 3, 14, 1, 1) + b"classificationxy"
+    test, train = struct.pack("<2q", 1, 4) + b"test", struct.pack("<2q", 1, 5) + b"train"
+    expected = header + test + examples + train + examples
+    assert corpus.fingerprint == hashlib.sha256(expected).hexdigest()
 
 
 def test_a_fingerprint_of_120_000_texts_is_quick() -> None:
@@ -184,9 +182,6 @@ def test_a_fingerprint_of_120_000_texts_is_quick() -> None:
     start = time.perf_counter()
     fingerprint("classification", ("x",), {"train": split})
     assert time.perf_counter() - start < 2
-
-
-# ----------------------------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(
@@ -267,7 +262,7 @@ def test_tagging_rows_that_cannot_be_loaded(load: Load, row: str, message: str) 
 
 
 def test_a_missing_label_in_test_names_the_split(load: Load) -> None:
-    with pytest.raises(UserError, match="row 1 of test.csv has no label"):
+    with pytest.raises(UserError, match=r"row 1 of test\.csv has no label"):
         load({"train.csv": TWO, "test.csv": "text,label\na,\nb,y\n"})
 
 

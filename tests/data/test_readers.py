@@ -30,9 +30,6 @@ def words_and_tags(corpus: Corpus) -> list[tuple[list[str], list[str]]]:
     return list(zip(map(list, corpus.train.inputs), tags, strict=True))
 
 
-# ------------------------------------------------------------------------------------------------------ tables
-
-
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_csv(load: Load, delimiter: str, line_end: str) -> None:
@@ -113,9 +110,6 @@ def test_a_row_that_where_leaves_out_may_be_broken(load: Load) -> None:
     assert len(load({"train.csv": content, "test.csv": content}, where={"keep": "1"}).train) == 2
 
 
-# ------------------------------------------------------------------------------------------------------- conll
-
-
 def test_conll(load: Load) -> None:
     content = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n \t\nPeter NNP I-NP I-PER"
     corpus = load({"train.txt": content, "test.txt": content}, task="tagging")
@@ -137,9 +131,6 @@ def test_conll_u_comments_are_no_words_but_a_hash_is(load: Load) -> None:
     corpus = load({"train.conllu": content, "test.conllu": content}, task="tagging")
     expected = [(["#", "Bo", "#"], ["O", "B-PER", "O"]), (["#", "Bo"], ["O", "B-PER"])]
     assert words_and_tags(corpus) == expected
-
-
-# ---------------------------------------------------------------------------------------------------- layouts
 
 
 def test_a_file_becomes_train_and_test_is_cut_from_it(load: Load) -> None:
@@ -180,9 +171,6 @@ def test_the_imdb_layout_leaves_unsup_out(load: Load) -> None:
     assert list(corpus.train.inputs) == list(corpus.test.inputs) == ["neg", "pos"]
     assert corpus.label_names == ("neg", "pos")
     assert corpus.notes == ("left out train/unsup: no class of the test split",)
-
-
-# -------------------------------------------------------------------------------------------------------- hub
 
 
 def hub_classification():
@@ -273,9 +261,6 @@ def test_folders_that_save_to_disk_wrote(load: Load, tmp_path: Path) -> None:
     assert len(load({}, path="all", task="tagging").test) == 2
     hub_classification()["train"].save_to_disk(str(tmp_path / "one"))
     assert len(load({}, path="one", test_share=0.34).train) == 2
-
-
-# ---------------------------------------------------------------------------------------------------- package
 
 
 def test_a_file_in_an_installed_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

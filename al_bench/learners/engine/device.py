@@ -12,10 +12,12 @@ def resolve_device(name: str) -> torch.device:
     """auto: CUDA, else Apple's MPS, else CPU. Raises `UserError` for a device that is not here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    kind, _, index = name.partition(":")
+    # Before torch parses it: torch wraps large indices round to negative ones.
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         found = f"this machine has {torch.cuda.device_count()} CUDA devices"
         raise reject("device", name, found, "use device=cpu, or device=auto for the best there is")
+    device = torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise reject("device", name, "this machine has no MPS device", "use device=cpu or device=auto")
     return device

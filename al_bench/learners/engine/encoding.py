@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tokenizers
 
 from al_bench.data.corpus import Inputs
 from al_bench.data.ragged import Ragged, offsets_of
@@ -95,7 +96,8 @@ def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
     """All that the arrays depend on: the inputs, everything the tokenizer does, and the length."""
     digest = hashlib.sha256()
     backend = tokenizer.backend_tokenizer
-    settings = [VERSION, max_length, type(tokenizer).__name__, tokenizer.padding_side, tokenizer.truncation_side]
+    settings = [VERSION, tokenizers.__version__, max_length, type(tokenizer).__name__, tokenizer.truncation_side]
+    settings += [tokenizer.split_special_tokens, *tokenizer.model_input_names]
     digest.update(json.dumps(settings).encode())
     truncation, padding = backend.truncation, backend.padding
     backend.no_truncation()

@@ -31,10 +31,13 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
         return str(Path(model.path).expanduser()), None
     if model.package is not None:
         folder = package_folder(model.package)
+        if folder is not None and not folder.is_dir():
+            raise reject(f"{role}.package", model.package, f"the package has no folder {folder}",
+                         'write it as "module:folder/inside/it"')
         if folder is not None:
             return str(folder), None
         if model.hub is None:
-            module = model.package.partition(":")[0]
+            module = model.package.partition(":")[0].partition(".")[0]
             raise reject(f"{role}.package", model.package, f"the package {module} is not installed",
                          f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER")
     assert model.hub is not None, "a rule of the config"
@@ -44,7 +47,10 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
 def package_folder(package: str) -> Path | None:
     """The folder behind "module:folder/inside", or None where the module is not installed."""
     module, _, inside = package.partition(":")
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of the package around it
+        return None
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent / inside
@@ -88,7 +94,9 @@ def readable(role: str, source: str, revision: str | None) -> Iterator[None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # tokenizers, safetensors and transformers share no class of errors
         where = source if revision is None else f"{source}@{revision}"
         reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
         raise reject(role, where, f"cannot be loaded ({reason})",

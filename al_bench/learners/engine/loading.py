@@ -1,0 +1,76 @@
+"""A tokenizer and a network from a folder or the hub, refused where they would train but could not be right."""
+
+from typing import Any
+
+import torch
+import transformers
+from tokenizers.pre_tokenizers import ByteLevel
+
+from al_bench.config import ModelConfig
+from al_bench.errors import reject
+
+HEADS = {
+    "classification": transformers.AutoModelForSequenceClassification,
+    "tagging": transformers.AutoModelForTokenClassification,
+}
+
+
+def load_tokenizer(role: str, source: str, revision: str | None, task: str) -> Any:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, use_fast=True)
+    if not tokenizer.is_fast:
+        raise reject(role, source, "has no fast tokenizer, which word alignment needs", "save it as tokenizer.json")
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        # What transformers makes of a model without tokenizer files: every word would be unknown.
+        raise reject(role, source, "has no tokenizer files", "put tokenizer.json beside the weights")
+    if tokenizer.pad_token_id is None:
+        raise reject(role, source, "its tokenizer has no padding token", "use an encoder such as BERT")
+    split = tokenizer.backend_tokenizer.pre_tokenizer
+    if task == "tagging" and isinstance(split, ByteLevel):
+        # A word of a text has a space before it, and so has its sub-word; a word of a list has not.
+        split.add_prefix_space = True
+    return tokenizer
+
+
+def load_network(
+    role: str, source: str, revision: str | None, model: ModelConfig, task: str, classes: int
+) -> tuple[torch.nn.Module, frozenset[str]]:
+    """The network in float32, and the names of parameters that the checkpoint does not have (the new head)."""
+    config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+    if model.num_hidden_layers is not None:
+        if model.num_hidden_layers > config.num_hidden_layers:
+            raise reject(
+                f"{role}.num_hidden_layers", model.num_hidden_layers,
+                f"{model.name} has {config.num_hidden_layers} layers", "ask for no more than these",
+            )  # fmt: skip
+        config.num_hidden_layers = model.num_hidden_layers
+    config.num_labels = classes
+    network, report = HEADS[task].from_pretrained(
+        source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )  # fmt: skip
+    fresh = {*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])}
+    encoder = network.base_model_prefix + "."
+    absent = sorted(name for name in fresh if name.startswith(encoder) and ".pooler." not in name)
+    if absent:
+        raise reject(
+            role, source, f"its weights lack {len(absent)} parameters of the encoder, or have them in other sizes "
+            f"({absent[0]})", "put the config.json and the weights of one model together",
+        )  # fmt: skip
+    return network, frozenset(fresh)
+
+
+def positions(network: torch.nn.Module) -> int | None:
+    """The longest input, or None; RoBERTa and its kin number positions from behind the padding's."""
+    for name, module in network.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    limit = getattr(network.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def set_head_dropout(network: torch.nn.Module, p: float) -> None:
+    """Dropout modules outside the encoder belong to the head."""
+    encoder = getattr(network, "base_model_prefix", "")
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Dropout) and not name.startswith(encoder + "."):
+            module.p = p

@@ -1,0 +1,345 @@
+"""The loop with learners that remember what they were asked: who is queried, and who knows what."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import FakeLearner, changed, collected, config_of, corpus_of, fake_for, later_is_harder, moody
+
+from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.config import SubsamplingConfig
+from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import evaluate
+from al_bench.data.ragged import Ragged
+from al_bench.errors import UserError
+
+SUBSAMPLINGS = {
+    "none": SubsamplingConfig("none"),
+    "random": SubsamplingConfig("random", 0.3, refresh="none"),
+    "naive": SubsamplingConfig("naive", 0.3, refresh=[0, 2]),
+    "ups": SubsamplingConfig("ups", 0.1, 0.1, refresh=[0, 2]),
+    "ups, never refreshed": SubsamplingConfig("ups", 0.1, 0.1, refresh="none"),
+}
+EVERY = [
+    pytest.param(strategy.name, task, unit, subsampling, id=f"{strategy.name}-{task}-{unit}-{subsampling}")
+    for strategy in STRATEGIES.values()
+    for task in strategy.tasks
+    for unit in ("examples", "words")
+    for subsampling in (SUBSAMPLINGS if strategy.needs else ["none"])
+]
+
+
+@pytest.mark.parametrize(("strategy", "task", "unit", "subsampling"), EVERY)
+def test_every_strategy_with_every_subsampling(strategy, task, unit, subsampling):
+    corpus = corpus_of(task)
+    config = config_of(task, strategy__name=strategy, subsampling=SUBSAMPLINGS[subsampling],
+                       schedule__unit=unit, schedule__initial=12, schedule__step=9)  # fmt: skip
+    learner = fake_for(corpus) if STRATEGIES[strategy].needs else None
+    done = collected(config, corpus, learner)
+    assert [cycle.number for cycle, _ in done] == [0, 1, 2, 3, 4]
+
+    n, words = len(corpus.train), corpus.train.words
+    labelled: list[int] = []
+    for cycle, _ in done:
+        if cycle.number == 0:
+            labelled += cycle.seeded.tolist()
+        pool = set(range(n)) - set(labelled)
+        assert len(set(labelled)) == len(labelled) == cycle.labelled
+        assert cycle.words == words[labelled].sum()
+        queried = cycle.queried.tolist()
+        assert len(set(queried)) == len(queried)
+        assert set(queried) <= pool
+        if learner is not None:
+            fit = learner.fits[cycle.number]
+            assert fit.ids.tolist() == sorted(labelled), "all that is labelled, once, and nothing else"
+            gold = corpus.train.labels[fit.ids]
+            assert np.array_equal(flat(fit.labels), flat(gold))
+            assert fit.seeds.cycle == cycle.number
+        if cycle.number == 4:
+            assert queried == []
+            continue
+        cost = np.ones(n, dtype=int) if unit == "examples" else words
+        spent = cost[queried].sum()
+        assert spent == 9 if unit == "examples" else spent > 9 >= cost[queried[:-1]].sum()
+        if learner is not None:
+            assert cycle.scored.tolist() == learner.asked[cycle.number].tolist()
+            assert set(queried) <= set(cycle.scored.tolist()) <= pool
+            top = cycle.scores[np.searchsorted(cycle.scored, queried)]
+            others = np.isin(cycle.scored, queried, invert=True)
+            assert (np.diff(top) <= 0).all()
+            assert top[-1] >= cycle.scores[others].max(initial=-np.inf)
+        labelled += queried
+
+
+def flat(labels) -> np.ndarray:
+    return labels.values if isinstance(labels, Ragged) else labels
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+@pytest.mark.parametrize("strategy", ["least_confidence", "entropy", "breaking_ties"])
+def test_queried_are_the_last_ids_of_those_scored(strategy, subsampling):
+    """With scores that rise with the id, a position that was taken for an id shows at once."""
+    corpus = corpus_of(train=200)
+    config = config_of(strategy__name=strategy, subsampling=SUBSAMPLINGS[subsampling])
+    for cycle, _ in collected(config, corpus, fake_for(corpus, later_is_harder))[:-1]:
+        assert cycle.queried.tolist() == cycle.scored[-5:][::-1].tolist()
+
+
+def test_only_the_asked_share_is_scored_and_stale_scores_stay():
+    corpus = corpus_of(train=400)
+    config = config_of(subsampling=SUBSAMPLINGS["naive"])
+    learner = fake_for(corpus)
+    done = [cycle for cycle, _ in collected(config, corpus, learner)]
+    assert [len(cycle.scored) for cycle in done] == [392, round(0.3 * 387), 382, round(0.3 * 377), 0]
+    # Round 1 took the top of what round 0 had said of those still there.
+    said = dict(zip(done[0].scored.tolist(), done[0].scores.tolist(), strict=True))
+    left = sorted(set(said) - set(done[0].queried.tolist()), key=lambda i: -said[i])
+    assert done[1].scored.tolist() == sorted(left[: len(done[1].scored)])
+
+
+def test_a_round_of_ups_at_the_size_of_ag_news():
+    n = 120_000
+    small = corpus_of(test=4)
+    words = np.full(n, 40)
+    labels = np.random.default_rng(0).integers(0, 3, n)
+    corpus = replace(small, train=replace(small.train, inputs=["text"] * n, labels=labels, words=words))
+    config = config_of(
+        subsampling=SubsamplingConfig("ups", 0.1, 0.01, refresh=[0]),
+        schedule__initial=0.01, schedule__step=0.01, schedule__cycles=2,
+    )  # fmt: skip
+    first, second, _ = (cycle for cycle, _ in collected(config, corpus, fake_for(corpus)))
+    assert len(first.scored) == 118_800
+    assert len(second.scored) / 117_600 == pytest.approx(0.11, abs=0.001)
+    assert second.extended == 0
+    assert len(second.queried) == 1200
+    assert np.isin(second.queried, second.scored).all()
+    ranks = np.argsort(np.argsort(-first.scores))[np.searchsorted(first.scored, second.scored)]
+    assert (ranks < 0.22 * 118_800).all(), "nobody from the confident four fifths"
+
+
+# ------------------------------------------------------------------------------------------- label leaks
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("subsampling", ["none", "ups"])
+def test_labels_that_were_not_asked_for_change_nothing(task, subsampling):
+    corpus = corpus_of(task)
+    config = config_of(task, subsampling=SUBSAMPLINGS[subsampling])
+    honest = [cycle for cycle, _ in collected(config, corpus, fake_for(corpus))]
+    known = np.concatenate([honest[0].seeded, *(cycle.queried for cycle in honest)])
+    poisoned = poison(corpus, known)
+    again = [cycle for cycle, _ in collected(config, poisoned, fake_for(corpus))]
+    for one, other in zip(honest, again, strict=True):
+        for name in ("seeded", "queried", "scored", "scores"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
+        assert one.query == other.query
+    assert [cycle.metrics for cycle in honest] != [cycle.metrics for cycle in again]
+
+    # The same poison on one label that was asked for is felt: the fake learner does look at labels.
+    felt = [cycle for cycle, _ in collected(config, poison(corpus, known[1:]), fake_for(corpus))]
+    assert not np.array_equal(felt[0].scores, honest[0].scores)
+
+
+def poison(corpus: Corpus, known: np.ndarray) -> Corpus:
+    """Every label of the test split is wrong, and every label of the training split but those of `known`."""
+
+    def wrong(labels, spared: np.ndarray):
+        values = flat(labels).copy()
+        rows = np.arange(len(labels))
+        where = np.setdiff1d(rows, spared)
+        where = labels.positions(where) if isinstance(labels, Ragged) else where
+        values[where] = (values[where] + 1) % 3
+        return Ragged(values, labels.offsets) if isinstance(labels, Ragged) else values
+
+    train = replace(corpus.train, labels=wrong(corpus.train.labels, known))
+    return replace(
+        corpus, train=train, test=replace(corpus.test, labels=wrong(corpus.test.labels, known[:0]))
+    )
+
+
+def test_metrics_are_of_the_test_split():
+    corpus = corpus_of()
+    learner = fake_for(corpus)
+    done = collected(config_of(), corpus, learner)
+    for (cycle, _), fit in zip(done, learner.fits, strict=True):
+        said = moody(fit, len(corpus.test)).argmax(axis=1)
+        assert cycle.metrics == evaluate("classification", corpus.label_names, corpus.test.labels, said)
+
+
+# ------------------------------------------------------------------------------------ phases and their costs
+
+
+def test_evaluation_is_a_phase_of_its_own():
+    corpus = corpus_of()
+    learner = fake_for(corpus)
+    config = config_of(schedule__cycles=1)
+    done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
+    cycle = ["[train]", "fit", "[evaluate]", "predict test"]
+    query = ["[subsample]", "[predict]", "predict pool", "[score]", "[select]"]
+    assert learner.events == [*cycle, *query, *cycle]
+    assert list(done[0][1].seconds) == ["train", "evaluate", "subsample", "predict", "score", "select"]
+    assert list(done[1][1].seconds) == ["train", "evaluate"]
+    assert done[0][1].counts == {"train_steps": 1, "train_tokens": 1, "scored_examples": 52,
+                                 "scored_tokens": 52, "peak_memory_bytes": 1}  # fmt: skip
+
+
+def test_random_fits_nothing():
+    corpus = corpus_of()
+    done = collected(config_of(strategy__name="random"), corpus, None)
+    for cycle, costs in done:
+        assert cycle.metrics is None
+        assert len(cycle.scored) == 0, "draws are no scores to remember"
+        assert not {"train", "predict", "evaluate"} & set(costs.seconds)
+    assert len(done) == 5
+
+
+def test_the_acquisition_room_needs_no_torch():
+    code = (
+        "import sys, al_bench.acquisition.loop, al_bench.ledger.trajectory, al_bench.ledger.replay\n"
+        "print([m for m in ('torch', 'transformers', 'datasets', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# ---------------------------------------------------------------------------------------- ends and errors
+
+
+@pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
+@pytest.mark.parametrize("unit", ["examples", "words"])
+def test_a_pool_that_runs_out_ends_the_run(subsampling, unit):
+    corpus = corpus_of(train=20)
+    step = 5 if unit == "examples" else 30
+    config = config_of(subsampling=SUBSAMPLINGS[subsampling], schedule__unit=unit, schedule__step=step,
+                       schedule__cycles=15)  # fmt: skip
+    learner = fake_for(corpus)
+    done = [cycle for cycle, _ in collected(config, corpus, learner)]
+    assert done[-1].labelled == 20
+    assert len(done[-1].queried) == 0
+    assert all(len(cycle.queried) for cycle in done[:-1])
+    assert len(done) < 16
+    assert len(learner.fits[-1].ids) == 20
+
+
+def test_a_seed_set_of_everything_is_one_cycle():
+    corpus = corpus_of(train=20)
+    done = collected(config_of(schedule__initial=1.0), corpus, fake_for(corpus))
+    assert [cycle.labelled for cycle, _ in done] == [20]
+
+
+def test_no_queries_is_one_cycle():
+    corpus = corpus_of()
+    (only,) = collected(config_of(schedule__cycles=0), corpus, fake_for(corpus))
+    assert (only[0].labelled, len(only[0].queried)) == (8, 0)
+
+
+def test_a_seed_set_of_one_class_works():
+    corpus = corpus_of()
+    one = replace(corpus, train=replace(corpus.train, labels=np.zeros(60, dtype=np.int64)))
+    assert len(collected(config_of(), one, fake_for(one))) == 5
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_diverged_training_is_an_error_that_says_so(task):
+    def broken(fit, n: int) -> np.ndarray:
+        probs = moody(fit, n)
+        probs[n // 2 :] = np.nan
+        return probs
+
+    corpus = corpus_of(task)
+    with pytest.raises(
+        UserError, match=r"least_confidence: \d+ scores in cycle 0 are not finite.*learning_rate"
+    ):
+        collected(config_of(task), corpus, fake_for(corpus, broken))
+
+
+# ----------------------------------------------------------------------------------------------- chance
+
+
+def ids_of(done) -> list[list[int]]:
+    return [done[0][0].seeded.tolist(), *(cycle.queried.tolist() for cycle, _ in done)]
+
+
+def fixed(fit, n: int) -> np.ndarray:
+    """Three levels of certainty, the same for every fit: ties everywhere."""
+    top = np.array([0.4, 0.6, 0.8])[np.arange(n) % 3]
+    return np.column_stack([top, 1 - top, np.zeros(n)])
+
+
+@pytest.mark.parametrize("key", ["seed_set", "model", "order", "subsampling", "strategy"])
+def test_each_seed_rules_its_own_chance(key):
+    corpus = corpus_of()
+    config = config_of(subsampling=SUBSAMPLINGS["random"])
+    other = changed(config, {f"seeds.{key}": 7})
+    learners = fake_for(corpus, fixed), fake_for(corpus, fixed)
+    before, after = (collected(c, corpus, f) for c, f in zip((config, other), learners, strict=True))
+    assert (before[0][0].seeded.tolist() == after[0][0].seeded.tolist()) == (key != "seed_set")
+    scored = [done[0][0].scored.tolist() for done in (before, after)]
+    assert (scored[0] == scored[1]) == (key not in ("seed_set", "subsampling"))
+    queried = [done[0][0].queried.tolist() for done in (before, after)]
+    assert (queried[0] == queried[1]) == (key in ("model", "order"))
+    seeds = [(f.fits[0].seeds.model, f.fits[0].seeds.order) for f in learners]
+    assert [a == b for a, b in zip(*seeds, strict=True)] == [key != "model", key != "order"]
+
+
+def test_a_run_is_a_function_of_its_seeds():
+    corpus = corpus_of()
+    runs = [ids_of(collected(config_of(seed=seed), corpus, fake_for(corpus))) for seed in (1, 1, 2)]
+    assert runs[0] == runs[1] != runs[2]
+    draws = [
+        ids_of(collected(config_of(seed=seed, strategy__name="random"), corpus, None)) for seed in (1, 2)
+    ]
+    assert draws[0] != draws[1]
+
+
+def test_draws_differ_from_cycle_to_cycle():
+    """Generators that restart in every round draw the same positions again."""
+    pools, picks = [], []
+    corpus = corpus_of(train=60)
+    labelled = Pool.unlabelled_of(60)
+    for cycle, _ in collected(config_of(strategy__name="random"), corpus, None)[:-1]:
+        labelled = labelled.label(cycle.seeded, 0) if cycle.number == 0 else labelled
+        pools.append(labelled.unlabelled)
+        picks.append(np.searchsorted(labelled.unlabelled, cycle.queried).tolist())
+        labelled = cycle.then(labelled)
+    assert len({tuple(pick) for pick in picks}) == len(picks)
+
+
+# ------------------------------------------------------------------------------------------------ the pool
+
+
+def test_an_example_is_labelled_once():
+    pool = Pool.unlabelled_of(5).label(np.array([1, 3]), 0)
+    with pytest.raises(AssertionError):
+        pool.label(np.array([3]), 1)
+    with pytest.raises(AssertionError):
+        pool.label(np.array([2, 2]), 1)
+
+
+def test_the_pool_is_a_value():
+    before = Pool.unlabelled_of(5)
+    after = before.label(np.array([1]), 0).see(np.array([0, 2]), np.array([0.5, 0.25]), 3)
+    assert before.unlabelled.tolist() == [0, 1, 2, 3, 4]
+    assert np.isnan(before.score).all()
+    assert after.labelled.tolist() == [1]
+    assert after.scored_in.tolist() == [3, -1, 3, -1, -1]
+    assert after.score[[0, 2]].tolist() == [0.5, 0.25]
+
+
+def test_what_was_queried_is_described():
+    corpus = corpus_of("tagging")
+    learner: FakeLearner = fake_for(corpus)
+    for cycle, _ in collected(config_of("tagging", strategy__name="mnlp"), corpus, learner)[:-1]:
+        tags = np.concatenate([corpus.train.labels.row(i) for i in cycle.queried])
+        words = corpus.train.words[cycle.queried]
+        assert cycle.query["labels"] == {"PER": (tags == 1).sum(), "LOC": (tags == 3).sum()}
+        assert cycle.query["examples"] == 5
+        assert cycle.query["words"] == words.sum() == len(tags)
+        assert cycle.query["mean_words"] == pytest.approx(words.mean())
+        top = cycle.scores[np.searchsorted(cycle.scored, cycle.queried)]
+        assert cycle.query["min_score"] == pytest.approx(top.min())
+        assert cycle.query["mean_score"] == pytest.approx(top.mean())
+        assert cycle.query["max_score"] == pytest.approx(top.max())

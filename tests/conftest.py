@@ -1,0 +1,161 @@
+"""Fixtures for all tests: a tiny encoder, tiny corpora, the command line in this process."""
+
+import os
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Tiny matrices gain nothing from threads, and threads that wait for each other on busy cores cost minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'-"
+POSITIVE, NEGATIVE = ("good", "great", "fine", "happy"), ("bad", "poor", "sad", "awful")
+NEUTRAL = ("the", "film", "was", "and", "very", "plot", "actor", "it", "a", "story")
+NAMES = {"PER": ("Anna", "Boris", "Carla"), "LOC": ("Berlin", "Oslo", "Lima")}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a randomly initialised BERT of 2 layers x 32 and a word-piece tokenizer over letters."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = [*POSITIVE, *NEGATIVE, *NEUTRAL, *(name.lower() for names in NAMES.values() for name in names)]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys([*words, *LETTERS])]
+    pieces += [f"##{letter}" for letter in LETTERS]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("tiny_model")
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def reviews(n: int, seed: int = 0) -> list[tuple[str, str]]:
+    """(text, label) pairs that a bag of words can tell apart."""
+    rng = random.Random(seed)
+    rows = []
+    for i in range(n):
+        tell = rng.choice(POSITIVE if i % 2 else NEGATIVE)
+        words = [*rng.choices(NEUTRAL, k=rng.randint(2, 12)), tell]
+        rng.shuffle(words)
+        rows.append((" ".join(words), "pos" if i % 2 else "neg"))
+    return rows
+
+
+def sentences(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
+    """(word, IOB2 tag) lists with names of people and places."""
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        sentence = [(word, "O") for word in rng.choices(NEUTRAL, k=rng.randint(1, 8))]
+        for kind in rng.sample(list(NAMES), k=rng.randint(0, 2)):
+            names = [(rng.choice(NAMES[kind]), f"{prefix}-{kind}") for prefix in ("B", "I")[: rng.randint(1, 2)]]
+            place = rng.randint(0, len(sentence))
+            if place == len(sentence) or not sentence[place][1].startswith("I-"):
+                sentence[place:place] = names
+            else:
+                sentence += names
+        rows.append(sentence)
+    return rows
+
+
+@pytest.fixture
+def review_folder(tmp_path: Path) -> Path:
+    """train.csv (120 reviews) and test.csv (40)."""
+    folder = tmp_path / "reviews"
+    folder.mkdir()
+    for split, n, seed in (("train", 120, 1), ("test", 40, 2)):
+        lines = [f"{text},{label}" for text, label in reviews(n, seed)]
+        (folder / f"{split}.csv").write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def conll_folder(tmp_path: Path) -> Path:
+    """train.txt (120 sentences) and test.txt (40) in two columns, IOB2."""
+    folder = tmp_path / "conll"
+    folder.mkdir()
+    for split, n, seed in (("train", 120, 1), ("test", 40, 2)):
+        blocks = ["\n".join(f"{word} {tag}" for word, tag in s) for s in sentences(n, seed)]
+        (folder / f"{split}.txt").write_text("\n\n".join(blocks) + "\n", encoding="utf-8")
+    return folder
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def al(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Outcome]:
+    """`al("run", "seed=1")`: the command line in this process, in an empty folder; never raises."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> Outcome:
+        from hydra.core.global_hydra import GlobalHydra
+
+        from al_bench.cli import main
+
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", ["al-bench", *map(str, arguments)])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def tiny_run(tiny_model: Path, review_folder: Path) -> list[str]:
+    """Overrides of a run on the tiny corpus with the tiny model in both roles: a second or two on a CPU."""
+    return tiny_overrides(tiny_model, review_folder, "classification")
+
+
+@pytest.fixture
+def tiny_tagging_run(tiny_model: Path, conll_folder: Path) -> list[str]:
+    return [*tiny_overrides(tiny_model, conll_folder, "tagging"), "strategy=mnlp"]
+
+
+def tiny_overrides(model: Path, data: Path, task: str) -> list[str]:
+    dataset = "rotten_tomatoes" if task == "classification" else "conll2003"
+    shared = [f"dataset={dataset}", f"dataset.path={data}", "dataset.name=tiny", "name=test", "tracking=none"]
+    if task == "classification":
+        shared += ["dataset.where=null", "dataset.label_names=null"]
+    for role in ("acquisition", "successor"):
+        shared += [f"{role}.path={model}", f"{role}.name=tiny", f"{role}.sha256=null", f"{role}.max_length=32"]
+    shared += ["acquisition.num_hidden_layers=1", "successor.num_hidden_layers=2"]
+    budget = ["schedule.initial=12", "schedule.step=8", "schedule.cycles=3"]
+    if task == "tagging":
+        budget = ["schedule.initial=60", "schedule.step=40", "schedule.cycles=3", "schedule.unit=words"]
+    fit = ["training.learning_rate=1e-3", "training.epochs=4", "training.min_steps=0", "training.batch_size=8"]
+    return [*shared, *budget, *fit, "device=cpu", "precision=float32"]

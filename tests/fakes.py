@@ -1,0 +1,166 @@
+"""Corpora, configs and learners made by hand, for tests of everything above the learners; no torch."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from al_bench.acquisition.loop import Computed, Setup, acquire
+from al_bench.config import DatasetConfig, ModelConfig, RunConfig, ScheduleConfig, StrategyConfig, resolve
+from al_bench.data.corpus import Corpus, Inputs, Labels, Split
+from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.learners.base import FitCosts, FitSeeds, Unlabelled
+from al_bench.learners.predictions import Predictions
+
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+
+
+def corpus_of(task: str = "classification", train: int = 60, test: int = 12, seed: int = 0) -> Corpus:
+    """Texts of 1 to 9 words in 3 classes, or sentences of 1 to 9 words whose names are one word long."""
+    names = TAGS if task == "tagging" else ("a", "b", "c")
+    rng = np.random.default_rng(seed)
+    splits = [split_of(task, n, rng) for n in (train, test)]
+    return Corpus("hand", task, names, splits[0], splits[1], fingerprint=f"{task}-{train}-{test}-{seed}")
+
+
+def split_of(task: str, n: int, rng: np.random.Generator) -> Split:
+    words = rng.integers(1, 10, n)
+    if task == "tagging":
+        tags = rng.choice([0, 1, 3], int(words.sum()), p=[0.6, 0.2, 0.2])
+        return Split([["w"] * int(k) for k in words], Ragged(tags, offsets_of(words)), words)
+    return Split([" ".join(["w"] * int(k)) for k in words], rng.integers(0, 3, n), words)
+
+
+def config_of(task: str = "classification", **changes: Any) -> RunConfig:
+    """A resolved config of 4 queries; `schedule__step=3` sets `schedule.step`."""
+    config = RunConfig(
+        dataset=DatasetConfig(name="hand", task=task),
+        acquisition=ModelConfig(name="fake", hub="some/model"),
+        strategy=StrategyConfig(name="least_confidence"),
+        schedule=ScheduleConfig(initial=8, step=5, cycles=4),
+        evaluate_at="none",
+    )
+    return resolve(changed(config, {key.replace("__", "."): value for key, value in changes.items()}))
+
+
+def changed(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """A copy with other values, by dotted key."""
+    config = deepcopy(config)
+    for key, value in values.items():
+        *above, last = key.split(".")
+        node: Any = config
+        for name in above:
+            node = getattr(node, name)
+        assert hasattr(node, last), key
+        setattr(node, last, value)
+    return config
+
+
+def collected(
+    config: RunConfig,
+    corpus: Corpus,
+    learner: "FakeLearner | None",
+    listener: Callable[[str], None] | None = None,
+) -> list[Computed]:
+    """All cycles of a run without a disk."""
+    setup = Setup(config, corpus, None if learner is None else lambda: learner, listener)
+    return list(acquire(setup, lambda number, compute: compute()))
+
+
+# What a fitted fake says: (its fit, every example's id) -> (n, classes)
+Opinion = Callable[["Fit", int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Fit:
+    ids: np.ndarray
+    labels: Labels
+    seeds: FitSeeds
+    classes: int
+
+    @property
+    def memory(self) -> int:
+        """A number that any change of what was learned, or with which seeds, changes."""
+        labels = self.labels if isinstance(self.labels, np.ndarray) else self.labels.values
+        return crc32(repr((self.ids.tolist(), labels.tolist(), self.seeds)).encode())
+
+
+def moody(fit: Fit, n: int) -> np.ndarray:
+    """Probabilities that depend on every id and label of the fit and on its seeds."""
+    return np.random.default_rng(fit.memory).dirichlet(np.ones(fit.classes), n)
+
+
+def later_is_harder(fit: Fit, n: int) -> np.ndarray:
+    """The greater the id, the less sure: the scores of every strategy rise with the id."""
+    top = np.linspace(0.99, 1 / fit.classes + 0.01, n)
+    rest = (1 - top) / (fit.classes - 1)
+    return np.column_stack([top, *[rest] * (fit.classes - 1)])
+
+
+@dataclass
+class FakeLearner:
+    """Remembers what it was asked, in order; says what `opinion` says.
+
+    On tagging, all words of a sentence get the sentence's distribution, and each fifth sentence loses its
+    first word.
+    """
+
+    classes: int = 3
+    task: str = "classification"
+    opinion: Opinion = moody
+    fits: list[Fit] = field(default_factory=list)
+    asked: list[np.ndarray] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def prepare(self, inputs: Unlabelled) -> None:
+        self.events.append("prepare")
+
+    def fit(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, seeds: FitSeeds) -> "FakeModel":
+        self.events.append("fit")
+        self.fits.append(Fit(ids, labels, seeds, self.classes))
+        return FakeModel(self, self.fits[-1])
+
+    def synchronise(self) -> None:
+        pass
+
+    def peak_memory(self) -> int:
+        return 1
+
+
+@dataclass
+class FakeModel:
+    learner: FakeLearner
+    fit: Fit
+    costs: FitCosts = field(default_factory=lambda: FitCosts(1, 1, 1, 1, 1))
+
+    def predict(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False) -> Predictions:
+        self.learner.events.append("predict test" if exact else "predict pool")
+        if not exact:
+            self.learner.asked.append(ids)
+        probs = self.learner.opinion(self.fit, len(inputs))[ids].astype(np.float32)
+        if self.learner.task == "classification":
+            return Predictions(probs, tokens=len(ids))
+        return as_sentences(probs, inputs.inputs, ids)
+
+
+def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray) -> Predictions:
+    lengths = np.array([len(inputs[i]) for i in ids], dtype=np.int64)
+    lost = (ids % 5 == 0).astype(np.int64)
+    kept = [np.arange(first, n) for first, n in zip(lost, lengths, strict=True)]
+    offsets = offsets_of(lengths - lost)
+    words = Ragged(np.repeat(probs, lengths - lost, axis=0), offsets)
+    return Predictions(words, np.concatenate([*kept, np.empty(0, dtype=np.int64)]).astype(np.int64), lengths)
+
+
+def fake_for(corpus: Corpus, opinion: Opinion = moody) -> FakeLearner:
+    return FakeLearner(len(corpus.label_names), corpus.task, opinion)
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file of a trajectory that must not depend on how often it was interrupted."""
+    paths = [folder / "ledger.jsonl", *sorted((folder / "scores").iterdir())]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

@@ -1,0 +1,203 @@
+"""Encoded once per (inputs, tokenizer, length), by however many runs."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+from test_encoding import TOKENIZERS, assert_equal
+from tiny import SEEDS, build, word_piece
+
+from al_bench.data.ragged import Ragged
+from al_bench.learners.base import Unlabelled
+from al_bench.learners.engine import encoding
+from al_bench.learners.engine.encoding import encode
+
+TEXTS = ["good film", "", "the plot was very bad", "a " * 50]
+SENTENCES = [["good", "​", "film"], [], ["​"], ["bad"] * 30]
+
+
+def folders(cache: Path) -> set[str]:
+    return {path.name for path in cache.iterdir()}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("inputs", [TEXTS, SENTENCES, [[], ["​"]], [["​"]]], ids=["texts", "words", "none", "nothing"])
+def test_the_same_from_disk(name: str, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = encode(inputs, TOKENIZERS[name], 16, None)
+    assert_equal(encode(inputs, TOKENIZERS[name], 16, tmp_path), fresh)
+    monkeypatch.setattr(encoding, "_tokenise", lambda *_: pytest.fail("it is in the cache"))
+    assert_equal(encode(inputs, TOKENIZERS[name], 16, tmp_path), fresh)
+    assert len(folders(tmp_path)) == 1
+
+
+def tokenizer(**changes: Any) -> Any:
+    return transformers.PreTrainedTokenizerFast(**{**word_piece(), **changes})
+
+
+def cased() -> Any:
+    from tokenizers import normalizers
+
+    made = tokenizer()
+    made.backend_tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    return made
+
+
+def without_specials() -> Any:
+    from tokenizers import processors
+
+    made = tokenizer()
+    made.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    return made
+
+
+OTHERS: dict[str, tuple[Any, Any, int]] = {
+    "another text": (["a b", "C"], tokenizer(), 16),
+    "another order": (["c", "a b"], tokenizer(), 16),
+    "other borders": (["a", "b c"], tokenizer(), 16),
+    "joined": (["a b c"], tokenizer(), 16),
+    "one more": (["a b", "c", ""], tokenizer(), 16),
+    "words": ([["a", "b"], ["c"]], tokenizer(), 16),
+    "words with a space": ([["a b"], ["c"]], tokenizer(), 16),
+    "other words": ([["a"], ["b", "c"]], tokenizer(), 16),
+    "another length": (["a b", "c"], tokenizer(), 17),
+    "a cased tokenizer": (["a b", "c"], cased(), 16),
+    "no special tokens": (["a b", "c"], without_specials(), 16),
+    "cut at the left": (["a b", "c"], tokenizer(truncation_side="left"), 16),
+    "specials split": (["a b", "c"], tokenizer(split_special_tokens=True), 16),
+    "no segments": (["a b", "c"], tokenizer(model_input_names=["input_ids"]), 16),
+}
+
+
+def test_the_key_changes_with_all_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {what: encoding._key(*arguments) for what, arguments in OTHERS.items()}
+    keys["the first"] = encoding._key(["a b", "c"], tokenizer(), 16)
+    monkeypatch.setattr(encoding, "VERSION", encoding.VERSION + 1)
+    keys["a later format"] = encoding._key(["a b", "c"], tokenizer(), 16)
+    monkeypatch.undo()
+    monkeypatch.setattr(encoding.tokenizers, "__version__", "99")
+    keys["another library"] = encoding._key(["a b", "c"], tokenizer(), 16)
+    assert len(set(keys.values())) == len(keys), keys
+
+
+def test_the_key_changes_with_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = encoding._key(["a b", "c"], tokenizer(), 16)
+    used = tokenizer()
+    used(["a b c d e"] * 2, truncation=True, max_length=5, padding="max_length")
+    assert used.backend_tokenizer.truncation is not None
+    before = used.backend_tokenizer.truncation, used.backend_tokenizer.padding
+    assert encoding._key(("a b", "c"), used, 16) == key
+    assert (used.backend_tokenizer.truncation, used.backend_tokenizer.padding) == before, "left as it was"
+    assert encoding._key(["a b", "c"], tokenizer(name_or_path="elsewhere", padding_side="left"), 16) == key
+    monkeypatch.setattr(encoding, "CHUNK", 2)
+    assert encoding._key(["a b", "c"], tokenizer(), 16) == key
+
+
+# Another process with the same inputs; it says when it has encoded, and saves when it is told that all have.
+RIVAL = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from al_bench.data.ragged import Ragged
+from al_bench.learners.engine import encoding
+here, name = Path(sys.argv[1]), sys.argv[2]
+
+def tokenise(*_):
+    (here / name).touch()
+    while not (here / "go").exists():
+        time.sleep(0.001)
+    return encoding.Encoded(Ragged.of([[1, 2], [3]], np.int32))
+
+encoding._tokenise, encoding._key = tokenise, lambda *_: "key"
+print(encoding.encode(["a", "b"], None, 16, here / "cache").tokens.values.tolist())
+"""
+
+
+def test_two_processes_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RIVAL, str(tmp_path)]
+    names = ("one", "two")
+    jobs = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names]
+    deadline = time.monotonic() + 60
+    while not all((tmp_path / name).exists() for name in names):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert [job.communicate(timeout=60)[0] for job in jobs] == ["[1, 2, 3]\n"] * 2
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert folders(tmp_path / "cache") == {"key"}, "one result, and no temporary folder left"
+
+
+def test_the_first_writer_wins(tmp_path: Path) -> None:
+    """What another process is reading is not replaced under it."""
+    first, second = (encode([text], TOKENIZERS["bert"], 16, None) for text in ("good", "bad film"))
+    for encoded in (first, second):
+        encoding._save(encoded, tmp_path / "key")
+    assert folders(tmp_path) == {"key"}
+    assert_equal(encoding._load(tmp_path / "key"), first)
+
+
+def test_what_a_killed_job_left_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        saved: list[Any] = []
+
+        def die(path: Path, array: np.ndarray) -> None:
+            saved.append(path)
+            if len(saved) == 3:
+                raise KeyboardInterrupt
+            path.write_bytes(array.tobytes()[:7])
+
+        patch.setattr(np, "save", die)
+        with pytest.raises(KeyboardInterrupt):
+            encode(SENTENCES, TOKENIZERS["bert"], 16, tmp_path)
+    assert len(folders(tmp_path)) == 1
+    expected = encode(SENTENCES, TOKENIZERS["bert"], 16, None)
+    assert_equal(encode(SENTENCES, TOKENIZERS["bert"], 16, tmp_path), expected)
+
+
+def test_a_disk_error_is_not_taken_for_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        encode(TEXTS, TOKENIZERS["bert"], 16, tmp_path)
+    assert folders(tmp_path) == set()
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_cached_arrays_are_never_written_to(task: str, bert: Path, tmp_path: Path) -> None:
+    inputs = Unlabelled(TEXTS if task == "classification" else SENTENCES)
+    learner = build(bert, task, cache=tmp_path)
+    learner.prepare(inputs)
+    stored = {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
+    assert stored
+    encoded = learner.encoded(inputs)
+    assert not encoded.tokens.values.flags.writeable, "mapped from the file, for reading"
+    labels = np.array([0, 1, 0, 1]) if task == "classification" else Ragged.of([[0] * len(s) for s in SENTENCES])
+    ids = np.array([3, 0, 1, 2])
+    model = learner.fit(inputs, ids, labels[ids], SEEDS)
+    model.predict(inputs, ids)
+    assert {path: path.read_bytes() for path in stored} == stored
+    plain = build(bert, task).fit(inputs, ids, labels[ids], SEEDS).predict(inputs, ids).probs
+    said = model.predict(inputs, ids).probs
+    left, right = (p.values if isinstance(p, Ragged) else p for p in (said, plain))
+    np.testing.assert_array_equal(left, right)
+
+
+def test_inputs_are_encoded_once_per_object(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = build(bert)
+    inputs = list(TEXTS)
+    learner.prepare(Unlabelled(inputs))
+    monkeypatch.setattr(encoding, "_tokenise", lambda *_: pytest.fail("it was prepared"))
+    assert len(learner.encoded(Unlabelled(inputs))) == 4
+
+
+def test_short_lived_inputs_are_not_mixed_up(bert: Path) -> None:
+    """An id() may come again once its object is gone; the learner holds on to the objects."""
+    learner = build(bert)
+    for i in range(20):
+        assert len(learner.encoded(Unlabelled(["good"] * (i + 1)))) == i + 1

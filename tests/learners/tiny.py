@@ -1,0 +1,125 @@
+"""Randomly initialised encoders of every family, small enough for a test, saved as a user would have them."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from al_bench.config import PAPER_TRAINING, ModelConfig, TrainingConfig
+from al_bench.learners.base import FitSeeds
+from al_bench.learners.transformer import TransformerLearner
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = ("good", "great", "bad", "awful", "film", "plot", "the", "was", "very", "anna", "oslo")
+SEEDS = FitSeeds(model=1, order=2, cycle=0)
+# Big weights: at the usual 0.02 a random network says nearly the same of every text, and errors do not show.
+SPREAD = 0.3
+
+
+def word_piece(cls: str = "[CLS]", sep: str = "[SEP]", pad: str = "[PAD]", unk: str = "[UNK]") -> dict[str, Any]:
+    """BERT's tokenizer over letters and a few words; the padding id is 3, so that a hard-coded 0 shows."""
+    pieces = [cls, unk, sep, pad, "[MASK]", *WORDS, *LETTERS, *".,!'-", *(f"##{c}" for c in LETTERS)]
+    backend = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token=unk))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{cls} $A {sep}", special_tokens=[(cls, 0), (sep, 2)]
+    )
+    names = {"cls_token": cls, "sep_token": sep, "pad_token": pad, "unk_token": unk, "mask_token": "[MASK]"}
+    return {"tokenizer_object": backend, **names}
+
+
+def byte_level() -> dict[str, Any]:
+    """RoBERTa's byte-level BPE; like the real one it does not put a space before the first word."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=340, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    backend.train_from_iterator([f" {word}" for word in WORDS] * 3, trainer)
+    backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    names = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>"}
+    names |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    return {"tokenizer_object": backend, **names}
+
+
+def unigram() -> dict[str, Any]:
+    """XLNet's: separator and class token at the end, padding at the start, segment 2 for the class token."""
+    specials = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"]
+    pieces = [(piece, 0.0) for piece in specials]
+    pieces += [(f"▁{word}", -2.0) for word in WORDS]
+    pieces += [("▁", -4.0), *((letter, -5.0) for letter in LETTERS)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0))
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="$A:0 <sep>:0 <cls>:2", special_tokens=[("<sep>", 4), ("<cls>", 3)]
+    )
+    names = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<cls>", "sep_token": "<sep>"}
+    names |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    return {
+        "tokenizer_object": backend, **names, "padding_side": "left", "pad_token_type_id": 3,
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    }  # fmt: skip
+
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+         "max_position_embeddings": 64, "initializer_range": SPREAD}  # fmt: skip
+DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 64,
+          "initializer_range": SPREAD}  # fmt: skip
+XLNET = {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48, "initializer_range": SPREAD}
+# family: (configuration, its sizes, what makes its tokenizer)
+FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "bert": (transformers.BertConfig, SIZES, word_piece),
+    "distilbert": (transformers.DistilBertConfig, DISTIL, word_piece),
+    "roberta": (transformers.RobertaConfig, {**SIZES, "type_vocab_size": 1}, byte_level),
+    "electra": (transformers.ElectraConfig, {**SIZES, "embedding_size": 16}, word_piece),
+    "albert": (transformers.AlbertConfig, {**SIZES, "embedding_size": 16}, word_piece),
+    "mpnet": (transformers.MPNetConfig, SIZES, byte_level),
+    "xlnet": (transformers.XLNetConfig, XLNET, unigram),
+}
+
+
+def save_family(family: str, folder: Path, dtype: torch.dtype = torch.float32, **sizes: Any) -> Path:
+    """A pretrained encoder without a head, and its tokenizer."""
+    configuration, usual, make = FAMILIES[family]
+    tokenizer = transformers.PreTrainedTokenizerFast(**make())
+    torch.manual_seed(0)
+    config = configuration(
+        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=None,
+        **{**usual, **sizes},
+    )  # fmt: skip
+    network = transformers.AutoModel.from_config(config)
+    torch.nn.init.normal_(network.get_input_embeddings().weight, std=1.0)
+    network.to(dtype).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def settings(task: str = "classification", **changed: Any) -> TrainingConfig:
+    """The paper's, but fast: few epochs, no rule for small data, a learning rate for random weights."""
+    fast = {"learning_rate": 1e-3, "epochs": 2, "min_steps": 0, "batch_size": 4}
+    return TrainingConfig(**{**PAPER_TRAINING[task], **fast, **changed})  # type: ignore[arg-type]
+
+
+def build(
+    folder: Path,
+    task: str = "classification",
+    labels: tuple[str, ...] | None = None,
+    *,
+    precision: str = "float32",
+    cache: Path | None = None,
+    max_length: int = 32,
+    num_hidden_layers: int | None = None,
+    **training: Any,
+) -> TransformerLearner:
+    model = ModelConfig(
+        name="tiny", path=str(folder), max_length=max_length, num_hidden_layers=num_hidden_layers,
+        training=settings(task, **training),
+    )  # fmt: skip
+    names = labels or {"classification": ("neg", "pos"), "tagging": ("O", "B-PER", "I-PER")}[task]
+    return TransformerLearner("acquisition", model, task, names, torch.device("cpu"), precision, cache)

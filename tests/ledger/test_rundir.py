@@ -1,0 +1,190 @@
+"""A run's directory: whose it is, and how the run in it ended."""
+
+from pathlib import Path
+
+import pytest
+from fakes import changed, config_of
+
+from al_bench.errors import UserError
+from al_bench.ledger.rundir import RunDirectory
+
+CONFIG = config_of()
+BEHIND = {"data": "d1", "acquisition": "w1", "trajectory": "t1", "precision": "float32"}
+JOB = {"overrides": ["seed=1"]}
+
+
+@pytest.fixture
+def directory(tmp_path) -> RunDirectory:
+    return RunDirectory(tmp_path / "runs" / "one")
+
+
+def done(directory: RunDirectory, config=CONFIG) -> None:
+    with directory.claimed(config, JOB):
+        directory.record_behind(config, BEHIND)
+
+
+def failed(directory: RunDirectory, error: BaseException) -> None:
+    def fail() -> None:
+        directory.record_behind(CONFIG, BEHIND)
+        raise error
+
+    with pytest.raises(type(error)), directory.claimed(CONFIG, JOB):
+        fail()
+
+
+def test_a_run_that_ends_well(directory):
+    with directory.claimed(CONFIG, JOB):
+        assert directory.status["state"] == "running"
+        assert "ended_at" not in directory.status
+        directory.record_behind(CONFIG, BEHIND)
+    status = directory.status
+    assert status["state"] == "finished"
+    assert directory.finished
+    assert status["started_at"] <= status["ended_at"]
+    assert status["overrides"] == ["seed=1"]
+    assert directory.behind == BEHIND
+    assert not (directory.folder / "traceback.txt").exists()
+    assert "name: least_confidence" in (directory.folder / "config.yaml").read_text()
+
+
+def test_a_run_that_fails_leaves_its_reason(directory):
+    failed(directory, UserError("seed=-1: must be positive"))
+    assert directory.status["state"] == "failed"
+    assert directory.status["error"] == "seed=-1: must be positive"
+    assert directory.status["ended_at"]
+    traceback = (directory.folder / "traceback.txt").read_text()
+    assert "Traceback" in traceback
+    assert traceback.strip().endswith("UserError: seed=-1: must be positive")
+
+
+def test_an_error_without_words_has_a_name(directory):
+    failed(directory, MemoryError())
+    assert directory.status["error"] == "MemoryError"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), ZeroDivisionError("by zero")])
+def test_whatever_is_raised_is_a_failure(directory, error):
+    failed(directory, error)
+    assert directory.status["state"] == "failed"
+
+
+def test_an_interrupted_run_is_no_failure(directory):
+    failed(directory, KeyboardInterrupt())
+    assert directory.status["state"] == "interrupted"
+    assert "error" not in directory.status
+    assert not (directory.folder / "traceback.txt").exists()
+
+
+@pytest.mark.parametrize("then", [None, KeyboardInterrupt()])
+def test_an_old_reason_goes_when_the_run_goes_on(directory, then):
+    failed(directory, ValueError("once"))
+    if then is None:
+        done(directory)
+    else:
+        failed(directory, then)
+    assert directory.status["state"] == ("finished" if then is None else "interrupted")
+    assert "error" not in directory.status
+    assert not (directory.folder / "traceback.txt").exists()
+
+
+def test_a_finished_run_is_left_as_it_is(directory):
+    done(directory)
+    files = {path: path.read_bytes() for path in directory.folder.iterdir()}
+    with directory.claimed(CONFIG, {"overrides": []}):
+        assert directory.finished
+    assert {path: path.read_bytes() for path in directory.folder.iterdir()} == files
+
+
+# ----------------------------------------------------------------------------------------------- refusals
+
+
+def test_another_config_is_refused_by_the_keys_that_differ(directory):
+    done(directory)
+    status = directory.status
+    other = changed(CONFIG, {"strategy.name": "entropy", "schedule.step": 6, "device": "cuda", "name": "x"})
+    with pytest.raises(UserError) as caught, directory.claimed(other, JOB):
+        pytest.fail("it was let in")
+    assert "(schedule.step, strategy.name differ)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert directory.status == status
+    assert "step: 5" in (directory.folder / "config.yaml").read_text()
+
+
+def test_an_unfinished_run_is_as_protected(directory):
+    failed(directory, KeyboardInterrupt())
+    with pytest.raises(UserError, match=r"seeds\.model differ"):
+        done(directory, changed(CONFIG, {"seeds.model": 9}))
+    assert directory.status["state"] == "interrupted"
+
+
+def test_what_does_not_matter_may_change(directory):
+    failed(directory, KeyboardInterrupt())
+    done(directory, changed(CONFIG, {"device": "cpu", "tracking": "none", "progress": "none"}))
+    assert directory.finished
+
+
+@pytest.mark.parametrize("key", BEHIND)
+def test_other_data_or_weights_are_refused(directory, key):
+    failed(directory, KeyboardInterrupt())
+    with (
+        pytest.raises(UserError, match=rf"one: {key} changed since this run began; restore"),
+        directory.claimed(CONFIG, JOB),
+    ):
+        directory.record_behind(CONFIG, BEHIND | {key: "other"})
+    assert directory.behind == BEHIND
+    assert directory.status["state"] == "failed"
+    done(directory)
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot be written .*set output_dir"):
+        done(RunDirectory(tmp_path / "file" / "run"))
+
+
+# ---------------------------------------------------------------- reasons of runs that never got this far
+
+
+def test_the_reason_of_a_run_that_could_not_begin(directory):
+    directory.leave_reason(UserError("dataset.path=x: no such file"))
+    assert directory.status["state"] == "failed"
+    assert directory.status["error"] == "dataset.path=x: no such file"
+    assert "no such file" in (directory.folder / "traceback.txt").read_text()
+    directory.leave_reason(ValueError("something else"))
+    assert directory.status["error"] == "something else"
+    assert "something else" in (directory.folder / "traceback.txt").read_text()
+
+
+def test_a_reason_never_replaces_what_a_run_left(directory):
+    done(directory)
+    directory.leave_reason(UserError("holds a run with another config"))
+    assert directory.status["state"] == "finished"
+
+
+def test_a_reason_is_not_written_twice(directory):
+    with pytest.raises(ValueError, match="early"), directory.claimed(CONFIG, JOB):
+        raise ValueError("early")
+    status = directory.status
+    directory.leave_reason(ValueError("early"))
+    assert directory.status == status
+    assert status["overrides"] == ["seed=1"]
+
+
+# ------------------------------------------------------------------------------------------------- rows
+
+
+def test_rows_are_the_committed_cycles(directory):
+    directory.folder.mkdir(parents=True)
+    directory.commit({"cycle": 0}, {"cycle": 0, "seconds": {}})
+    directory.costs.append({"cycle": 1, "seconds": {"train": 1.0}})
+    assert directory.rows() == [({"cycle": 0}, {"cycle": 0, "seconds": {}})]
+    directory.commit({"cycle": 1}, {"cycle": 1, "seconds": {"train": 2.0}})
+    assert [spent["seconds"] for _, spent in directory.rows()] == [{}, {"train": 2.0}]
+    assert len(directory.costs.read()) == 2
+
+
+def test_in_use(directory, tmp_path):
+    elsewhere = RunDirectory(Path(directory.folder))
+    with directory.claimed(CONFIG, JOB):
+        assert elsewhere.in_use
+    assert not elsewhere.in_use
