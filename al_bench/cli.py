@@ -157,8 +157,10 @@ def _of_config(error: Exception) -> bool:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, HydraException | OmegaConfBaseException | YAMLError) or "hydra" in Path(innermost).parts
+    innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
+    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        return True
+    return "hydra" in innermost or "omegaconf" in innermost
 
 
 def _close_sweep() -> list[str]:

@@ -1,6 +1,7 @@
 """What a user did wrong, in one sentence; anything else that is raised is a bug of ours."""
 
 import errno
+import traceback
 from collections.abc import Iterable
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -38,6 +39,8 @@ def of_disk(error: Exception) -> UserError | None:
     where = shown(error.filename) if error.filename is not None else "output_dir"
     if error.errno in FULL:
         return UserError(f"{where}: {error.strerror}; make room, then the same command continues")
-    if error.errno in CLOSED:
+    making = traceback.extract_tb(error.__traceback__)[-1:]
+    unmakable = error.errno == errno.ENOENT and making and making[0].name == "mkdir"  # such as /proc/x
+    if error.errno in CLOSED or unmakable:
         return UserError(f"{where}: {error.strerror}; set output_dir to a folder that can be written")
     return None

@@ -86,7 +86,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _override_of(field: str, overrides: Sequence[str]) -> str | None:
-    for word in overrides:
+    for word in reversed(overrides):  # the last one counts
         if word.lstrip("+~").partition("=")[0] == field:
             return word
     return None
@@ -175,9 +175,18 @@ def _not_there(found: re.Match[str], overrides: Sequence[str]) -> str:
 def _no_name(found: re.Match[str], overrides: Sequence[str]) -> str:
     for word in overrides:
         key, _, value = word.partition("=")
-        if key in GROUPS and (value == "null" or value[:1] in ("{", "")):
+        if key in GROUPS and (value in ("null", "true", "false") or not re.match("[a-zA-Z_]", value)):
             return rule(key, value, "must be the name of an option", f"see `al-bench ls`, or write ~{key} for none")
     return f"a group has {found[1]} for its option; give the name of one, see `al-bench ls`"
+
+
+def _on_null(found: re.Match[str], overrides: Sequence[str]) -> str:
+    """The one group that may be null is `successor`."""
+    for word in overrides:
+        key, _, value = word.lstrip("+").partition("=")
+        if key.startswith("successor."):
+            return rule(key, value, "there is no successor", "leave this out, or add model@successor=NAME")
+    return "a key is set in a group that is null; leave it out, or choose an option of the group"
 
 
 def _no_folder(found: re.Match[str], overrides: Sequence[str]) -> str:
@@ -192,6 +201,7 @@ _TEXTS = (
     (r"Could not override '(.+?)'\.\nDid you mean to override (?:one of )?(.+?)\?", _no_group),
     (r"Could not delete from config\. '(.+?)'", _not_there),
     (r"Config group override must be a string or a list\. Got (\w+)", _no_name),
+    (r"Unexpected type for root: NoneType", _on_null),
     (r"Additional config directory '(.+)' not found", _no_folder),
 )
 

@@ -22,6 +22,7 @@ from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import number, stream
 
+
 class TransformerLearner:
     """Fits from the pretrained weights, of which it keeps a pristine copy in memory.
 
@@ -50,8 +51,10 @@ class TransformerLearner:
         assert model.max_length is not None
         longest = positions(self._network)
         if longest is not None and model.max_length > longest:
-            raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions",
-                         f"set {role}.max_length={longest} or less")
+            remedy = f"set {role}.max_length={longest} or less"
+            raise reject(
+                f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions", remedy
+            )
         assert model.training.dropout is not None
         set_head_dropout(self._network, model.training.dropout)
         self._network.to(device)
@@ -139,15 +142,16 @@ class TransformerModel:
 
 
 def dev_split(labels: Labels, share: float, seeds: FitSeeds) -> np.ndarray:
-    """(n,) who is held out: a seeded random share, by class where every class can spare one; not everybody."""
+    """(n,) who is held out: a seeded random share, by class where each can spare one; not everybody."""
     n = len(labels)
     rng = stream(seeds.order, "dev_split", seeds.cycle)
     held_out = np.zeros(n, dtype=bool)
     groups = [np.arange(n)]
     if not isinstance(labels, Ragged):
         by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        if all(round(share * len(members)) >= 1 for members in by_class):
+        if all(len(members) > 1 and round(share * len(members)) >= 1 for members in by_class):
             groups = by_class
     for members in groups:
-        held_out[rng.permutation(members)[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
+        wanted = max(1, round(share * len(members)))
+        held_out[rng.permutation(members)[: min(wanted, len(members) - 1)]] = True
     return held_out

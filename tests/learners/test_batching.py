@@ -1,6 +1,7 @@
 """Which examples go together; and how many steps a small set is given."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def test_scoring_covers_each_once_within_the_budget(lengths: np.ndarray, budget:
     assert longest == sorted(longest, reverse=True), "the batch that needs most memory comes first"
     for batch in batches:
         assert len(batch) * lengths[batch].max() <= budget or len(batch) == 1
-    for batch, following in zip(batches, batches[1:], strict=False):
+    for batch, following in pairwise(batches):
         assert (len(batch) + 1) * lengths[batch].max() > budget, "no room for another"
         assert lengths[following].max() <= lengths[batch].min()
 
@@ -72,7 +73,8 @@ def test_training_batches_mix_and_change() -> None:
     assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3, "no curriculum by length"
 
 
-# By hand from the protocol: wanted = ceil(min_steps / epochs); shrink the batch, not under 4; then raise the epochs.
+# By hand from the protocol: shrink the batch, not under 4, to ceil(min_steps / epochs) steps an epoch; then
+# raise the epochs.
 BY_HAND = [
     # n, batch, least, epochs, min_steps -> batch, epochs
     (1200, 16, 4, 10, 350, 16, 10),  # AG News 1 %: 75 steps an epoch, 35 wanted
@@ -101,9 +103,11 @@ def test_small_data_rule_by_hand(
 
 @given(st.integers(1, 3000), st.integers(1, 64), st.integers(1, 64), st.integers(1, 30), st.integers(0, 2000))
 def test_small_data_rule_by_definition(n: int, batch: int, least: int, epochs: int, min_steps: int) -> None:
-    """The largest batch that reaches the steps; if none does, the smallest batch and the fewest epochs that do."""
+    """The largest batch that reaches the steps; where none does, the smallest, and the fewest epochs that do."""
     new_batch, new_epochs = small_data_rule(n, batch, least, epochs, min_steps)
-    reaching = [b for b in range(min(least, batch), batch + 1) if math.ceil(n / b) >= math.ceil(min_steps / epochs)]
+    reaching = [
+        b for b in range(min(least, batch), batch + 1) if math.ceil(n / b) >= math.ceil(min_steps / epochs)
+    ]
     if reaching:
         assert (new_batch, new_epochs) == (max(reaching), epochs)
     else:

@@ -18,7 +18,7 @@ from al_bench.learners.engine import encoding
 from al_bench.learners.engine.encoding import encode
 
 TEXTS = ["good film", "", "the plot was very bad", "a " * 50]
-SENTENCES = [["good", "​", "film"], [], ["​"], ["bad"] * 30]
+SENTENCES = [["good", "\u200b", "film"], [], ["\u200b"], ["bad"] * 30]
 
 
 def folders(cache: Path) -> set[str]:
@@ -26,7 +26,9 @@ def folders(cache: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@pytest.mark.parametrize("inputs", [TEXTS, SENTENCES, [[], ["​"]], [["​"]]], ids=["texts", "words", "none", "nothing"])
+@pytest.mark.parametrize(
+    "inputs", [TEXTS, SENTENCES, [[], ["\u200b"]], [["\u200b"]]], ids=["texts", "words", "none", "nothing"]
+)
 def test_the_same_from_disk(name: str, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = encode(inputs, TOKENIZERS[name], 16, None)
     assert_equal(encode(inputs, TOKENIZERS[name], 16, tmp_path), fresh)
@@ -177,7 +179,9 @@ def test_cached_arrays_are_never_written_to(task: str, bert: Path, tmp_path: Pat
     assert stored
     encoded = learner.encoded(inputs)
     assert not encoded.tokens.values.flags.writeable, "mapped from the file, for reading"
-    labels = np.array([0, 1, 0, 1]) if task == "classification" else Ragged.of([[0] * len(s) for s in SENTENCES])
+    labels = (
+        np.array([0, 1, 0, 1]) if task == "classification" else Ragged.of([[0] * len(s) for s in SENTENCES])
+    )
     ids = np.array([3, 0, 1, 2])
     model = learner.fit(inputs, ids, labels[ids], SEEDS)
     model.predict(inputs, ids)

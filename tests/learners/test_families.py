@@ -17,7 +17,16 @@ from al_bench.learners.engine.inference import TOKEN_BUDGET
 
 Family = Callable[[str], Path]
 
-TEXTS = ["good film", "the plot was very bad, awful!", "great", "", "a film " * 40, "the the", "zebra-cross", "oslo"]
+TEXTS = [
+    "good film",
+    "the plot was very bad, awful!",
+    "great",
+    "",
+    "a film " * 40,
+    "the the",
+    "zebra-cross",
+    "oslo",
+]
 SENTENCES = [text.split() for text in TEXTS]
 CLASSES = np.array([1, 0, 1, 0, 0, 1, 0, 1])
 TAGS = Ragged.of([[i % 3 for i in range(len(words))] for words in SENTENCES])
@@ -81,14 +90,18 @@ def test_training_moves_the_whole_network(name: str, family: Family) -> None:
     learner = build(family(name))
     learner.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
     moved = {
-        key for key, tensor in learner._network.state_dict().items() if not torch.equal(tensor, learner._pristine[key])
+        key
+        for key, tensor in learner._network.state_dict().items()
+        if not torch.equal(tensor, learner._pristine[key])
     }
     assert {key.split(".")[0] for key in moved} >= {learner._network.base_model_prefix, *heads(learner)}
     assert all(torch.isfinite(parameter).all() for parameter in learner._network.parameters())
 
 
 def heads(learner: Any) -> set[str]:
-    return {key.split(".")[0] for key in learner._fresh if not key.startswith(learner._network.base_model_prefix)}
+    return {
+        key.split(".")[0] for key in learner._fresh if not key.startswith(learner._network.base_model_prefix)
+    }
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -110,7 +123,7 @@ def test_the_first_layers_are_kept(name: str, family: Family) -> None:
     del kept[1]
     assert sum(p.numel() for p in short._network.parameters()) == sum(p.numel() for p in network.parameters())
     for learner in (short, whole):
-        learner._network.load_state_dict({k: v for k, v in short._pristine.items()})
+        learner._network.load_state_dict(short._pristine)
     inner, outer = (learner._network.base_model.eval() for learner in (short, whole))
     batch = {"input_ids": torch.tensor([[0, 5, 6, 2]])}
     with torch.no_grad():

@@ -11,7 +11,9 @@ from tiny import SEEDS, SPREAD, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
 
-TEXTS = Unlabelled(["good film", "bad plot", "the great great film", "awful", "very bad film, oslo", "good good"])
+TEXTS = Unlabelled(
+    ["good film", "bad plot", "the great great film", "awful", "very bad film, oslo", "good good"]
+)
 SENTENCES = Unlabelled([text.split() for text in TEXTS.inputs])
 LABELS = np.array([1, 0, 1, 0, 0, 1])
 TAGS = Ragged.of([[i % 3 for i in range(len(words))] for words in SENTENCES.inputs])
@@ -48,7 +50,9 @@ def test_a_fit_that_was_interrupted_leaves_no_gradient(bert: Path, monkeypatch: 
         patch.setattr(torch.nn.utils, "clip_grad_norm_", stop)
         with pytest.raises(KeyboardInterrupt):
             learner.fit(TEXTS, IDS, LABELS, SEEDS)
-    again, expected = (model.fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS).probs for model in (learner, fresh))
+    again, expected = (
+        model.fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS).probs for model in (learner, fresh)
+    )
     np.testing.assert_array_equal(again, expected)
 
 

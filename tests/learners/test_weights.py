@@ -58,11 +58,17 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "header too small"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
     "tokenizer.json is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "line 1"),
-    "tokenizer.json is another thing": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be loaded"),
+    "tokenizer.json is another thing": (
+        lambda f: (f / "tokenizer.json").write_text("{}"),
+        "cannot be loaded",
+    ),
     "no tokenizer": (without_tokenizer, "has no tokenizer files; put tokenizer.json beside the weights"),
     "no padding token": (edited("tokenizer_config.json", pad_token=None), "has no padding token"),
     "config.json of a smaller model": (edited("config.json", hidden_size=16), "weights lack"),
-    "config.json of a deeper model": (edited("config.json", num_hidden_layers=3), "weights lack 16 parameters"),
+    "config.json of a deeper model": (
+        edited("config.json", num_hidden_layers=3),
+        "weights lack 16 parameters",
+    ),
     "weights of another family": (edited("config.json", model_type="distilbert"), "weights lack"),
 }
 
@@ -109,14 +115,19 @@ def test_the_fingerprint_is_that_of_the_weights(bert: Path) -> None:
 
 def test_a_folder_without_safetensors(tmp_path: Path) -> None:
     message = line(lambda: identify("acquisition", ModelConfig(name="m", path=str(tmp_path))))
-    assert message == f"acquisition={tmp_path}: the folder has no model.safetensors; save the model with save_pretrained"
+    assert (
+        message
+        == f"acquisition={tmp_path}: the folder has no model.safetensors; save the model with save_pretrained"
+    )
 
 
 def hub_model(**source: str) -> TransformerLearner:
     from tiny import settings
 
     model = ModelConfig(name="m", max_length=32, training=settings(), **source)
-    return TransformerLearner("acquisition", model, "classification", ("a", "b"), torch.device("cpu"), "float32")
+    return TransformerLearner(
+        "acquisition", model, "classification", ("a", "b"), torch.device("cpu"), "float32"
+    )
 
 
 def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -126,14 +137,20 @@ def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     message = line(lambda: hub_model(hub="nobody/no-such-encoder", revision="abc"))
     assert message.startswith("acquisition=nobody/no-such-encoder@abc: cannot be loaded (")
-    assert message.endswith("check the name and the network, or set acquisition.path to a folder with the model")
+    assert message.endswith(
+        "check the name and the network, or set acquisition.path to a folder with the model"
+    )
 
 
 def test_no_hub_name_at_all() -> None:
-    assert line(lambda: hub_model(hub="a/b/c")).startswith("acquisition=a/b/c: cannot be loaded (Repo id must be")
+    assert line(lambda: hub_model(hub="a/b/c")).startswith(
+        "acquisition=a/b/c: cannot be loaded (Repo id must be"
+    )
 
 
-@pytest.mark.parametrize(("module", "pip"), [("no_such_thing", "no-such-thing"), ("no_such_thing.inner", "no-such-thing")])
+@pytest.mark.parametrize(
+    ("module", "pip"), [("no_such_thing", "no-such-thing"), ("no_such_thing.inner", "no-such-thing")]
+)
 def test_a_package_that_is_not_installed(module: str, pip: str) -> None:
     message = line(lambda: locate("acquisition", ModelConfig(name="m", package=f"{module}:model")))
     assert message == (
@@ -178,7 +195,9 @@ def test_a_hub_model_is_known_by_its_downloaded_weights(monkeypatch: pytest.Monk
     monkeypatch.setattr(weights, "cached_file", lambda *a, **k: str(bert / "model.safetensors"))
     digest = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
     assert fingerprint("r", ModelConfig(name="m"), "owner/name", "abc") == digest
-    assert "owner/name" not in line(lambda: fingerprint("r", ModelConfig(name="m", sha256="0" * 64), "owner/name", "abc"))
+    assert "owner/name" not in line(
+        lambda: fingerprint("r", ModelConfig(name="m", sha256="0" * 64), "owner/name", "abc")
+    )
     monkeypatch.setattr(weights, "cached_file", lambda *a, **k: None)
     assert fingerprint("r", ModelConfig(name="m"), "owner/name", "abc") == "owner/name@abc"
 
@@ -187,7 +206,8 @@ def test_a_hub_model_is_known_by_its_downloaded_weights(monkeypatch: pytest.Monk
 def test_a_cuda_device_that_is_not_here(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert line(lambda: resolve_device(name)) == (
-        f"device={name}: this machine has 0 CUDA devices; use device=cpu, or device=auto for the best there is"
+        f"device={name}: this machine has 0 CUDA devices; "
+        "use device=cpu, or device=auto for the best there is"
     )
 
 
@@ -199,9 +219,12 @@ def test_a_cuda_index_is_counted_from_zero(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "best"), [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+    ("cuda", "mps", "best"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
 )
-def test_auto_is_the_best_device_there_is(cuda: bool, mps: bool, best: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_best_device_there_is(
+    cuda: bool, mps: bool, best: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)

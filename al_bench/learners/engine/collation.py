@@ -16,7 +16,7 @@ class Collator:
         self.pad_id, self.pad_type, self.left, self.device = pad_id, pad_type, left, device
 
     def inputs(self, encoded: Encoded, ids: np.ndarray) -> dict[str, torch.Tensor]:
-        """input_ids, attention_mask (left out where nothing is padded) and token_type_ids, (batch, longest)."""
+        """input_ids, attention_mask (none where nothing is padded) and token_type_ids, (batch, longest)."""
         lengths = encoded.tokens.lengths[ids]
         shape = (len(ids), int(lengths.max()))
         cells = self._cells(lengths, shape[1])
@@ -29,7 +29,7 @@ class Collator:
         return {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
 
     def first_subwords(self, encoded: Encoded, ids: np.ndarray) -> torch.Tensor:
-        """Where, in the flattened (batch x longest) grid, the first sub-word of each surviving word stands."""
+        """Where the first sub-word of each surviving word stands in the flattened (batch x longest) grid."""
         assert encoded.firsts is not None
         lengths = encoded.tokens.lengths[ids]
         starts = np.arange(len(ids)) * lengths.max()

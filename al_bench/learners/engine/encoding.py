@@ -96,8 +96,8 @@ def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
     """All that the arrays depend on: the inputs, everything the tokenizer does, and the length."""
     digest = hashlib.sha256()
     backend = tokenizer.backend_tokenizer
-    settings = [VERSION, tokenizers.__version__, max_length, type(tokenizer).__name__, tokenizer.truncation_side]
-    settings += [tokenizer.split_special_tokens, *tokenizer.model_input_names]
+    settings = [VERSION, tokenizers.__version__, max_length, tokenizer.truncation_side]
+    settings += [type(tokenizer).__name__, tokenizer.split_special_tokens, *tokenizer.model_input_names]
     digest.update(json.dumps(settings).encode())
     truncation, padding = backend.truncation, backend.padding
     backend.no_truncation()

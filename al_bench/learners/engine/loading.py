@@ -1,4 +1,4 @@
-"""A tokenizer and a network from a folder or the hub, refused where they would train but could not be right."""
+"""A tokenizer and a network from a folder or the hub, refused where training would be in vain."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ HEADS = {
 def load_tokenizer(role: str, source: str, revision: str | None, task: str) -> Any:
     tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, use_fast=True)
     if not tokenizer.is_fast:
-        raise reject(role, source, "has no fast tokenizer, which word alignment needs", "save it as tokenizer.json")
+        raise reject(role, source, "has no fast tokenizer, as words need", "save it as tokenizer.json")
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         # What transformers makes of a model without tokenizer files: every word would be unknown.
         raise reject(role, source, "has no tokenizer files", "put tokenizer.json beside the weights")
@@ -34,14 +34,14 @@ def load_tokenizer(role: str, source: str, revision: str | None, task: str) -> A
 def load_network(
     role: str, source: str, revision: str | None, model: ModelConfig, task: str, classes: int
 ) -> tuple[torch.nn.Module, frozenset[str]]:
-    """The network in float32, and the names of parameters that the checkpoint does not have (the new head)."""
+    """The network in float32, and the names of parameters that the checkpoint lacks (the new head)."""
     config = transformers.AutoConfig.from_pretrained(source, revision=revision)
     if model.num_hidden_layers is not None:
         if model.num_hidden_layers > config.num_hidden_layers:
+            layers = f"{model.name} has {config.num_hidden_layers} layers"
             raise reject(
-                f"{role}.num_hidden_layers", model.num_hidden_layers,
-                f"{model.name} has {config.num_hidden_layers} layers", "ask for no more than these",
-            )  # fmt: skip
+                f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these"
+            )
         config.num_hidden_layers = model.num_hidden_layers
     config.num_labels = classes
     network, report = HEADS[task].from_pretrained(
@@ -52,10 +52,8 @@ def load_network(
     encoder = network.base_model_prefix + "."
     absent = sorted(name for name in fresh if name.startswith(encoder) and ".pooler." not in name)
     if absent:
-        raise reject(
-            role, source, f"its weights lack {len(absent)} parameters of the encoder, or have them in other sizes "
-            f"({absent[0]})", "put the config.json and the weights of one model together",
-        )  # fmt: skip
+        lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
+        raise reject(role, source, lack, "put the config.json and the weights of one model together")
     return network, frozenset(fresh)
 
 

@@ -49,11 +49,11 @@ def train(
     lengths = examples.encoded.tokens.lengths[examples.ids]
     optimizer = _optimizer(network, s.learning_rate, s.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, s.factor)
-    best, best_weights, waited, steps, epoch = -np.inf, None, 0, 0, 0
+    best, best_weights, waited, steps, epochs = -np.inf, None, 0, 0, 0
     with torch.random.fork_rng(_cuda_devices(collator.device)):
         torch.manual_seed(number(seeds.model, "dropout", seeds.cycle))
         rng = stream(seeds.order, "order", seeds.cycle)
-        for epoch in range(1, s.epochs + 1):
+        for epochs in range(1, s.epochs + 1):
             network.train()
             for batch in training_batches(lengths, s.batch_size, rng):
                 with autocast(collator.device, precision):
@@ -75,7 +75,7 @@ def train(
                     break
     if best_weights is not None:
         network.load_state_dict(best_weights)
-    return FitCosts(steps, epoch, s.batch_size, epoch * len(examples.ids), epoch * int(lengths.sum()))
+    return FitCosts(steps, epochs, s.batch_size, epochs * len(examples.ids), epochs * int(lengths.sum()))
 
 
 def batch_loss(network: torch.nn.Module, examples: Examples, collator: Collator) -> torch.Tensor:
@@ -94,7 +94,7 @@ class _Settings:
     """The resolved numbers of one fit."""
 
     def __init__(self, settings: TrainingConfig, n: int, early: bool) -> None:
-        values = {name: value for name, value in vars(settings).items()}
+        values = dict(vars(settings))
         assert None not in values.values(), "training settings are resolved"
         self.learning_rate: float = values["learning_rate"]
         self.weight_decay: float = values["weight_decay"]

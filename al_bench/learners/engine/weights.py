@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, an installed package, or the hub; and whether they are the right ones."""
+"""Where a model's files are: a folder, an installed package, or the hub; and are they the right ones."""
 
 import contextlib
 import hashlib
@@ -19,27 +19,27 @@ WEIGHTS = "model.safetensors"
 
 
 def identify(role: str, model: ModelConfig) -> str:
-    """sha256 of a model's weights, or name and revision where it has none to hash; downloads them if need be."""
+    """sha256 of a model's weights, or name and revision where none can be hashed; downloads if need be."""
     source, revision = locate(role, model)
     with readable(role, source, revision):
         return fingerprint(role, model, source, revision)
 
 
 def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
-    """(folder or hub name, hub revision) of a model: `path`, else its package where installed, else the hub."""
+    """(folder or hub name, revision) of a model: `path`, else its package where installed, else the hub."""
     if model.path is not None:
         return str(Path(model.path).expanduser()), None
     if model.package is not None:
         folder = package_folder(model.package)
         if folder is not None and not folder.is_dir():
-            raise reject(f"{role}.package", model.package, f"the package has no folder {folder}",
-                         'write it as "module:folder/inside/it"')
+            missing = f"the package has no folder {folder}"
+            raise reject(f"{role}.package", model.package, missing, 'write it as "module:folder/inside/it"')
         if folder is not None:
             return str(folder), None
         if model.hub is None:
             module = model.package.partition(":")[0].partition(".")[0]
-            raise reject(f"{role}.package", model.package, f"the package {module} is not installed",
-                         f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER")
+            remedy = f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER"
+            raise reject(f"{role}.package", model.package, f"the package {module} is not installed", remedy)
     assert model.hub is not None, "a rule of the config"
     return model.hub, model.revision
 
@@ -71,7 +71,7 @@ def fingerprint(role: str, model: ModelConfig, source: str, revision: str | None
     if model.sha256 not in (None, found):
         raise UserError(
             f"{role}.sha256={model.sha256}: {path} has {found}; "
-            f"these are other weights than {model.name} names, so get the right file or set {role}.sha256=null"
+            f"{model.name} names other weights than these, so get the right file or set {role}.sha256=null"
         )
     return found
 
@@ -79,7 +79,10 @@ def fingerprint(role: str, model: ModelConfig, source: str, revision: str | None
 def _in_hub_cache(name: str, revision: str | None) -> Path | None:
     """The downloaded weights file of a hub model, or None where the model has no safetensors."""
     found: Any = cached_file(
-        name, WEIGHTS, revision=revision, _raise_exceptions_for_missing_entries=False,
+        name,
+        WEIGHTS,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
     return Path(found) if found else None
@@ -99,7 +102,7 @@ def readable(role: str, source: str, revision: str | None) -> Iterator[None]:
     except Exception as error:  # tokenizers, safetensors and transformers share no class of errors
         where = source if revision is None else f"{source}@{revision}"
         reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
-        raise reject(role, where, f"cannot be loaded ({reason})",
-                     f"check the name and the network, or set {role}.path to a folder with the model") from error
+        remedy = f"check the name and the network, or set {role}.path to a folder with the model"
+        raise reject(role, where, f"cannot be loaded ({reason})", remedy) from error
     finally:
         transformers.logging.set_verbosity(verbosity)
