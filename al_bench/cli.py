@@ -46,7 +46,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    if sys.argv[1:2] and sys.argv[1].startswith("-sc"):  # Hydra's shell completion asks the program's first word
+    if sys.argv[1:2] and sys.argv[1].startswith(
+        "-sc"
+    ):  # Hydra's shell completion asks the program's first word
         sys.argv.insert(1, "run")
     try:
         if sys.argv[1:2] == ["run"]:  # Hydra reads the rest itself, --help included
@@ -82,14 +84,20 @@ def _parser() -> argparse.ArgumentParser:
         epilog=LS_EXAMPLES,
         formatter_class=raw,
     )
-    ls.add_argument("kind", nargs="?", help="datasets, models, strategies, subsamplings, schedules or experiments")
+    ls.add_argument(
+        "kind", nargs="?", help="datasets, models, strategies, subsamplings, schedules or experiments"
+    )
     ls.add_argument("--config-dir", help="also list the options of your own config folder")
     sync = commands.add_parser(
         "sync", help="log finished run directories to MLflow", epilog=SYNC_EXAMPLES, formatter_class=raw
     )
-    sync.add_argument("directories", nargs="*", help="run directories, or folders of them (default: OUTPUT_DIR/runs)")
+    sync.add_argument(
+        "directories", nargs="*", help="run directories, or folders of them (default: OUTPUT_DIR/runs)"
+    )
     sync.add_argument("--tracking", default="sqlite", help="MLflow URI (default: sqlite, under OUTPUT_DIR)")
-    sync.add_argument("--output-dir", default="outputs", help="where the runs were written (default: outputs)")
+    sync.add_argument(
+        "--output-dir", default="outputs", help="where the runs were written (default: outputs)"
+    )
     return parser
 
 
@@ -115,7 +123,7 @@ def run(arguments: list[str]) -> None:
         _complete_without_our_word()
     register_schema()
     register_resolvers()
-    traced = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise to us, rather than print and exit
     entry = hydra.main(version_base="1.3", config_path=str(shipped_configs()), config_name="config")(task)
     try:
@@ -124,9 +132,11 @@ def run(arguments: list[str]) -> None:
         failures = _close_sweep()
         if failures:
             raise UserError("\n".join(failures)) from error
-        if traced or not isinstance(error, Exception):
+        if before == "1" or not isinstance(error, Exception):
             raise
         raise _for_user(error, options) from error
+    finally:
+        os.environ["HYDRA_FULL_ERROR"] = before or "0"
     failures = _close_sweep()
     if failures:
         raise UserError("\n".join(failures))
@@ -143,12 +153,12 @@ def _for_user(error: Exception, options: argparse.Namespace) -> Exception:
     """The error as a line, or itself where it is no mistake of the user's."""
     if isinstance(error, UserError):
         return error
-    if _of_config(error):
+    refused = of_disk(error)  # Hydra writes into the run's directory, too
+    if refused is None and _of_config(error):
         from al_bench.problems import problems
 
         return UserError("\n".join(problems(error, options)))
-    # Hydra makes the run's directory, before our own code begins.
-    return of_disk(error) or error
+    return refused or error
 
 
 def _of_config(error: Exception) -> bool:

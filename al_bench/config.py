@@ -62,7 +62,8 @@ class DatasetConfig:
     tag_column: int = -1  # CoNLL files: column of the tag, negative counts from the end
     scheme: str = "auto"  # auto | iob1 | iob2 | bilou: how spans are written in the source
     label_names: list[str] | None = None  # names of integer labels where the source has none
-    where: dict[str, str] | None = None  # keep only rows whose column has this value
+    # Keep only rows whose column has this value. Not null, onto which the command line could not put a mapping.
+    where: dict[str, str] | None = field(default_factory=dict)
     delimiter: str = "auto"  # CSV: auto looks at the first line (comma, semicolon or tab)
     encoding: str = "utf-8"
     limit: Limits = field(default_factory=Limits)

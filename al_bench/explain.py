@@ -38,16 +38,25 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if isinstance(error, MissingConfigException):
         return _no_option(error)
     if isinstance(error, OverrideParseException):
-        reason = error.message.splitlines()[1:2] if error.message.startswith("Error") else error.message.splitlines()
-        return f"{shown(error.override)}: is no KEY=VALUE ({reason[0]}); quote what is special: 'KEY=\"VALUE\"'"
+        reason = (
+            error.message.splitlines()[1:2]
+            if error.message.startswith("Error")
+            else error.message.splitlines()
+        )
+        return (
+            f"{shown(error.override)}: is no KEY=VALUE ({reason[0]}); quote what is special: 'KEY=\"VALUE\"'"
+        )
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{mark.name}: line {mark.line + 1} is no valid YAML ({error.problem}); mend the file"
     for pattern, say in _TEXTS:
         if found := re.search(pattern, text):
             return say(found, overrides)
-    lines = [line.strip().rstrip(".") for line in text.splitlines() if line.strip()]
-    return "; ".join(dict.fromkeys(lines)) or type(error).__name__
+    inner = re.compile(r"\s*(full_key:|object_type=|reference_type=|$)")
+    lines = [line.strip().rstrip(".") for line in text.splitlines() if not inner.match(line)]
+    told = "; ".join(dict.fromkeys(lines)) or type(error).__name__
+    found = re.search(r"full_key: ([\w.]+)", text)
+    return f"{found[1]}: must be {wanted(found[1])}, and here {told}" if found else told
 
 
 def culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
@@ -100,8 +109,10 @@ def _of_key(error: OmegaConfBaseException, text: str, overrides: Sequence[str]) 
     where = f" (in the option file {file[1]}.yaml)" if file else ""
     if isinstance(error, InterpolationResolutionError | UnsupportedInterpolationType):
         reason = str(error).splitlines()[0]
-        given = word.partition("=")[2] if word else "${...}"
-        return rule(field, given, reason, r"write \${ for the characters themselves")
+        if field.startswith("hydra.overrides"):  # Hydra keeps a copy of the command line, and reads it first
+            word = next((word for word in overrides if "${" in word), None)
+        name, _, given = (word or f"{field}=${{...}}").partition("=")
+        return rule(name, given, reason, r"write \${ for the characters themselves")
     if isinstance(error, ConfigKeyError | ConfigAttributeError) and "not in" in str(error):
         head = f"{field}={word.partition('=')[2]}" if word and "=" in word else field
         return f"{head}: no such key{where}; {_near_key(field, word, file and file[1])}"
@@ -126,6 +137,8 @@ def _near_key(field: str, word: str | None, file: str | None) -> str:
     if field.startswith("hydra."):
         return "see `al-bench run --cfg hydra`"
     parent, _, last = field.rpartition(".")
+    if wanted(parent).startswith("pairs"):
+        return f"to add it to {parent} write +{field}=VALUE"
     siblings = [key.rpartition(".")[2] for key in keys() if key.rpartition(".")[0] == parent]
     here = [f"{parent}.{key}" if parent else key for key in difflib.get_close_matches(last, siblings, n=2)]
     near = here or [key for key in keys() if key.rpartition(".")[2] == last][:2]
@@ -145,7 +158,9 @@ def _no_option(error: MissingConfigException) -> str:
 
 def _ambiguous(found: re.Match[str], overrides: Sequence[str]) -> str:
     key, _, value = found[1].partition("=")
-    return rule(key, value, "holds several values", f"add -m to run each of them, or write {key}=[{value}] for a list")
+    return rule(
+        key, value, "holds several values", f"add -m to run each of them, or write {key}=[{value}] for a list"
+    )
 
 
 def _no_group(found: re.Match[str], overrides: Sequence[str]) -> str:
@@ -176,7 +191,9 @@ def _no_name(found: re.Match[str], overrides: Sequence[str]) -> str:
     for word in overrides:
         key, _, value = word.partition("=")
         if key in GROUPS and (value in ("null", "true", "false") or not re.match("[a-zA-Z_]", value)):
-            return rule(key, value, "must be the name of an option", f"see `al-bench ls`, or write ~{key} for none")
+            return rule(
+                key, value, "must be the name of an option", f"see `al-bench ls`, or write ~{key} for none"
+            )
     return f"a group has {found[1]} for its option; give the name of one, see `al-bench ls`"
 
 
@@ -243,5 +260,3 @@ def _default(field: str) -> str:
     for key in field.split("."):
         value = getattr(value, key, None)
     return f"the default is {shown(value)}" if value not in (None, "???") else "leave it out for its default"
-
-

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from al_bench.acquisition.loop import Computed, Costs, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
@@ -42,9 +43,9 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     try:
         with directory.claimed(config, job):
             if directory.finished:
-                display.say(f"already finished, nothing to do: {folder}")
+                display.say("already finished, nothing to do")
             else:
-                Job(config, directory, display, tracker).go()
+                work(config, directory, display, tracker)
         display.table(directory.rows(), folder.name)
         display.say(f"run directory: {folder}")
     finally:
@@ -52,123 +53,141 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         tracker.finish()
 
 
-@dataclass
-class Job:
-    """The parts of one run, built in the order in which they can refuse."""
+def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker) -> None:
+    """Every cycle of the run: acquired or remembered, evaluated, committed."""
+    bench = Workbench.of(config, display)
+    acquired, behind = acquisition(bench, directory.folder.name)
+    succeeding = bench.learner("successor")
+    if config.successor is not None and config.evaluate_at != []:
+        behind["successor"] = identify("successor", config.successor)
+    directory.record_behind(config, behind)
+    facts = provenance(machine.hardware(bench.device), bench.precision)
+    write_json(directory.folder / "provenance.json", facts)
+    display.say(f"trajectory {behind['trajectory']}, {bench.precision} on {bench.device}")
+
+    committed = directory.rows()
+    labelled = np.empty(0, dtype=np.int64)
+    for cycle, costs in acquired:
+        labelled = np.union1d(labelled, cycle.seeded)
+        fresh = cycle.number >= len(committed)
+        if fresh:
+            metrics, spent = evaluate_successor(bench, succeeding, cycle, labelled)
+            committed.append(lines(cycle, costs, metrics, spent))
+            directory.commit(*committed[-1])
+            tracker.update()
+        display.cycle(*committed[cycle.number], fresh=fresh)
+        labelled = np.union1d(labelled, cycle.queried)
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What all stages of a run share."""
 
     config: RunConfig
-    directory: RunDirectory
+    corpus: Corpus
+    device: torch.device
+    precision: str
     display: Display
-    tracker: Tracker
 
-    def go(self) -> None:
-        self._build()
-        rows = self.directory.rows()
-        labelled = np.empty(0, dtype=np.int64)
-        for cycle, costs in self.acquired:
-            labelled = np.union1d(labelled, cycle.seeded)
-            fresh = cycle.number >= len(rows)
-            if fresh:
-                self.directory.commit(*self._finished(cycle, costs, labelled))
-                self.tracker.update()
-            self.display.cycle(*self.directory.rows()[cycle.number], fresh=fresh)
-            labelled = np.union1d(labelled, cycle.queried)
+    @classmethod
+    def of(cls, config: RunConfig, display: Display) -> "Workbench":
+        """Raises `UserError` for a device that is not here, and for data that cannot be what the config says."""
+        device = machine.resolve_device(config.device)
+        corpus = load_corpus(config.dataset)
+        validate_with_data(config, corpus)
+        display.say(corpus.summary)
+        for note in corpus.notes:
+            display.say(f"note: {note}")
+        return cls(config, corpus, device, machine.resolve_precision(config.precision, device), display)
 
-    def _build(self) -> None:
-        config, say = self.config, self.display.say
-        self.device = machine.resolve_device(config.device)
-        self.precision = machine.resolve_precision(config.precision, self.device)
-        self.corpus = load_corpus(config.dataset)
-        validate_with_data(config, self.corpus)
-        say(describe_corpus(self.corpus))
-        for note in self.corpus.notes:
-            say(f"note: {note}")
-        needs_model = bool(STRATEGIES[config.strategy.name].needs) and config.replay is None
-        behind = {"data": self.corpus.fingerprint}
-        if needs_model:
-            behind["acquisition"] = identify("acquisition", config.acquisition)
-        self.acquired: Iterator[Computed]
-        if config.replay is None:
-            setup = Setup(config, self.corpus, self.learner("acquisition") if needs_model else None, self.display.phase)
-            trajectory = Trajectory(
-                Path(config.output_dir).absolute() / "trajectories",
-                trajectory_identity(config, self.precision),
-                behind,
-                len(self.corpus.train),
-                run=self.directory.folder.name,
-                waiting=partial(say, "waiting: another process is computing this trajectory"),
-            )
-            behind = {**behind, "trajectory": trajectory.id}
-            self.acquired = acquire(setup, trajectory.cycle)
-        else:
-            source = Path(config.replay).expanduser()
-            behind = {**behind, "trajectory": f"replay-{content_hash(source)[:12]}"}
-            self.acquired = replay(source, self.corpus)
-        self.successor = self.learner("successor")
-        if config.successor is not None and config.evaluate_at != []:
-            behind["successor"] = identify("successor", config.successor)
-        behind["precision"] = self.precision
-        self.directory.record_behind(config, behind)
-        write_json(self.directory.folder / "provenance.json", provenance(machine.hardware(self.device), self.precision))
-        say(f"trajectory {behind['trajectory']}, {self.precision} on {self.device}")
+    @property
+    def output_dir(self) -> Path:
+        return Path(self.config.output_dir).absolute()
 
     def learner(self, role: str) -> Callable[[], Learner]:
-        """Builds the role's learner at the first call: a finished trajectory needs none."""
+        """Builds the role's learner when first called: a finished trajectory needs none."""
 
         @cache
-        def build() -> TransformerLearner:
-            self.display.phase(f"loading {role}")
-            config, corpus = self.config, self.corpus
-            store = Path(config.output_dir).absolute() / "cache" / "encodings"
-            model = getattr(config, role)
+        def build() -> Learner:
+            self.display.phase(f"loading the {role}")
             learner = TransformerLearner(
-                role, model, corpus.task, corpus.label_names, self.device, self.precision, store
+                role,
+                getattr(self.config, role),
+                self.corpus.task,
+                self.corpus.label_names,
+                self.device,
+                self.precision,
+                self.output_dir / "cache" / "encodings",
             )
-            for split in (corpus.train, corpus.test):
+            for split in (self.corpus.train, self.corpus.test):
                 learner.prepare(Unlabelled(split.inputs))
             return learner
 
         return build
 
-    def _finished(self, cycle: Cycle, costs: Costs, labelled: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A cycle's lines in the run's ledger and costs: the acquisition's and, where asked for, the successor's."""
-        successor, spent = self._successor(cycle, labelled)
-        decided = {
-            "cycle": cycle.number,
-            "labelled": cycle.labelled,
-            "words": cycle.words,
-            "acquisition": cycle.metrics,
-            "successor": successor,
-            "scored": len(cycle.scored),
-            "extended": cycle.extended,
-            "query": cycle.query,
-        }
-        peak = max(costs.counts.get("peak_memory_bytes", 0), spent.counts.get("peak_memory_bytes", 0))
-        counts = {**costs.counts, **spent.counts, "peak_memory_bytes": peak}
-        return decided, {
-            "cycle": cycle.number,
-            "seconds": {**costs.seconds, **spent.seconds},
-            **counts,
-            "finished_at": time.time(),
-        }
 
-    def _successor(self, cycle: Cycle, labelled: np.ndarray) -> tuple[dict[str, float] | None, Costs]:
-        config = self.config
-        last = not len(cycle.queried)
-        if isinstance(config.evaluate_at, list):
-            wanted = cycle.number in config.evaluate_at
-        else:
-            wanted = config.evaluate_at == "all" or last
-        if config.successor is None or not wanted:
-            return None, Costs({})
-        same = cycle.metrics is not None and config.replay is None
-        if same and model_identity(config.successor) == model_identity(config.acquisition):
-            return cycle.metrics, Costs({})
-        return succeed(config, self.corpus, self.successor, labelled, cycle.number, self.display.phase)
+def acquisition(bench: Workbench, run_name: str) -> tuple[Iterator[Computed], dict[str, str]]:
+    """The cycles, yet to be computed or remembered; and what is behind them: hashes and the trajectory's id."""
+    config, corpus = bench.config, bench.corpus
+    behind = {"data": corpus.fingerprint, "precision": bench.precision}
+    if config.replay is not None:
+        source = Path(config.replay).expanduser()
+        return replay(source, corpus), {**behind, "trajectory": f"replay-{content_hash(source)[:12]}"}
+    learner = None
+    if STRATEGIES[config.strategy.name].needs:
+        behind["acquisition"] = identify("acquisition", config.acquisition)
+        learner = bench.learner("acquisition")
+    trajectory = Trajectory(
+        bench.output_dir / "trajectories",
+        trajectory_identity(config, bench.precision),
+        {key: value for key, value in behind.items() if key != "precision"},
+        len(corpus.train),
+        run=run_name,
+        waiting=lambda: bench.display.say("waiting: another process is computing this trajectory"),
+    )
+    setup = Setup(config, corpus, learner, bench.display.phase)
+    return acquire(setup, trajectory.cycle), {**behind, "trajectory": trajectory.id}
 
 
-def describe_corpus(corpus: Corpus) -> str:
-    labels = [name[2:] for name in corpus.label_names if name.startswith("B-")]
-    kind = f"{len(labels)} entity types" if corpus.task == "tagging" else f"{len(corpus.label_names)} classes"
-    return f"{corpus.name}: {len(corpus.train):,} train ({int(corpus.train.words.sum()):,} words), " \
-           f"{len(corpus.test):,} test, {kind}"
+def evaluate_successor(
+    bench: Workbench, learner: Callable[[], Learner], cycle: Cycle, labelled: np.ndarray
+) -> tuple[dict[str, float] | None, Costs]:
+    """The successor's test metrics at a cycle, where they are asked for, and what they cost."""
+    config = bench.config
+    if config.successor is None or not wanted(config.evaluate_at, cycle):
+        return None, Costs({})
+    known = cycle.metrics is not None and config.replay is None
+    if known and model_identity(config.successor) == model_identity(config.acquisition):
+        return cycle.metrics, Costs({})
+    return succeed(config, bench.corpus, learner, labelled, cycle.number, bench.display.phase)
+
+
+def wanted(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
+    if isinstance(evaluate_at, list):
+        return cycle.number in evaluate_at
+    return evaluate_at == "all" or not len(cycle.queried)
+
+
+def lines(
+    cycle: Cycle, costs: Costs, successor: dict[str, float] | None, spent: Costs
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A cycle in the run's ledger, and beside it."""
+    decided = {
+        "cycle": cycle.number,
+        "labelled": cycle.labelled,
+        "words": cycle.words,
+        "acquisition": cycle.metrics,
+        "successor": successor,
+        "scored": len(cycle.scored),
+        "extended": cycle.extended,
+        "query": cycle.query,
+    }
+    peak = max(c.counts.get("peak_memory_bytes", 0) for c in (costs, spent))
+    return decided, {
+        "cycle": cycle.number,
+        "seconds": {**costs.seconds, **spent.seconds},
+        **costs.counts,
+        **spent.counts,
+        "peak_memory_bytes": peak,
+        "finished_at": time.time(),
+    }

@@ -53,13 +53,27 @@ def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
     rows = []
     for number in sorted(set(cards) | set(range(len(expected)))):
         if number not in cards:
-            rows.append({"job": number, "overrides": expected[number], "state": "not started", "error": "",
-                         "directory": ""})
+            rows.append(
+                {
+                    "job": number,
+                    "overrides": expected[number],
+                    "state": "not started",
+                    "error": "",
+                    "directory": "",
+                }
+            )
             continue
         card = cards[number]
         status = RunDirectory(Path(card["directory"])).status
-        rows.append({"job": number, "overrides": card["overrides"], "state": status.get("state", "not started"),
-                     "error": status.get("error", ""), "directory": card["directory"]})
+        rows.append(
+            {
+                "job": number,
+                "overrides": card["overrides"],
+                "state": status.get("state", "not started"),
+                "error": status.get("error", ""),
+                "directory": card["directory"],
+            }
+        )
     return rows
 
 
@@ -71,7 +85,9 @@ def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
     for head in ("job", "overrides", "state", "error or directory"):
         table.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(str(row["job"]), " ".join(row["overrides"]), row["state"], _first(row) or row["directory"])
+        table.add_row(
+            str(row["job"]), " ".join(row["overrides"]), row["state"], _first(row) or row["directory"]
+        )
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
     return [
         f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {_first(row) or 'it left no reason'}"

@@ -44,3 +44,11 @@ class Corpus:
     dev: Split | None = None
     notes: tuple[str, ...] = ()
     fingerprint: str = field(default="")
+
+    @property
+    def summary(self) -> str:
+        """One line for the user."""
+        spans = [name for name in self.label_names if name.startswith("B-")]
+        kinds = f"{len(spans)} entity types" if self.task == "tagging" else f"{len(self.label_names)} classes"
+        words = int(self.train.words.sum())
+        return f"{self.name}: {len(self.train):,} train ({words:,} words), {len(self.test):,} test, {kinds}"

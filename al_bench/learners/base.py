@@ -56,7 +56,7 @@ class Learner(Protocol):
         ...
 
     def fit(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, seeds: FitSeeds) -> Model:
-        """Train from the pretrained weights on `inputs[ids]` with `labels`, aligned with `ids`, and on no more."""
+        """Train from the pretrained weights on `inputs[ids]` with `labels` (one per id), and on no more."""
         ...
 
     def synchronise(self) -> None:

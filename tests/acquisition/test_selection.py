@@ -128,8 +128,9 @@ def test_seed_set_is_drawn_from_everywhere_and_by_its_stream_alone():
 
 def test_a_stratified_seed_set_has_the_proportions_of_the_split():
     shuffled = rng(2).permutation(LABELS)
-    for size in (20, 100, 333):
-        counts = np.bincount(shuffled[drawn(shuffled, initial=size, stratified=True)])
+    for size in (2, 3, 7, 20, 100, 333):
+        ids = drawn(shuffled, initial=size, stratified=True)
+        counts = np.bincount(shuffled[ids], minlength=3)
         assert np.abs(counts - size * np.array([0.7, 0.25, 0.05])).max() < 1
 
 

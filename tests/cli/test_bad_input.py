@@ -2,12 +2,10 @@
 
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +79,10 @@ CONFIG = {
     "experiment without its plus": (["experiment=demo"], ["add one: +experiment=demo"]),
     "not an override": (["seed"], ["seed: is no KEY=VALUE"]),
     "two equals signs": (["name=a=b"], ["name=a=b: is no KEY=VALUE"]),
+    "filter on one more column": (
+        ["dataset.where={label: x}"],
+        ["dataset.where.label: no such key; to add it to dataset.where write +dataset.where.label=VALUE"],
+    ),
     "bracket left open": (["dataset.text=[a"], ["dataset.text=[a: is no KEY=VALUE"]),
     "several values without -m": (["seed=1,2"], ["seed=1,2: holds several values; add -m"]),
     "interpolation of nothing": (["name=${nope}"], ["name=${nope}: Interpolation key 'nope' not found"]),
@@ -165,3 +167,340 @@ def test_config(al, tmp_path, monkeypatch, overrides, expected):
     monkeypatch.setattr("al_bench.task.execute", execute)
     assert_refused(al("run", *overrides), expected)
     assert not any(tmp_path.iterdir())
+
+
+def test_config_errors_come_before_torch(checkout, tmp_path):
+    """In a process of its own: neither a mistake in a type nor one against a rule costs an import of torch."""
+    script = """
+import sys
+from al_bench.cli import main
+try:
+    main()
+finally:
+    print(sorted({"torch", "transformers", "datasets", "mlflow"} & set(sys.modules)))
+"""
+    for override in ("schedule.cycles=abc", "schedule.cycles=-1"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, "run", override],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(checkout)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (1, "[]\n")
+        assert done.stderr.startswith(f"al-bench: {override}: must be")
+
+
+# ------------------------------------------------------------------------------------- a user's own option files
+
+
+def write(path: Path, content: str | bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+OPTIONS = {
+    "unknown key": (
+        "dataset/mine",
+        "name: mine\ntask: classification\npth: /x\n",
+        "dataset.pth: no such key (in the option file dataset/mine.yaml); did you mean dataset.path?",
+    ),
+    "wrong type": (
+        "model@successor/mine",
+        "name: mine\nhub: x/y\nnum_hidden_layers: three\n",
+        "successor.num_hidden_layers=three: must be a whole number or null (in the option file model/mine.yaml)",
+    ),
+    "a list": ("dataset/mine", "- a\n", "dataset/mine.yaml: holds a list; write keys and values"),
+    "no YAML": ("dataset/mine", "name: [a\n", "dataset/mine.yaml: line 2 is no valid YAML"),
+    "no task": (
+        "dataset/mine",
+        "name: mine\npath: .\n",
+        "dataset.task=???: has no value; set dataset.task=...",
+    ),
+    "experiment outside the root": (
+        "experiment/mine",
+        "name: mine\n",
+        "experiment=mine: no such key (in the option file experiment/mine.yaml); let the file begin with the line "
+        "`# @package _global_`",
+    ),
+    "experiment with an unknown group": (
+        "experiment/mine",
+        "# @package _global_\ndefaults:\n  - override /strategi: mnlp\n",
+        "strategi: no such group (in the option file experiment/mine.yaml); did you mean strategy?",
+    ),
+    "experiment with an unknown option": (
+        "experiment/mine",
+        "# @package _global_\ndefaults:\n  - override /strategy: mnpl\n",
+        "strategy=mnpl: must be one of breaking_ties, entropy, least_confidence, mnlp, random; did you mean mnlp?",
+    ),
+    "experiment with an unknown key": (
+        "experiment/mine",
+        "# @package _global_\nschedule: {cycels: 3}\n",
+        "schedule.cycels: no such key (in the option file experiment/mine.yaml); did you mean schedule.cycles?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("option", "content", "expected"), OPTIONS.values(), ids=OPTIONS)
+def test_option_file(al, tmp_path, option, content, expected):
+    group, _, name = option.partition("/")
+    write(tmp_path / "mine" / group.partition("@")[0] / f"{name}.yaml", content)
+    plus = "+" if group == "experiment" else ""
+    assert_refused(al("run", "--config-dir", "mine", f"{plus}{group}={name}"), [expected])
+
+
+# ------------------------------------------------------------------------------------ what only the data can tell
+
+
+@dataclass
+class Data:
+    """Files of a corpus, and what the run says: a refusal, or a note where it works.
+
+    mend: files after which the same command must work, so that a refusal leaves nothing behind that stands in its way
+    """
+
+    files: dict[str, str | bytes]
+    expected: list[str]
+    overrides: list[str] = field(default_factory=list)
+    task: str = "classification"
+    mend: dict[str, str | bytes] | None = None
+    works: bool = False
+
+
+ROWS = [(f"the plot was {word}", label) for word, label in [("good", "pos"), ("bad", "neg")] * 30]
+GOOD = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
+SENTENCES = "\n".join(
+    f"Anna B-PER\nwas O\nin O\n{place} B-LOC\n" for place in ["Oslo", "Lima", "Berlin"] * 20
+)
+
+
+def csv(rows: Sequence[tuple[str, str]], header: str = "text,label") -> str:
+    return "".join(f"{line}\n" for line in [header, *(f"{text},{label}" for text, label in rows)])
+
+
+def json_lines(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+DATA = {
+    "empty folder": Data({}, ["holds no training split"], mend={"train.csv": GOOD}),
+    "empty file": Data({"train.csv": ""}, ["train.csv is empty"], mend={"train.csv": GOOD}),
+    "header only": Data({"train.csv": "text,label\n"}, ["train.csv has no examples"]),
+    "header only in the test split": Data({"train.csv": GOOD, "test.csv": "text,label\n"}, ["test.csv has no examples"]),
+    "blanks only": Data({"train.csv": csv([(" ", "pos"), ("  ", "neg")])}, ["train.csv has no examples"]),
+    "latin-1 bytes": Data(
+        {"train.csv": GOOD.replace("plot", "é").encode("latin-1")},
+        ["train.csv is not utf-8; try dataset.encoding=latin-1"],
+    ),
+    "no text column": Data(
+        {"train.csv": csv(ROWS, "review,label")},
+        ["train.csv has no column text; it has review, label; set dataset.text=[COLUMN]"],
+    ),
+    "no label column": Data(
+        {"train.csv": csv(ROWS, "text,class")},
+        ["train.csv has no column label; it has text, class; set dataset.label=[COLUMN]"],
+    ),
+    "one class": Data({"train.csv": csv([ROWS[0]] * 40)}, ["the training split has one class only"]),
+    "labels missing in places": Data({"train.csv": GOOD + "the film,\n"}, ["row 61 of train.csv has no label"]),
+    "ragged rows": Data({"train.csv": GOOD + "good, but long,pos\n"}, ["row 61 of train.csv has 3 fields, its header 2"]),
+    "quote left open": Data({"train.csv": GOOD + '"the film,pos\n'}, ["train.csv is malformed in line"]),
+    "double column": Data({"train.csv": csv(ROWS, "text,text")}, ["train.csv has two columns 'text'"]),
+    "malformed JSON": Data({"train.jsonl": '{"text": "a", "label": \n'}, ["train.jsonl is malformed in line 1"]),
+    "JSON of other things": Data({"train.jsonl": "[1, 2]\n"}, ["row 1 of train.jsonl is a int, not an object"]),
+    "no Parquet": Data({"train.parquet": "PAR"}, ["train.parquet is no readable Parquet file"]),
+    "two files for one split": Data(
+        {"train.csv": GOOD, "train.jsonl": "{}"}, ["holds train.csv and train.jsonl; set dataset.splits.train=[FILE]"]
+    ),
+    "tagging data for classification": Data({"train.txt": SENTENCES}, ["set dataset.task=tagging"]),
+    "more words than tags": Data(
+        {"train.jsonl": json_lines({"tokens": ["a", "b"], "ner_tags": ["O"]})},
+        ["row 1 of train.jsonl has 2 words and 1 tags"],
+        task="tagging",
+    ),
+    "one column": Data({"train.txt": SENTENCES + "Anna\n"}, ["of train.txt has 1 columns ('Anna')"], task="tagging"),
+    "bad tag names": Data({"train.txt": SENTENCES.replace("B-PER", "PER")}, ["'PER' is no tag"], task="tagging"),
+    "tags as bare numbers": Data(
+        {"train.jsonl": json_lines({"tokens": ["a"], "ner_tags": [3]})}, ["the tags are numbers (3)"], task="tagging"
+    ),
+    "no entity": Data({"train.txt": "the O\nfilm O\n\n" * 20}, ["no entity, only O"], task="tagging"),
+    "filter on a column that is not there": Data(
+        {"train.csv": GOOD}, ["dataset.where={source: x}: train.csv has no such column"], ["dataset.where={source: x}", "dataset.package=null"]
+    ),
+    "filter that keeps nothing": Data({"train.csv": GOOD}, ["train.csv has no examples"], ["+dataset.where.label=x"]),
+    "seed set that takes the whole pool": Data(
+        {"train.csv": GOOD, "test.csv": GOOD}, ["schedule.initial=60: takes 60 examples, but the training split has 60"], ["schedule.initial=60"]
+    ),
+    "limit that leaves one class": Data(
+        {"train.csv": csv([ROWS[0]] * 58 + [ROWS[1]] * 2)},
+        ["the training split has one class only; check dataset.label and dataset.where or raise dataset.limit.train"],
+        ["dataset.limit.train=4", "schedule.initial=2", "schedule.step=2"],
+    ),
+    "layers that are not there": Data(
+        {"train.csv": GOOD}, ["num_hidden_layers=3"], ["successor.num_hidden_layers=3"]
+    ),
+    "longer than the positions": Data(
+        {"train.csv": GOOD}, ["successor.max_length=65: tiny has 64 positions"], ["successor.max_length=65"]
+    ),
+    "test labels unseen in training": Data(
+        {"train.csv": GOOD, "test.csv": csv([*ROWS[:10], ("the film", "other")])},
+        ["note: labels of test that no training example has: other"],
+        works=True,
+    ),
+    "words that vanish in tokenisation": Data(
+        {"train.txt": SENTENCES.replace("in O", "\u200b O"), "test.txt": SENTENCES + "\n\u200b O\n\u00ad O\n"},
+        ["cycle 1/1"],
+        task="tagging",
+        works=True,
+    ),
+    "pool smaller than the query": Data(
+        {"train.csv": GOOD, "test.csv": GOOD}, ["60 labelled"], ["schedule.initial=50", "schedule.step=40"], works=True
+    ),
+    "limit larger than the split": Data({"train.csv": GOOD}, ["48 train"], ["dataset.limit.train=999"], works=True),
+    "seed set of one class": Data(
+        {"train.csv": csv([ROWS[0]] * 50 + [ROWS[1]])}, ["cycle 1/1"], ["schedule.initial=2"], works=True
+    ),
+    "rows with no words": Data({"train.csv": GOOD + " ,pos\n"}, ["note: dropped 1 of 61 examples"], works=True),
+    "no test split": Data({"train.csv": GOOD}, ["note: no test split in train.csv: cut 12 of 60 examples"], works=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DATA.values(), ids=DATA)
+def test_data(al, request, tmp_path, case):
+    kind = "quick_run" if case.task == "classification" else "quick_tagging_run"
+    words = request.getfixturevalue(kind)
+    if any("dataset.where" in word for word in case.overrides):  # onto null no mapping can be put
+        words = [word for word in words if word != "dataset.where=null"]
+    command = ["run", *words, f"dataset.path={tmp_path / 'mine'}", *case.overrides]
+    (tmp_path / "mine").mkdir()
+    for name, content in case.files.items():
+        write(tmp_path / "mine" / name, content)
+    done = al(*command)
+    if case.works:
+        assert done.code == 0, done.err
+        assert case.expected[0] in done.out
+    else:
+        assert_refused(done, case.expected)
+    if case.mend:
+        for name, content in case.mend.items():
+            write(tmp_path / "mine" / name, content)
+        assert al(*command).code == 0
+
+
+# ----------------------------------------------------------------- ids, weights, devices, disks, tracking servers
+
+IDS = {
+    "id outside": ("0\n120\n", "holds id 120, but the training split has ids 0 to 119"),
+    "negative id": ("-1\n", "holds id -1, but the training split has ids 0 to 119"),
+    "id twice": ("3\n4\n3\n", "holds id 3 twice; list every id once"),
+    "words": ("one\ntwo\n", "cannot be read as whole numbers"),
+    "nothing": ("", "holds no id; write ids from 0 to 119, one a line"),
+    "other bytes": (b"\xff\xfe", "cannot be read as whole numbers"),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), IDS.values(), ids=IDS)
+def test_seed_set(al, quick_run, tmp_path, content, expected):
+    write(tmp_path / "ids.txt", content)
+    done = al("run", *quick_run, "schedule.seed_set=ids.txt")
+    assert_refused(done, [expected])
+    assert "schedule.seed_set=" in done.err
+
+
+REPLAYS = {
+    "id outside": ("[0, 1]\n[120]\n", "holds id 120, but the training split has ids 0 to 119"),
+    "id twice": ("[0, 1]\n[1]\n", "holds id 1 twice"),
+    "no JSON": ("[0, 1]\n0 1\n", "line 2 is not JSON"),
+    "no list": ("5\n", "line 1 is not a list of whole numbers"),
+    "fractions": ("[0.5]\n", "line 1 is not a list of whole numbers"),
+    "nothing": ("", "holds no line"),
+    "other bytes": (b"\xff\xfe[1]", "ids.jsonl"),
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), REPLAYS.values(), ids=REPLAYS)
+def test_replay(al, quick_run, tmp_path, content, expected):
+    write(tmp_path / "ids.jsonl", content)
+    done = al("run", *quick_run, "replay=ids.jsonl")
+    assert_refused(done, [expected])
+    assert "replay=" in done.err
+
+
+@pytest.mark.xfail(strict=True, reason="run.py records the file's hash before replay.py has read its ids")
+def test_a_mended_replay_runs(al, quick_run, tmp_path):
+    write(tmp_path / "ids.jsonl", "[0, 1, 120]\n")
+    assert al("run", *quick_run, "replay=ids.jsonl").code == 1
+    write(tmp_path / "ids.jsonl", "[0, 1, 2]\n")
+    done = al("run", *quick_run, "replay=ids.jsonl")
+    assert done.code == 0, done.err
+
+
+def test_model_without_weights(al, quick_run, tiny_model, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    command = ["run", *quick_run, f"successor.path={bare}"]
+    assert_refused(al(*command), ["has no model.safetensors"])
+    for path in tiny_model.iterdir():
+        (bare / path.name).write_bytes(path.read_bytes())
+    assert al(*command).code == 0
+
+
+def test_model_with_other_weights(al, quick_run):
+    wrong = "0" * 64
+    done = al("run", *quick_run, f"acquisition.sha256={wrong}")
+    assert_refused(done, [f"acquisition.sha256={wrong}: "])
+    assert "set acquisition.sha256=null" in done.err
+    assert al("run", *quick_run).code == 0
+
+
+def test_damaged_weights(al, quick_run, tiny_model, tmp_path):
+    for path in tiny_model.iterdir():
+        write(tmp_path / "damaged" / path.name, path.read_bytes()[:1000])
+    assert_refused(al("run", *quick_run, "acquisition.path=damaged"), ["damaged: cannot be loaded"])
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps"])
+def test_device_that_is_not_here(al, quick_run, monkeypatch, device):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert_refused(al("run", *quick_run, f"device={device}"), [f"device={device}: this machine has"])
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/al-bench", "/dev/null/runs"])
+def test_output_that_cannot_be_written(al, quick_run, tmp_path, place):
+    """As root, permissions stop nobody; a file in the folder's place does, and so does /proc."""
+    write(tmp_path / "file", "mine")
+    done = al("run", *quick_run, f"output_dir={place}")
+    assert_refused(done, ["set output_dir to a folder that can be written"])
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("longest", [1000, 3000, 5000])
+def test_full_disk(al, quick_run, checkout, tmp_path, longest):
+    """In a process that may write no longer file: one line, and with room the same command works."""
+    script = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({longest}, {longest}))
+from al_bench.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script, "run", *quick_run],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(checkout)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(LINES_ONLY)
+    assert "File too large; make room, then the same command continues" in lines[0]
+    assert al("run", *quick_run).code == 0
+
+
+def test_unreachable_tracking_server(al, quick_run, tmp_path):
+    """The run finishes, says so once, and soon."""
+    began = time.perf_counter()
+    done = al("run", *quick_run, "tracking=http://localhost:9")
+    assert done.code == 0, done.err
+    assert (done.out + done.err).count("tracking to http://localhost:9 failed") == 1
+    assert "Traceback" not in done.out + done.err
+    assert json.loads(next(tmp_path.rglob("status.json")).read_text())["state"] == "finished"
+    assert time.perf_counter() - began < 60

@@ -64,7 +64,7 @@ def unigram() -> dict[str, Any]:
     names = {"bos_token": "<s>", "eos_token": "</s>", "cls_token": "<cls>", "sep_token": "<sep>"}
     names |= {"pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>"}
     return {
-        "tokenizer_object": backend, **names, "padding_side": "left", "pad_token_type_id": 3,
+        "tokenizer_object": backend, **names, "padding_side": "left",
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
     }  # fmt: skip
 

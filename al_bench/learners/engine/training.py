@@ -53,7 +53,7 @@ def train(
     with torch.random.fork_rng(_cuda_devices(collator.device)):
         torch.manual_seed(number(seeds.model, "dropout", seeds.cycle))
         rng = stream(seeds.order, "order", seeds.cycle)
-        for epochs in range(1, s.epochs + 1):
+        while epochs < s.epochs and waited < s.patience:
             network.train()
             for batch in training_batches(lengths, s.batch_size, rng):
                 with autocast(collator.device, precision):
@@ -64,6 +64,7 @@ def train(
                 schedule.step()
                 optimizer.zero_grad(set_to_none=True)
                 steps += 1
+            epochs += 1
             if dev_score is None:
                 continue
             score = dev_score()
@@ -71,8 +72,6 @@ def train(
                 best, best_weights, waited = score, copy.deepcopy(network.state_dict()), 0
             else:
                 waited += 1
-                if waited >= s.patience:
-                    break
     if best_weights is not None:
         network.load_state_dict(best_weights)
     return FitCosts(steps, epochs, s.batch_size, epochs * len(examples.ids), epochs * int(lengths.sum()))
