@@ -31,7 +31,7 @@ def show(kind: str | None, config_dir: str | None) -> None:
 def usage(group: str) -> str:
     if group == "model":
         return "model@acquisition=NAME, model@successor=NAME"
-    return f"+experiment=NAME" if group == "experiment" else f"{group}=NAME"
+    return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
 
 
 def listing(group: str, config_dir: str | None) -> dict[str, str]:
@@ -39,7 +39,9 @@ def listing(group: str, config_dir: str | None) -> dict[str, str]:
     roots = [shipped_configs()]
     if config_dir is not None:
         if not Path(config_dir).is_dir():
-            raise reject("--config-dir", config_dir, "no such folder", "give the folder that holds your config groups")
+            raise reject(
+                "--config-dir", config_dir, "no such folder", "give the folder that holds your config groups"
+            )
         roots.append(Path(config_dir))
     options = {}
     for root in roots:

@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf raise for a config that does not compose, as our own one line: field, value, rule, remedy."""
+"""What Hydra and OmegaConf raise for a config that does not compose, in our own one line."""
 
 import difflib
 import re

@@ -12,6 +12,7 @@ from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
 from al_bench.config import TASKS, DatasetConfig, ModelConfig, RunConfig, TrainingConfig
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, reject, rule
+
 FORMATS = ("auto", "conll", "csv", "json", "parquet", "folder")
 SCHEMES = ("auto", "iob1", "iob2", "bilou")
 SUBSAMPLINGS = ("none", "random", "naive", "ups")
@@ -57,32 +58,48 @@ def _dataset_problems(dataset: DatasetConfig) -> Iterator[str]:
     if not 0 < dataset.test_share < 1:
         yield rule("dataset.test_share", dataset.test_share, "must lie between 0 and 1", "try 0.2")
     for split in fields(dataset.limit):
-        yield from _within(f"dataset.limit.{split.name}", getattr(dataset.limit, split.name), 1, math.inf,
-                           "set a number of examples, or null for all")
+        yield from _within(
+            f"dataset.limit.{split.name}",
+            getattr(dataset.limit, split.name),
+            1,
+            math.inf,
+            "set a number of examples, or null for all",
+        )
     if dataset.path is not None:
         if not Path(dataset.path).expanduser().exists():
-            yield rule("dataset.path", dataset.path, "no such file or folder",
-                       f"it is read relative to {Path.cwd()}")
+            yield rule(
+                "dataset.path", dataset.path, "no such file or folder", f"it is read relative to {Path.cwd()}"
+            )
     elif dataset.package is None and dataset.hub is None:
-        yield rule("dataset", dataset.name, "has no source", "set dataset.path, dataset.package or dataset.hub")
+        yield rule(
+            "dataset", dataset.name, "has no source", "set dataset.path, dataset.package or dataset.hub"
+        )
     for name in ("text", "label", "words", "tags"):
         if not getattr(dataset, name):
             yield rule(f"dataset.{name}", [], "names no column", f"set dataset.{name}=[COLUMN]")
     try:
         "".encode(dataset.encoding)
     except LookupError:
-        yield rule("dataset.encoding", dataset.encoding, "is no encoding Python knows", "try utf-8 or latin-1")
+        yield rule(
+            "dataset.encoding", dataset.encoding, "is no encoding Python knows", "try utf-8 or latin-1"
+        )
 
 
 def _model_problems(role: str, model: ModelConfig) -> Iterator[str]:
     if model.path is None and model.package is None and model.hub is None:
         yield rule(role, model.name, "has no source", f"set {role}.path, {role}.package or {role}.hub")
     if model.path is not None and not Path(model.path).expanduser().is_dir():
-        yield rule(f"{role}.path", model.path, "no such folder",
-                   "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)")
+        yield rule(
+            f"{role}.path",
+            model.path,
+            "no such folder",
+            "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)",
+        )
     if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
         yield rule(f"{role}.sha256", model.sha256, "must be 64 lower-case hex digits", "see sha256sum FILE")
-    yield from _within(f"{role}.num_hidden_layers", model.num_hidden_layers, 1, math.inf, "or null for all layers")
+    yield from _within(
+        f"{role}.num_hidden_layers", model.num_hidden_layers, 1, math.inf, "or null for all layers"
+    )
     yield from _within(f"{role}.max_length", model.max_length, 8, math.inf, "counted in sub-words")
     yield from _training_problems(f"{role}.training", model.training)
 
@@ -121,19 +138,29 @@ def _schedule_problems(config: RunConfig) -> Iterator[str]:
     if not budgets and schedule.cycles > 0:
         shares = [v for v in (schedule.initial, schedule.step * schedule.cycles) if isinstance(v, float)]
         if sum(shares) > 1 + 1e-9:
-            yield rule("schedule.cycles", schedule.cycles,
-                       f"asks for {sum(shares):.0%} of the training split (initial + cycles x step)",
-                       "lower schedule.cycles, schedule.step or schedule.initial")
+            yield rule(
+                "schedule.cycles",
+                schedule.cycles,
+                f"asks for {sum(shares):.0%} of the training split (initial + cycles x step)",
+                "lower schedule.cycles, schedule.step or schedule.initial",
+            )
         limit = config.dataset.limit.train
         if limit is not None and schedule.unit == "examples":
-            wanted = sum(v * limit if isinstance(v, float) else v
-                         for v in (schedule.initial, *[schedule.step] * schedule.cycles))
+            wanted = sum(
+                v * limit if isinstance(v, float) else v
+                for v in (schedule.initial, *[schedule.step] * schedule.cycles)
+            )
             if wanted > limit and not shares:
-                yield rule("schedule.cycles", schedule.cycles,
-                           f"asks for {wanted:.0f} examples of a pool of {limit} (dataset.limit.train)",
-                           "lower schedule.cycles, schedule.step or schedule.initial")
+                yield rule(
+                    "schedule.cycles",
+                    schedule.cycles,
+                    f"asks for {wanted:.0f} examples of a pool of {limit} (dataset.limit.train)",
+                    "lower schedule.cycles, schedule.step or schedule.initial",
+                )
     if schedule.stratified and config.dataset.task == "tagging":
-        yield rule("schedule.stratified", True, "needs one class per example", "use it with classification only")
+        yield rule(
+            "schedule.stratified", True, "needs one class per example", "use it with classification only"
+        )
     if schedule.seed_set is not None and not Path(schedule.seed_set).expanduser().is_file():
         yield rule("schedule.seed_set", schedule.seed_set, "no such file", "give a file with one id a line")
 
@@ -142,7 +169,11 @@ def _strategy_problems(config: RunConfig) -> Iterator[str]:
     name = config.strategy.name
     yield from one_of("strategy", name, list(STRATEGIES))
     yield from one_of("strategy.aggregate", config.strategy.aggregate, list(AGGREGATES))
-    if name in STRATEGIES and config.dataset.task in TASKS and config.dataset.task not in STRATEGIES[name].tasks:
+    if (
+        name in STRATEGIES
+        and config.dataset.task in TASKS
+        and config.dataset.task not in STRATEGIES[name].tasks
+    ):
         fitting = known(s.name for s in STRATEGIES.values() if config.dataset.task in s.tasks)
         yield rule("strategy", name, f"does not work on {config.dataset.task}", f"choose one of {fitting}")
 
@@ -152,8 +183,12 @@ def _subsampling_problems(config: RunConfig) -> Iterator[str]:
     yield from one_of("subsampling", sub.name, SUBSAMPLINGS)
     strategy = STRATEGIES.get(config.strategy.name)
     if sub.name != "none" and strategy is not None and not strategy.needs:
-        yield rule("subsampling", sub.name, f"saves nothing: strategy={strategy.name} scores no pool",
-                   "use subsampling=none with it")
+        yield rule(
+            "subsampling",
+            sub.name,
+            f"saves nothing: strategy={strategy.name} scores no pool",
+            "use subsampling=none with it",
+        )
     if sub.name in ("random", "naive", "ups"):
         if sub.gamma is None or isinstance(sub.gamma, bool):
             yield rule("subsampling.gamma", sub.gamma, "is missing", "set a share such as 0.1")
@@ -162,7 +197,9 @@ def _subsampling_problems(config: RunConfig) -> Iterator[str]:
         else:
             high = math.inf if isinstance(sub.gamma, int) else 1.0
             low = 1 if isinstance(sub.gamma, int) else 0.0
-            yield from _within("subsampling.gamma", sub.gamma, low, high, "a float is a share, an int a count")
+            yield from _within(
+                "subsampling.gamma", sub.gamma, low, high, "a float is a share, an int a count"
+            )
     if sub.name == "ups":
         if sub.temperature is None:
             yield rule("subsampling.temperature", None, "is missing", "the paper uses 0.01")
@@ -171,29 +208,47 @@ def _subsampling_problems(config: RunConfig) -> Iterator[str]:
     if isinstance(sub.refresh, list):
         wrong = [r for r in sub.refresh if isinstance(r, bool) or not isinstance(r, int) or r < 0]
         if wrong:
-            yield rule("subsampling.refresh", sub.refresh, "must hold query rounds 0, 1, 2, ...", "try [0,1,4,8]")
+            yield rule(
+                "subsampling.refresh", sub.refresh, "must hold query rounds 0, 1, 2, ...", "try [0,1,4,8]"
+            )
     elif sub.refresh not in ("all", "none"):
-        yield rule("subsampling.refresh", sub.refresh, 'must be a list of rounds, "all" or "none"',
-                   "try [0,1,4,8]")
+        yield rule(
+            "subsampling.refresh", sub.refresh, 'must be a list of rounds, "all" or "none"', "try [0,1,4,8]"
+        )
 
 
 def _evaluation_problems(config: RunConfig) -> Iterator[str]:
     at = config.evaluate_at
     if isinstance(at, list):
-        wrong = [c for c in at if isinstance(c, bool) or not isinstance(c, int)
-                 or not 0 <= c <= config.schedule.cycles]
+        wrong = [
+            c
+            for c in at
+            if isinstance(c, bool) or not isinstance(c, int) or not 0 <= c <= config.schedule.cycles
+        ]
         if (wrong or not at) and config.replay is None:
-            yield rule("evaluate_at", at, f"must hold cycles from 0 to schedule.cycles={config.schedule.cycles}",
-                       'or "all", "last" or "none"')
+            yield rule(
+                "evaluate_at",
+                at,
+                f"must hold cycles from 0 to schedule.cycles={config.schedule.cycles}",
+                'or "all", "last" or "none"',
+            )
     elif at not in ("all", "last", "none", None, False):
         yield rule("evaluate_at", at, 'must be "all", "last", "none" or a list of cycles', "try all")
     if config.successor is None and at not in ("none", None, False):
-        yield rule("successor", None, "is missing",
-                   "add model@successor=NAME (see `al-bench ls models`), or evaluate_at=none to acquire only")
+        yield rule(
+            "successor",
+            None,
+            "is missing",
+            "add model@successor=NAME (see `al-bench ls models`), or evaluate_at=none to acquire only",
+        )
     if config.replay is not None:
         if not Path(config.replay).expanduser().exists():
-            yield rule("replay", config.replay, "no such file or folder",
-                       "give a trajectory's folder, or a file with a JSON list of ids per cycle and line")
+            yield rule(
+                "replay",
+                config.replay,
+                "no such file or folder",
+                "give a trajectory's folder, or a file with a JSON list of ids per cycle and line",
+            )
         if config.successor is None:
             yield rule("replay", config.replay, "needs a successor to train", "add model@successor=NAME")
 
@@ -204,8 +259,12 @@ def _machine_problems(config: RunConfig) -> Iterator[str]:
     yield from one_of("precision", config.precision, ("auto", "float32", "bfloat16"))
     yield from one_of("progress", config.progress, ("auto", "bar", "plain", "none"))
     if config.tracking not in ("none", "sqlite") and "://" not in config.tracking:
-        yield rule("tracking", config.tracking, 'must be "sqlite", "none" or an MLflow URI',
-                   "for example tracking=http://localhost:5000")
+        yield rule(
+            "tracking",
+            config.tracking,
+            'must be "sqlite", "none" or an MLflow URI',
+            "for example tracking=http://localhost:5000",
+        )
     for name in ("seed", *(f"seeds.{f.name}" for f in fields(config.seeds))):
         value = config.seed if name == "seed" else getattr(config.seeds, name.removeprefix("seeds."))
         yield from _within(name, value, 0, 2**63 - 1, "any whole number")

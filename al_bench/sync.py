@@ -14,7 +14,9 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
     """
     root = Path(output_dir).absolute()
     if tracking != "sqlite" and "://" not in tracking:
-        raise reject("--tracking", tracking, "is no MLflow URI", "for example --tracking http://localhost:5000")
+        raise reject(
+            "--tracking", tracking, "is no MLflow URI", "for example --tracking http://localhost:5000"
+        )
     failures: list[str] = []
     logged = 0
     for start in [Path(d).absolute() for d in directories] or [root / "runs"]:

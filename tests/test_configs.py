@@ -43,7 +43,7 @@ def test_experiment(name):
 @pytest.mark.parametrize("name", OPTIONS["experiment"])
 def test_experiment_opens_with_its_command(name):
     lines = (CONFIGS / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    opening = [line for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))]]
+    opening = list(lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))])
     assert opening[0] == "# @package _global_"
     assert any(line.startswith("# al-bench run ") and name in line for line in opening[2:])
 

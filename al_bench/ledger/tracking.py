@@ -34,7 +34,9 @@ class Tracker:
     warn: told, once, why tracking stopped
     """
 
-    def __init__(self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Any) -> None:
+    def __init__(
+        self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Any
+    ) -> None:
         self.run, self.output_dir, self.sweep = run, output_dir, sweep
         self.uri = store_uri(tracking, output_dir) if tracking != "none" else None
         self._warn = warn
@@ -67,7 +69,9 @@ class Tracker:
             step()
         except Exception as error:  # any failure of a tracking server must not cost a result
             first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            self._warn(f"tracking to {self.uri} failed ({first}); the run goes on, `al-bench sync` repairs it")
+            self._warn(
+                f"tracking to {self.uri} failed ({first}); the run goes on, `al-bench sync` repairs it"
+            )
             self.uri = None
             return False
         return True
@@ -98,7 +102,9 @@ class Tracker:
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
         started = int(status["started_at"] * 1000)
-        self._run_id = self._client.create_run(experiment, start_time=started, tags=tags, run_name=name).info.run_id
+        self._run_id = self._client.create_run(
+            experiment, start_time=started, tags=tags, run_name=name
+        ).info.run_id
         self._remember()
         params = [(key, shorten(value)) for key, value in flat(config)]
         for start in range(0, len(params), BATCH):
@@ -128,7 +134,9 @@ class Tracker:
 
     def _log_cycles(self) -> None:
         for decided, spent in self.run.rows()[self._logged :]:
-            self._log_batch(metrics=metrics_of(decided, spent), step=decided["cycle"], at=spent["finished_at"])
+            self._log_batch(
+                metrics=metrics_of(decided, spent), step=decided["cycle"], at=spent["finished_at"]
+            )
             self._logged += 1
             self._remember()
 
@@ -145,8 +153,13 @@ class Tracker:
         self._client.set_terminated(self._run_id, status=outcome, end_time=int(ended * 1000))
         self._remember(state)
 
-    def _log_batch(self, metrics: dict[str, float] | None = None, step: int = 0, at: float = 0.0,
-                   params: list[tuple[str, str]] | None = None) -> None:
+    def _log_batch(
+        self,
+        metrics: dict[str, float] | None = None,
+        step: int = 0,
+        at: float = 0.0,
+        params: list[tuple[str, str]] | None = None,
+    ) -> None:
         from mlflow.entities import Metric, Param
 
         # The commit's own time, so that a cycle logged twice is the same points twice.

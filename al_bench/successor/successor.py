@@ -29,7 +29,10 @@ def succeed(
     clock = Clock(model_of.synchronise, listener)
     with clock.phase("successor_train"):
         model = model_of.fit(
-            Unlabelled(corpus.train.inputs), labelled, corpus.train.labels[labelled], fit_seeds(config, number)
+            Unlabelled(corpus.train.inputs),
+            labelled,
+            corpus.train.labels[labelled],
+            fit_seeds(config, number),
         )
     with clock.phase("successor_evaluate"):
         said = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)

@@ -63,7 +63,9 @@ def _rows(table: Table, config: DatasetConfig, total: int) -> tuple[list[int], l
     replaced = config.path is not None and (config.package or config.hub) is not None
     for name, value in (config.where or {}).items():
         if name not in table.columns and replaced:
-            notes.append(f"{table.where} has no column {name!r}: dataset.where={{{name}: {value}}} is not applied")
+            notes.append(
+                f"{table.where} has no column {name!r}: dataset.where={{{name}: {value}}} is not applied"
+            )
             continue
         if name not in table.columns:
             found = ", ".join(table.columns)
