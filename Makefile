@@ -14,7 +14,7 @@ demo: $(VENV)/.demo ## install, then run a small real experiment to its result t
 	$(BIN)/al-bench run +experiment=demo
 
 test: $(VENV)/.dev ## install, then run the default tests (no network, no GPU)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 test-slow: $(VENV)/.dev ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow
