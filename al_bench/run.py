@@ -132,7 +132,9 @@ def acquisition(bench: Workbench, run_name: str) -> tuple[Iterator[Computed], di
     behind = {"data": corpus.fingerprint, "precision": bench.precision}
     if config.replay is not None:
         source = Path(config.replay).expanduser()
-        return replay(source, corpus), {**behind, "trajectory": f"replay-{content_hash(source)[:12]}"}
+        # All of it now: a file that cannot be replayed must leave nothing recorded behind the run.
+        cycles = list(replay(source, corpus))
+        return iter(cycles), {**behind, "trajectory": f"replay-{content_hash(source)[:12]}"}
     learner = None
     if STRATEGIES[config.strategy.name].needs:
         behind["acquisition"] = identify("acquisition", config.acquisition)

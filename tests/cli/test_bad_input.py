@@ -422,7 +422,6 @@ def test_replay(al, quick_run, tmp_path, content, expected):
     assert "replay=" in done.err
 
 
-@pytest.mark.xfail(strict=True, reason="run.py records the file's hash before replay.py has read its ids")
 def test_a_mended_replay_runs(al, quick_run, tmp_path):
     write(tmp_path / "ids.jsonl", "[0, 1, 120]\n")
     assert al("run", *quick_run, "replay=ids.jsonl").code == 1
