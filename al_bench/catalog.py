@@ -11,6 +11,7 @@ KINDS = {
     "models": "model",
     "strategies": "strategy",
     "subsamplings": "subsampling",
+    "pseudo-labelings": "pseudo_labeling",
     "schedules": "schedule",
     "experiments": "experiment",
 }
@@ -30,7 +31,7 @@ def show(kind: str | None, config_dir: str | None) -> None:
 
 def usage(group: str) -> str:
     if group == "model":
-        return "model@acquisition=NAME, model@successor=NAME"
+        return "model@acquisition=NAME, model@successor=NAME, model@pseudo_labeler=NAME"
     return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
 
 

@@ -18,10 +18,18 @@ examples:
   al-bench run +experiment=demo                     a real result on a CPU in minutes, without downloads
   al-bench run +experiment=conll_distil             the paper's CoNLL-2003 setting
   al-bench run -m +experiment=demo seed=1,2,3       a sweep
+  al-bench plan +experiment=paper/conll2003/plasm   what it will train, and how long that may take
   al-bench ls models                                what can be composed
   al-bench sync                                     log finished run directories to MLflow
 
 `al-bench COMMAND --help` tells more. A killed run continues where it was: give the same command again.
+"""
+
+PLAN_EXAMPLES = """\
+examples:
+  al-bench plan -m +experiment=demo seed=1,2,3
+  al-bench plan +experiment=paper/conll2003/plasm evaluate_at=all
+  al-bench plan '+experiment=paper/*'               several experiments, each with its own sweep
 """
 
 SYNC_EXAMPLES = """\
@@ -54,6 +62,9 @@ def main() -> None:
         if sys.argv[1:2] == ["run"]:  # Hydra reads the rest itself, --help included
             run(sys.argv[2:])
             return
+        if sys.argv[1:2] == ["plan"] and not {"-h", "--help"} & set(sys.argv[2:]):
+            plan(sys.argv[2:])
+            return
         options = _parser().parse_args()
         if options.command == "ls":
             from al_bench.catalog import show
@@ -78,14 +89,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"al-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("run", help="run an experiment, or a sweep with -m (Hydra's options and overrides)")
+    commands.add_parser(
+        "plan",
+        help="say what a run or a sweep will train, and what is done already",
+        description="The arguments are those of `al-bench run`; nothing is loaded, nothing is trained.",
+        epilog=PLAN_EXAMPLES,
+        formatter_class=raw,
+    )
     ls = commands.add_parser(
         "ls",
-        help="list datasets, models, strategies, subsamplings, schedules, experiments",
+        help="list datasets, models, strategies and all else that can be composed",
         epilog=LS_EXAMPLES,
         formatter_class=raw,
     )
     ls.add_argument(
-        "kind", nargs="?", help="datasets, models, strategies, subsamplings, schedules or experiments"
+        "kind",
+        nargs="?",
+        help="datasets, models, strategies, subsamplings, pseudo-labelings, schedules or experiments",
     )
     ls.add_argument("--config-dir", help="also list the options of your own config folder")
     sync = commands.add_parser(
@@ -114,9 +134,7 @@ def run(arguments: list[str]) -> None:
     from al_bench.config import register_schema, shipped_configs
     from al_bench.task import register_resolvers, task
 
-    # Hydra 1.3 refuses overrides on both sides of -m.
-    flags = [word for word in arguments if word in ("-m", "--multirun")]
-    words = [*flags[:1], *(word for word in arguments if word not in flags)]
+    words = _multirun_first(arguments)
     options = _hydra_options(words)
     sys.argv = ["al-bench run", *words]
     if "COMP_LINE" in os.environ:
@@ -142,11 +160,44 @@ def run(arguments: list[str]) -> None:
         raise UserError("\n".join(failures))
 
 
-def _hydra_options(words: list[str]) -> argparse.Namespace:
+def plan(words: list[str]) -> None:
+    """Print what `al-bench run` with the same words would do."""
+    words = _multirun_first(words)
+    options = _hydra_options(words, "plan")
+    from al_bench.config import register_schema
+    from al_bench.jobs import jobs_of
+    from al_bench.plan import Job, job_of, show
+    from al_bench.task import register_resolvers
+
+    register_schema()
+    register_resolvers()
+    found = list(jobs_of(options))
+    from al_bench.learners.engine.device import resolve_device, resolve_precision  # torch comes with it
+
+    jobs = []
+    for overrides, config in found:
+        if isinstance(config, UserError):
+            jobs.append(Job(tuple(overrides), refused="; ".join(str(config).splitlines())))
+        else:
+            precision = resolve_precision(config.precision, resolve_device(config.device))
+            jobs.append(job_of(overrides, config, precision))
+    show(jobs, words)
+    refused = sum(job.refused is not None for job in jobs)
+    if refused:
+        raise UserError(f"{refused} of {len(jobs)} jobs refused; mend them before you run")
+
+
+def _multirun_first(words: list[str]) -> list[str]:
+    """Hydra 1.3 refuses overrides on both sides of -m."""
+    flags = [word for word in words if word in ("-m", "--multirun")]
+    return [*flags[:1], *(word for word in words if word not in flags)]
+
+
+def _hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
     """What Hydra will read from the command line; what it would refuse with a page ends here, in a line."""
     from hydra._internal.utils import get_args_parser
 
-    return Parser("al-bench run", parents=[get_args_parser()], add_help=False).parse_args(words)
+    return Parser(f"al-bench {command}", parents=[get_args_parser()], add_help=False).parse_args(words)
 
 
 def _for_user(error: Exception, options: argparse.Namespace) -> Exception:

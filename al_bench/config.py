@@ -69,6 +69,10 @@ class DatasetConfig:
     limit: Limits = field(default_factory=Limits)
     test_share: float = 0.2  # cut from train where the source has no test split
     split_seed: int = 0  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
+    train_examples: int | None = (
+        None  # in the training split as shipped; only `al-bench plan` reads these two
+    )
+    train_words: int | None = None
 
 
 @dataclass
@@ -93,6 +97,9 @@ class ModelConfig:
     """An encoder: `path` if given, else an installed `package`, else the `hub`."""
 
     name: str = "???"
+    learner: str = (
+        "transformer"  # transformer: all of it is fine-tuned | linear: a linear head on frozen embeddings
+    )
     path: str | None = None  # a folder as written by save_pretrained
     package: str | None = None  # "module:folder/inside/it" of an installed package
     hub: str | None = None
@@ -100,6 +107,7 @@ class ModelConfig:
     sha256: str | None = None  # of model.safetensors; checked wherever the weights come from
     num_hidden_layers: int | None = None  # keep the first layers only
     max_length: int | None = None  # sub-words with special ones; null: 256 classification, 512 tagging
+    regularization: float = 0.01  # linear: C of scikit-learn's logistic regression, the smaller the stronger
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -115,6 +123,30 @@ class SubsamplingConfig:
     gamma: int | float | None = None  # share (float) of the pool, or count (int; random and naive)
     temperature: float | None = None  # ups
     refresh: Any = "none"  # query rounds that score the whole pool: a list of 0-based rounds, "all" or "none"
+
+
+@dataclass
+class FilterConfig:
+    """One filter of pseudo-labelled examples; what it finds most suspicious is dropped, gold never is."""
+
+    by: str = "???"  # tracin | confidence | verifier | knn | aum
+    # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - what is dropped already),
+    # or "disagreement" (verifier and knn: whoever they contradict).
+    drop: Any = "adaptive"
+    threshold: float | None = None  # confidence, instead of `drop`: keep what is above it
+    checkpoints: int = 3  # tracin: last epochs whose weights are looked at
+    neighbours: int = 10  # knn: gold examples that vote
+
+
+@dataclass
+class PseudoLabelingConfig:
+    """PLASM: the successor also learns from the rest of the pool, as the model `pseudo_labeler` labels it."""
+
+    name: str = "none"  # none | anything else, a name for the settings below
+    labels: str = "hard"  # hard | soft: the labeller's whole distribution
+    smoothing: float = 0.0  # hard: share of a pseudo-label's mass that is spread over all labels
+    gold_weight: float = 1.0  # of a gold example's loss; a pseudo-labelled one counts 1
+    filters: list[FilterConfig] = field(default_factory=list)  # in this order
 
 
 @dataclass
@@ -148,6 +180,11 @@ class RunConfig:
     successor: ModelConfig | None = None
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     subsampling: SubsamplingConfig = field(default_factory=SubsamplingConfig)
+    pseudo_labeling: PseudoLabelingConfig = field(default_factory=PseudoLabelingConfig)
+    pseudo_labeler: ModelConfig | None = None  # trained on gold, labels the rest of the pool
+    verifier: ModelConfig | None = (
+        None  # of the filter `verifier`; null: the successor, trained on gold alone
+    )
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
@@ -172,31 +209,48 @@ PAPER_TRAINING: dict[str, dict[str, float | int]] = {
     "classification": {"learning_rate": 2e-5, "epochs": 10, "min_steps": 350, **_SHARED},
     "tagging": {"learning_rate": 5e-5, "epochs": 15, "min_steps": 1000, **_SHARED},
 }
+# What differs where pseudo-labels are used: who writes them stops early, who learns from them sees many more examples.
+PAPER_PSEUDO_LABELER = {"dev_share": 0.1}
+PAPER_ON_PSEUDO_LABELS = {"epochs": 5, "min_steps": 350}
 PAPER_MAX_LENGTH = {"classification": 256, "tagging": 512}
 
 
 def resolve(config: RunConfig) -> RunConfig:
     """The same config with every value that was left open filled in (device and precision stay as asked)."""
     task = config.dataset.task
-    training = _filled(config.training, PAPER_TRAINING[task])
+    pseudo = uses_pseudo_labels(config)
 
-    def resolved(model: ModelConfig) -> ModelConfig:
+    def resolved(model: ModelConfig | None, **special: float | int) -> ModelConfig:
+        assert model is not None
         length = model.max_length or PAPER_MAX_LENGTH[task]
-        return replace(model, max_length=length, training=_filled(model.training, vars(training)))
+        defaults = {**PAPER_TRAINING[task], **special, **_set(config.training)}
+        return replace(model, max_length=length, training=_filled(model.training, defaults))
 
     dataset = config.dataset
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
+    verified = any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
     return replace(
         config,
         dataset=dataset,
         acquisition=resolved(config.acquisition),
-        successor=config.successor and resolved(config.successor),
-        training=training,
+        successor=config.successor
+        and resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
+        pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
+        verifier=resolved(config.verifier or config.successor) if pseudo and verified else None,
+        training=_filled(config.training, PAPER_TRAINING[task]),
         subsampling=replace(config.subsampling, refresh=refresh_rounds(config)),
         evaluate_at=evaluated_cycles(config),
         seeds=_filled(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
+
+
+def uses_pseudo_labels(config: RunConfig) -> bool:
+    return config.pseudo_labeling.name != "none"
+
+
+def _set(settings: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(settings).items() if value is not None}
 
 
 def _filled(settings: Any, defaults: dict[str, Any]) -> Any:

@@ -20,8 +20,10 @@ from yaml import MarkedYAMLError
 
 from al_bench.config import RunConfig
 from al_bench.errors import UserError, known, rule, shown
+from al_bench.identity import ROLES
 
-GROUPS = ("dataset", "strategy", "subsampling", "schedule", "model@acquisition", "model@successor")
+MODELS = tuple(f"model@{role}" for role in ROLES)
+GROUPS = ("dataset", "strategy", "subsampling", "pseudo_labeling", "schedule", *MODELS)
 WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -120,7 +122,7 @@ def _of_key(error: OmegaConfBaseException, text: str, overrides: Sequence[str]) 
         value = word.partition("=")[2] if word else None
     must = wanted(field)
     if must.startswith("a group"):
-        group = f"model@{field}" if field in ("acquisition", "successor") else field
+        group = f"model@{field}" if field in ROLES else field
         option = value if isinstance(value, str) and value != "null" else "NAME"
         remedy = f"to choose an option write {group}={option}" if group in GROUPS else "set the keys in it"
         return rule(field, value, f"is {must}{where}", remedy)
@@ -133,7 +135,7 @@ def _near_key(field: str, word: str | None, file: str | None) -> str:
     if file and file.partition("/")[0] == field:
         return f"let the file begin with the line `# @package _global_`, as every {field} must"
     if file and file.startswith("model/"):
-        return "use it as model@acquisition or model@successor"
+        return f"use it as {', '.join(MODELS[:-1])} or {MODELS[-1]}"
     if field.startswith("hydra."):
         return "see `al-bench run --cfg hydra`"
     parent, _, last = field.rpartition(".")
@@ -198,11 +200,13 @@ def _no_name(found: re.Match[str], overrides: Sequence[str]) -> str:
 
 
 def _on_null(found: re.Match[str], overrides: Sequence[str]) -> str:
-    """The one group that may be null is `successor`."""
+    """A role that may be null is."""
     for word in overrides:
         key, _, value = word.lstrip("+").partition("=")
-        if key.startswith("successor."):
-            return rule(key, value, "there is no successor", "leave this out, or add model@successor=NAME")
+        role, dot, _ = key.partition(".")
+        if dot and role in ROLES:
+            name = role.replace("_", "-")
+            return rule(key, value, f"there is no {name}", f"leave this out, or add model@{role}=NAME")
     return "a key is set in a group that is null; leave it out, or choose an option of the group"
 
 

@@ -9,13 +9,24 @@ from pathlib import Path
 
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
-from al_bench.config import TASKS, DatasetConfig, ModelConfig, RunConfig, TrainingConfig
+from al_bench.config import (
+    TASKS,
+    DatasetConfig,
+    FilterConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    uses_pseudo_labels,
+)
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, reject, rule
+from al_bench.identity import ROLES
+from al_bench.successor.filters import CONTRADICTING, FILTERS
 
 FORMATS = ("auto", "conll", "csv", "json", "parquet", "folder")
 SCHEMES = ("auto", "iob1", "iob2", "bilou")
 SUBSAMPLINGS = ("none", "random", "naive", "ups")
+LEARNERS = ("transformer", "linear")
 
 
 def validate(config: RunConfig) -> None:
@@ -27,13 +38,15 @@ def validate(config: RunConfig) -> None:
 
 def _problems(config: RunConfig) -> Iterator[str]:
     yield from _dataset_problems(config.dataset)
-    yield from _model_problems("acquisition", config.acquisition)
-    if config.successor is not None:
-        yield from _model_problems("successor", config.successor)
+    for role in ROLES:
+        model = getattr(config, role)
+        if model is not None:
+            yield from _model_problems(role, model)
     yield from _training_problems("training", config.training)
     yield from _schedule_problems(config)
     yield from _strategy_problems(config)
     yield from _subsampling_problems(config)
+    yield from _pseudo_labeling_problems(config)
     yield from _evaluation_problems(config)
     yield from _machine_problems(config)
 
@@ -97,6 +110,8 @@ def _model_problems(role: str, model: ModelConfig) -> Iterator[str]:
         )
     if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
         yield rule(f"{role}.sha256", model.sha256, "must be 64 lower-case hex digits", "see sha256sum FILE")
+    yield from one_of(f"{role}.learner", model.learner, LEARNERS)
+    yield from _within(f"{role}.regularization", model.regularization, 1e-9, math.inf, "1 is usual")
     yield from _within(
         f"{role}.num_hidden_layers", model.num_hidden_layers, 1, math.inf, "or null for all layers"
     )
@@ -214,6 +229,63 @@ def _subsampling_problems(config: RunConfig) -> Iterator[str]:
     elif sub.refresh not in ("all", "none"):
         yield rule(
             "subsampling.refresh", sub.refresh, 'must be a list of rounds, "all" or "none"', "try [0,1,4,8]"
+        )
+
+
+def _pseudo_labeling_problems(config: RunConfig) -> Iterator[str]:
+    pseudo = config.pseudo_labeling
+    if not uses_pseudo_labels(config):
+        if config.pseudo_labeler is not None:
+            yield rule(
+                "pseudo_labeler",
+                config.pseudo_labeler.name,
+                "labels nothing under pseudo_labeling=none",
+                "add pseudo_labeling=plasm, or leave it out",
+            )
+        return
+    if config.pseudo_labeler is None:
+        yield rule("pseudo_labeler", None, f"{pseudo.name} needs one", "add model@pseudo_labeler=NAME")
+    if config.successor is None:
+        yield rule("successor", None, f"{pseudo.name} needs one", "add model@successor=NAME")
+    elif config.evaluate_at in ("none", None, False):
+        yield rule(
+            "evaluate_at", config.evaluate_at, f"leaves {pseudo.name} nothing to do", "set it to all or last"
+        )
+    yield from one_of("pseudo_labeling.labels", pseudo.labels, ("hard", "soft"))
+    yield from _within("pseudo_labeling.smoothing", pseudo.smoothing, 0, 0.99, "0.1 is usual")
+    if pseudo.smoothing > 0 and pseudo.labels == "soft":
+        yield rule("pseudo_labeling.smoothing", pseudo.smoothing, "is of hard labels", "set it to 0")
+    yield from _within(
+        "pseudo_labeling.gold_weight", pseudo.gold_weight, 1e-6, math.inf, "1 weighs all alike"
+    )
+    for number, chosen in enumerate(pseudo.filters):
+        yield from _filter_problems(f"pseudo_labeling.filters[{number}]", chosen)
+
+
+def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[str]:
+    yield from one_of(f"{where}.by", chosen.by, FILTERS)
+    yield from _within(f"{where}.checkpoints", chosen.checkpoints, 1, math.inf, "the paper uses 3")
+    yield from _within(f"{where}.neighbours", chosen.neighbours, 1, math.inf, "10 is usual")
+    drop = chosen.drop
+    if chosen.threshold is not None:
+        if chosen.by != "confidence":
+            yield rule(
+                f"{where}.threshold", chosen.threshold, "is of the confidence filter", "set drop instead"
+            )
+        yield from _within(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
+    elif drop == "disagreement":
+        if chosen.by not in CONTRADICTING:
+            yield rule(
+                f"{where}.drop",
+                drop,
+                f"{chosen.by} contradicts nobody",
+                "set a share such as 0.1, or adaptive",
+            )
+    elif drop != "adaptive" and (
+        isinstance(drop, bool) or not isinstance(drop, int | float) or not 0 <= drop < 1
+    ):
+        yield rule(
+            f"{where}.drop", drop, "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
         )
 
 

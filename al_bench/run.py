@@ -1,9 +1,9 @@
 """One job from top to bottom: config -> corpus -> cycles -> successor -> ledger, with its copies."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,25 @@ import torch
 
 from al_bench.acquisition.loop import Computed, Costs, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config import RunConfig
+from al_bench.config import RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
-from al_bench.identity import model_identity, trajectory_identity
+from al_bench.identity import content_hash, model_identity, trajectory_identity
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.weights import identify
-from al_bench.learners.transformer import TransformerLearner
+from al_bench.learners.families import LEARNERS
 from al_bench.ledger.ledger import write_json
 from al_bench.ledger.provenance import provenance
-from al_bench.ledger.replay import content_hash, replay
+from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.steps import Steps
 from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.progress import Display
 from al_bench.rules import validate_with_data
-from al_bench.successor.successor import succeed
+from al_bench.successor.pseudo_labeling import plasm
+from al_bench.successor.successor import Succession, succeed
 
 
 def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]) -> None:
@@ -57,22 +59,23 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     """Every cycle of the run: acquired or remembered, evaluated, committed."""
     bench = Workbench.of(config, display)
     acquired, behind = acquisition(bench, directory.folder.name)
-    succeeding = bench.learner("successor")
-    if config.successor is not None and config.evaluate_at != []:
-        behind["successor"] = identify("successor", config.successor)
+    behind |= {role: identify(role, getattr(config, role)) for role in succeeding(config)}
     directory.record_behind(config, behind)
     facts = provenance(machine.hardware(bench.device), bench.precision)
     write_json(directory.folder / "provenance.json", facts)
     display.say(f"trajectory {behind['trajectory']}, {bench.precision} on {bench.device}")
 
+    steps = Steps(bench.output_dir / "steps", behind, run=directory.folder.name, waiting=bench.waiting)
+    succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
     labelled = np.empty(0, dtype=np.int64)
     for cycle, costs in acquired:
         labelled = np.union1d(labelled, cycle.seeded)
         fresh = cycle.number >= len(committed)
         if fresh:
-            metrics, spent = evaluate_successor(bench, succeeding, cycle, labelled)
-            committed.append(lines(cycle, costs, metrics, spent))
+            committed.append(
+                lines(cycle, costs, evaluate_successor(succession, cycle, labelled), bench.prepared())
+            )
             directory.commit(*committed[-1])
             tracker.update()
         display.cycle(*committed[cycle.number], fresh=fresh)
@@ -88,6 +91,8 @@ class Workbench:
     device: torch.device
     precision: str
     display: Display
+    learners: dict[str, Learner] = field(default_factory=dict)
+    preparing: list[float] = field(default_factory=list)  # seconds not yet charged to a cycle
 
     @classmethod
     def of(cls, config: RunConfig, display: Display) -> "Workbench":
@@ -104,26 +109,35 @@ class Workbench:
     def output_dir(self) -> Path:
         return Path(self.config.output_dir).absolute()
 
-    def learner(self, role: str) -> Callable[[], Learner]:
-        """Builds the role's learner when first called: a finished trajectory needs none."""
-
-        @cache
-        def build() -> Learner:
-            self.display.phase(f"loading the {role}")
-            learner = TransformerLearner(
+    def learner(self, role: str) -> Learner:
+        """Built when first asked for: what is finished already needs none."""
+        if role not in self.learners:
+            self.display.phase(f"loading the {role.replace('_', '-')}")
+            model = getattr(self.config, role)
+            learner: Learner = LEARNERS[model.learner](
                 role,
-                getattr(self.config, role),
+                model,
                 self.corpus.task,
                 self.corpus.label_names,
                 self.device,
                 self.precision,
                 self.output_dir / "cache" / "encodings",
             )
+            began = time.perf_counter()
             for split in (self.corpus.train, self.corpus.test):
                 learner.prepare(Unlabelled(split.inputs))
-            return learner
+            self.preparing.append(time.perf_counter() - began)
+            self.learners[role] = learner
+        return self.learners[role]
 
-        return build
+    def prepared(self) -> float:
+        """Seconds of tokenising and embedding since the last call; little, where an earlier run left its arrays."""
+        seconds = sum(self.preparing)
+        self.preparing.clear()
+        return seconds
+
+    def waiting(self) -> None:
+        self.display.say("waiting: another process is computing what this run needs next")
 
 
 def acquisition(bench: Workbench, run_name: str) -> tuple[Iterator[Computed], dict[str, str]]:
@@ -138,30 +152,49 @@ def acquisition(bench: Workbench, run_name: str) -> tuple[Iterator[Computed], di
     learner = None
     if STRATEGIES[config.strategy.name].needs:
         behind["acquisition"] = identify("acquisition", config.acquisition)
-        learner = bench.learner("acquisition")
+        learner = partial(bench.learner, "acquisition")
     trajectory = Trajectory(
         bench.output_dir / "trajectories",
         trajectory_identity(config, bench.precision),
         {key: value for key, value in behind.items() if key != "precision"},
         len(corpus.train),
         run=run_name,
-        waiting=lambda: bench.display.say("waiting: another process is computing this trajectory"),
+        waiting=bench.waiting,
     )
     setup = Setup(config, corpus, learner, bench.display.phase)
     return acquire(setup, trajectory.cycle), {**behind, "trajectory": trajectory.id}
 
 
-def evaluate_successor(
-    bench: Workbench, learner: Callable[[], Learner], cycle: Cycle, labelled: np.ndarray
-) -> tuple[dict[str, float] | None, Costs]:
-    """The successor's test metrics at a cycle, where they are asked for, and what they cost."""
-    config = bench.config
+def succeeding(config: RunConfig) -> list[str]:
+    """The roles that are fitted after the loop."""
+    if config.successor is None or config.evaluate_at == []:
+        return []
+    return [role for role in ("successor", "pseudo_labeler", "verifier") if getattr(config, role) is not None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of the successor at a cycle: nothing where it is not asked for.
+
+    metrics: on the test split; pseudo: a report on the pseudo-labels it learned from
+    """
+
+    metrics: dict[str, float] | None = None
+    pseudo: dict[str, Any] | None = None
+    costs: Costs = field(default_factory=lambda: Costs({}))
+
+
+def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Evaluation:
+    config = s.config
     if config.successor is None or not wanted(config.evaluate_at, cycle):
-        return None, Costs({})
+        return Evaluation()
+    if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
+        return Evaluation(*plasm(s, labelled, cycle.number))
     known = cycle.metrics is not None and config.replay is None
     if known and model_identity(config.successor) == model_identity(config.acquisition):
-        return cycle.metrics, Costs({})
-    return succeed(config, bench.corpus, learner, labelled, cycle.number, bench.display.phase)
+        return Evaluation(cycle.metrics)
+    metrics, costs = succeed(s, labelled, cycle.number)
+    return Evaluation(metrics, None, costs)
 
 
 def wanted(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
@@ -171,23 +204,25 @@ def wanted(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
 
 
 def lines(
-    cycle: Cycle, costs: Costs, successor: dict[str, float] | None, spent: Costs
+    cycle: Cycle, costs: Costs, evaluation: Evaluation, prepared: float
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A cycle in the run's ledger, and beside it."""
+    """A cycle in the run's ledger, and beside it; prepared: seconds of what is done once per corpus."""
     decided = {
         "cycle": cycle.number,
         "labelled": cycle.labelled,
         "words": cycle.words,
         "acquisition": cycle.metrics,
-        "successor": successor,
+        "successor": evaluation.metrics,
+        "pseudo": evaluation.pseudo,
         "scored": len(cycle.scored),
         "extended": cycle.extended,
         "query": cycle.query,
     }
+    spent = evaluation.costs
     peak = max(c.counts.get("peak_memory_bytes", 0) for c in (costs, spent))
     return decided, {
         "cycle": cycle.number,
-        "seconds": {**costs.seconds, **spent.seconds},
+        "seconds": {**costs.seconds, **spent.seconds, **({"prepare": prepared} if prepared else {})},
         **costs.counts,
         **spent.counts,
         "peak_memory_bytes": peak,

@@ -13,7 +13,7 @@ from al_bench.acquisition.loop import Computed, Setup, acquire
 from al_bench.config import DatasetConfig, ModelConfig, RunConfig, ScheduleConfig, StrategyConfig, resolve
 from al_bench.data.corpus import Corpus, Inputs, Labels, Split
 from al_bench.data.ragged import Ragged, offsets_of
-from al_bench.learners.base import FitCosts, FitSeeds, Unlabelled
+from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
 from al_bench.learners.predictions import Predictions
 
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -81,6 +81,8 @@ class Fit:
     labels: Labels
     seeds: FitSeeds
     classes: int
+    weights: np.ndarray | None = None
+    watch: Watch = UNWATCHED
 
     @property
     def memory(self) -> int:
@@ -105,6 +107,8 @@ def later_is_harder(fit: Fit, n: int) -> np.ndarray:
 class FakeLearner:
     """Remembers what it was asked, in order; says what `opinion` says.
 
+    asked: ids of each look at the pool; compared: of each look back at what was labelled
+
     On tagging, all words of a sentence get the sentence's distribution, and each fifth sentence loses its
     first word.
     """
@@ -114,15 +118,33 @@ class FakeLearner:
     opinion: Opinion = moody
     fits: list[Fit] = field(default_factory=list)
     asked: list[np.ndarray] = field(default_factory=list)
+    compared: list[np.ndarray] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.events.append("prepare")
 
-    def fit(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, seeds: FitSeeds) -> "FakeModel":
+    def fit(
+        self,
+        inputs: Unlabelled,
+        ids: np.ndarray,
+        labels: Labels,
+        seeds: FitSeeds,
+        *,
+        weights: np.ndarray | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> "FakeModel":
         self.events.append("fit")
-        self.fits.append(Fit(ids, labels, seeds, self.classes))
+        self.fits.append(Fit(ids, labels, seeds, self.classes, weights, watch))
         return FakeModel(self, self.fits[-1])
+
+    def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
+        """Vectors that say nothing."""
+        self.events.append("embed")
+        if self.task == "classification":
+            return np.ones((len(ids), 2), dtype=np.float32)
+        lengths = [len(inputs.inputs[i]) for i in ids]
+        return Ragged(np.ones((sum(lengths), 2), dtype=np.float32), offsets_of(lengths))
 
     def synchronise(self) -> None:
         pass
@@ -136,15 +158,38 @@ class FakeModel:
     learner: FakeLearner
     fit: Fit
     costs: FitCosts = field(default_factory=lambda: FitCosts(1, 1, 1, 1, 1))
+    dev_score: float | None = None
 
-    def predict(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False) -> Predictions:
-        self.learner.events.append("predict test" if exact else "predict pool")
+    @property
+    def margins(self) -> np.ndarray | None:
+        return np.zeros(len(self.fit.ids)) if self.fit.watch.margins else None
+
+    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+        self.learner.events.append("influence")
+        return np.zeros(len(ids))
+
+    def predict(
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+    ) -> Predictions:
+        back = np.isin(ids, self.fit.ids).any()
+        self.learner.events.append(f"predict {'test' if exact else 'labelled' if back else 'pool'}")
         if not exact:
-            self.learner.asked.append(ids)
+            (self.learner.compared if back else self.learner.asked).append(ids)
         probs = self.learner.opinion(self.fit, len(inputs))[ids].astype(np.float32)
         if self.learner.task == "classification":
-            return Predictions(probs, tokens=len(ids))
+            seen = embedded(self.fit, probs, ids) if embeddings else None
+            return Predictions(probs, tokens=len(ids), embeddings=seen)
+        assert not embeddings
         return as_sentences(probs, inputs.inputs, ids)
+
+
+def embedded(fit: Fit, probs: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The less sure, the farther from everything labelled: its doubt is on the other side of zero.
+
+    The second column is constant, so that the covariance is singular.
+    """
+    doubt = 1 - probs.max(axis=1)
+    return np.column_stack([np.where(np.isin(ids, fit.ids), -doubt, doubt), np.ones_like(doubt)])
 
 
 def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray) -> Predictions:

@@ -14,7 +14,13 @@ from al_bench.config import RunConfig, register_schema, shipped_configs
 from al_bench.task import checked, register_resolvers
 
 CONFIGS = shipped_configs()
-OPTIONS = {group: sorted(path.stem for path in (CONFIGS / group).glob("*.yaml")) for group in KINDS.values()}
+OPTIONS = {
+    group: sorted(
+        path.relative_to(CONFIGS / group).with_suffix("").as_posix()
+        for path in (CONFIGS / group).rglob("*.yaml")
+    )
+    for group in KINDS.values()
+}
 
 
 def composed(*overrides: str) -> RunConfig:
@@ -35,7 +41,7 @@ def test_every_group_of_the_tree_is_listed():
 @pytest.mark.parametrize("name", OPTIONS["experiment"])
 def test_experiment(name):
     config = composed(f"+experiment={name}")
-    assert config.name == name
+    assert config.name == name.partition("/")[0]
     assert config.successor is not None
     assert config.seeds.model == config.seed
 

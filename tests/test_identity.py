@@ -10,7 +10,9 @@ from fakes import changed
 
 from al_bench.config import (
     DatasetConfig,
+    FilterConfig,
     ModelConfig,
+    PseudoLabelingConfig,
     RunConfig,
     ScheduleConfig,
     StrategyConfig,
@@ -20,7 +22,10 @@ from al_bench.config import (
 from al_bench.identity import (
     differences,
     digest,
+    fit_identity,
+    labelled_identity,
     model_identity,
+    pseudo_labels_identity,
     run_folder,
     run_identity,
     trajectory_identity,
@@ -32,6 +37,9 @@ BASE = RunConfig(
     successor=ModelConfig(name="large", hub="some/large"),
     strategy=StrategyConfig("least_confidence"),
     subsampling=SubsamplingConfig("ups", 0.1, 0.01, refresh=[0]),
+    pseudo_labeling=PseudoLabelingConfig("plasm", filters=[FilterConfig("tracin"), FilterConfig("verifier")]),
+    pseudo_labeler=ModelConfig(name="full", hub="some/full"),
+    verifier=ModelConfig(name="second", hub="some/second"),
     schedule=ScheduleConfig(0.01, 0.01, cycles=15),
 )
 TRAJECTORY_AND_RUN, RUN, NOTHING = (True, True), (False, True), (False, False)
@@ -68,6 +76,8 @@ DATASET = {
     "limit.test": (100, TRAJECTORY_AND_RUN),
     "test_share": (0.3, TRAJECTORY_AND_RUN),
     "split_seed": (1, TRAJECTORY_AND_RUN),
+    "train_examples": (9, NOTHING),  # for plans
+    "train_words": (9, NOTHING),
 }
 TRAINING = {
     "learning_rate": 1e-3,
@@ -79,10 +89,11 @@ TRAINING = {
     "warmup": 0.2,
     "clip": 2.0,
     "dropout": 0.5,
-    "dev_share": 0.1,
+    "dev_share": 0.2,
     "patience": 2,
 }
 MODEL = {
+    "learner": "linear",
     "path": "weights",
     "package": "some:weights",
     "hub": "other/model",
@@ -90,21 +101,38 @@ MODEL = {
     "sha256": "0" * 64,
     "num_hidden_layers": 2,
     "max_length": 64,
+    "regularization": 2.0,  # of the linear learner
     **{f"training.{key}": value for key, value in TRAINING.items()},
 }
+
+
+def model(role: str, changes: tuple[bool, bool]) -> dict[str, tuple[Any, tuple[bool, bool]]]:
+    """A model's name is a label; its weights are what counts."""
+    rows = {f"{role}.name": ("other", NOTHING)}
+    return rows | {
+        f"{role}.{key}": (value, NOTHING if key == "regularization" else changes)
+        for key, value in MODEL.items()
+    }
+
+
 TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "name": ("other", NOTHING),
     **{f"dataset.{key}": row for key, row in DATASET.items()},
-    "acquisition.name": ("other", NOTHING),  # a label; the weights are what counts
-    **{f"acquisition.{key}": (value, TRAJECTORY_AND_RUN) for key, value in MODEL.items()},
-    "successor.name": ("other", NOTHING),
-    **{f"successor.{key}": (value, RUN) for key, value in MODEL.items()},  # one acquisition, many successors
+    **model("acquisition", TRAJECTORY_AND_RUN),
+    **model("successor", RUN),  # one acquisition, many successors
     "strategy.name": ("entropy", TRAJECTORY_AND_RUN),
     "strategy.aggregate": ("max", TRAJECTORY_AND_RUN),
     "subsampling.name": ("none", TRAJECTORY_AND_RUN),
     "subsampling.gamma": (0.2, TRAJECTORY_AND_RUN),
     "subsampling.temperature": (0.1, TRAJECTORY_AND_RUN),
     "subsampling.refresh": ([0, 1], TRAJECTORY_AND_RUN),
+    "pseudo_labeling.name": ("other", NOTHING),
+    "pseudo_labeling.labels": ("soft", RUN),
+    "pseudo_labeling.smoothing": (0.1, RUN),
+    "pseudo_labeling.gold_weight": (2.0, RUN),
+    "pseudo_labeling.filters": ([FilterConfig("verifier", "disagreement")], RUN),
+    **model("pseudo_labeler", RUN),
+    **model("verifier", RUN),
     "schedule.initial": (100, TRAJECTORY_AND_RUN),
     "schedule.step": (100, TRAJECTORY_AND_RUN),
     "schedule.cycles": (14, TRAJECTORY_AND_RUN),  # the last cycle's line holds no query
@@ -186,9 +214,11 @@ def test_runs_that_differ_never_share_a_folder():
 
 def test_names_show_in_the_folder():
     folder = run_folder(resolved(name="study", acquisition__name="org/small", dataset__name="../news"))
-    assert folder.startswith("runs/study/.._news-org_small-least_confidence-ups-large-seed42-")
+    assert folder.startswith("runs/study/.._news-org_small-least_confidence-ups-plasm-full-large-seed42-")
     assert "acquire_only" in run_folder(resolved(successor=None, evaluate_at="none"))
-    assert run_folder(resolved(replay="ids.jsonl")).startswith("runs/run/news-replay-large-seed42-")
+    assert run_folder(resolved(replay="ids.jsonl")).startswith(
+        "runs/run/news-replay-plasm-full-large-seed42-"
+    )
 
 
 def test_identities_are_what_json_gives_back():
@@ -232,6 +262,77 @@ def test_random_depends_on_no_model(key):
     before, after = resolve(base), resolve(changed(base, {key: value}))
     assert (trajectory(before) != trajectory(after)) == (another and not key.startswith(MODEL_ONLY))
     assert trajectory(before, "float32") == trajectory(before, "bfloat16")
+
+
+@pytest.mark.parametrize("key", [key for key in TABLE if key.startswith("acquisition.")])
+def test_a_run_of_random_draws_depends_on_no_acquisition_model(key):
+    base = changed(BASE, {"strategy.name": "random", "subsampling": SubsamplingConfig()})
+    after = resolve(changed(base, {key: TABLE[key][0]}))
+    assert run(resolve(base)) == run(after)
+    assert run_folder(resolve(base)) == run_folder(after)
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in TABLE if key.startswith(("pseudo_labeling.", "verifier."))][1:]
+)
+def test_without_pseudo_labels_their_settings_do_not_matter(key):
+    base = changed(BASE, {"pseudo_labeling.name": "none", "pseudo_labeler": None})
+    assert run(resolve(base)) == run(resolve(changed(base, {key: TABLE[key][0]})))
+
+
+def test_a_verifier_counts_only_where_a_filter_asks_it():
+    base = changed(BASE, {"pseudo_labeling.filters": [FilterConfig("tracin")]})
+    assert run(resolve(base)) == run(resolve(changed(base, {"verifier.hub": "some/other"})))
+
+
+@pytest.mark.parametrize(
+    ("by", "key", "value", "matters"),
+    [
+        ("tracin", "checkpoints", 1, True), ("knn", "checkpoints", 1, False), ("knn", "neighbours", 3, True),
+        ("tracin", "neighbours", 3, False), ("tracin", "drop", 0.1, True), ("confidence", "threshold", 0.5, True),
+    ],
+)  # fmt: skip
+def test_what_a_filter_reads(by, key, value, matters):
+    one, other = FilterConfig(by), FilterConfig(by)
+    setattr(other, key, value)
+    runs = [run(resolve(changed(BASE, {"pseudo_labeling.filters": [chosen]}))) for chosen in (one, other)]
+    assert (runs[0] != runs[1]) == matters
+
+
+# ------------------------------------------------------------------- steps behind the loop, shared by runs
+
+
+def test_before_the_first_query_the_seed_set_is_all_that_counts():
+    """So strategies, subsamplings and acquisition models share what is fitted on it; later they do not."""
+    for key in ("strategy.name", "subsampling.gamma", "acquisition.hub", "seeds.strategy", "schedule.step"):
+        other = resolve(changed(BASE, {key: TABLE[key][0]}))
+        seed_sets = [labelled_identity(config, "float32", 0) for config in (resolved(), other)]
+        later = [labelled_identity(config, "float32", 1) for config in (resolved(), other)]
+        assert seed_sets[0] == seed_sets[1], key
+        assert later[0] != later[1], key
+    for key in ("seeds.seed_set", "schedule.initial", "schedule.unit", "dataset.hub"):
+        other = resolve(changed(BASE, {key: TABLE[key][0]}))
+        assert labelled_identity(resolved(), "float32", 0) != labelled_identity(other, "float32", 0), key
+
+
+def test_filters_share_the_pseudo_labels_and_the_first_fit():
+    """A fit depends on the filters before it only, and pseudo-labels on none."""
+    filters = [FilterConfig("confidence"), FilterConfig("tracin", 0.1)]
+    one, other = (
+        resolve(changed(BASE, {"pseudo_labeling.filters": [filters[0], FilterConfig("tracin", drop)]}))
+        for drop in (0.1, 0.2)
+    )
+    labels = [pseudo_labels_identity(config, "float32", 3) for config in (resolved(), one, other)]
+    assert labels[0] == labels[1] == labels[2]
+    for count, equal in ((0, True), (1, True), (2, False)):
+        fits = [
+            fit_identity(config, "float32", 3, "successor", config.pseudo_labeling.filters[:count])
+            for config in (one, other)
+        ]
+        assert (fits[0] == fits[1]) == equal
+    assert fit_identity(one, "float32", 3, "successor") != fit_identity(one, "float32", 3, "successor", [])
+    assert fit_identity(one, "float32", 3, "successor") != fit_identity(one, "float32", 4, "successor")
+    assert fit_identity(one, "float32", 3, "successor") != fit_identity(one, "bfloat16", 3, "successor")
 
 
 @pytest.mark.parametrize("key", ["gamma", "temperature", "refresh"])
@@ -283,9 +384,12 @@ def test_a_relative_path_is_the_absolute_one(here, key, identify):
 def test_shared_training_set_on_every_model_is_nothing_new():
     """`training` counts through the models: the same values by another way are the same run."""
     shared = resolved(training__epochs=3)
-    by_hand = resolved(acquisition__training__epochs=3, successor__training__epochs=3)
+    every = {
+        f"{role}.training.epochs": 3 for role in ("acquisition", "successor", "pseudo_labeler", "verifier")
+    }
+    overridden = changed(BASE, every)
+    by_hand = resolve(overridden)
     assert run(shared) == run(by_hand)
-    overridden = changed(BASE, {"acquisition.training.epochs": 3, "successor.training.epochs": 3})
     assert run(resolve(changed(overridden, {"training.epochs": 9}))) == run(by_hand)
 
 

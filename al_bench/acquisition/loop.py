@@ -14,7 +14,7 @@ import numpy as np
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import costs_of, ranked, seed_set, target
 from al_bench.acquisition.selection import prefix as affordable
-from al_bench.acquisition.strategies import STRATEGIES, Strategy
+from al_bench.acquisition.strategies import STRATEGIES, Known, Strategy
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config import RunConfig
 from al_bench.data.corpus import Corpus
@@ -154,14 +154,18 @@ def query(
         rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
         pick = candidates(pool, config.subsampling, cycle.number, costs, wanted, unit, rng)
     if model is None:
-        predictions = Predictions.blank(len(pick.ids))
+        predictions, known = Predictions.blank(len(pick.ids)), None
     else:
         with clock.phase("predict"):
-            predictions = model.predict(Unlabelled(train.inputs), pick.ids)
+            predictions, known = look(strategy, model, setup.corpus, pick.ids, pool.labelled)
         counts |= {"scored_examples": len(pick.ids), "scored_tokens": predictions.tokens}
+        if known is not None:
+            said = known.predictions
+            counts |= {"reference_examples": len(said), "reference_tokens": said.tokens}
     rng = stream(config.seeds.strategy, "strategy", cycle.number)
     with clock.phase("score"):
-        scores = strategy.score(predictions, rng, config.strategy.aggregate)
+        score = strategy.score if known is None else partial(strategy.score, known=known)
+        scores = score(predictions, rng, config.strategy.aggregate)
         lost = np.count_nonzero(~np.isfinite(scores))
         if lost:
             raise UserError(
@@ -180,6 +184,18 @@ def query(
     if model is None:  # random draws are no scores to remember
         return cycle
     return replace(cycle, scored=pick.ids, scores=scores.astype(np.float32))
+
+
+def look(
+    strategy: Strategy, model: Model, corpus: Corpus, ids: np.ndarray, labelled: np.ndarray
+) -> tuple[Predictions, Known | None]:
+    """What the model says of the candidates and, for strategies that compare, of the labelled examples."""
+    inputs, embeddings = Unlabelled(corpus.train.inputs), "embeddings" in strategy.needs
+    predictions = model.predict(inputs, ids, embeddings=embeddings)
+    if not embeddings:
+        return predictions, None
+    said = model.predict(inputs, labelled, embeddings=True)
+    return predictions, Known(said, corpus.train.labels[labelled])
 
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:

@@ -8,6 +8,8 @@ import numpy as np
 from al_bench.data.ragged import Ragged
 
 Inputs = Sequence[str] | Sequence[Sequence[str]]
+# A number per example, or a row of tag numbers; as what a model is trained on also distributions over the labels,
+# which stand in a last axis.
 Labels = np.ndarray | Ragged
 
 
@@ -52,3 +54,14 @@ class Corpus:
         kinds = f"{len(spans)} entity types" if self.task == "tagging" else f"{len(self.label_names)} classes"
         words = int(self.train.words.sum())
         return f"{self.name}: {len(self.train):,} train ({words:,} words), {len(self.test):,} test, {kinds}"
+
+
+def likeliest(labels: Labels) -> Labels:
+    """Label numbers, also of distributions."""
+    if isinstance(labels, Ragged):
+        return Ragged(_numbers(labels.values), labels.offsets)
+    return _numbers(labels)
+
+
+def _numbers(labels: np.ndarray) -> np.ndarray:
+    return labels if labels.ndim == 1 else labels.argmax(axis=1)

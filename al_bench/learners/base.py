@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from al_bench.data.corpus import Inputs, Labels
+from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 
 
@@ -32,6 +33,21 @@ class FitSeeds:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """What to write down while fitting, for those who ask afterwards which examples look mislabelled.
+
+    checkpoints: keep the weights of this many last epochs, for `Model.influence`
+    margins: keep each example's mean margin, for `Model.margins`
+    """
+
+    checkpoints: int = 0
+    margins: bool = False
+
+
+UNWATCHED = Watch()
+
+
+@dataclass(frozen=True)
 class FitCosts:
     steps: int
     epochs: int
@@ -41,12 +57,30 @@ class FitCosts:
 
 
 class Model(Protocol):
-    """Fitted; valid until its learner fits again."""
+    """Fitted; valid until its learner fits again.
+
+    dev_score: headline metric on the dev split, None where none was held out
+    margins: (n,) by example of the fit, where watched: how far its label was ahead of the best other one, in
+        logits and on average over the epochs; the smaller, the more suspicious (Pleiss et al. 2020)
+    """
 
     costs: FitCosts
+    dev_score: float | None
+    margins: np.ndarray | None
 
-    def predict(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False) -> Predictions:
-        """Probabilities of `inputs[ids]`. exact: in float32 whatever the precision of the run."""
+    def predict(
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+    ) -> Predictions:
+        """Probabilities of `inputs[ids]`. exact: in float32 whatever the precision of the run.
+
+        embeddings: with what the last layer sees of each text (classification)
+        """
+        ...
+
+    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+        """(n,) self-influence of labelled examples: the squared norm of the loss's gradient in all parameters,
+        a mean over the watched checkpoints (TracIn, Pruthi et al. 2020); of a sentence divided by its words.
+        """
         ...
 
 
@@ -55,8 +89,28 @@ class Learner(Protocol):
         """Do what is done once per corpus (tokenise, embed), so that no later phase pays for it."""
         ...
 
-    def fit(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, seeds: FitSeeds) -> Model:
-        """Train from the pretrained weights on `inputs[ids]` with `labels` (one per id), and on no more."""
+    def fit(
+        self,
+        inputs: Unlabelled,
+        ids: np.ndarray,
+        labels: Labels,
+        seeds: FitSeeds,
+        *,
+        weights: np.ndarray | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> Model:
+        """Train from the pretrained weights on `inputs[ids]` with `labels` (one per id), and on no more.
+
+        labels: numbers, or distributions over all labels; weights: (n,) of each example's loss
+        """
+        ...
+
+    def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
+        """What the pretrained encoder makes of `inputs[ids]`, before any fit.
+
+        (n, width) float32 mean over a text's sub-words; tagging: a row for every word, its first sub-word's state
+        or, where it did not survive, zeros
+        """
         ...
 
     def synchronise(self) -> None:

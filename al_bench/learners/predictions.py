@@ -17,12 +17,14 @@ class Predictions:
     kept: tagging: which word of its sentence each row of `probs.values` is
     lengths: tagging: (n,) words of each sentence, with those that did not survive
     tokens: sub-words that went through the model, padding not counted
+    embeddings: classification: (n, width) float32, what the last layer sees of each text; where asked for
     """
 
     probs: np.ndarray | Ragged
     kept: np.ndarray | None = None
     lengths: np.ndarray | None = None
     tokens: int = 0
+    embeddings: np.ndarray | None = None
 
     @classmethod
     def blank(cls, n: int) -> "Predictions":
@@ -32,14 +34,30 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.probs)
 
+    def distributions(self) -> np.ndarray | Ragged:
+        """(n, classes); tagging: a row for every word, all of it on "O" where the word did not survive."""
+        if isinstance(self.probs, np.ndarray):
+            return self.probs
+        offsets, places = self._places()
+        rows = np.zeros((offsets[-1], self.probs.values.shape[1]), dtype=np.float32)
+        rows[:, 0] = 1.0
+        rows[places] = self.probs.values
+        return Ragged(rows, offsets)
+
     def labels(self) -> Labels:
         """The most probable label of each example or word; a word that did not survive is "O" (tag 0)."""
         if isinstance(self.probs, np.ndarray):
             return self.probs.argmax(axis=1)
+        offsets, places = self._places()
+        labels = np.zeros(offsets[-1], dtype=np.int64)
+        labels[places] = self.probs.values.argmax(axis=1)
+        return Ragged(labels, offsets)
+
+    def _places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tagging: offsets of all words by sentence, and where each surviving one stands among all."""
+        assert isinstance(self.probs, Ragged)
         assert self.kept is not None
         assert self.lengths is not None
         offsets = offsets_of(self.lengths)
-        labels = np.zeros(offsets[-1], dtype=np.int64)
         rows = np.repeat(np.arange(len(self)), self.probs.lengths)
-        labels[offsets[:-1][rows] + self.kept] = self.probs.values.argmax(axis=1)
-        return Ragged(labels, offsets)
+        return offsets, offsets[:-1][rows] + self.kept

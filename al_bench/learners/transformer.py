@@ -1,22 +1,22 @@
 """A Hugging Face encoder with a classification head, over texts or over words."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from al_bench.config import ModelConfig
-from al_bench.data.corpus import Labels
+from al_bench.data.corpus import Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged
-from al_bench.errors import reject
-from al_bench.learners.base import FitCosts, FitSeeds, Unlabelled
+from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
-from al_bench.learners.engine.encoding import Encoded, encode
+from al_bench.learners.engine.embedding import Embedder, of_every_word
+from al_bench.learners.engine.encoding import Encoded, Encodings
 from al_bench.learners.engine.inference import predict
-from al_bench.learners.engine.loading import load_network, load_tokenizer, positions, set_head_dropout
+from al_bench.learners.engine.influence import self_influence
+from al_bench.learners.engine.loading import load_network, load_tokenizer, refuse_length, set_head_dropout
 from al_bench.learners.engine.training import Examples, train
 from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
@@ -48,44 +48,43 @@ class TransformerLearner:
         with readable(role, source, revision):
             self._tokenizer = load_tokenizer(role, source, revision, task)
             self._network, self._fresh = load_network(role, source, revision, model, task, len(label_names))
+        refuse_length(role, model, self._network)
         assert model.max_length is not None
-        longest = positions(self._network)
-        if longest is not None and model.max_length > longest:
-            remedy = f"set {role}.max_length={longest} or less"
-            raise reject(
-                f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions", remedy
-            )
         assert model.training.dropout is not None
         set_head_dropout(self._network, model.training.dropout)
         self._network.to(device)
         self._pristine = {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
-        tokenizer = self._tokenizer
-        self._collator = Collator(
-            tokenizer.pad_token_id, tokenizer.pad_token_type_id, tokenizer.padding_side == "left", device
-        )
-        self._encoded: dict[int, tuple[Any, Encoded]] = {}
+        self._collator = Collator.of(self._tokenizer, device)
+        self._encodings = Encodings(self._tokenizer, model.max_length, cache)
+        self._embedder = Embedder(self._network, self._pristine, self._collator, cache)
         self._fits = 0
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.encoded(inputs)
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
-        """The inputs as arrays. The inputs are kept with them, so that an id() cannot be used twice."""
-        key = id(inputs.inputs)
-        if key not in self._encoded:
-            assert self.config.max_length is not None
-            arrays = encode(inputs.inputs, self._tokenizer, self.config.max_length, self.cache)
-            self._encoded[key] = (inputs.inputs, arrays)
-        return self._encoded[key][1]
+        """The inputs as arrays."""
+        return self._encodings(inputs.inputs)
 
-    def fit(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, seeds: FitSeeds) -> "TransformerModel":
+    def fit(
+        self,
+        inputs: Unlabelled,
+        ids: np.ndarray,
+        labels: Labels,
+        seeds: FitSeeds,
+        *,
+        weights: np.ndarray | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> "TransformerModel":
         self._reset(seeds)
         self._fits += 1
         model = TransformerModel(self, self._fits)
-        examples = Examples(self.encoded(inputs), ids, labels)
+        if weights is not None:
+            weights = (weights / weights.mean()).astype(np.float32)
+        examples = Examples(self.encoded(inputs), ids, labels, weights)
         settings = self.config.training
         assert settings.dev_share is not None
-        held_out = dev_split(labels, settings.dev_share, seeds) if settings.dev_share > 0 else None
+        held_out = dev_split(likeliest(labels), settings.dev_share, seeds) if settings.dev_share > 0 else None
         dev_score = None
         if held_out is not None and held_out.any():
             dev = examples.part(np.flatnonzero(held_out))
@@ -93,13 +92,23 @@ class TransformerLearner:
 
             def dev_score() -> float:
                 said = model.predict(inputs, dev.ids, exact=True)
-                scores = evaluate(self.task, self.label_names, dev.labels, said.labels())
+                scores = evaluate(self.task, self.label_names, likeliest(dev.labels), said.labels())
                 return scores[headline(self.task)]
 
-        model.costs = train(
-            self._network, examples, self._collator, settings, self.precision, seeds, dev_score
+        trained = train(
+            self._network, examples, self._collator, settings, self.precision, seeds, dev_score, watch
         )
+        model.costs, model.dev_score, model.margins = trained.costs, trained.dev_score, trained.margins
+        if model.margins is not None and held_out is not None and held_out.any():
+            # Nothing was learned of those held out: they are neither suspicious nor trusted.
+            model.margins = np.full(len(ids), model.margins.mean())
+            model.margins[~held_out] = trained.margins
+        model.checkpoints = trained.checkpoints
         return model
+
+    def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
+        encoded = self.encoded(inputs)
+        return of_every_word(self._embedder(encoded, self.precision)[ids], encoded, ids)
 
     def synchronise(self) -> None:
         machine.synchronise(self.device)
@@ -129,16 +138,30 @@ class TransformerModel:
     """The learner's network after one fit; the learner's next fit overwrites it."""
 
     costs: FitCosts
+    dev_score: float | None
+    margins: np.ndarray | None
+    checkpoints: tuple[dict[str, torch.Tensor], ...]
 
     def __init__(self, learner: TransformerLearner, fit: int) -> None:
         self._learner, self._fit = learner, fit
 
-    def predict(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False) -> Predictions:
+    def predict(
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+    ) -> Predictions:
         learner = self._learner
         assert self._fit == learner._fits, "this model was overwritten by a later fit"
         precision = "float32" if exact else learner.precision
         encoded = learner.encoded(inputs)
-        return predict(learner._network, encoded, ids, len(learner.label_names), learner._collator, precision)
+        return predict(
+            learner._network, encoded, ids, len(learner.label_names), learner._collator, precision,
+            embeddings=embeddings,
+        )  # fmt: skip
+
+    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+        learner = self._learner
+        assert self._fit == learner._fits, "this model was overwritten by a later fit"
+        examples = Examples(learner.encoded(inputs), ids, labels)
+        return self_influence(learner._network, examples, learner._collator, self.checkpoints)
 
 
 def dev_split(labels: Labels, share: float, seeds: FitSeeds) -> np.ndarray:

@@ -2,8 +2,12 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 
 class Ledger:
@@ -44,6 +48,21 @@ class Ledger:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
             file.seek(0, os.SEEK_END)
+
+
+@contextmanager
+def turn(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold a file lock; `waiting` is called where another process holds it."""
+    mine = FileLock(lock)
+    try:
+        mine.acquire(timeout=0)
+    except TimeoutError:
+        waiting()
+        mine.acquire()
+    try:
+        yield
+    finally:
+        mine.release()
 
 
 def write_whole(path: Path, content: bytes) -> None:

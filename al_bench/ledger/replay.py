@@ -1,6 +1,5 @@
 """A selection from elsewhere, given to any successor: a trajectory's folder, or a file of ids per cycle."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,16 +41,6 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
             query=describe(corpus, queried) if len(queried) else {},
         )
         yield cycle, Costs({})
-
-
-def content_hash(source: Path) -> str:
-    """sha256 of what a replay reads."""
-    path = source / "ledger.jsonl" if source.is_dir() else source
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        remedy = "give a trajectory's folder (with ledger.jsonl) or a file of ids"
-        raise reject("replay", source, f"cannot be read ({error.strerror})", remedy) from error
 
 
 def _of_trajectory(folder: Path, corpus: Corpus) -> tuple[list[list[int]], list[dict[str, float] | None]]:

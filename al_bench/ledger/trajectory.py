@@ -8,18 +8,18 @@ identity.json what determines the trajectory, and the hashes of data and weights
 
 import hashlib
 import io
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle
 from al_bench.errors import UserError
 from al_bench.identity import differences, digest
-from al_bench.ledger.ledger import Ledger, read_json, write_json, write_whole
+from al_bench.ledger.ledger import Ledger, read_json, turn, write_json, write_whole
 
 
 class Trajectory:
@@ -50,8 +50,7 @@ class Trajectory:
         self._run = run
         self._waiting = waiting
         (self.folder / "scores").mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.folder / "lock")
-        with self._lock:
+        with turn(self.folder / "lock"):
             self._claim({"identity": identity, "behind": behind})
 
     def _claim(self, header: dict[str, Any]) -> None:
@@ -68,7 +67,7 @@ class Trajectory:
 
     def cycle(self, number: int, compute: Callable[[], Computed]) -> Computed:
         """The recorded cycle, else the computed one, recorded; one process at a time computes."""
-        with self._turn():
+        with turn(self.folder / "lock", self._waiting):
             lines = self.ledger.read()
             if number < len(lines):
                 spent = self.costs.read()
@@ -80,14 +79,6 @@ class Trajectory:
             cycle, costs = compute()
             self._record(cycle, costs)
             return cycle, costs
-
-    def _turn(self) -> FileLock:
-        try:
-            self._lock.acquire(timeout=0)
-            self._lock.release()
-        except TimeoutError:
-            self._waiting()
-        return self._lock
 
     def _record(self, cycle: Cycle, costs: Costs) -> None:
         """Scores, then costs, then the line that makes both count."""
@@ -113,6 +104,7 @@ class Trajectory:
                 "seconds": costs.seconds,
                 **costs.counts,
                 "computed_by": self._run,
+                "host": platform.node(),
                 "finished_at": time.time(),
             }
         )
@@ -157,6 +149,8 @@ class Trajectory:
             query=line["query"],
         )
         counts = {
-            k: v for k, v in spent.items() if k not in ("cycle", "seconds", "computed_by", "finished_at")
+            k: v
+            for k, v in spent.items()
+            if k not in ("cycle", "seconds", "computed_by", "host", "finished_at")
         }
         return cycle, Costs(spent["seconds"], counts)

@@ -66,6 +66,10 @@ def test_every_strategy_with_every_subsampling(strategy, task, unit, subsampling
         assert spent == 9 if unit == "examples" else spent > 9 >= cost[queried[:-1]].sum()
         if learner is not None:
             assert cycle.scored.tolist() == learner.asked[cycle.number].tolist()
+            if "embeddings" in STRATEGIES[strategy].needs:
+                assert learner.compared[cycle.number].tolist() == sorted(labelled)
+            else:
+                assert learner.compared == []
             assert set(queried) <= set(cycle.scored.tolist()) <= pool
             top = cycle.scores[np.searchsorted(cycle.scored, queried)]
             others = np.isin(cycle.scored, queried, invert=True)
@@ -79,7 +83,7 @@ def flat(labels) -> np.ndarray:
 
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-@pytest.mark.parametrize("strategy", ["least_confidence", "entropy", "breaking_ties"])
+@pytest.mark.parametrize("strategy", ["least_confidence", "entropy", "breaking_ties", "mahalanobis"])
 def test_queried_are_the_last_ids_of_those_scored(strategy, subsampling):
     """With scores that rise with the id, a position that was taken for an id shows at once."""
     corpus = corpus_of(train=200)
@@ -123,11 +127,18 @@ def test_a_round_of_ups_at_the_size_of_ag_news():
 # ------------------------------------------------------------------------------------------- label leaks
 
 
-@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize(
+    ("task", "strategy"),
+    [
+        ("classification", "least_confidence"),
+        ("tagging", "least_confidence"),
+        ("classification", "mahalanobis"),
+    ],
+)
 @pytest.mark.parametrize("subsampling", ["none", "ups"])
-def test_labels_that_were_not_asked_for_change_nothing(task, subsampling):
+def test_labels_that_were_not_asked_for_change_nothing(task, strategy, subsampling):
     corpus = corpus_of(task)
-    config = config_of(task, subsampling=SUBSAMPLINGS[subsampling])
+    config = config_of(task, strategy__name=strategy, subsampling=SUBSAMPLINGS[subsampling])
     honest = [cycle for cycle, _ in collected(config, corpus, fake_for(corpus))]
     known = np.concatenate([honest[0].seeded, *(cycle.queried for cycle in honest)])
     poisoned = poison(corpus, known)
@@ -141,6 +152,30 @@ def test_labels_that_were_not_asked_for_change_nothing(task, subsampling):
     # The same poison on one label that was asked for is felt: the fake learner does look at labels.
     felt = [cycle for cycle, _ in collected(config, poison(corpus, known[1:]), fake_for(corpus))]
     assert not np.array_equal(felt[0].scores, honest[0].scores)
+
+
+def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
+    """The learner here forgets its labels, so a difference in scores is the strategy's."""
+    corpus, config = corpus_of(), config_of(strategy__name="mahalanobis")
+    given = []
+    original = STRATEGIES["mahalanobis"]
+
+    def spy(predictions, rng, aggregate, *, known):
+        given.append(known.labels)
+        return original.score(predictions, rng, aggregate, known=known)
+
+    monkeypatch.setitem(STRATEGIES, "mahalanobis", replace(original, score=spy))
+    learner = fake_for(corpus, later_is_harder)
+    honest = [cycle for cycle, _ in collected(config, corpus, learner)]
+    assert len(given) == 4
+    for labels, fit in zip(given, learner.fits, strict=False):
+        assert labels.tolist() == corpus.train.labels[fit.ids].tolist()
+
+    seeds = honest[0].seeded
+    again = next(c for c, _ in collected(config, poison(corpus, seeds), fake_for(corpus, later_is_harder)))
+    assert np.array_equal(again.scores, honest[0].scores)
+    felt = next(c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder)))
+    assert not np.array_equal(felt.scores, honest[0].scores)
 
 
 def poison(corpus: Corpus, known: np.ndarray) -> Corpus:
@@ -184,6 +219,20 @@ def test_evaluation_is_a_phase_of_its_own():
     assert list(done[1][1].seconds) == ["train", "evaluate"]
     assert done[0][1].counts == {"train_steps": 1, "train_tokens": 1, "scored_examples": 52,
                                  "scored_tokens": 52, "peak_memory_bytes": 1}  # fmt: skip
+
+
+def test_a_look_back_at_the_labelled_is_paid_for_as_prediction():
+    corpus = corpus_of()
+    learner = fake_for(corpus)
+    config = config_of(strategy__name="mahalanobis", schedule__cycles=1)
+    done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
+    cycle = ["[train]", "fit", "[evaluate]", "predict test"]
+    query = ["[subsample]", "[predict]", "predict pool", "predict labelled", "[score]", "[select]"]
+    assert learner.events == [*cycle, *query, *cycle], "the last cycle queries nothing and compares nothing"
+    counts = {"train_steps": 1, "train_tokens": 1, "peak_memory_bytes": 1}
+    assert done[1][1].counts == counts
+    scored = {"scored_examples": 52, "scored_tokens": 52}
+    assert done[0][1].counts == {**counts, **scored, "reference_examples": 8, "reference_tokens": 8}
 
 
 def test_random_fits_nothing():
@@ -236,24 +285,30 @@ def test_no_queries_is_one_cycle():
     assert (only[0].labelled, len(only[0].queried)) == (8, 0)
 
 
-def test_a_seed_set_of_one_class_works():
+@pytest.mark.parametrize("strategy", ["least_confidence", "mahalanobis"])
+def test_a_seed_set_of_one_class_works(strategy):
     corpus = corpus_of()
     one = replace(corpus, train=replace(corpus.train, labels=np.zeros(60, dtype=np.int64)))
-    assert len(collected(config_of(), one, fake_for(one))) == 5
+    assert len(collected(config_of(strategy__name=strategy), one, fake_for(one))) == 5
 
 
-@pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_diverged_training_is_an_error_that_says_so(task):
+@pytest.mark.parametrize(
+    ("task", "strategy"),
+    [
+        ("classification", "least_confidence"),
+        ("tagging", "least_confidence"),
+        ("classification", "mahalanobis"),
+    ],
+)
+def test_diverged_training_is_an_error_that_says_so(task, strategy):
     def broken(fit, n: int) -> np.ndarray:
         probs = moody(fit, n)
         probs[n // 2 :] = np.nan
         return probs
 
     corpus = corpus_of(task)
-    with pytest.raises(
-        UserError, match=r"least_confidence: \d+ scores in cycle 0 are not finite.*learning_rate"
-    ):
-        collected(config_of(task), corpus, fake_for(corpus, broken))
+    with pytest.raises(UserError, match=rf"{strategy}: \d+ scores in cycle 0 are not finite.*learning_rate"):
+        collected(config_of(task, strategy__name=strategy), corpus, fake_for(corpus, broken))
 
 
 # ----------------------------------------------------------------------------------------------- chance

@@ -33,7 +33,7 @@ CONFIG = {
     "unknown group": (["datset=ag_news"], ["datset=ag_news: no such key; did you mean dataset?"]),
     "unknown option": (
         ["strategy=entropi"],
-        ["strategy=entropi: must be one of breaking_ties, entropy, least_confidence, mnlp, random; did you mean entropy?"],
+        ["strategy=entropi: must be one of breaking_ties, entropy, least_confidence, mahalanobis, mnlp, random; did you mean entropy?"],
     ),
     "unknown key": (
         ["schedule.cycels=3"],
@@ -107,7 +107,7 @@ CONFIG = {
     "no column": (["dataset.text=[]"], ["dataset.text=[]: names no column"]),
     "MNLP on classification": (
         ["strategy=mnlp"],
-        ["strategy=mnlp: does not work on classification; choose one of breaking_ties, entropy, least_confidence, random"],
+        ["strategy=mnlp: does not work on classification; choose one of breaking_ties, entropy, least_confidence, mahalanobis, random"],
     ),
     "unknown aggregate": (["strategy.aggregate=median"], ["strategy.aggregate=median: must be one of max, mean, sum"]),
     "UPS for random draws": (["strategy=random", "subsampling=ups"], ["subsampling=ups: saves nothing"]),
@@ -228,7 +228,7 @@ OPTIONS = {
     "experiment with an unknown option": (
         "experiment/mine",
         "# @package _global_\ndefaults:\n  - override /strategy: mnpl\n",
-        "strategy=mnpl: must be one of breaking_ties, entropy, least_confidence, mnlp, random; did you mean mnlp?",
+        "strategy=mnpl: must be one of breaking_ties, entropy, least_confidence, mahalanobis, mnlp, random; did you mean mnlp?",
     ),
     "experiment with an unknown key": (
         "experiment/mine",

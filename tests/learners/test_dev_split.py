@@ -68,17 +68,17 @@ class Script:
         self.weights: list[dict[str, torch.Tensor]] = []
         self.learner: Any = None
         upcoming = iter(scores)
-        loss, predict = training.batch_loss, transformer.predict
+        outputs, predict = training.outputs, transformer.predict
 
-        def spy_loss(network: Any, examples: Any, collator: Any) -> torch.Tensor:
+        def spy_outputs(network: Any, examples: Any, collator: Any) -> Any:
             self.trained += examples.ids.tolist()
             assert network.training, "scoring leaves the network in evaluation mode"
-            return loss(network, examples, collator)
+            return outputs(network, examples, collator)
 
-        def spy_predict(network: Any, encoded: Any, ids: np.ndarray, *rest: Any) -> Any:
+        def spy_predict(network: Any, encoded: Any, ids: np.ndarray, *rest: Any, **options: Any) -> Any:
             self.asked.append(ids.tolist())
             assert encoded is self.learner.encoded(TEXTS)
-            return predict(network, encoded, ids, *rest)
+            return predict(network, encoded, ids, *rest, **options)
 
         def score(task: str, names: Any, gold: np.ndarray, said: np.ndarray) -> dict[str, float]:
             self.gold.append(gold.tolist())
@@ -86,7 +86,7 @@ class Script:
             self.weights.append({name: tensor.clone() for name, tensor in state.items()})
             return {"accuracy": next(upcoming)}
 
-        monkeypatch.setattr(training, "batch_loss", spy_loss)
+        monkeypatch.setattr(training, "outputs", spy_outputs)
         monkeypatch.setattr(transformer, "predict", spy_predict)
         monkeypatch.setattr(transformer, "evaluate", score)
 

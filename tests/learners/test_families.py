@@ -12,8 +12,9 @@ import transformers
 from tiny import FAMILIES, SEEDS, build, save_family
 
 from al_bench.data.ragged import Ragged
+from al_bench.errors import UserError
 from al_bench.learners.base import Unlabelled
-from al_bench.learners.engine.inference import TOKEN_BUDGET
+from al_bench.learners.engine.inference import TOKEN_BUDGET, last_layer
 
 Family = Callable[[str], Path]
 
@@ -45,14 +46,22 @@ def flat(probs: np.ndarray | Ragged) -> np.ndarray:
     return probs.values if isinstance(probs, Ragged) else probs
 
 
-def plainly(learner: Any, task: str, value: Any) -> np.ndarray:
-    """What transformers says of one example, without anything of ours: no batch, no padding."""
-    tokenizer, network = learner._tokenizer, learner._network.eval()
-    words = task == "tagging"
-    batch = tokenizer(value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words)
+def alone(learner: Any, value: Any, words: bool = False) -> tuple[Any, dict[str, torch.Tensor]]:
+    """One example as transformers encodes it, and what of that its network takes: no batch, no padding."""
+    batch = learner._tokenizer(
+        value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words
+    )
     known = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
     if learner._network.config.model_type in ("distilbert", "mpnet"):
         known.pop("token_type_ids", None)
+    return batch, known
+
+
+def plainly(learner: Any, task: str, value: Any) -> np.ndarray:
+    """What transformers says of one example, without anything of ours."""
+    network = learner._network.eval()
+    words = task == "tagging"
+    batch, known = alone(learner, value, words)
     with torch.no_grad():
         probs = network(**known).logits[0].softmax(-1).numpy()
     if not words:
@@ -80,8 +89,92 @@ def test_a_fitted_family_says_the_same_whatever_the_batch(
     shuffled = model.predict(inputs_of(task), order)
     np.testing.assert_allclose(flat(shuffled.probs), np.concatenate([expected[i] for i in order]), atol=1e-5)
     monkeypatch.setitem(TOKEN_BUDGET, "cpu", 1)
-    alone = model.predict(inputs_of(task), IDS)
-    np.testing.assert_allclose(flat(alone.probs), np.concatenate(expected), atol=1e-6)
+    unpadded = model.predict(inputs_of(task), IDS)
+    np.testing.assert_allclose(flat(unpadded.probs), np.concatenate(expected), atol=1e-6)
+
+
+def before_the_last_layer(network: Any, known: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Each family's head written out, up to the layer that makes the logits; of one text without padding."""
+    said = network.base_model(**known)
+    hidden = said.last_hidden_state
+    first, last = hidden[:, 0], hidden[:, -1]
+    match network.config.model_type:
+        case "bert":
+            return torch.tanh(network.bert.pooler.dense(first))
+        case "albert":
+            return torch.tanh(network.albert.pooler(first))
+        case "distilbert":
+            return torch.relu(network.pre_classifier(first))
+        case "roberta" | "mpnet":
+            return torch.tanh(network.classifier.dense(first))
+        case "electra":
+            return torch.nn.functional.gelu(network.classifier.dense(first))
+        case "xlnet":
+            return torch.tanh(network.sequence_summary.summary(last))
+    raise AssertionError(network.config.model_type)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_embeddings_are_what_the_last_layer_sees_whatever_the_batch(
+    name: str, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = build(family(name))
+    inputs = inputs_of("classification")
+    model = learner.fit(inputs, IDS, CLASSES, SEEDS)
+    together = model.predict(inputs, IDS, embeddings=True)
+    expected = []
+    for text in TEXTS:
+        _, known = alone(learner, text)
+        with torch.no_grad():
+            expected.append(before_the_last_layer(learner._network.eval(), known)[0].numpy())
+    assert together.embeddings is not None
+    assert (together.embeddings.shape, together.embeddings.dtype) == ((len(IDS), 32), np.float32)
+    np.testing.assert_allclose(together.embeddings, expected, atol=1e-5)
+    assert np.ptp(together.embeddings, axis=0).max() > 0.01, "a constant would hide errors"
+
+    classifier = [m for m in learner._network.modules() if isinstance(m, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        probs = classifier(torch.from_numpy(together.embeddings)).softmax(-1).numpy()
+    np.testing.assert_allclose(together.probs, probs, atol=1e-6)
+
+    order = np.array([4, 1, 6, 1, 3])
+    shuffled = model.predict(inputs, order, embeddings=True)
+    np.testing.assert_allclose(shuffled.embeddings, np.array(expected)[order], atol=1e-5)
+    monkeypatch.setitem(TOKEN_BUDGET, "cpu", 1)
+    unpadded = model.predict(inputs, IDS, embeddings=True)
+    np.testing.assert_allclose(unpadded.embeddings, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_asking_for_embeddings_changes_nothing_else(name: str, family: Family) -> None:
+    learner = build(family(name))
+    inputs = inputs_of("classification")
+    model = learner.fit(inputs, IDS, CLASSES, SEEDS)
+    plain = model.predict(inputs, IDS)
+    asked = model.predict(inputs, IDS, embeddings=True)
+    assert plain.embeddings is None
+    assert asked.tokens == plain.tokens
+    np.testing.assert_array_equal(asked.probs, plain.probs)
+    np.testing.assert_array_equal(model.predict(inputs, IDS).probs, plain.probs)
+    assert not any(module._forward_pre_hooks for module in learner._network.modules())
+    none = model.predict(inputs, IDS[:0], embeddings=True)
+    assert none.embeddings is not None
+    assert none.embeddings.shape == (0, 32)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_last_layer_is_found_where_another_has_as_many_outputs(name: str, family: Family) -> None:
+    """As many classes as the network is wide: 32."""
+    learner = build(family(name), labels=tuple(f"class {i}" for i in range(32)))
+    layer = last_layer(learner._network, 32)
+    names = {id(module): key for key, module in learner._network.named_modules()}
+    assert names[id(layer)] in ("classifier", "classifier.out_proj", "logits_proj")
+
+
+def test_a_head_without_a_linear_layer_is_refused() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU())
+    with pytest.raises(UserError, match=r"Sequential has no linear layer that ends in 3 classes.*choose"):
+        last_layer(network, 3)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

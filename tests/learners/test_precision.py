@@ -33,6 +33,15 @@ def test_bfloat16_differs_little_and_exact_is_float32(bert: Path) -> None:
     np.testing.assert_array_equal(model.predict(TEXTS, IDS).probs, exact)
 
 
+def test_embeddings_are_float32_whatever_the_precision(bert: Path) -> None:
+    halves = build(bert, precision="bfloat16", epochs=5).fit(TEXTS, IDS, LABELS, SEEDS)
+    fast, exact = (halves.predict(TEXTS, IDS, exact=e, embeddings=True).embeddings for e in (False, True))
+    assert fast is not None
+    assert exact is not None
+    assert fast.dtype == exact.dtype == np.float32
+    assert 0 < np.abs(fast - exact).max() < 0.05
+
+
 def test_bfloat16_training_ends_near_float32_training(bert: Path) -> None:
     fits = [
         build(bert, precision=p, epochs=3).fit(TEXTS, IDS, LABELS, SEEDS) for p in ("bfloat16", "float32")
@@ -48,9 +57,9 @@ def test_what_a_dev_split_is_scored_with(bert: Path, monkeypatch: pytest.MonkeyP
     seen = []
     original = transformer.predict
 
-    def spy(*arguments: object) -> object:
+    def spy(*arguments: object, **options: object) -> object:
         seen.append(arguments[-1])
-        return original(*arguments)  # type: ignore[arg-type]
+        return original(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(transformer, "predict", spy)
     build(bert, precision="bfloat16", dev_share=0.5).fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS)

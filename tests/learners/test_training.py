@@ -15,7 +15,7 @@ from al_bench.learners.base import FitSeeds, Unlabelled
 from al_bench.learners.engine import training
 from al_bench.learners.engine.collation import Collator, word_labels
 from al_bench.learners.engine.encoding import encode
-from al_bench.learners.engine.training import Examples, batch_loss
+from al_bench.learners.engine.training import Examples, batch_loss, outputs
 from al_bench.learners.transformer import TransformerLearner
 
 TEXTS = [
@@ -68,13 +68,13 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The ids of every batch that went into a loss."""
     seen: list[list[int]] = []
-    original = training.batch_loss
+    original = training.outputs
 
-    def spy(network: Any, examples: Examples, collator: Collator) -> torch.Tensor:
+    def spy(network: Any, examples: Examples, collator: Collator) -> Any:
         seen.append(examples.ids.tolist())
         return original(network, examples, collator)
 
-    monkeypatch.setattr(training, "batch_loss", spy)
+    monkeypatch.setattr(training, "outputs", spy)
     return seen
 
 
@@ -290,6 +290,11 @@ def test_word_labels_by_hand(bert: Path) -> None:
     assert word_labels(encoded, np.array([3, 2, 0, 1]), labels).tolist() == [9, 8, 10, 11, 12, 13, 5, 7]
 
 
+def loss_of(learner: TransformerLearner, examples: Examples) -> float:
+    logits, target = outputs(learner._network, examples, learner._collator)
+    return batch_loss(logits, target, examples).item()
+
+
 def test_a_batch_without_a_surviving_word(bert: Path) -> None:
     learner = build(bert, "tagging", batch_size=1)
     inputs = Unlabelled(VANISHED)
@@ -299,12 +304,8 @@ def test_a_batch_without_a_surviving_word(bert: Path) -> None:
     assert isinstance(probs, Ragged)
     assert np.isfinite(probs.values).all()
     learner._network.train()
-    loss = batch_loss(
-        learner._network,
-        Examples(learner.encoded(inputs), np.array([1]), Ragged.of([[2]])),
-        learner._collator,
-    )
-    assert loss.item() == 0
+    examples = Examples(learner.encoded(inputs), np.array([1]), Ragged.of([[2]]))
+    assert loss_of(learner, examples) == 0
 
 
 @pytest.mark.parametrize("name", ["bert", "xlnet"])
@@ -323,8 +324,8 @@ def test_the_loss_is_the_mean_over_words(name: str, family: Callable[[str], Path
         for word, tag in enumerate(gold):
             losses.append(-logits[owners.index(word)].log_softmax(-1)[tag].item())
     ids = np.array([2, 0, 1])
-    loss = batch_loss(network, Examples(encoded, ids, Ragged.of(tags)[ids]), learner._collator)
-    assert loss.item() == pytest.approx(np.mean(losses), abs=1e-5)
+    loss = loss_of(learner, Examples(encoded, ids, Ragged.of(tags)[ids]))
+    assert loss == pytest.approx(np.mean(losses), abs=1e-5)
 
 
 def test_the_loss_of_texts_is_the_mean_over_texts(bert: Path) -> None:
@@ -335,7 +336,7 @@ def test_the_loss_of_texts_is_the_mean_over_texts(bert: Path) -> None:
         logits = network(**learner._tokenizer(text, return_tensors="pt")).logits[0]
         losses.append(-logits.log_softmax(-1)[label].item())
     examples = Examples(learner.encoded(INPUTS), IDS, LABELS)
-    assert batch_loss(network, examples, learner._collator).item() == pytest.approx(np.mean(losses), abs=1e-5)
+    assert loss_of(learner, examples) == pytest.approx(np.mean(losses), abs=1e-5)
 
 
 def test_labels_are_not_written_to(bert: Path) -> None:

@@ -5,27 +5,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from al_bench.acquisition.strategies.distance import Known, mahalanobis
 from al_bench.acquisition.strategies.uncertainty import (
     AGGREGATES,
-    Aggregate,
     breaking_ties,
     entropy,
     least_confidence,
     mnlp,
     uniform,
 )
-from al_bench.learners.predictions import Predictions
 
-__all__ = ["AGGREGATES", "STRATEGIES", "Strategy"]
+__all__ = ["AGGREGATES", "STRATEGIES", "Known", "Strategy"]
 
-Score = Callable[[Predictions, np.random.Generator, Aggregate], np.ndarray]
+# (Predictions, np.random.Generator, Aggregate), and where embeddings are needed known=Known
+Score = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
 class Strategy:
     """score: (predictions of n candidates, generator, aggregate) -> (n,) float64
 
-    needs: what the model must supply; nothing means that no model is fitted at all.
+    needs: what the model must supply. Nothing means that no model is fitted at all; "embeddings", that the
+        predictions hold them, and that the labelled examples are given with theirs, as `known`.
     """
 
     name: str
@@ -43,5 +44,12 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy("entropy", "entropy of the label distribution", entropy),
         Strategy("breaking_ties", "1 - gap between the two likeliest labels (margin)", breaking_ties),
         Strategy("mnlp", "length-normalised log-probability of the tags", mnlp, tasks=("tagging",)),
+        Strategy(
+            "mahalanobis",
+            "distance of the embedding from the nearest class centroid",
+            mahalanobis,
+            needs=("probs", "embeddings"),
+            tasks=("classification",),
+        ),
     )
 }

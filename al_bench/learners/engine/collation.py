@@ -1,5 +1,7 @@
 """Rows of encoded arrays -> padded tensors; pure, nothing is padded in place."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -14,6 +16,11 @@ class Collator:
 
     def __init__(self, pad_id: int, pad_type: int, left: bool, device: torch.device) -> None:
         self.pad_id, self.pad_type, self.left, self.device = pad_id, pad_type, left, device
+
+    @classmethod
+    def of(cls, tokenizer: Any, device: torch.device) -> "Collator":
+        left = tokenizer.padding_side == "left"
+        return cls(tokenizer.pad_token_id, tokenizer.pad_token_type_id, left, device)
 
     def inputs(self, encoded: Encoded, ids: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids, attention_mask (none where nothing is padded) and token_type_ids, (batch, longest)."""

@@ -39,6 +39,19 @@ class Encoded:
         return len(self.tokens)
 
 
+class Encodings:
+    """Corpora as arrays, each encoded once. The inputs are kept, so that an id() cannot be used twice."""
+
+    def __init__(self, tokenizer: Any, max_length: int, cache: Path | None) -> None:
+        self._settings = tokenizer, max_length, cache
+        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
+
+    def __call__(self, inputs: Inputs) -> Encoded:
+        if id(inputs) not in self._encoded:
+            self._encoded[id(inputs)] = inputs, encode(inputs, *self._settings)
+        return self._encoded[id(inputs)][1]
+
+
 def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) -> Encoded:
     """Encode texts (strings) or sentences (lists of words), or read what an earlier run encoded.
 

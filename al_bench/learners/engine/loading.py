@@ -35,6 +35,21 @@ def load_network(
     role: str, source: str, revision: str | None, model: ModelConfig, task: str, classes: int
 ) -> tuple[torch.nn.Module, frozenset[str]]:
     """The network in float32, and the names of parameters that the checkpoint lacks (the new head)."""
+    network, fresh = _load(role, source, revision, model, HEADS[task], classes)
+    _refuse_absent(role, source, {name for name in fresh if name.startswith(network.base_model_prefix + ".")})
+    return network, fresh
+
+
+def load_encoder(role: str, source: str, revision: str | None, model: ModelConfig) -> torch.nn.Module:
+    """The network in float32, without a head."""
+    network, fresh = _load(role, source, revision, model, transformers.AutoModel)
+    _refuse_absent(role, source, {f"{network.base_model_prefix}.{name}" for name in fresh})
+    return network
+
+
+def _load(
+    role: str, source: str, revision: str | None, model: ModelConfig, kind: Any, classes: int | None = None
+) -> tuple[Any, frozenset[str]]:
     config = transformers.AutoConfig.from_pretrained(source, revision=revision)
     if model.num_hidden_layers is not None:
         if model.num_hidden_layers > config.num_hidden_layers:
@@ -43,18 +58,30 @@ def load_network(
                 f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these"
             )
         config.num_hidden_layers = model.num_hidden_layers
-    config.num_labels = classes
-    network, report = HEADS[task].from_pretrained(
+    if classes is not None:
+        config.num_labels = classes
+    network, report = kind.from_pretrained(
         source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True,
         ignore_mismatched_sizes=True,
     )  # fmt: skip
-    fresh = {*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])}
-    encoder = network.base_model_prefix + "."
-    absent = sorted(name for name in fresh if name.startswith(encoder) and ".pooler." not in name)
+    return network, frozenset({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
+
+
+def _refuse_absent(role: str, source: str, fresh: set[str]) -> None:
+    """Raise where the checkpoint lacks something of the encoder; a pooler may be new, as a head is."""
+    absent = sorted(name for name in fresh if ".pooler." not in name)
     if absent:
         lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
         raise reject(role, source, lack, "put the config.json and the weights of one model together")
-    return network, frozenset(fresh)
+
+
+def refuse_length(role: str, model: ModelConfig, network: torch.nn.Module) -> None:
+    """Raise where `max_length` is more than the network has positions."""
+    longest = positions(network)
+    assert model.max_length is not None
+    if longest is not None and model.max_length > longest:
+        remedy = f"set {role}.max_length={longest} or less"
+        raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions", remedy)
 
 
 def positions(network: torch.nn.Module) -> int | None:
