@@ -14,6 +14,20 @@ from al_bench.data.metrics import headline
 ITERATION = ("train", "subsample", "predict", "score", "select")
 
 
+def iteration_seconds(seconds: dict[str, float]) -> float:
+    return sum(seconds.get(phase, 0.0) for phase in ITERATION)
+
+
+def successor_seconds(seconds: dict[str, float]) -> float | None:
+    """All that the successor cost beside its evaluation, pseudo-labels and filters included; None: there is none."""
+    spent = [
+        value
+        for phase, value in seconds.items()
+        if phase not in (*ITERATION, "prepare") and not phase.endswith("evaluate")
+    ]
+    return sum(spent) if spent else None
+
+
 class Display:
     """Cycle, phase and time left on a terminal; a line per cycle elsewhere.
 
@@ -77,22 +91,21 @@ class Display:
 
 
 def result_table(rows: list[tuple[dict[str, Any], dict[str, Any]]], metric: str, title: str) -> Table:
-    """Both models' headline metric per cycle; seconds of the AL iteration, and of training the successor."""
+    """Both models' headline metric per cycle; seconds of the AL iteration, and of making the successor."""
     table = Table(title=title, title_justify="left")
     heads = ("cycle", "labelled", "words", f"acquisition {metric}", f"successor {metric}")
     for head in (*heads, "iteration s", "successor s"):
         table.add_column(head, justify="right")
     for decided, spent in rows:
-        seconds = spent["seconds"]
-        iteration = sum(seconds.get(phase, 0.0) for phase in ITERATION)
+        successor = successor_seconds(spent["seconds"])
         table.add_row(
             str(decided["cycle"]),
             f"{decided['labelled']:,}",
             f"{decided['words']:,}",
             _shown(decided["acquisition"], metric),
             _shown(decided["successor"], metric),
-            f"{iteration:.1f}",
-            f"{seconds['successor_train']:.1f}" if "successor_train" in seconds else "-",
+            f"{iteration_seconds(spent['seconds']):.1f}",
+            "-" if successor is None else f"{successor:.1f}",
         )
     return table
 

@@ -215,11 +215,17 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
     metrics = {key: float(decided[key]) for key in ("labelled", "words", "scored")}
     for role in ("acquisition", "successor"):
         metrics |= {f"{role}/{name}": value for name, value in (decided[role] or {}).items()}
+    metrics |= {f"pseudo/{name}": value for name, value in numbers(decided["pseudo"] or {})}
     metrics |= {f"seconds/{phase}": seconds for phase, seconds in spent["seconds"].items()}
     for name, value in spent.items():
         if name not in ("cycle", "seconds", "finished_at") and isinstance(value, int | float):
             metrics[f"cost/{name}"] = value
     return metrics
+
+
+def numbers(report: dict[str, Any]) -> list[tuple[str, float]]:
+    """What of a report on pseudo-labels is a number; null says that there is none."""
+    return [(name.replace(".", "/"), float(value)) for name, value in flat(report) if value is not None]
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -149,6 +149,22 @@ def test_sentences_without_words(name: str, family: Family) -> None:
     assert model.influence(inputs, np.arange(0), Ragged.of([])).shape == (0,)
 
 
+@pytest.mark.parametrize("name", ["bert", "roberta", "mpnet"])
+def test_the_padding_token_within_a_text(name: str, family: Family, alone: list[int]) -> None:
+    """Its row of the embeddings is not trained, and RoBERTa gives it no position that is."""
+    model = fitted(family(name), "classification")
+    pad = model._learner._tokenizer.pad_token
+    texts = [f"good {pad} film", f"{pad} {pad}", "good film, very good", f"oslo{pad}"]
+    labels = np.array([0, 1, 0, 1])
+    scores = model.influence(Unlabelled(texts), np.arange(4), labels)
+    wanted = [
+        reference(model, model.checkpoints[0], "classification", text, label)
+        for text, label in zip(texts, labels, strict=True)
+    ]
+    np.testing.assert_allclose(scores, wanted, rtol=1e-4)
+    assert max(alone) == 3
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", ["mpnet", "xlnet"])
 def test_the_network_is_left_as_it_was(name: str, training: bool, family: Family) -> None:
@@ -233,26 +249,38 @@ def tied(network: Any) -> None:
 
 
 def scaled(network: Any) -> None:
+    """A gradient scaled by frequency is not the loss's, but it is what training goes by."""
     network.bert.embeddings.word_embeddings.scale_grad_by_freq = True
+
+
+def raw(network: Any) -> None:
+    network.bert.pooler.register_parameter("gain", torch.nn.Parameter(torch.ones(())))
+    network.bert.pooler.register_forward_hook(lambda module, args, output: output * module.gain)
+
+
+def extra(network: Any) -> None:
+    network.classifier.register_parameter("gain", torch.nn.Parameter(torch.ones(())))
+    network.classifier.register_forward_hook(lambda module, args, output: output * module.gain)
 
 
 def bypassed(network: Any) -> None:
     """Uses a weight without calling its module, so that no hook hears of it."""
     pooler = network.bert.pooler
-
-    def forward(states: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(F.linear(states[:, 0], pooler.dense.weight, pooler.dense.bias))
-
-    pooler.forward = forward
+    pooler.forward = lambda states: torch.tanh(F.linear(states[:, 0], pooler.dense.weight, pooler.dense.bias))
 
 
-def extra(network: Any) -> None:
-    head = network.classifier
-    head.register_parameter("scale", torch.nn.Parameter(torch.ones(())))
-    head.register_forward_hook(lambda module, args, output: output * module.scale)
+def by_name(network: Any) -> None:
+    pooler = network.bert.pooler
+    pooler.forward = lambda states: torch.tanh(pooler.dense(input=states[:, 0]))
 
 
-@pytest.mark.parametrize("change", [tied, scaled, bypassed, extra])
+def flattened(network: Any) -> None:
+    """Whose position it is cannot be told."""
+    pooler = network.bert.pooler
+    pooler.forward = lambda states: torch.tanh(pooler.dense(states.flatten(0, 1)).view_as(states))[:, 0]
+
+
+@pytest.mark.parametrize("change", [tied, scaled, raw, extra, bypassed, by_name, flattened])
 def test_networks_that_cannot_be_traced_are_right_all_the_same(
     change: Callable[[Any], None], bert: Path, alone: list[int]
 ) -> None:
@@ -261,9 +289,9 @@ def test_networks_that_cannot_be_traced_are_right_all_the_same(
     change(network)
     model.checkpoints = ({key: tensor.clone() for key, tensor in network.state_dict().items()},)
     scores = model.influence(inputs_of("classification"), IDS, CLASSES)
-    # A gradient scaled by frequency is not the loss's, but it is what training goes by.
     np.testing.assert_allclose(scores, plain(model), rtol=1e-4)
-    assert sum(alone) >= len(IDS)
+    # Only what inspection does not show is found out by comparing.
+    assert sum(alone) == (3 + len(IDS) if change is bypassed else len(IDS))
 
 
 def test_a_call_that_does_not_reach_the_loss(bert: Path, alone: list[int]) -> None:

@@ -88,7 +88,11 @@ def together(network: nn.Module, checkpoint: Weights, examples: Examples, collat
     with contextlib.ExitStack() as hooks:
         for module in network.modules():
             table = getattr(module, "relative_attention_bias", None)
-            if table in layers and hasattr(module, "compute_position_bias"):
+            if (
+                isinstance(table, nn.Embedding)
+                and table in layers
+                and hasattr(module, "compute_position_bias")
+            ):
                 del layers[table]
                 hooks.enter_context(_position_bias(module, table, norms))
         for module, layer in layers.items():
@@ -123,8 +127,6 @@ def _loss(network: nn.Module, weights: Weights, examples: Examples, collator: Co
     logits, target = outputs(call, examples, collator)  # type: ignore[arg-type]
     if logits.device.type != "mps":  # which has no float64
         logits = logits.double()
-    if target.is_floating_point():
-        target = target.to(logits.dtype)
     losses = F.cross_entropy(logits, target, reduction="none")
     owners = units(examples)
     share = 1 / np.bincount(owners)[owners]
@@ -139,8 +141,9 @@ def _owners(network: nn.Module) -> dict[nn.Module, frozenset[str]]:
         own = {name: p for name, p in module.named_parameters(recurse=False) if p.requires_grad}
         if not own:
             continue
+        known = type(module) in NORMS and own.keys() <= {"weight", "bias"}
         scaled = isinstance(module, nn.Embedding) and (module.max_norm or module.scale_grad_by_freq)
-        if type(module) not in NORMS or scaled or not seen.isdisjoint(own.values()):
+        if not known or scaled or not seen.isdisjoint(own.values()):
             raise _Untraceable
         seen.update(own.values())
         owners[module] = frozenset(own)
@@ -240,17 +243,14 @@ NORMS: dict[type, Callable[..., torch.Tensor]] = {
 
 
 @contextlib.contextmanager
-def _position_bias(encoder: Any, table: nn.Module, norms: torch.Tensor) -> Iterator[None]:
+def _position_bias(encoder: Any, table: nn.Embedding, norms: torch.Tensor) -> Iterator[None]:
     """MPNet looks up (positions, positions) biases, and every layer adds the (batch, heads, ...) made of them."""
     looked_up: list[torch.Tensor] = []
     compute = encoder.compute_position_bias
 
     def traced(*args: Any, **kwargs: Any) -> torch.Tensor:
         bias = compute(*args, **kwargs).requires_grad_()
-        ids = looked_up.pop()
-        if len(bias) != len(norms) or bias.shape[2:] != ids.shape:
-            raise _Untraceable
-        bias.register_hook(partial(backward, ids))
+        bias.register_hook(partial(backward, looked_up.pop()))
         return bias
 
     def backward(ids: torch.Tensor, gradient: torch.Tensor) -> None:
