@@ -1,4 +1,4 @@
-"""How well does each filter find wrong labels? AUC on real data: 10 % of the labels flipped, and a labeller's own errors.
+"""How well does each filter find wrong labels? AUC on real data: 10 % flipped ones, and a labeller's own errors.
 
     python scripts/bench_filters.py --data FOLDER --task classification
 

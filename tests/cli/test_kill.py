@@ -52,7 +52,8 @@ def test_killed_at_random_moments(checkout, tiny_model, tiny_run, tmp_path):
     assert whole.stdout is not None
     for line in whole.stdout:
         began = time.monotonic() if line.startswith("trajectory ") else began
-    assert whole.wait() == 0
+    whole.communicate()
+    assert whole.returncode == 0
     assert began is not None
     length = time.monotonic() - began
 
