@@ -1,13 +1,13 @@
 """Fixtures for all tests: a tiny encoder, tiny corpora, the command line in this process."""
 
 import os
-import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from made import NAMES, NEGATIVE, NEUTRAL, POSITIVE, reviews, sentences
 
 # Tiny matrices gain nothing from threads, and threads that wait for each other on busy cores cost minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,9 +15,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,'-"
-POSITIVE, NEGATIVE = ("good", "great", "fine", "happy"), ("bad", "poor", "sad", "awful")
-NEUTRAL = ("the", "film", "was", "and", "very", "plot", "actor", "it", "a", "story")
-NAMES = {"PER": ("Anna", "Boris", "Carla"), "LOC": ("Berlin", "Oslo", "Lima")}
 
 
 @pytest.fixture(scope="session")
@@ -50,37 +47,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def reviews(n: int, seed: int = 0) -> list[tuple[str, str]]:
-    """(text, label) pairs that a bag of words can tell apart."""
-    rng = random.Random(seed)
-    rows = []
-    for i in range(n):
-        tell = rng.choice(POSITIVE if i % 2 else NEGATIVE)
-        words = [*rng.choices(NEUTRAL, k=rng.randint(2, 12)), tell]
-        rng.shuffle(words)
-        rows.append((" ".join(words), "pos" if i % 2 else "neg"))
-    return rows
-
-
-def sentences(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
-    """(word, IOB2 tag) lists with names of people and places."""
-    rng = random.Random(seed)
-    rows = []
-    for _ in range(n):
-        sentence = [(word, "O") for word in rng.choices(NEUTRAL, k=rng.randint(1, 8))]
-        for kind in rng.sample(list(NAMES), k=rng.randint(0, 2)):
-            names = [
-                (rng.choice(NAMES[kind]), f"{prefix}-{kind}") for prefix in ("B", "I")[: rng.randint(1, 2)]
-            ]
-            place = rng.randint(0, len(sentence))
-            if place == len(sentence) or not sentence[place][1].startswith("I-"):
-                sentence[place:place] = names
-            else:
-                sentence += names
-        rows.append(sentence)
-    return rows
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ from al_bench.acquisition.selection import prefix as affordable
 from al_bench.acquisition.strategies import STRATEGIES, Known, Strategy
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config import RunConfig
-from al_bench.data.corpus import Corpus
-from al_bench.data.metrics import evaluate
+from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
 from al_bench.learners.predictions import Predictions
+from al_bench.learners.testing import tested
 from al_bench.seeds import stream
 from al_bench.timing import Clock, Listener
 
@@ -36,6 +36,7 @@ class Cycle:
     labelled, words: examples, and words in them, that the cycle's model was fitted on
     seeded: ids labelled before the first cycle (cycle 0 only)
     metrics: of the acquisition model on the test split; None where no model is fitted
+    tested_as: the labels it gave there, for stopping criteria that compare models
     scored: ids of the candidates, rising; scores: their scores, float32
     queried: ids in the order of the query, to be labelled for the next cycle; empty in the last cycle
     extended: how many candidates were added to the drawn sub-pool because it could not fill the query
@@ -45,6 +46,7 @@ class Cycle:
     labelled: int
     words: int
     metrics: dict[str, float] | None
+    tested_as: Labels | None = None
     seeded: np.ndarray = field(default_factory=lambda: NOBODY)
     queried: np.ndarray = field(default_factory=lambda: NOBODY)
     scored: np.ndarray = field(default_factory=lambda: NOBODY)
@@ -111,20 +113,20 @@ def turn(setup: Setup, pool: Pool, number: int) -> Computed:
     labelled = pool.labelled
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts: dict[str, float] = {}
-    model = metrics = None
+    model = metrics = tested_as = None
     if learner is not None:
         with clock.phase("train"):
             model = learner.fit(train, labelled, corpus.train.labels[labelled], fit_seeds(config, number))
         counts |= {"train_steps": model.costs.steps, "train_tokens": model.costs.tokens}
         with clock.phase("evaluate"):
-            said = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
-            metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, said.labels())
+            metrics, tested_as = tested(model, corpus)
 
     cycle = Cycle(
         number=number,
         labelled=len(labelled),
         words=int(corpus.train.words[labelled].sum()),
         metrics=metrics,
+        tested_as=tested_as,
         seeded=labelled if number == 0 else NOBODY,
     )
     if number < schedule.cycles and len(pool.unlabelled):

@@ -33,6 +33,19 @@ def evaluate(task: str, label_names: Sequence[str], gold: Labels, predicted: Lab
     return _classes(gold, predicted)
 
 
+def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
+    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
+
+    confidence: (n,) probability of each prediction; right: (n,) bool
+    """
+    if not len(confidence):
+        return 0.0
+    sure = np.nan_to_num(confidence.astype(np.float64))  # of a model that diverged
+    place = np.minimum((sure * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, weights=right - sure, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
 def _classes(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     from sklearn.metrics import f1_score
 

@@ -38,26 +38,27 @@ class Predictions:
         """(n, classes); tagging: a row for every word, all of it on "O" where the word did not survive."""
         if isinstance(self.probs, np.ndarray):
             return self.probs
-        offsets, places = self._places()
+        offsets = self._offsets()
         rows = np.zeros((offsets[-1], self.probs.values.shape[1]), dtype=np.float32)
         rows[:, 0] = 1.0
-        rows[places] = self.probs.values
+        rows[self.places()] = self.probs.values
         return Ragged(rows, offsets)
 
     def labels(self) -> Labels:
         """The most probable label of each example or word; a word that did not survive is "O" (tag 0)."""
         if isinstance(self.probs, np.ndarray):
             return self.probs.argmax(axis=1)
-        offsets, places = self._places()
+        offsets = self._offsets()
         labels = np.zeros(offsets[-1], dtype=np.int64)
-        labels[places] = self.probs.values.argmax(axis=1)
+        labels[self.places()] = self.probs.values.argmax(axis=1)
         return Ragged(labels, offsets)
 
-    def _places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Tagging: offsets of all words by sentence, and where each surviving one stands among all."""
+    def places(self) -> np.ndarray:
+        """Tagging: where each surviving word stands among all words of all sentences."""
         assert isinstance(self.probs, Ragged)
         assert self.kept is not None
+        return np.repeat(self._offsets()[:-1], self.probs.lengths) + self.kept
+
+    def _offsets(self) -> np.ndarray:
         assert self.lengths is not None
-        offsets = offsets_of(self.lengths)
-        rows = np.repeat(np.arange(len(self)), self.probs.lengths)
-        return offsets, offsets[:-1][rows] + self.kept
+        return offsets_of(self.lengths)

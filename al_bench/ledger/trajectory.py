@@ -3,6 +3,7 @@
 ledger.jsonl  a line per cycle: what was decided; the line is the cycle's commit
 costs.jsonl   a line per cycle: what it cost, and which run computed it
 scores/       cycle_0003.npy: float32 score of every training example, NaN where it was not scored
+tested/       cycle_0003.npy: int16 label that the cycle's model gave every test example, or word
 identity.json what determines the trajectory, and the hashes of data and weights behind it
 """
 
@@ -17,9 +18,12 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle
+from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.identity import differences, digest
 from al_bench.ledger.ledger import Ledger, read_json, turn, write_json, write_whole
+
+ARRAYS = ("scores", "tested")
 
 
 class Trajectory:
@@ -49,7 +53,8 @@ class Trajectory:
         self.costs = Ledger(self.folder / "costs.jsonl")
         self._run = run
         self._waiting = waiting
-        (self.folder / "scores").mkdir(parents=True, exist_ok=True)
+        for name in ARRAYS:
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         with turn(self.folder / "lock"):
             self._claim({"identity": identity, "behind": behind})
 
@@ -92,12 +97,9 @@ class Trajectory:
             "query": cycle.query,
             "seeded": cycle.seeded.tolist(),
             "queried": cycle.queried.tolist(),
-            "scores_sha256": None,
+            "scores_sha256": self._write("scores", cycle.number, self._scores(cycle)),
+            "tested_sha256": self._write("tested", cycle.number, _labels(cycle)),
         }
-        if len(cycle.scored):
-            content = self._scores(cycle)
-            write_whole(self._scores_path(cycle.number), content)
-            line["scores_sha256"] = hashlib.sha256(content).hexdigest()
         self.costs.append(
             {
                 "cycle": cycle.number,
@@ -110,15 +112,21 @@ class Trajectory:
         )
         self.ledger.append(line)
 
-    def _scores(self, cycle: Cycle) -> bytes:
+    def _scores(self, cycle: Cycle) -> np.ndarray | None:
+        if not len(cycle.scored):
+            return None
         scores = np.full(self.size, np.nan, dtype=np.float32)
         scores[cycle.scored] = cycle.scores
-        buffer = io.BytesIO()
-        np.save(buffer, scores)
-        return buffer.getvalue()
+        return scores
 
-    def _scores_path(self, number: int) -> Path:
-        return self.folder / "scores" / f"cycle_{number:04d}.npy"
+    def _write(self, name: str, number: int, array: np.ndarray | None) -> str | None:
+        """The sha256 of the written file."""
+        if array is None:
+            return None
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        write_whole(array_path(self.folder, name, number), buffer.getvalue())
+        return hashlib.sha256(buffer.getvalue()).hexdigest()
 
     def _damaged(self, path: Path) -> UserError:
         return UserError(
@@ -129,7 +137,7 @@ class Trajectory:
     def _recorded(self, line: dict[str, Any], spent: dict[str, Any]) -> Computed:
         scored, scores = NOBODY, NOBODY.astype(np.float32)
         if line["scores_sha256"] is not None:
-            path = self._scores_path(line["cycle"])
+            path = array_path(self.folder, "scores", line["cycle"])
             content = path.read_bytes() if path.exists() else b""
             if hashlib.sha256(content).hexdigest() != line["scores_sha256"]:
                 raise self._damaged(path)
@@ -154,3 +162,15 @@ class Trajectory:
             if k not in ("cycle", "seconds", "computed_by", "host", "finished_at")
         }
         return cycle, Costs(spent["seconds"], counts)
+
+
+def array_path(folder: Path, name: str, number: int) -> Path:
+    """Where a trajectory's folder has an array of a cycle; name: one of `ARRAYS`."""
+    return folder / name / f"cycle_{number:04d}.npy"
+
+
+def _labels(cycle: Cycle) -> np.ndarray | None:
+    labels = cycle.tested_as
+    if labels is None:
+        return None
+    return (labels.values if isinstance(labels, Ragged) else labels).astype(np.int16)

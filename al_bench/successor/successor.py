@@ -10,9 +10,9 @@ import numpy as np
 from al_bench.acquisition.loop import Costs, fit_seeds
 from al_bench.config import RunConfig
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.data.metrics import evaluate
 from al_bench.identity import fit_identity
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
+from al_bench.learners.testing import tested
 from al_bench.ledger.steps import Step, Steps
 from al_bench.timing import Clock, Listener
 
@@ -105,11 +105,10 @@ class Fit:
         return replace(step, costs=named(step.costs, self._part))
 
     def _evaluate(self) -> Step:
-        corpus, model = self._s.corpus, self.model
+        model = self.model
         assert self._clock is not None
         with self._clock.phase("evaluate"):
-            said = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
-            metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, said.labels())
+            metrics, _ = tested(model, self._s.corpus)
         return Step(metrics, costs=self._costs())
 
     def _costs(self) -> Costs:

@@ -12,7 +12,7 @@ from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config import SubsamplingConfig
 from al_bench.data.corpus import Corpus
-from al_bench.data.metrics import evaluate
+from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 
@@ -200,8 +200,12 @@ def test_metrics_are_of_the_test_split():
     learner = fake_for(corpus)
     done = collected(config_of(), corpus, learner)
     for (cycle, _), fit in zip(done, learner.fits, strict=True):
-        said = moody(fit, len(corpus.test)).argmax(axis=1)
-        assert cycle.metrics == evaluate("classification", corpus.label_names, corpus.test.labels, said)
+        probs = moody(fit, len(corpus.test)).astype(np.float32)
+        said = probs.argmax(axis=1)
+        expected = evaluate("classification", corpus.label_names, corpus.test.labels, said)
+        expected["ece"] = calibration_error(probs.max(axis=1), said == corpus.test.labels)
+        assert cycle.metrics == expected
+        assert cycle.tested_as.tolist() == said.tolist()
 
 
 # ------------------------------------------------------------------------------------ phases and their costs

@@ -16,7 +16,7 @@ KILLS = 20
 
 def decided(outputs: Path) -> dict[str, bytes]:
     """Every file of a run that says what was decided, none that says what it cost."""
-    names = ("runs/**/ledger.jsonl", "trajectories/*/ledger.jsonl", "trajectories/*/scores/*.npy")
+    names = ("runs/**/ledger.jsonl", "trajectories/*/ledger.jsonl", "trajectories/*/*/*.npy")
     names += ("steps/*/values.json", "steps/*/*.npy")
     return {str(p.relative_to(outputs)): p.read_bytes() for name in names for p in sorted(outputs.glob(name))}
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 from sklearn.metrics import f1_score
 
-from al_bench.data.metrics import evaluate, headline
+from al_bench.data.metrics import calibration_error, evaluate, headline
 from al_bench.data.ragged import Ragged
 
 NAMES = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -77,3 +77,17 @@ def test_a_span_does_not_cross_sentences() -> None:
 
 def test_headlines() -> None:
     assert (headline("classification"), headline("tagging")) == ("accuracy", "f1")
+
+
+def test_calibration_error_by_hand():
+    """Bins of 0.5: (0.2, 0.4) with accuracy 0.5 against 0.3, (0.9, 0.7, 0.8) with 1/3 against 0.8."""
+    confidence = np.array([0.2, 0.4, 0.9, 0.7, 0.8])
+    right = np.array([True, False, True, False, False])
+    expected = 2 / 5 * abs(0.5 - 0.3) + 3 / 5 * abs(1 / 3 - 0.8)
+    assert calibration_error(confidence, right, bins=2) == pytest.approx(expected)
+
+
+def test_calibration_error_of_the_sure():
+    assert calibration_error(np.ones(4), np.array([True, True, True, False])) == pytest.approx(0.25)
+    assert calibration_error(np.ones(4), np.ones(4, dtype=bool)) == 0
+    assert calibration_error(np.empty(0), np.empty(0, dtype=bool)) == 0

@@ -254,8 +254,8 @@ def scaled(network: Any) -> None:
 
 
 def raw(network: Any) -> None:
-    network.bert.pooler.register_parameter("gain", torch.nn.Parameter(torch.ones(())))
-    network.bert.pooler.register_forward_hook(lambda module, args, output: output * module.gain)
+    network.bert.pooler.register_parameter("weight", torch.nn.Parameter(torch.ones(())))
+    network.bert.pooler.register_forward_hook(lambda module, args, output: output * module.weight)
 
 
 def extra(network: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import reviews, sentences
+from made import reviews, sentences
 
 from al_bench.config import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged

@@ -86,15 +86,11 @@ def together(network: nn.Module, checkpoint: Weights, examples: Examples, collat
     norms = torch.zeros(len(examples.ids), device=collator.device)
     layers = {module: _Layer(module, names, norms) for module, names in _owners(network).items()}
     with contextlib.ExitStack() as hooks:
-        for module in network.modules():
-            table = getattr(module, "relative_attention_bias", None)
-            if (
-                isinstance(table, nn.Embedding)
-                and table in layers
-                and hasattr(module, "compute_position_bias")
-            ):
+        for encoder in network.modules():
+            table = getattr(encoder, "relative_attention_bias", None)
+            if hasattr(encoder, "compute_position_bias") and table in layers:
                 del layers[table]
-                hooks.enter_context(_position_bias(module, table, norms))
+                hooks.enter_context(_position_bias(encoder, table, norms))
         for module, layer in layers.items():
             hooks.enter_context(module.register_forward_hook(layer.forward))
         loss = _loss(network, _weights(network, checkpoint), examples, collator)
