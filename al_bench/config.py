@@ -202,6 +202,11 @@ class RunConfig:
 
 TASKS = ("classification", "tagging")
 
+# Filters that look back on a fit on everything that is pseudo-labelled, and filters that can contradict a label.
+AFTER_A_FIT = ("tracin", "aum")
+CONTRADICTING = ("verifier", "knn")
+FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
+
 # Training budgets of the paper (Tsvigun et al., Findings of NAACL 2022) for transformers in plain AL.
 _SHARED = {"weight_decay": 0.01, "batch_size": 16, "min_batch_size": 4, "warmup": 0.1, "clip": 1.0}
 _SHARED |= {"dropout": 0.0, "dev_share": 0.0, "patience": 5}

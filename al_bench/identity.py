@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config import FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
-from al_bench.successor.filters import AFTER_A_FIT
 
 FORMAT = 2  # raised when equal configs no longer give equal ledgers
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
 from al_bench.config import (
+    CONTRADICTING,
+    FILTERS,
     TASKS,
     DatasetConfig,
     FilterConfig,
@@ -21,7 +23,6 @@ from al_bench.config import (
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, reject, rule
 from al_bench.identity import ROLES
-from al_bench.successor.filters import CONTRADICTING, FILTERS
 
 FORMATS = ("auto", "conll", "csv", "json", "parquet", "folder")
 SCHEMES = ("auto", "iob1", "iob2", "bilou")

@@ -14,11 +14,6 @@ from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 
-# tracin and aum look back on a first fit on everything that is pseudo-labelled.
-AFTER_A_FIT = ("tracin", "aum")
-CONTRADICTING = ("verifier", "knn")
-FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
-
 
 @dataclass(frozen=True)
 class Suspicion:

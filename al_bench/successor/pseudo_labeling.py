@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.loop import Costs
-from al_bench.config import FilterConfig
+from al_bench.config import AFTER_A_FIT, FilterConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
@@ -21,7 +21,6 @@ from al_bench.identity import fit_identity, pseudo_labels_identity, suspicion_id
 from al_bench.learners.base import Watch
 from al_bench.ledger.steps import Step
 from al_bench.successor.filters import (
-    AFTER_A_FIT,
     Suspicion,
     dropped,
     of_confidence,
@@ -60,9 +59,8 @@ class _Plasm:
         self.rest = np.setdiff1d(np.arange(len(s.corpus.train)), labelled)
         self.filters = s.config.pseudo_labeling.filters
         self.costs = Costs({})
-        self.first: Fit | None = (
-            None  # on all pseudo-labels that were left when a filter first looked back on it
-        )
+        # On the pseudo-labels that were left when a filter first looked back on a fit.
+        self.first: Fit | None = None
 
     def result(self) -> tuple[dict[str, float], dict[str, Any], Costs]:
         kept = np.ones(len(self.rest), dtype=bool)
@@ -73,9 +71,10 @@ class _Plasm:
             kept &= ~gone
             shares[chosen.by] = shares.get(chosen.by, 0.0) + float(np.count_nonzero(gone) / max(len(kept), 1))
             after += int(np.count_nonzero(gone)) if self.first is not None else 0
-        # A first fit of which nothing was dropped is the last one.
-        last = self.first if self.first is not None and not after else self.fit(len(self.filters), kept)
-        done = self._spend(last.evaluated())
+        if self.first is not None and not after:  # nothing of what it was fitted on is dropped
+            done = self.first.evaluated()
+        else:
+            done = self._spend(self.fit(len(self.filters), kept).evaluated())
         return done.values, self.report(kept, shares), self.costs
 
     @cached_property
@@ -141,7 +140,7 @@ class _Plasm:
         )
 
     def suspicion(self, number: int, chosen: FilterConfig, kept: np.ndarray) -> Suspicion:
-        """Of every pseudo-labelled example, those included that are gone already."""
+        """Of every pseudo-labelled example; what it says of those that are gone already does not matter."""
         if chosen.by == "confidence":
             return Suspicion(self.pseudo.doubt)
         compute: Callable[[], Step]
@@ -161,13 +160,13 @@ class _Plasm:
     def _look_back(self, chosen: FilterConfig, fit: Fit) -> Step:
         """By the first fit, which is made again where only its metrics are left of an earlier run."""
         model, clock = fit.model, self.s.clock(fit.learner)
+        score = np.zeros(len(self.rest))  # of those that went before the fit
+        trained = np.flatnonzero(np.isin(self.rest, fit.training_set.ids))
         with clock.phase("influence" if chosen.by == "tracin" else "margins"):
             if chosen.by == "tracin":
-                score = model.influence(self.s.pool, self.rest, self.pseudo.labels)
+                score[trained] = model.influence(self.s.pool, self.rest[trained], self.pseudo.labels[trained])
             else:
                 assert model.margins is not None
-                score = np.zeros(len(self.rest))
-                trained = np.isin(self.rest, fit.training_set.ids)
                 score[trained] = -model.margins[np.isin(fit.training_set.ids, self.rest)]
         return Step({}, {"score": score.astype(np.float32)}, Costs(clock.seconds))
 

@@ -151,8 +151,11 @@ def test_with_a_perfect_labeller_everything_is_gold(task, tmp_path):
         scene.corpus = without_lost_words(scene.corpus)
         scene.__post_init__()
         scene.learners["pseudo_labeler"].truth = scene.corpus.train.labels
-    _, report, _ = scene.run()
+    _, report, costs = scene.run()
     (fit,) = scene.fits("successor")
+    assert "first_successor_train" in costs.seconds
+    assert "successor_train" not in costs.seconds, "one fit is not charged twice"
+    assert costs.counts["first_successor_steps"] == 1
     assert fit.ids.tolist() == list(range(60))
     assert np.array_equal(flat(fit.labels), flat(scene.corpus.train.labels))
     assert report["kept"] == report["examples"] == len(REST)
