@@ -81,13 +81,15 @@ def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
     """Print and store the sweep's summary; returns a line for every job that did not finish."""
     rows = outcomes(sweep, expected)
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    table = Table(title=f"sweep {sweep.name}", title_justify="left")
+    shared = [
+        word for word in rows[0]["overrides"] if len(rows) > 1 and all(word in r["overrides"] for r in rows)
+    ]
+    table = Table(title=f"sweep {sweep.name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
     for head in ("job", "overrides", "state", "error or directory"):
         table.add_column(head, overflow="fold")
     for row in rows:
-        table.add_row(
-            str(row["job"]), " ".join(row["overrides"]), row["state"], _first(row) or row["directory"]
-        )
+        own = " ".join(word for word in row["overrides"] if word not in shared)
+        table.add_row(str(row["job"]), own, row["state"], _first(row) or row["directory"])
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
     return [
         f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {_first(row) or 'it left no reason'}"

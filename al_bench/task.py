@@ -1,5 +1,6 @@
 """What Hydra calls for each job, in whatever process its launcher chose."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +24,10 @@ class JobFailed(CompactHydraException):
 
 
 def register_resolvers() -> None:
-    """`${run_folder:}`: the directory of the job's run, a function of its config."""
+    """`${run_folder:}`: the directory of the job's run, a function of its config. `${process:}`: who began a sweep."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
+    OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
 
 
 def _run_folder(*, _root_: DictConfig) -> str:

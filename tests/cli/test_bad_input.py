@@ -27,6 +27,7 @@ def assert_refused(done, expected: Sequence[str]) -> None:
 
 # ------------------------------------------------------------------------------- what the config alone tells
 
+PLASM = ["pseudo_labeling=plasm", "model@pseudo_labeler=minilm_l6"]
 KEYS_OF_STRATEGY = "the keys in strategy are aggregate, name"
 
 CONFIG = {
@@ -69,7 +70,7 @@ CONFIG = {
     "role for its group": (["successor=minilm_l3"], ["successor=minilm_l3", "model@successor=minilm_l3"][:1]),
     "model without its role": (
         ["model=minilm_l3"],
-        ["model=minilm_l3: no such group; did you mean model@acquisition or model@successor?"],
+        ["model=minilm_l3: no such group; did you mean model@acquisition or"],
     ),
     "model in a role of its own": (["+model@judge=minilm_l3"], ["judge: no such key"]),
     "experiment that is not there": (
@@ -152,6 +153,39 @@ CONFIG = {
     "no layers": (["successor.num_hidden_layers=0"], ["successor.num_hidden_layers=0: must be at least 1"]),
     "no epochs": (["training.epochs=0"], ["training.epochs=0: must be at least 1"]),
     "warm-up over everything": (["acquisition.training.warmup=2"], ["acquisition.training.warmup=2.0: must be from 0 to 1"]),
+    "unknown learner": (["successor.learner=svm"], ["successor.learner=svm: must be one of linear, transformer"]),
+    "no regularization": (["successor.regularization=0"], ["successor.regularization=0.0: must be at least 1e-09"]),
+    "PLASM without a labeller": (["pseudo_labeling=plasm"], ["pseudo_labeler=null: plasm needs one; add model@pseudo_labeler=NAME"]),
+    "a labeller without PLASM": (["model@pseudo_labeler=minilm_l6"], ["pseudo_labeler=minilm_l6: labels nothing under pseudo_labeling=none"]),
+    "PLASM without a successor": (
+        [*PLASM, "~model@successor", "evaluate_at=none"], ["successor=null: plasm needs one; add model@successor=NAME"]
+    ),
+    "PLASM at no cycle": ([*PLASM, "evaluate_at=none"], ["evaluate_at=none: leaves plasm nothing to do; set it to all or last"]),
+    "key of no labeller": (
+        ["pseudo_labeler.path=x"], ["pseudo_labeler.path=x: there is no pseudo-labeler; leave this out, or add model@pseudo_labeler=NAME"]
+    ),
+    "unknown pseudo-labels": ([*PLASM, "pseudo_labeling.labels=fuzzy"], ["pseudo_labeling.labels=fuzzy: must be one of hard, soft"]),
+    "smoothing of soft labels": (
+        [*PLASM, "pseudo_labeling=plasm_soft", "pseudo_labeling.smoothing=0.1"], ["pseudo_labeling.smoothing=0.1: is of hard labels"]
+    ),
+    "no gold weight": ([*PLASM, "pseudo_labeling.gold_weight=0"], ["pseudo_labeling.gold_weight=0.0: must be at least 1e-06"]),
+    "unknown filter": (
+        [*PLASM, "pseudo_labeling.filters=[{by:trakin}]"],
+        ["pseudo_labeling.filters[0].by=trakin: must be one of aum, confidence, knn, tracin, verifier; did you mean tracin?"],
+    ),
+    "unknown key of a filter": ([*PLASM, "pseudo_labeling.filters=[{by:tracin,dorp:0.1}]"], ["no such key"]),
+    "a share over one to drop": (
+        [*PLASM, "pseudo_labeling.filters=[{by:tracin,drop:2}]"],
+        ["pseudo_labeling.filters[0].drop=2: must be a share from 0 to 1, adaptive or disagreement; try adaptive"],
+    ),
+    "disagreement with nobody": (
+        [*PLASM, "pseudo_labeling.filters=[{by:aum,drop:disagreement}]"], ["pseudo_labeling.filters[0].drop=disagreement: aum contradicts nobody"]
+    ),
+    "a threshold of no confidence": (
+        [*PLASM, "pseudo_labeling.filters=[{by:knn,threshold:0.5}]"], ["pseudo_labeling.filters[0].threshold=0.5: is of the confidence filter"]
+    ),
+    "no checkpoint": ([*PLASM, "pseudo_labeling.filters=[{by:tracin,checkpoints:0}]"], ["pseudo_labeling.filters[0].checkpoints=0: must be at least 1"]),
+    "no neighbour": ([*PLASM, "pseudo_labeling.filters=[{by:knn,neighbours:0}]"], ["pseudo_labeling.filters[0].neighbours=0: must be at least 1"]),
     "several mistakes at once": (
         ["seed=x", "strategy=entropi", "schedule.cycels=3", "device=gpu", "schedule.step=-1"],
         ["seed=x: must be", "strategy=entropi: must be", "schedule.cycels=3: no", "device=gpu: is", "schedule.step=-1: must"],

@@ -67,6 +67,24 @@ def test_a_job_whose_config_is_refused_stops_nobody(al, tiny_run, tmp_path):
     assert (Path(failed["directory"]) / "traceback.txt").exists()
 
 
+def test_sweeps_of_the_same_second_keep_apart(al, tmp_path, monkeypatch):
+    """The folder that a sweep keeps its jobs in names its process, and a job of it knows that name."""
+    from omegaconf import OmegaConf
+
+    from al_bench.task import register_resolvers
+
+    register_resolvers()
+    folders = []
+    for process in (111, 222):
+        monkeypatch.setattr("al_bench.task.os.getpid", lambda process=process: process)
+        config = OmegaConf.create({"dir": "now-${process:}"})
+        folders.append(config.dir)
+        monkeypatch.setattr("al_bench.task.os.getpid", lambda: 999)
+        assert config.dir == folders[-1], "also in another process"
+    assert folders == ["now-111", "now-222"]
+    assert "${process:}" in al("run", "--cfg", "hydra").out
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
 def test_parallel_launchers(al, tiny_run, tmp_path, launcher):
