@@ -1,0 +1,59 @@
+"""The README's commands and option files are what it says: they compose, and pass the rules."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from al_bench.cli import _hydra_options, _multirun_first
+from al_bench.config import register_schema
+from al_bench.errors import UserError
+from al_bench.jobs import jobs_of
+from al_bench.task import register_resolvers
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+LINES = [
+    line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()
+]
+COMMANDS = [line for line in LINES if line.startswith(("al-bench run", "al-bench plan"))]
+OPTIONS = [text for kind, text in BLOCKS if kind == "yaml"]
+
+
+def test_there_are_some():
+    assert len(COMMANDS) > 10
+    assert len(OPTIONS) >= 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, tmp_path, monkeypatch):
+    """Nothing is wrong with it but the files and folders that a reader has and we have not."""
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in shlex.split(command)[2:] if not word.startswith("hydra")]
+    if "paper/*" in command:  # every one of its files is planned elsewhere
+        words = [word.replace("paper/*", "paper/imdb/*") for word in words]
+    register_schema()
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    options = _hydra_options(
+        [word for word in _multirun_first(words) if word not in ("--cfg", "job", "--help", "--info")]
+    )
+    for _, config in jobs_of(options):
+        problems = str(config).splitlines() if isinstance(config, UserError) else []
+        assert all("no such file" in problem or "no such folder" in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("text", OPTIONS)
+def test_option(text, al, tmp_path):
+    """Saved where its first line or the text around says, it is an option that composes."""
+    group = "dataset" if "\ntask:" in text else "model"
+    (tmp_path / "my_configs" / group).mkdir(parents=True)
+    (tmp_path / "my_configs" / group / "mine.yaml").write_text(text, encoding="utf-8")
+    chosen = "dataset=mine" if group == "dataset" else "model@successor=mine"
+    done = al("run", "--config-dir", "my_configs", chosen, "--cfg", "job")
+    assert done.code == 0, done.err
+    name = re.search(r"^name: (\w+)", text, flags=re.MULTILINE)
+    assert name is not None
+    assert f"name: {name[1]}" in done.out
