@@ -21,6 +21,7 @@ examples:
   al-bench plan +experiment=paper/conll2003/plasm   what it will train, and how long that may take
   al-bench ls models                                what can be composed
   al-bench sync                                     log finished run directories to MLflow
+  al-bench report                                   one page that says what all runs have shown
 
 `al-bench COMMAND --help` tells more. A killed run continues where it was: give the same command again.
 """
@@ -37,6 +38,13 @@ examples:
   al-bench sync                                     all runs under outputs/
   al-bench sync outputs/runs/demo                   some of them
   al-bench sync --tracking http://localhost:5000    to a server
+"""
+
+REPORT_EXAMPLES = """\
+examples:
+  al-bench report                                   all runs under outputs/, into outputs/report.html
+  al-bench report outputs/runs/demo                 some of them
+  al-bench report --figures figures                 every figure also as PNG and SVG, for a paper
 """
 
 LS_EXAMPLES = """\
@@ -74,6 +82,10 @@ def main() -> None:
             from al_bench.sync import sync
 
             sync(options.directories, options.tracking, options.output_dir)
+        elif options.command == "report":
+            from al_bench.results.report.build import report
+
+            report(options.paths, options.output, options.output_dir, options.figures, options.tracking)
     except UserError as error:
         _stop(str(error))
     except KeyboardInterrupt:
@@ -117,6 +129,26 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--tracking", default="sqlite", help="MLflow URI (default: sqlite, under OUTPUT_DIR)")
     sync.add_argument(
         "--output-dir", default="outputs", help="where the runs were written (default: outputs)"
+    )
+    report = commands.add_parser(
+        "report",
+        help="write one HTML page of answers, tables, figures and queried texts",
+        epilog=REPORT_EXAMPLES,
+        formatter_class=raw,
+    )
+    report.add_argument(
+        "paths", nargs="*", help="output directories, or run directories in them (default: OUTPUT_DIR)"
+    )
+    report.add_argument("--output", metavar="FILE", help="the page (default: OUTPUT_DIR/report.html)")
+    report.add_argument(
+        "--output-dir", default="outputs", help="where the runs were written (default: outputs)"
+    )
+    report.add_argument("--figures", metavar="FOLDER", help="also save every figure there, as PNG and SVG")
+    report.add_argument(
+        "--tracking",
+        metavar="URI",
+        help="log the page to the sweeps' parent runs in this MLflow store only (sqlite: under OUTPUT_DIR; "
+        "none: nowhere; default: wherever each sweep was logged)",
     )
     return parser
 
@@ -165,8 +197,9 @@ def plan(words: list[str]) -> None:
     words = _multirun_first(words)
     options = _hydra_options(words, "plan")
     from al_bench.config import register_schema
-    from al_bench.jobs import jobs_of
-    from al_bench.plan import Job, job_of, show
+    from al_bench.planning.jobs import jobs_of
+    from al_bench.planning.show import show
+    from al_bench.planning.units import Job, job_of
     from al_bench.task import register_resolvers
 
     register_schema()

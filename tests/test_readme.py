@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from al_bench.cli import _hydra_options, _multirun_first
 from al_bench.config import register_schema
 from al_bench.errors import UserError
-from al_bench.jobs import jobs_of
+from al_bench.planning.jobs import jobs_of
 from al_bench.task import register_resolvers
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

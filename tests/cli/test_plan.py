@@ -9,8 +9,9 @@ import pytest
 from al_bench.catalog import listing
 from al_bench.cli import _hydra_options
 from al_bench.config import PAPER_TRAINING, TrainingConfig, register_schema
-from al_bench.jobs import jobs_of
-from al_bench.plan import Job, Past, job_of, labelled_at, steps_of, union
+from al_bench.planning.jobs import jobs_of
+from al_bench.planning.past import Past
+from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
 from al_bench.task import register_resolvers
 
 EXPERIMENTS = [
