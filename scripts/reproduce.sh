@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plan, then run, the experiments of one block of the paper; the scripts beside this one name the blocks.
+# Plan, run and tabulate the experiments of one block of the paper; the scripts beside this one name the blocks.
 #
 #     scripts/reproduce.sh "EXPERIMENT ..." [overrides]
 #
@@ -18,4 +18,5 @@ for experiment in $experiments; do
     # A failed job leaves its reason behind; the other experiments go on.
     al-bench run "+experiment=$experiment" "$@" || failed=1
 done
+al-bench tables
 exit $failed

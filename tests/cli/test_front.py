@@ -33,6 +33,8 @@ def in_process_of_its_own(checkout: Path, folder: Path, *arguments: str) -> subp
         (["--version"], "al-bench 0."),
         (["ls"], "conll_distil"),
         (["sync", "--help"], "MLflow"),
+        (["tables", "--help"], "al-bench tables ups --format latex"),
+        (["ls", "tables"], "what a successor loses when another model selects"),
         (["run", "--help"], "== Groups: GROUP=OPTION"),
         (["run", "--cfg", "job"], "task: classification"),
         (["run", "--info", "defaults"], "rotten_tomatoes"),
@@ -114,7 +116,7 @@ def test_completion_in_bash(checkout, tmp_path):
 eval "$(al-bench run -sc install=bash)"
 complete_line() { COMP_LINE="$1"; COMP_POINT=${#1}; COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
     COMPREPLY=(); hydra_bash_completion; echo "${COMPREPLY[@]}"; }
-complete_line "al-bench run strategy=m"
+complete_line "al-bench run strategy=mn"
 complete_line "al-bench run schedule.cy"
 """
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
