@@ -14,6 +14,7 @@ KINDS = {
     "pseudo-labelings": "pseudo_labeling",
     "schedules": "schedule",
     "experiments": "experiment",
+    "tables": "tables",
 }
 
 
@@ -32,6 +33,8 @@ def show(kind: str | None, config_dir: str | None) -> None:
 def usage(group: str) -> str:
     if group == "model":
         return "model@acquisition=NAME, model@successor=NAME, model@pseudo_labeler=NAME"
+    if group == "tables":
+        return "al-bench tables NAME"
     return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
 
 

@@ -21,6 +21,7 @@ examples:
   al-bench plan +experiment=paper/conll2003/plasm   what it will train, and how long that may take
   al-bench ls models                                what can be composed
   al-bench sync                                     log finished run directories to MLflow
+  al-bench tables mismatch                          a paper's table, with what it takes to fill its gaps
   al-bench report                                   one page that says what all runs have shown
 
 `al-bench COMMAND --help` tells more. A killed run continues where it was: give the same command again.
@@ -38,6 +39,14 @@ examples:
   al-bench sync                                     all runs under outputs/
   al-bench sync outputs/runs/demo                   some of them
   al-bench sync --tracking http://localhost:5000    to a server
+"""
+
+TABLES_EXAMPLES = """\
+examples:
+  al-bench tables                                   all that the runs under outputs/ can fill
+  al-bench tables mismatch ups outputs/runs/paper   two of them, of some runs
+  al-bench tables ups --format latex --output paper/tables
+  al-bench tables my_table.yaml                     your own; see docs/tables.md
 """
 
 REPORT_EXAMPLES = """\
@@ -82,6 +91,10 @@ def main() -> None:
             from al_bench.sync import sync
 
             sync(options.directories, options.tracking, options.output_dir)
+        elif options.command == "tables":
+            from al_bench.results.publish import publish
+
+            publish(options.words, options.format, options.output, options.output_dir, options.config_dir)
         elif options.command == "report":
             from al_bench.results.report.build import report
 
@@ -117,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     ls.add_argument(
         "kind",
         nargs="?",
-        help="datasets, models, strategies, subsamplings, pseudo-labelings, schedules or experiments",
+        help="datasets, models, strategies, subsamplings, pseudo-labelings, schedules, experiments or tables",
     )
     ls.add_argument("--config-dir", help="also list the options of your own config folder")
     sync = commands.add_parser(
@@ -130,6 +143,25 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument(
         "--output-dir", default="outputs", help="where the runs were written (default: outputs)"
     )
+    tables = commands.add_parser(
+        "tables",
+        help="write the tables of a paper, with intervals, tests and what is missing",
+        epilog=TABLES_EXAMPLES,
+        formatter_class=raw,
+    )
+    tables.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME|PATH",
+        help="tables (`al-bench ls tables`) or YAML files of your own, and the folders whose runs they are of "
+        "(default: all tables, OUTPUT_DIR)",
+    )
+    tables.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown")
+    tables.add_argument("--output", metavar="DIR", help="write a file per table there, instead of printing")
+    tables.add_argument(
+        "--output-dir", default="outputs", help="where the runs were written (default: outputs)"
+    )
+    tables.add_argument("--config-dir", help="also take the tables of your own config folder")
     report = commands.add_parser(
         "report",
         help="write one HTML page of answers, tables, figures and queried texts",

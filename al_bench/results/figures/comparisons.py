@@ -1,0 +1,73 @@
+"""Which model should select for which, and what strategies ask for."""
+
+import numpy as np
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from al_bench.results.comparisons import acquirers
+from al_bench.results.figures.curves import band
+from al_bench.results.figures.style import PAPER, canvas, legend_below, looks, styled
+from al_bench.results.settings import Setting
+from al_bench.results.statistics import Estimate, mean_interval
+from al_bench.results.words import FEW, signed
+
+Gains = dict[tuple[str, str], Estimate]  # (selection, successor) -> points over a random-trained successor
+
+
+def heat_map(gains: Gains) -> Figure:
+    """Selection x successor: mean gain in points, with the half-width of its 95 % t interval."""
+    rows, columns = (list(dict.fromkeys(key[i] for key in gains)) for i in (0, 1))
+    values = np.full((len(rows), len(columns)), np.nan)
+    for (row, column), gain in gains.items():
+        values[rows.index(row), columns.index(column)] = gain.mean
+    most = max(float(np.nanmax(np.abs(values))), 0.1)
+    with styled():
+        figure, (axes,) = canvas(0.75 + 0.36 * len(rows))
+        axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
+        for (row, column), gain in gains.items():
+            half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else ""
+            at = columns.index(column) + 0.5, rows.index(row) + 0.5
+            # Cells are pale at these norms, so their text is dark on any page.
+            axes.text(
+                *at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7
+            )
+        axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
+        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+        axes.invert_yaxis()
+        axes.grid(visible=False)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("successor")
+        axes.set_ylabel("selected by")
+    return figure
+
+
+def query_lengths(setting: Setting, lengths: dict[str, np.ndarray]) -> Figure:
+    """Mean words of a queried example by cycle.
+
+    lengths: label -> (repeats, cycles) mean words of a query, NaN where there was none
+    """
+    with styled():
+        figure, (axes,) = canvas(2.0)
+        handles, names = [], []
+        chosen = [*acquirers(setting), *(m for m in setting.methods if m.about.strategy == "random")]
+        for method in chosen:
+            values = lengths.get(method.label)
+            if values is None or np.isnan(values).all():
+                continue
+            look = looks(setting)[method.label]
+            cycles = [c for c in range(values.shape[1]) if not np.isnan(values[:, c]).all()]
+            found = [mean_interval(values[:, c][~np.isnan(values[:, c])]) for c in cycles]
+            style = {"color": look.color, "linestyle": look.dash, "marker": look.marker}
+            axes.plot(cycles, [e.mean for e in found], **style)
+            band(axes, cycles, found, look.color)
+            handles.append(Line2D([], [], **style))
+            names.append(f"{method.selection} (n = {len(values)})")
+        axes.set_xlabel("query of cycle")
+        axes.set_ylabel("words per queried example")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(bottom=0)
+        legend_below(figure, handles, names)
+    return figure

@@ -1,0 +1,187 @@
+"""What two methods say when they are compared: the numbers behind each sentence, how sure they are, the sentence."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from al_bench.results.comparisons import (
+    Pair,
+    pair,
+    random_of,
+    unlabelled_of,
+    unmismatched_of,
+    unsubsampled_of,
+)
+from al_bench.results.report import facts
+from al_bench.results.report import sentences as say
+from al_bench.results.report.phrases import Answer, budget_of, fill, model, score_name, seeds_of, selecting
+from al_bench.results.settings import Method, Setting
+from al_bench.results.statistics import (
+    Estimate,
+    gap_closed,
+    holm,
+    paired,
+    pairs_needed,
+    reachable,
+    speed_up,
+    tost,
+)
+from al_bench.results.words import FEW, interval, number, p_value, percent
+
+MARGIN = 0.5  # points of the headline metric: subsampling that differs by less counts as equivalent
+
+# (text, detail, numbers) to be added to an answer
+More = tuple[str, str, dict[str, float]]
+Finder = Callable[[Setting, Method], Method | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods that `asks` picks, each against the one that `other` finds for it."""
+
+    topic: str
+    asks: Callable[[Method], bool]
+    other: Finder
+    more: Callable[[Setting, Pair], More] = lambda setting, found: ("", "", {})
+
+
+def answers(setting: Setting) -> list[Answer]:
+    """All that can be said of a setting, in the order of `sentences.QUESTIONS`."""
+    made = [*facts.reached(setting)]
+    for comparison in COMPARISONS:
+        found = (_compare(setting, comparison, method) for method in setting.methods)
+        made += _adjusted([answer for answer in found if answer is not None])
+    return [*made, *facts.costs(setting)]
+
+
+def _phrases(setting: Setting, found: Pair, difference: Estimate) -> dict[str, str]:
+    about, unit = found.first.about, f" points of {score_name(setting)}"
+    whole = about.copy()
+    whole["subsampling"] = "none"
+    half, digits = difference.mean - difference.low, 1 if abs(difference.mean) >= 0.1 else 2
+    size = replace(difference, mean=abs(difference.mean), low=abs(difference.mean) - half)
+    how = f"`{about.strategy}`" + (f" and `{about.subsampling}`" if about.subsampling != "none" else "")
+    test = tost(found.a, found.b, MARGIN)
+    return {
+        "selecting": selecting(about, found.first.arm),
+        "acquiring": selecting(whole, found.first.arm),
+        "acquisition": str(about.acquisition),
+        "how": how,
+        "subsampling": f"`{about.subsampling}`",
+        "labeller": str(about.pseudo_labeler),
+        "pseudo_labeling": str(about.pseudo_labeling),
+        "model": model(found.first),
+        "score": score_name(setting),
+        "budget": budget_of(about.unit, found.labelled, found.words),
+        "a": number(found.a.mean()),
+        "b": number(found.b.mean()),
+        "size": interval(size, digits) + unit,
+        "difference": interval(difference, digits, sign=True) + unit,
+        "seeds": seeds_of(difference.n),
+        "Seeds": "One seed" if difference.n == 1 else "Two seeds",
+        "margin": f"{MARGIN}",
+        "tost": p_value(test.p),
+    }
+
+
+def _compare(setting: Setting, comparison: Comparison, method: Method) -> Answer | None:
+    other = comparison.other(setting, method) if comparison.asks(method) else None
+    found = pair(setting, method, other) if other is not None else None
+    if found is None:
+        return None
+    result = paired(found.a, found.b)
+    verdict = _verdict(found, result.difference, comparison.topic)
+    text = fill(say.COMPARED[comparison.topic][verdict], **_phrases(setting, found, result.difference))
+    more, detail, numbers = comparison.more(setting, found)
+    p = math.nan if verdict == "few" else result.wilcoxon
+    text = f"{text} {more}".strip()
+    return Answer(comparison.topic, text, verdict, detail, result.difference, p, numbers)
+
+
+def _verdict(found: Pair, difference: Estimate, topic: str) -> str:
+    if difference.n < FEW:
+        return "few"
+    if topic == "subsampling" and tost(found.a, found.b, MARGIN).equivalent:
+        return "equivalent"
+    if difference.low > 0:
+        return "more"
+    return "less" if difference.high < 0 else "open"
+
+
+def _adjusted(made: list[Answer]) -> list[Answer]:
+    """With the tests spelled out, over all answers on the topic."""
+    tested = [answer for answer in made if not math.isnan(answer.p)]
+    adjusted = iter(holm([answer.p for answer in tested]))
+    return [
+        answer if math.isnan(answer.p) else _with_test(answer, next(adjusted), len(tested)) for answer in made
+    ]
+
+
+def _with_test(answer: Answer, p: float, tests: int) -> Answer:
+    assert answer.difference is not None
+    n = answer.difference.n
+    spelled = fill(
+        say.WILCOXON,
+        p=p_value(answer.p),
+        holm=say.HOLM.format(p=p_value(p), tests=tests) if tests > 1 else "",
+        untestable="" if reachable(n, tests) else say.UNTESTABLE.format(n=n, needed=pairs_needed(tests)),
+    )
+    return replace(answer, p=p, detail=f"{answer.detail} {spelled}".strip())
+
+
+def _faster(setting: Setting, found: Pair) -> More:
+    """How many labels the mean curve needs for random's last score."""
+    column = "words" if found.first.about.unit == "words" else "labelled"
+    curves = []
+    for method in (found.second, found.first):
+        scores = setting.scores(method).loc[list(found.repeats)].mean(axis=0).dropna()
+        at = setting.values(method, column).loc[list(found.repeats)].mean(axis=0)[scores.index]
+        curves.append((at.tolist(), scores.tolist()))
+    (labels, scores), mine = curves
+    factor = speed_up((labels, scores), mine, scores[-1])
+    if factor is None or factor < 1.05:
+        return "", "", {}
+    things = "words" if column == "words" else "labels"
+    detail = fill(say.FASTER, needed=number(labels[-1] / factor, 0), things=things, factor=number(factor))
+    return "", detail, {"speed_up": factor}
+
+
+def _saved(setting: Setting, found: Pair) -> More:
+    """What fewer scores saved, beside what no scoring at all would save."""
+
+    def total(method: Method, metric: str) -> float:
+        values = setting.values(method, metric).reindex(list(found.repeats))
+        return float(values.loc[:, : found.cycle].sum(axis=1).mean())
+
+    a, b = found.first, found.second
+    whole = total(b, "seconds/iteration")
+    if not whole:  # nobody wrote down what it cost
+        return "", "", {}
+    scored = total(a, "scored") / total(b, "scored")
+    saved, most = 1 - total(a, "seconds/iteration") / whole, total(b, "seconds/predict") / whole
+    template = say.SLOWER if saved <= 0 else say.SAVES if saved <= most else say.FASTER_ANYHOW
+    shares = {"scored": scored, "saved": saved, "longer": -saved, "most": most}
+    return fill(template, **{name: percent(share) for name, share in shares.items()}), "", shares
+
+
+def _closed(setting: Setting, found: Pair) -> More:
+    """Which share of the gap between mismatch and none the pseudo-labels close."""
+    top = unmismatched_of(setting, found.first)
+    if top is None or found.second.arm != "ASM" or len(found.repeats) < FEW:
+        return "", "", {}
+    best = setting.scores(top).reindex(list(found.repeats))
+    if found.cycle not in best.columns or best[found.cycle].isna().any():
+        return "", "", {}
+    closed = gap_closed(100 * best[found.cycle].to_numpy(), found.b, found.a)
+    if closed.value is None or closed.low is None or closed.high is None:
+        return "", fill(say.NO_GAP, gap=interval(closed.gap, sign=True)), {}
+    shares = {"share": closed.value, "low": closed.low, "high": closed.high}
+    return fill(say.CLOSED, **{name: percent(share) for name, share in shares.items()}), "", shares
+
+
+COMPARISONS = (
+    Comparison("selection", lambda m: m.selects and m.arm != "PLASM", random_of, _faster),
+    Comparison("mismatch", lambda m: m.arm == "ASM", unmismatched_of),
+    Comparison("subsampling", lambda m: m.selects and m.about.subsampling != "none", unsubsampled_of, _saved),
+    Comparison("pseudo", lambda m: m.arm == "PLASM", unlabelled_of, _closed),
+)

@@ -1,0 +1,88 @@
+"""All that the page says of one setting, computed."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import pandas as pd
+
+from al_bench.results.comparisons import acquirers
+from al_bench.results.queries import overlaps
+from al_bench.results.report.answers import answers
+from al_bench.results.report.commands import Unknown, unknowns
+from al_bench.results.report.costs import iteration_table
+from al_bench.results.report.phrases import Answer
+from al_bench.results.report.pictures import Pictures, pictures
+from al_bench.results.report.scores import score_table
+from al_bench.results.report.sentences import QUESTIONS
+from al_bench.results.report.stops import stopping_table
+from al_bench.results.report.table import Table, amount, estimate, word
+from al_bench.results.report.texts import Selection, corpus_of, selected, sizes
+from al_bench.results.settings import Method, Setting
+from al_bench.results.stopping import stops
+
+STOPPED = 4  # selections for which stopping criteria are drawn
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """number: its place, for names that are unique in the page; size: of its corpus; gone: why it cannot be read"""
+
+    number: int
+    setting: Setting
+    size: str
+    gone: str
+    answers: dict[str, list[Answer]]
+    unknowns: list[Unknown]
+    scores: Table
+    pictures: Pictures
+    stopping: Table | None
+    texts: list[Selection]
+    overlap: Table | None
+    costs: Table
+
+
+def chapter(number: int, setting: Setting) -> Chapter:
+    stopped = _stopped(setting)
+    corpus, gone = corpus_of(setting)
+    by_topic = defaultdict(list)
+    for answer in answers(setting):
+        by_topic[answer.topic].append(answer)
+    return Chapter(
+        number,
+        setting,
+        sizes(corpus) if corpus is not None else "",
+        gone,
+        {topic: by_topic[topic] for topic in QUESTIONS if by_topic[topic]},
+        unknowns(setting),
+        score_table(setting),
+        pictures(setting, stopped),
+        stopping_table(setting, stopped) if stopped else None,
+        selected(setting, corpus),
+        overlap_table(setting),
+        iteration_table(setting),
+    )
+
+
+def _stopped(setting: Setting) -> list[tuple[Method, pd.DataFrame]]:
+    """What stopping criteria make of each selection, as far as its curve is known."""
+    chosen = [method for method in acquirers(setting) if setting.scores(method).shape[1] > 2]
+    found = [(method, stops(setting, method)) for method in chosen[:STOPPED]]
+    return [(method, rows) for method, rows in found if not rows.empty]
+
+
+def overlap_table(setting: Setting) -> Table | None:
+    """None where there are not two selections to compare."""
+    methods, found = overlaps(setting)
+    if not found:
+        return None
+    rows = [
+        [
+            word(methods[i].selection),
+            word(methods[j].selection),
+            estimate(overlap, 2),
+            amount(overlap.n, str(overlap.n)),
+        ]
+        for (i, j), overlap in found.items()
+    ]
+    caption = "Jaccard overlap of all that was queried with the same seed: 1 is the same examples, 0 none in common."
+    return Table(["selection", "and", "overlap", "seeds"], rows, caption)

@@ -1,0 +1,88 @@
+"""What the runs of a setting cannot say, and the command that would find it out: a run's own, with other choices."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from al_bench.results.comparisons import ceiling_of, random_of, unmismatched_of, unsubsampled_of
+from al_bench.results.settings import Method, Setting
+from al_bench.results.statistics import pairs_needed
+
+ENOUGH = pairs_needed()  # seeds with which one exact paired test can reach 5 %
+
+
+@dataclass(frozen=True)
+class Unknown:
+    text: str
+    command: str
+
+
+def unknowns(setting: Setting) -> list[Unknown]:
+    """One for each kind of run that is missing to all methods with the same successor."""
+    found: dict[tuple[str, str], Unknown | None] = {}
+    for method in setting.methods:
+        for kind, unknown in _asked(setting, method):
+            key = kind, method.label if kind == "seeds" else str(method.about.successor)
+            found[key] = None if unknown is None else found.get(key, unknown)
+    first: dict[str, Unknown] = {}
+    for (kind, _), unknown in found.items():
+        if unknown is not None:
+            first.setdefault(kind, unknown)
+    return list(first.values())
+
+
+def _asked(setting: Setting, method: Method) -> Iterator[tuple[str, Unknown | None]]:
+    """(kind of run, what cannot be said for want of it, None where it is there)"""
+    about = method.about
+    if method.arm in ("ceiling", "replay") or pd.isna(about[method.role]):
+        return
+    trained, n = f"`{about[method.role]}`", len(method.runs)
+    seeds = more_seeds([int(repeat.split()[0]) for repeat in method.repeats])
+
+    def unless(there: object, text: str, **choices: str) -> Unknown | None:
+        return None if there else Unknown(text, varied(about.command, {**choices, "seed": seeds}))
+
+    few = f"How much is chance: {'one seed shows' if n == 1 else f'{n} seeds show'} little of it. "
+    yield "seeds", unless(n >= ENOUGH, f"{few}An exact paired test takes {ENOUGH} seeds or more.")
+    if method.selects and method.arm != "PLASM":
+        text = f"Whether selecting is better than chance: no run trains {trained} on as many random examples."
+        yield "random", unless(random_of(setting, method), text, strategy="random")
+    if method.arm == "ASM":
+        text = f"What the mismatch costs: no run has {trained} select for itself."
+        choices = {"model@acquisition": str(about.successor)}
+        yield "mismatch", unless(unmismatched_of(setting, method), text, **choices)
+    if method.selects and about.subsampling != "none":
+        text = f"What `{about.subsampling}` costs or saves: no run scores the whole pool instead."
+        yield "whole", unless(unsubsampled_of(setting, method), text, subsampling="none")
+    if method.role == "successor":
+        text = f"How far it is from the ceiling: no run trains {trained} on everything labelled."
+        choices = {"strategy": "random", "schedule.initial": "1.0", "schedule.cycles": "0"}
+        yield "ceiling", unless(ceiling_of(setting, method), text, **choices)
+
+
+def varied(command: str, choices: dict[str, str]) -> str:
+    """The `al-bench run ...` of one run as a sweep with other choices.
+
+    What the run set below a replaced group goes with it, and so does all subsampling where nobody scores.
+    """
+    words = shlex.split(command)
+    gone = {key.partition("@")[2] or key for key in choices} | set(choices)
+    if choices.get("strategy") == "random":
+        gone |= {"subsampling", "pseudo_labeling", "model@pseudo_labeler", "pseudo_labeler"}
+    kept = [word for word in words[2:] if not _of(word, gone)]
+    return shlex.join([*words[:2], "-m", *kept, *(f"{key}={value}" for key, value in choices.items())])
+
+
+def _of(word: str, keys: set[str]) -> bool:
+    """Whether an override sets one of the keys, or something below one."""
+    key = word.partition("=")[0].lstrip("+~")
+    return any(key == chosen or key.startswith(f"{chosen}.") for chosen in keys)
+
+
+def more_seeds(seeds: Sequence[int]) -> str:
+    """The seeds that there are, and the next ones up to `ENOUGH`."""
+    known = list(dict.fromkeys(seeds))
+    new = range(max(known) + 1, max(known) + 1 + max(0, ENOUGH - len(known)))
+    return ",".join(map(str, [*known, *new]))

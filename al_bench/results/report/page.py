@@ -1,0 +1,133 @@
+"""The page: chapters, costs and provenance in their template. Nothing in it is loaded from anywhere."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+import al_bench
+from al_bench.results.frame import Results
+from al_bench.results.report import origin
+from al_bench.results.report.chapters import Chapter
+from al_bench.results.report.costs import account, shared, tokens
+from al_bench.results.report.pictures import Picture
+from al_bench.results.report.sentences import QUESTIONS
+from al_bench.results.report.svg import inline
+from al_bench.results.report.table import Cell, Table, amount, numeric_columns, word
+from al_bench.results.report.texts import shown_score
+from al_bench.results.stopping import CRITERIA
+from al_bench.results.words import count, duration, listed, number, percent, sentence, spans_of
+
+
+def page(results: Results, chapters: Sequence[Chapter]) -> str:
+    """HTML"""
+    provenances = [origin.read(Path(folder) / "provenance.json") for folder in results.runs.directory]
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            title=title(chapters),
+            lead=lead(results, chapters),
+            written=time.strftime("%Y-%m-%d %H:%M"),
+            version=al_bench.__version__,
+            chapters=chapters,
+            questions=QUESTIONS,
+            criteria=CRITERIA,
+            what=what_was_run(chapters),
+            account=account(results),
+            shared=shared(results),
+            tokens=tokens(results),
+            facts=origin.facts(provenances),
+            commands=origin.commands(provenances),
+            runs=origin.run_table(results),
+            problems=results.problems,
+        )
+    )
+
+
+def environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("al_bench.results.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"code": code, "number": number, "duration": duration, "percent": percent}
+    made.filters |= {"count": count, "score": shown_score, "first_up": sentence}
+    made.globals |= {"numeric_columns": numeric_columns, "svg": svg, "sort_key": sort_key}
+    return made
+
+
+def code(text: str) -> Markup:
+    """Escaped, with what stands between backticks as code."""
+    parts = str(escape(text)).split("`")
+    return Markup("".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)))
+
+
+def svg(one: Chapter, picture: Picture) -> Markup:
+    return Markup(
+        inline(picture.figure, f"s{one.number}-{picture.name}", f"{picture.title}. {picture.caption}")
+    )
+
+
+def sort_key(cell: Cell) -> str:
+    return f"{cell.sort:.10g}" if not isinstance(cell.sort, str) else cell.sort
+
+
+def title(chapters: Sequence[Chapter]) -> str:
+    names = [one.setting.title for one in chapters]
+    if not names:
+        return "Active learning, not yet"
+    return f"Active learning on {listed(names) if len(names) <= 4 else f'{len(names)} data sets'}"
+
+
+def lead(results: Results, chapters: Sequence[Chapter]) -> str:
+    """Who ran what, in two sentences at most."""
+    if len(results.runs) == 1 and not results.problems:
+        return "One run, finished. One seed shows what happened, not how much of it is chance."
+    methods = [method for one in chapters for method in one.setting.methods]
+    unread = len({problem.directory for problem in results.problems} - set(map(Path, results.runs.directory)))
+    parts = ((len(results.runs) + unread, "run"), (len(methods), "method"), (len(chapters), "data set"))
+    said = "{} of {} on {}".format(*(count(n, name) for n, name in parts))
+    seeds = sorted({len(method.runs) for method in methods})
+    if seeds:
+        said += f", {seeds[0]}" if len(seeds) == 1 else f", {seeds[0]} to {seeds[-1]}"
+        said += " seed each" if seeds == [1] else " seeds each"
+    unfinished = int((results.runs.state != "finished").sum()) + unread
+    if unfinished:
+        verb = "is" if unfinished == 1 else "are"
+        return f"{said}. {unfinished} {verb} not finished; the last section says why."
+    return f"{said}, all finished."
+
+
+def what_was_run(chapters: Sequence[Chapter]) -> Table:
+    heads = ["data set", "method", "kind", "acquisition", "strategy", "subsampling", "successor", "pseudo-labels",
+             "seeds", "labelled"]  # fmt: skip
+    rows = []
+    for one in chapters:
+        for method in one.setting.methods:
+            labelled = one.setting.values(method, "labelled").mean(axis=0)
+            about = method.about
+            chosen = [
+                about.acquisition,
+                about.strategy,
+                about.subsampling,
+                about.successor,
+                about.pseudo_labeling,
+            ]
+            span = f"{number(labelled.iloc[0], 0)} to {number(labelled.iloc[-1], 0)}"
+            rows.append(
+                [
+                    word(one.setting.title),
+                    word(method.label),
+                    word(method.arm),
+                    *(word("–" if pd.isna(x) or x == "none" else x) for x in chosen),
+                    amount(len(method.runs), spans_of(method.repeats)),
+                    amount(labelled.iloc[-1], span if len(labelled) > 1 else number(labelled.iloc[0], 0)),
+                ]
+            )
+    return Table(heads, rows, "A method is a set of runs that differ by seeds only.")

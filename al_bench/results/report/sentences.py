@@ -1,0 +1,77 @@
+"""The sentences of the report, by topic and verdict; `answers.py` fills them in.
+
+Names of models and options stand between backticks. A sentence that compares says how many seeds it rests on.
+"""
+
+QUESTIONS = {
+    "reached": "What was reached?",
+    "selection": "Is the selection worth anything?",
+    "mismatch": "What does a successor lose when another model selects?",
+    "subsampling": "Is scoring a part of the pool as good as scoring all of it?",
+    "pseudo": "What do pseudo-labels add?",
+    "cost": "What does an iteration cost?",
+}
+
+REACHED = "{model} reaches {final} % {score} with {budget} {how}{since} ({seeds})."
+BEST = " No other of the {methods} methods ends with a higher mean."
+CEILING = " That is {share} of what it reaches with everything labelled ({top} %)."
+
+_SELECTED = "when {selecting}, {model} reaches {a} % {score} with {budget}"
+_PLACE = "when `{acquisition}` selects in its place by {how}"
+_SELECTING = "where {acquiring}, {model} "
+_CHANCE = "{Seeds} cannot tell this from chance."
+_PSEUDO = "pseudo-labels by `{labeller}` (`{pseudo_labeling}`)"
+
+COMPARED = {
+    "selection": {
+        "more": _SELECTED + ": {size} more than on random examples ({seeds}).",
+        "less": _SELECTED + ": {size} less than on random examples ({seeds}).",
+        "open": _SELECTED + ", and {b} % on random examples: the difference of {difference} is not "
+        "significant ({seeds}).",
+        "few": _SELECTED + ", and {b} % on random examples. " + _CHANCE,
+    },
+    "mismatch": {
+        "more": "{model} gains {size} at {budget} " + _PLACE + " ({seeds}).",
+        "less": "{model} loses {size} at {budget} " + _PLACE + " ({seeds}).",
+        "open": "whether {model} loses anything " + _PLACE + " is open: the difference at {budget} is "
+        "{difference} ({seeds}).",
+        "few": "{model} reaches {a} % {score} at {budget} " + _PLACE + ", and {b} % when it selects for itself. "
+        + _CHANCE,
+    },
+    "subsampling": {
+        "more": _SELECTING + "gains {size} at {budget} by {subsampling} over scoring the whole pool ({seeds}).",
+        "less": _SELECTING + "loses {size} at {budget} by {subsampling} to scoring the whole pool ({seeds}).",
+        "equivalent": _SELECTING + "is as good with {subsampling} as with scoring the whole pool, within {margin} "
+        "points: the difference at {budget} is {difference} (two one-sided tests: {tost}; {seeds}).",
+        "open": _SELECTING + "shows no significant difference between {subsampling} and scoring the whole pool at "
+        "{budget} ({difference}; {seeds}), but equivalence within {margin} points is not shown either (two "
+        "one-sided tests: {tost}).",
+        "few": _SELECTING + "reaches {a} % {score} at {budget} with {subsampling}, and {b} % with scoring the whole "
+        "pool. " + _CHANCE,
+    },
+    "pseudo": {
+        "more": "with " + _PSEUDO + ", {model} gains {size} at {budget} ({seeds}).",
+        "less": "with " + _PSEUDO + ", {model} loses {size} at {budget} ({seeds}).",
+        "open": _PSEUDO + " make no significant difference to {model}: {difference} at {budget} ({seeds}).",
+        "few": "{model} reaches {a} % {score} at {budget} with " + _PSEUDO + ", and {b} % without. " + _CHANCE,
+    },
+}  # fmt: skip
+
+FASTER = "Its mean curve has random’s last score with {needed} {things}, {factor} times fewer."
+_SCORES = "It scores {scored} of the examples"
+_OTHERWISE = (
+    ": more than scoring accounts for, which is {most} of them (texts of other lengths, or a busy machine)."
+)
+SAVES = _SCORES + ", which saves {saved} of the iterations’ seconds; no scoring at all would save {most}."
+FASTER_ANYHOW = _SCORES + ", and took {saved} fewer seconds in iterations" + _OTHERWISE
+SLOWER = _SCORES + ", yet took {longer} more seconds in iterations" + _OTHERWISE
+NO_GAP = "There is no clear gap to close: no mismatch less mismatch is {gap} points."
+CLOSED = "The share of the gap to no mismatch that this closes is {share} (bootstrap: {low} to {high})."
+
+WILCOXON = "Exact Wilcoxon test: {p}{holm}{untestable}."
+HOLM = ", {p} after Holm’s correction for {tests} comparisons"
+UNTESTABLE = "; {n} seeds cannot reach 5 % here, {needed} could"
+
+COST = "an iteration in which {selecting} takes {seconds} on average: {train} training, {predict} scoring{scored}."
+SCORED = " {scored} examples"
+AMDAHL = "Were scoring free, iterations would be {bound} times as fast (Amdahl’s bound)."
