@@ -119,6 +119,14 @@ def test_brief(count, expected):
     assert costs.brief(count) == expected
 
 
+def test_a_ceiling_is_a_level_beside_what_was_spent(rivals):
+    """Its labels are all: it would beat everything at the price of one fit."""
+    setting = setting_of(rivals)
+    (axes,) = costs.score_against_seconds(setting).axes
+    levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert levels == pytest.approx([100 * setting.scores(setting.methods[0])[0].mean()])
+
+
 def test_pareto():
     assert costs.pareto([(2, 5), (1, 3), (3, 4), (2, 4), (4, 6)]) == [(1, 3), (2, 5), (4, 6)]
 

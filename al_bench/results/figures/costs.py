@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from al_bench.results.comparisons import acquirers, ends
-from al_bench.results.figures.curves import score_label
+from al_bench.results.figures.curves import level, score_label
 from al_bench.results.figures.style import (
     GRID,
     INK,
@@ -109,7 +109,10 @@ def spent_by(setting: Setting, method: Method) -> pd.Series:
 
 
 def score_against_seconds(setting: Setting) -> Figure:
-    """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both."""
+    """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
+
+    A ceiling is a level: its seconds are few, but its labels are all.
+    """
     with styled():
         figure, (axes,) = canvas(2.2)
         points, handles, names = [], [], []
@@ -118,11 +121,15 @@ def score_against_seconds(setting: Setting) -> Figure:
             if final.empty:
                 continue
             look = looks(setting)[method.label]
+            if method.arm == "ceiling":
+                level(axes, final, look)
+                handles.append(Line2D([], [], color=look.color, linestyle=look.dash))
+                names.append(with_n(method))
+                continue
             y, x = mean_interval(final), mean_interval(seconds)
             axes.scatter(seconds, final, s=5, color=look.color, alpha=0.35, linewidths=0)
             errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}
-            marker = look.marker or "*"
-            style: dict[str, Any] = {"color": look.color, "marker": marker, "linestyle": "none"}
+            style: dict[str, Any] = {"color": look.color, "marker": look.marker, "linestyle": "none"}
             axes.errorbar(x.mean, y.mean, **errors, **style, elinewidth=0.7, capsize=1.5)
             points.append((x.mean, y.mean))
             handles.append(Line2D([], [], **style))

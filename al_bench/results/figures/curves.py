@@ -52,7 +52,7 @@ def learning_curves(setting: Setting, axis: str, successor: str | None = None) -
             look = looks(setting)[method.label]
             x = _means(setting.values(method, axis)).reindex(scores.columns)
             if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
-                _level(axes, scores.iloc[:, -1].dropna(), look)
+                level(axes, scores.iloc[:, -1].dropna(), look)
             else:
                 curve(axes, x, scores, look)
                 _acquisition(axes, setting, method, x, look)
@@ -99,7 +99,7 @@ def band(axes: Axes, x: Any, found: Sequence[Estimate], color: str) -> None:
     axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=2)
 
 
-def _level(axes: Axes, scores: pd.Series, look: Look) -> None:
+def level(axes: Axes, scores: pd.Series, look: Look) -> None:
     found = mean_interval(scores)
     axes.axhline(found.mean, color=look.color, linestyle=look.dash, linewidth=1.1, zorder=2)
     if found.n >= FEW:

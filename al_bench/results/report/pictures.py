@@ -120,7 +120,7 @@ def _spending(setting: Setting, made: Pictures) -> None:
         partial(costs.phase_seconds, setting),
         "" if selecting else "no model selects",
     )
-    scored = sum(not ends(setting, method)[1].empty for method in setting.methods)
+    scored = sum(m.arm != "ceiling" and not ends(setting, m)[1].empty for m in setting.methods)
     made.add(
         "score_against_seconds",
         "Final score against seconds",
