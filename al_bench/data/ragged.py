@@ -49,6 +49,12 @@ class Ragged:
         return np.repeat(self.offsets[:-1][ids], lengths) + within
 
 
+def joined(parts: Sequence[Ragged]) -> Ragged:
+    """Their rows, one part after the other."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Ragged(np.concatenate([part.values for part in parts]), offsets_of(lengths))
+
+
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     """(rows,) lengths -> (rows + 1,) offsets."""
     offsets = np.zeros(len(lengths) + 1, dtype=np.int64)

@@ -12,7 +12,7 @@ from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
-from al_bench.learners.engine.collation import Collator, word_labels
+from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder, of_every_word
 from al_bench.learners.engine.encoding import Encoded, Encodings
 from al_bench.learners.engine.inference import as_predictions
@@ -26,7 +26,7 @@ from al_bench.learners.engine.regression import (
     softmax,
     unit_margins,
 )
-from al_bench.learners.engine.training import Examples, units
+from al_bench.learners.engine.stepping import Examples, targets, units
 from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
 from al_bench.learners.transformer import dev_split
@@ -107,7 +107,7 @@ class LinearLearner:
         scaling = self.scaling(inputs)
         head = fit_head(
             scaling(self.vectors(fitted.encoded, fitted.ids, self.precision)),
-            _targets(fitted),
+            targets(fitted),
             None if fitted.weights is None else fitted.weights[units(fitted)],
             len(self.label_names),
             self.config.regularization,
@@ -169,13 +169,13 @@ class LinearModel:
 
     def _influence(self, part: Examples) -> np.ndarray:
         x = self._features(part.encoded, part.ids, self.learner.precision)
-        residual = softmax(self.head.logits(x)) - distributions(_targets(part), len(self.head.bias))
+        residual = softmax(self.head.logits(x)) - distributions(targets(part), len(self.head.bias))
         count = np.bincount(units(part), minlength=len(part.ids))
         return gradient_norms(x, residual, count) / np.maximum(count, 1)
 
     def _margins(self, part: Examples) -> np.ndarray:
         x = self._features(part.encoded, part.ids, self.learner.precision)
-        of_units, owners = unit_margins(self.head.logits(x), _targets(part)), units(part)
+        of_units, owners = unit_margins(self.head.logits(x), targets(part)), units(part)
         total = np.bincount(owners, weights=of_units, minlength=len(part.ids))
         return total / np.maximum(np.bincount(owners, minlength=len(part.ids)), 1)
 
@@ -190,13 +190,6 @@ def _blocks(ids: np.ndarray) -> list[np.ndarray]:
 
 def _parts(examples: Examples) -> list[Examples]:
     return [examples.part(block) for block in _blocks(np.arange(len(examples.ids)))]
-
-
-def _targets(examples: Examples) -> np.ndarray:
-    """Labels of the examples' units: numbers, or a distribution for each."""
-    if isinstance(examples.labels, Ragged):
-        return word_labels(examples.encoded, examples.ids, examples.labels)
-    return examples.labels
 
 
 def _flat(vectors: np.ndarray | Ragged) -> np.ndarray:

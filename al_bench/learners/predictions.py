@@ -1,11 +1,12 @@
 """What a model said about some examples, as numpy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.data.ragged import Ragged, joined, offsets_of
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,18 @@ class Predictions:
     def _offsets(self) -> np.ndarray:
         assert self.lengths is not None
         return offsets_of(self.lengths)
+
+
+def assembled(parts: Sequence[tuple[np.ndarray, Predictions]]) -> Predictions:
+    """The predictions of all examples, of which each part has those at some positions; together they have all."""
+    order = np.argsort(np.concatenate([positions for positions, _ in parts]))
+    said = [predictions for _, predictions in parts]
+    tokens = sum(p.tokens for p in said)
+    if isinstance(said[0].probs, np.ndarray):
+        probs = np.concatenate([p.probs for p in said])[order]
+        seen = [p.embeddings for p in said if p.embeddings is not None]
+        return Predictions(probs, tokens=tokens, embeddings=np.concatenate(seen)[order] if seen else None)
+    words = joined([p.probs for p in said])
+    kept = Ragged(np.concatenate([p.kept for p in said]), words.offsets)
+    lengths = np.concatenate([p.lengths for p in said])
+    return Predictions(words[order], kept[order].values, lengths[order], tokens)

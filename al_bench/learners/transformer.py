@@ -1,5 +1,6 @@
 """A Hugging Face encoder with a classification head, over texts or over words."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,18 @@ from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
-from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.collation import Collator, Work
 from al_bench.learners.engine.embedding import Embedder, of_every_word
 from al_bench.learners.engine.encoding import Encoded, Encodings
-from al_bench.learners.engine.inference import predict
+from al_bench.learners.engine.forward import Forward
+from al_bench.learners.engine.graphs import GraphedStepper
+from al_bench.learners.engine.inference import parts, predict
 from al_bench.learners.engine.influence import self_influence
 from al_bench.learners.engine.loading import load_network, load_tokenizer, refuse_length, set_head_dropout
-from al_bench.learners.engine.training import Examples, train
+from al_bench.learners.engine.packing import first_position
+from al_bench.learners.engine.stepping import Examples, Stepper
+from al_bench.learners.engine.training import train
+from al_bench.learners.engine.ways import Ways
 from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import number, stream
@@ -29,6 +35,7 @@ class TransformerLearner:
     role: the config key it was built from, for messages
     label_names: classes, or IOB2 tags
     cache: folder of encoded corpora shared between runs, or None
+    ways: the fast ways that may be taken where they are found to be right
     Raises `UserError` where the model cannot be loaded; that it is the pinned one, `weights.identify` checks.
     """
 
@@ -41,6 +48,7 @@ class TransformerLearner:
         device: torch.device,
         precision: str,
         cache: Path | None = None,
+        ways: Ways = Ways(),  # noqa: B008
     ) -> None:
         self.config, self.task, self.label_names = model, task, label_names
         self.device, self.precision, self.cache = device, precision, cache
@@ -54,7 +62,12 @@ class TransformerLearner:
         set_head_dropout(self._network, model.training.dropout)
         self._network.to(device)
         self._pristine = {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
-        self._collator = Collator.of(self._tokenizer, device)
+        self._collator = Collator.of(self._tokenizer, device, first_position(self._network))
+        self.forward = Forward(
+            self._network, len(label_names), task == "tagging", self._collator, precision, ways
+        )
+        graphed = device.type == "cuda" and ways.graphs
+        self._stepper = (GraphedStepper if graphed else Stepper)(self.forward, model.training)
         self._encodings = Encodings(self._tokenizer, model.max_length, cache)
         self._embedder = Embedder(self._network, self._pristine, self._collator, cache)
         self._fits = 0
@@ -95,9 +108,7 @@ class TransformerLearner:
                 scores = evaluate(self.task, self.label_names, likeliest(dev.labels), said.labels())
                 return scores[headline(self.task)]
 
-        trained = train(
-            self._network, examples, self._collator, settings, self.precision, seeds, dev_score, watch
-        )
+        trained = train(self._stepper, examples, settings, seeds, dev_score, watch)
         model.costs, model.dev_score, model.margins = trained.costs, trained.dev_score, trained.margins
         if model.margins is not None and held_out is not None and held_out.any():
             # Nothing was learned of those held out: they are neither suspicious nor trusted.
@@ -110,6 +121,11 @@ class TransformerLearner:
         encoded = self.encoded(inputs)
         return of_every_word(self._embedder(encoded, self.precision)[ids], encoded, ids)
 
+    @property
+    def work(self) -> Work:
+        """What was computed so far, in batches and sub-words."""
+        return self._collator.work
+
     def synchronise(self) -> None:
         machine.synchronise(self.device)
 
@@ -119,7 +135,6 @@ class TransformerLearner:
     def _reset(self, seeds: FitSeeds) -> None:
         """Pretrained weights, and a new head drawn from the fit's own stream."""
         self._network.load_state_dict(self._pristine)
-        self._network.zero_grad(set_to_none=True)  # of a fit that was interrupted
         generator = torch.Generator().manual_seed(number(seeds.model, "head", seeds.cycle))
         config = self._network.config
         spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
@@ -148,20 +163,23 @@ class TransformerModel:
     def predict(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
-        learner = self._learner
-        assert self._fit == learner._fits, "this model was overwritten by a later fit"
-        precision = "float32" if exact else learner.precision
-        encoded = learner.encoded(inputs)
-        return predict(
-            learner._network, encoded, ids, len(learner.label_names), learner._collator, precision,
-            embeddings=embeddings,
-        )  # fmt: skip
+        learner = self._current()
+        return predict(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
+
+    def parts(
+        self, inputs: Unlabelled, ids: np.ndarray, *, embeddings: bool = False
+    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+        learner = self._current()
+        return parts(learner.forward, learner.encoded(inputs), ids, embeddings=embeddings)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
-        learner = self._learner
-        assert self._fit == learner._fits, "this model was overwritten by a later fit"
+        learner = self._current()
         examples = Examples(learner.encoded(inputs), ids, labels)
         return self_influence(learner._network, examples, learner._collator, self.checkpoints)
+
+    def _current(self) -> TransformerLearner:
+        assert self._fit == self._learner._fits, "this model was overwritten by a later fit"
+        return self._learner
 
 
 def dev_split(labels: Labels, share: float, seeds: FitSeeds) -> np.ndarray:

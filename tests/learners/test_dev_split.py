@@ -13,7 +13,7 @@ from tiny import SEEDS, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners import transformer
 from al_bench.learners.base import FitSeeds, Unlabelled
-from al_bench.learners.engine import training
+from al_bench.learners.engine import stepping
 from al_bench.learners.transformer import dev_split
 
 WORDS = ["good", "bad", "film", "plot", "oslo", "great", "awful", "anna"]
@@ -68,17 +68,17 @@ class Script:
         self.weights: list[dict[str, torch.Tensor]] = []
         self.learner: Any = None
         upcoming = iter(scores)
-        outputs, predict = training.outputs, transformer.predict
+        outputs, predict = stepping.outputs, transformer.predict
 
         def spy_outputs(network: Any, examples: Any, collator: Any) -> Any:
             self.trained += examples.ids.tolist()
             assert network.training, "scoring leaves the network in evaluation mode"
             return outputs(network, examples, collator)
 
-        def spy_predict(network: Any, encoded: Any, ids: np.ndarray, *rest: Any, **options: Any) -> Any:
+        def spy_predict(forward: Any, encoded: Any, ids: np.ndarray, **options: Any) -> Any:
             self.asked.append(ids.tolist())
             assert encoded is self.learner.encoded(TEXTS)
-            return predict(network, encoded, ids, *rest, **options)
+            return predict(forward, encoded, ids, **options)
 
         def score(task: str, names: Any, gold: np.ndarray, said: np.ndarray) -> dict[str, float]:
             self.gold.append(gold.tolist())
@@ -86,7 +86,7 @@ class Script:
             self.weights.append({name: tensor.clone() for name, tensor in state.items()})
             return {"accuracy": next(upcoming)}
 
-        monkeypatch.setattr(training, "outputs", spy_outputs)
+        monkeypatch.setattr(stepping, "outputs", spy_outputs)
         monkeypatch.setattr(transformer, "predict", spy_predict)
         monkeypatch.setattr(transformer, "evaluate", score)
 

@@ -58,13 +58,13 @@ def test_what_a_dev_split_is_scored_with(bert: Path, monkeypatch: pytest.MonkeyP
     original = transformer.predict
 
     def spy(*arguments: object, **options: object) -> object:
-        seen.append(arguments[-1])
+        seen.append(options["exact"])
         return original(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(transformer, "predict", spy)
     build(bert, precision="bfloat16", dev_share=0.5).fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS)
-    assert set(seen[:-1]) == {"float32"}
-    assert seen[-1] == "bfloat16"
+    assert set(seen[:-1]) == {True}
+    assert seen[-1] is False
 
 
 def test_autocast_is_off_for_float32() -> None:

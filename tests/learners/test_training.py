@@ -12,10 +12,10 @@ from tiny import SEEDS, build, settings
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
-from al_bench.learners.engine import training
+from al_bench.learners.engine import stepping, training
 from al_bench.learners.engine.collation import Collator, word_labels
 from al_bench.learners.engine.encoding import encode
-from al_bench.learners.engine.training import Examples, batch_loss, outputs
+from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
 from al_bench.learners.transformer import TransformerLearner
 
 TEXTS = [
@@ -68,13 +68,13 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The ids of every batch that went into a loss."""
     seen: list[list[int]] = []
-    original = training.outputs
+    original = stepping.outputs
 
     def spy(network: Any, examples: Examples, collator: Collator) -> Any:
         seen.append(examples.ids.tolist())
         return original(network, examples, collator)
 
-    monkeypatch.setattr(training, "outputs", spy)
+    monkeypatch.setattr(stepping, "outputs", spy)
     return seen
 
 
@@ -102,7 +102,6 @@ def test_the_learning_rate_by_hand(bert: Path, record: Record) -> None:
     build(bert, batch_size=4, epochs=5, warmup=0.2, learning_rate=8e-3).fit(INPUTS, IDS, LABELS, SEEDS)
     expected = [4e-3, 8e-3, 8e-3, 7e-3, 6e-3, 5e-3, 4e-3, 3e-3, 2e-3, 1e-3]
     np.testing.assert_allclose(record.rates, [[rate, rate] for rate in expected], rtol=1e-12)
-    assert record.optimizers[0].param_groups[0]["lr"] == 0
 
 
 @pytest.mark.parametrize(

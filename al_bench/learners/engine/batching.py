@@ -1,6 +1,7 @@
 """Which examples go through the model together; numpy only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -23,6 +24,15 @@ def training_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Genera
         yield batches[i]
 
 
+def length_bounds(lengths: np.ndarray, most: int = 8) -> np.ndarray:
+    """At most `most` rising lengths, the last that of the longest example, with about as many examples under each.
+
+    A batch is padded to the next one, so that few shapes serve all batches. Multiples of 8 suit the hardware.
+    """
+    ends = np.quantile(lengths, np.arange(1, most + 1) / most, method="higher")
+    return np.unique(np.minimum(-(-ends // 8) * 8, lengths.max())).astype(np.int64)
+
+
 def scoring_batches(lengths: np.ndarray, token_budget: int) -> Iterator[np.ndarray]:
     """All positions, longest first, in batches of at most `token_budget` sub-words with padding.
 
@@ -34,6 +44,24 @@ def scoring_batches(lengths: np.ndarray, token_budget: int) -> Iterator[np.ndarr
         size = max(1, int(token_budget // max(lengths[order[start]], 1)))
         yield order[start : start + size]
         start += size
+
+
+def packed_batches(lengths: np.ndarray, token_budget: int) -> Iterator[np.ndarray]:
+    """As `scoring_batches`, where nothing is padded: as many as fit, and at least one."""
+    order = np.argsort(-lengths, kind="stable")
+    ends = np.cumsum(lengths[order])
+    start = used = 0
+    while start < len(order):
+        stop = max(start + 1, int(np.searchsorted(ends, used + token_budget, side="right")))
+        yield order[start:stop]
+        start, used = stop, int(ends[stop - 1])
+
+
+def grouped(batches: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    """Lists of `size` batches, the last one shorter."""
+    remaining = iter(batches)
+    while group := list(islice(remaining, size)):
+        yield group
 
 
 def small_data_rule(

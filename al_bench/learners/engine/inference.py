@@ -1,56 +1,109 @@
-"""Probabilities of many examples: sorted by length, in batches of a token budget, no padding beyond that."""
+"""What a network says of many examples: sorted by length, in batches of a token budget."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from al_bench.data.ragged import Ragged, offsets_of
-from al_bench.errors import UserError
-from al_bench.learners.engine.batching import scoring_batches
-from al_bench.learners.engine.collation import Collator
-from al_bench.learners.engine.device import autocast
+from al_bench.learners.engine.batching import grouped, packed_batches, scoring_batches
 from al_bench.learners.engine.encoding import Encoded
-from al_bench.learners.predictions import Predictions
+from al_bench.learners.engine.forward import Forward
+from al_bench.learners.engine.heads import inputs_of, last_layer
+from al_bench.learners.predictions import Predictions, assembled
 
 # Sub-words in a batch, padding included: what fits the caches of a CPU, and what fills a GPU.
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
+PART = 64  # batches whose predictions are handed over together: bounds what is in memory
+
+Part = tuple[np.ndarray, Predictions]
+
+
+def predict(
+    forward: Forward, encoded: Encoded, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+) -> Predictions:
+    """Of `encoded[ids]`, in the order of `ids`."""
+    if not len(ids):
+        probs = np.empty((0, forward.classes), dtype=np.float32)
+        width = last_layer(forward.network, forward.classes).in_features if embeddings else 0
+        seen = np.empty((0, width), dtype=np.float32) if embeddings else None
+        return as_predictions(encoded, ids, probs, seen)
+    every = list(parts(forward, encoded, ids, exact=exact, embeddings=embeddings))
+    return assembled(every)
+
+
+def parts(
+    forward: Forward, encoded: Encoded, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+) -> Iterator[Part]:
+    """Some of the examples at a time, longest first: (positions in `ids`, predictions of `encoded[ids[positions]]`).
+
+    On a GPU the next part is being computed while its predecessor is looked at.
+
+    exact: in float32 whatever the precision; embeddings: with the inputs of the last layer (classification)
+    """
+    assert encoded.firsts is None or not embeddings, "embeddings are of texts"
+    budget = TOKEN_BUDGET[forward.collator.device.type]
+    lengths = encoded.tokens.lengths[ids]
+    batches = packed_batches if forward.packs(exact) else scoring_batches
+    underway: _Underway | None = None
+    for group in grouped(batches(lengths, budget), PART):
+        begun = _begin(forward, encoded, ids, group, exact, embeddings)
+        if underway is not None:
+            yield underway.finish(encoded, ids)
+        underway = begun
+    if underway is not None:
+        yield underway.finish(encoded, ids)
 
 
 @torch.inference_mode()
-def predict(
-    network: torch.nn.Module,
-    encoded: Encoded,
-    ids: np.ndarray,
-    classes: int,
-    collator: Collator,
-    precision: str,
-    *,
-    embeddings: bool = False,
-) -> Predictions:
-    """Probabilities of `encoded[ids]` in the order of `ids`; tagging: of every surviving word.
+def _begin(
+    forward: Forward, encoded: Encoded, ids: np.ndarray, group: list[np.ndarray], exact: bool, embeddings: bool
+) -> "_Underway":
+    probs, seen = [], []
+    network = forward.network if exact else forward.training_network
+    head = last_layer(network, forward.classes) if embeddings else None
+    for batch in group:
+        with inputs_of(head) as given:
+            probs.append(forward.logits(encoded, ids[batch], exact).softmax(dim=-1))
+        seen += [states.float() for states in given]
+    return _Underway(np.concatenate(group), _sent(probs), _sent(seen) if embeddings else None)
 
-    embeddings: with the inputs of the network's last layer (classification)
-    """
-    network.eval()
-    lengths = encoded.tokens.lengths[ids]
-    words = None if encoded.firsts is None else encoded.firsts[ids]
-    assert words is None or not embeddings, "embeddings are of texts"
-    rows = len(ids) if words is None else len(words.values)
-    probs = np.empty((rows, classes), dtype=np.float32)
-    head = last_layer(network, classes) if embeddings else None
-    seen = None if head is None else np.empty((rows, head.in_features), dtype=np.float32)
-    for batch in scoring_batches(lengths, TOKEN_BUDGET[collator.device.type]):
-        with autocast(collator.device, precision), inputs_of(head) as given:
-            logits = network(**collator.inputs(encoded, ids[batch])).logits
-        if seen is not None:
-            seen[batch] = given[0].float().cpu().numpy()
-        if words is not None:
-            logits = logits.flatten(0, 1)[collator.first_subwords(encoded, ids[batch])]
-        rows_of_batch = batch if words is None else words.positions(batch)
-        probs[rows_of_batch] = logits.float().softmax(dim=-1).cpu().numpy()
-    return as_predictions(encoded, ids, probs, seen)
+
+@dataclass
+class _Underway:
+    """A part that the device may still be at work on. probs, embeddings: with what tells when they are there"""
+
+    positions: np.ndarray
+    probs: "_Sent"
+    embeddings: "_Sent | None"
+
+    def finish(self, encoded: Encoded, ids: np.ndarray) -> Part:
+        seen = None if self.embeddings is None else self.embeddings.get()
+        return self.positions, as_predictions(encoded, ids[self.positions], self.probs.get(), seen)
+
+
+@dataclass
+class _Sent:
+    values: torch.Tensor
+    arrived: torch.cuda.Event | None
+
+    def get(self) -> np.ndarray:
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.values.cpu().numpy()
+
+
+def _sent(found: list[torch.Tensor]) -> _Sent:
+    """On its way to the host, which does not wait for it."""
+    values = torch.cat(found)
+    if not values.is_cuda:
+        return _Sent(values, None)
+    host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
+    host.copy_(values, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return _Sent(host, arrived)
 
 
 def as_predictions(
@@ -65,28 +118,3 @@ def as_predictions(
     kept = encoded.kept[encoded.firsts.positions(ids)]
     words = Ragged(probs, offsets_of(encoded.firsts.lengths[ids]))
     return Predictions(words, kept, encoded.lengths[ids], tokens)
-
-
-def last_layer(network: torch.nn.Module, classes: int) -> torch.nn.Linear:
-    """What makes the logits of a text: the classifier, or the projection that ends a head of several layers."""
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear) and m.out_features == classes]
-    if not layers:
-        raise UserError(
-            f"{type(network).__name__} has no linear layer that ends in {classes} classes, "
-            "so there are no embeddings of its texts; choose a strategy that needs probabilities only"
-        )
-    return layers[-1]
-
-
-@contextmanager
-def inputs_of(module: torch.nn.Module | None) -> Iterator[list[torch.Tensor]]:
-    """A list that fills with what the module is called on; stays empty for None."""
-    given: list[torch.Tensor] = []
-    if module is None:
-        yield given
-        return
-    hook = module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-    try:
-        yield given
-    finally:
-        hook.remove()

@@ -1,0 +1,189 @@
+"""Training steps as CUDA graphs.
+
+A step of a base-size encoder launches a thousand kernels, which at the batch sizes of active learning takes
+longer than running them. A graph is one launch. Its kernels work on fixed addresses: batches are written into
+place, and the weights and the optimizer's state stay where they are from fit to fit, so that a graph once
+captured serves every cycle and seed.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from al_bench.config import TrainingConfig
+from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.learners.engine.batching import length_bounds
+from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.forward import Forward
+from al_bench.learners.engine.stepping import Examples, Stepper, targets, units
+from al_bench.learners.engine.store import Rows, tensor
+
+log = logging.getLogger(__name__)
+WARM_UP = 2  # steps before a capture, in which libraries choose their kernels and allocate
+
+Batch = dict[str, torch.Tensor]
+Shape = tuple[tuple[str, torch.Size, torch.dtype], ...]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """given: what the graph's kernels read their batch from"""
+
+    graph: torch.cuda.CUDAGraph
+    given: Batch
+
+
+class GraphedStepper(Stepper):
+    """A graph per batch size and padded length. A network that cannot be captured is stepped one by one."""
+
+    def __init__(self, forward: Forward, settings: TrainingConfig) -> None:
+        super().__init__(forward, settings)
+        rate = torch.tensor(0.0, device=forward.collator.device)
+        self._optimizer = self._new_optimizer(lr=rate, capturable=True)
+        self._captured: dict[Shape, Captured] = {}
+        self._pool: Any = None
+        self._works = True
+
+    def begin(self, examples: Examples, batch_size: int) -> None:
+        self._examples, self._batch_size = examples, batch_size
+        self._bounds = length_bounds(examples.encoded.tokens.lengths)
+        self._labelled = Labelled(examples, self.forward.collator)
+        self._forget()
+        self._restart()
+
+    def step(self, positions: np.ndarray, rate: float) -> None:
+        if not self._works:
+            super().step(positions, rate)
+            return
+        self._set_rate(rate)
+        batch = self._labelled.batch(positions, self._batch_size, self._bounds, self._mask_type())
+        shape = tuple((name, values.shape, values.dtype) for name, values in batch.items())
+        if shape not in self._captured:
+            try:
+                self._captured[shape] = self._capture(batch)
+            except RuntimeError as error:
+                log.warning("training without CUDA graphs: %s", str(error).splitlines()[0])
+                self._works = False
+                super().step(positions, rate)
+                return
+        captured = self._captured[shape]
+        for name, values in batch.items():
+            captured.given[name].copy_(values)
+        captured.graph.replay()
+
+    def end(self) -> None:
+        del self._examples, self._labelled
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"].fill_(rate)
+
+    def _mask_type(self) -> torch.dtype:
+        return torch.bfloat16 if self.forward.half else torch.float32
+
+    def _take(self, batch: Batch) -> None:
+        """The whole step, as `Stepper.watched_step` takes it, on tensors of fixed shapes."""
+        with self.forward.autocast():
+            loss_of(self.forward.training_network, batch).backward()
+        self._update()
+
+    def _capture(self, batch: Batch) -> Captured:
+        """The weights, the optimizer's state and the stream of random numbers are as before afterwards."""
+        given = {name: values.clone() for name, values in batch.items()}
+        network = self.forward.network
+        weights = [p.detach().clone() for p in network.parameters()]
+        states = [{k: v.clone() for k, v in s.items()} for s in self._optimizer.state.values()]
+        chance = torch.cuda.get_rng_state(self.forward.collator.device)
+        try:
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(WARM_UP):
+                    self._take(given)
+            torch.cuda.current_stream().wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):
+                self._take(given)
+            self._pool = graph.pool()
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)
+            torch.cuda.set_rng_state(chance, self.forward.collator.device)
+            with torch.no_grad():
+                torch._foreach_copy_(list(network.parameters()), weights)
+            self._forget()
+            for state, kept in zip(self._optimizer.state.values(), states, strict=False):
+                for name, value in kept.items():
+                    state[name].copy_(value)
+            self.forward.follow()
+        return Captured(graph, given)
+
+    def _forget(self) -> None:
+        for state in self._optimizer.state.values():
+            for value in state.values():
+                value.zero_()
+
+
+class Labelled:
+    """The examples of a fit, on the device.
+
+    Units are in a grid here, a text's in its row and a word's in its first sub-word's cell; a cell without a
+    unit has weight 0.
+    """
+
+    def __init__(self, examples: Examples, collator: Collator) -> None:
+        self._examples, self._collator = examples, collator
+        self._counts = np.bincount(units(examples), minlength=len(examples.ids))
+        weights = np.ones(len(examples.ids)) if examples.weights is None else examples.weights
+        labels, weights = targets(examples), weights.astype(np.float32)
+        self._tagging = isinstance(examples.labels, Ragged)
+        if self._tagging:
+            lengths = examples.encoded.tokens.lengths[examples.ids]
+            self._offsets = offsets_of(lengths)
+            assert examples.encoded.firsts is not None
+            firsts = examples.encoded.firsts[examples.ids]
+            cells = np.repeat(self._offsets[:-1], firsts.lengths) + firsts.values
+            by_cell = np.zeros((self._offsets[-1], *labels.shape[1:]), dtype=labels.dtype)
+            by_cell[cells] = labels
+            weight = np.zeros(self._offsets[-1], dtype=np.float32)
+            weight[cells] = np.repeat(weights, firsts.lengths)
+            labels, weights = by_cell, weight
+            self._rows = Rows(tensor(weights, collator.device), tensor(self._offsets, collator.device))
+        self._labels, self._weights = tensor(labels, collator.device), tensor(weights, collator.device)
+
+    def batch(self, positions: np.ndarray, rows: int, bounds: np.ndarray, mask_type: torch.dtype) -> Batch:
+        """What a network is called on, with `labels` and `weights`: `rows` rows, as long as the next bound.
+
+        Where there are fewer examples, the first one is repeated, with weight 0. Weights are divided by the
+        number of units, so that the loss is their sum.
+        """
+        encoded, ids = self._examples.encoded, self._examples.ids
+        count = max(int(self._counts[positions].sum()), 1)
+        filled_up = np.concatenate([positions, np.full(rows - len(positions), positions[0])])
+        longest = int(encoded.tokens.lengths[ids[positions]].max())
+        length = int(bounds[np.searchsorted(bounds, longest)])
+        made, filled = self._collator.grid(encoded, ids[filled_up], length)
+        mask = torch.zeros(filled.shape, dtype=mask_type, device=filled.device)
+        mask.masked_fill_(~filled, torch.finfo(mask_type).min)
+        chosen = torch.from_numpy(filled_up).to(self._collator.device)
+        if self._tagging:
+            chosen, inside = self._rows.grid(chosen, length, self._collator.left)
+            weights = torch.where(inside, self._weights[chosen], 0.0)
+        else:
+            weights = self._weights[chosen]
+        weights[len(positions) :] = 0.0
+        # Of four dimensions: one of two is looked at on the host, which waits for the device.
+        made["attention_mask"] = mask[:, None, None, :]
+        return {**made, "labels": self._labels[chosen], "weights": weights / count}
+
+
+def loss_of(network: Any, batch: Batch) -> torch.Tensor:
+    """What `batch_loss` gives."""
+    inputs = {name: values for name, values in batch.items() if name not in ("labels", "weights")}
+    logits = network(**inputs).logits.float().flatten(0, -2)
+    labels = batch["labels"]
+    labels = labels.flatten(0, -2) if labels.is_floating_point() else labels.flatten()
+    return (F.cross_entropy(logits, labels, reduction="none") * batch["weights"].flatten()).sum()

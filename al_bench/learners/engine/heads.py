@@ -1,0 +1,33 @@
+"""Where a network makes its logits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from al_bench.errors import UserError
+
+
+def last_layer(network: torch.nn.Module, classes: int) -> torch.nn.Linear:
+    """What makes the logits of a text: the classifier, or the projection that ends a head of several layers."""
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear) and m.out_features == classes]
+    if not layers:
+        raise UserError(
+            f"{type(network).__name__} has no linear layer that ends in {classes} classes, "
+            "so there are no embeddings of its texts; choose a strategy that needs probabilities only"
+        )
+    return layers[-1]
+
+
+@contextmanager
+def inputs_of(module: torch.nn.Module | None) -> Iterator[list[torch.Tensor]]:
+    """A list that fills with what the module is called on; stays empty for None."""
+    given: list[torch.Tensor] = []
+    if module is None:
+        yield given
+        return
+    hook = module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    try:
+        yield given
+    finally:
+        hook.remove()

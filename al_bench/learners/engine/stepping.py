@@ -1,0 +1,126 @@
+"""One gradient step after another: forward, backward, clip, AdamW."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from al_bench.config import TrainingConfig
+from al_bench.data.corpus import Labels
+from al_bench.data.ragged import Ragged
+from al_bench.learners.engine.collation import Collator, word_labels
+from al_bench.learners.engine.encoding import Encoded
+from al_bench.learners.engine.forward import Forward
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled examples.
+
+    ids: into `encoded`; labels: one (or a row of tags) for each: numbers, or distributions over all labels
+    weights: (n,) of each example's loss, 1 on average; None: all alike
+    """
+
+    encoded: Encoded
+    ids: np.ndarray
+    labels: Labels
+    weights: np.ndarray | None = None
+
+    def part(self, positions: np.ndarray) -> "Examples":
+        weights = None if self.weights is None else self.weights[positions]
+        return Examples(self.encoded, self.ids[positions], self.labels[positions], weights)
+
+
+def units(examples: Examples) -> np.ndarray:
+    """Which example each unit (text, or surviving word) belongs to."""
+    if not isinstance(examples.labels, Ragged):
+        return np.arange(len(examples.ids))
+    assert examples.encoded.firsts is not None
+    return np.repeat(np.arange(len(examples.ids)), examples.encoded.firsts.lengths[examples.ids])
+
+
+def targets(examples: Examples) -> np.ndarray:
+    """Of each unit: a label number, or a distribution over the labels where the examples have those."""
+    if isinstance(examples.labels, Ragged):
+        return word_labels(examples.encoded, examples.ids, examples.labels)
+    return examples.labels
+
+
+def outputs(
+    network: torch.nn.Module, examples: Examples, collator: Collator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Float32 logits (units, labels) and targets of a batch's units."""
+    logits = network(**collator.inputs(examples.encoded, examples.ids)).logits.float()
+    if isinstance(examples.labels, Ragged):
+        logits = logits.flatten(0, 1)[collator.first_subwords(examples.encoded, examples.ids)]
+    return logits, torch.from_numpy(targets(examples)).to(collator.device)
+
+
+def batch_loss(logits: torch.Tensor, target: torch.Tensor, examples: Examples) -> torch.Tensor:
+    """Mean cross-entropy over the batch's units (0 where none survived), each times its example's weight."""
+    if examples.weights is None:
+        return F.cross_entropy(logits, target, reduction="sum") / max(len(target), 1)
+    weights = torch.from_numpy(examples.weights[units(examples)]).to(logits)
+    return (F.cross_entropy(logits, target, reduction="none") * weights).sum() / max(len(target), 1)
+
+
+class Stepper:
+    """Steps of one network, one by one."""
+
+    def __init__(self, forward: Forward, settings: TrainingConfig) -> None:
+        assert settings.weight_decay is not None
+        assert settings.clip is not None
+        self.forward, self._decay, self._clip = forward, settings.weight_decay, settings.clip
+
+    def begin(self, examples: Examples, batch_size: int) -> None:
+        """A fit on these, with nothing of an earlier one."""
+        self._examples = examples
+        self._optimizer = self._new_optimizer()
+        self._restart()
+
+    def step(self, positions: np.ndarray, rate: float) -> None:
+        """Learn from the examples at these positions."""
+        self.watched_step(positions, rate)
+
+    def watched_step(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """A step, and the logits and targets of its units before it."""
+        part = self._examples.part(positions)
+        self._set_rate(rate)
+        with self.forward.autocast():
+            logits, target = outputs(self.forward.training_network, part, self.forward.collator)
+        batch_loss(logits, target, part).backward()
+        self._update()
+        return logits.detach(), target
+
+    def end(self) -> None:
+        """The optimizer's memory is twice the weights'."""
+        del self._optimizer, self._examples
+
+    def _restart(self) -> None:
+        """The network is another; an earlier fit may have been interrupted between its gradients and its step."""
+        for network in (self.forward.network, self.forward.training_network):
+            network.zero_grad(set_to_none=True)
+        self.forward.follow()
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def _update(self) -> None:
+        network = self.forward.network
+        if self.forward.half:
+            self.forward.half.hand_over()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), self._clip, foreach=True)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.forward.follow()
+
+    def _new_optimizer(self, **options: Any) -> torch.optim.AdamW:
+        """Biases and norms do not decay, as in BERT's own fine-tuning."""
+        trained = [p for p in self.forward.network.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.dim() > 1]
+        others = [p for p in trained if p.dim() <= 1]
+        groups = [{"params": decayed, "weight_decay": self._decay}, {"params": others, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, fused=True, **options)
