@@ -188,6 +188,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
+    rescore: float = 0.0  # this many times the query's size, of its top candidates, scored again in float32
     replay: str | None = None  # a trajectory's folder, or a file of ids per cycle, instead of acquiring
     seed: int = 42
     seeds: SeedsConfig = field(default_factory=SeedsConfig)

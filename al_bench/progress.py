@@ -11,7 +11,7 @@ from rich.table import Table
 from al_bench.data.metrics import headline
 
 # What an AL iteration's duration is made of; evaluating and the successor are not part of it.
-ITERATION = ("train", "subsample", "predict", "score", "select")
+ITERATION = ("train", "subsample", "predict", "select", "rescore")
 
 
 def iteration_seconds(seconds: dict[str, float]) -> float:

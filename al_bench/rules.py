@@ -330,6 +330,9 @@ def _machine_problems(config: RunConfig) -> Iterator[str]:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", config.device):
         yield rule("device", config.device, "is no device", "use auto, cpu, cuda, cuda:N or mps")
     yield from one_of("precision", config.precision, ("auto", "float32", "bfloat16"))
+    if config.rescore != 0:
+        what = "0, or how many times the query's size is scored again in float32"
+        yield from _within("rescore", config.rescore, 1, math.inf, what)
     yield from one_of("progress", config.progress, ("auto", "bar", "plain", "none"))
     if config.tracking not in ("none", "sqlite") and "://" not in config.tracking:
         yield rule(

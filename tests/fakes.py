@@ -1,6 +1,6 @@
 """Corpora, configs and learners made by hand, for tests of everything above the learners; no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,6 +175,19 @@ class FakeModel:
         self.learner.events.append(f"predict {'test' if exact else 'labelled' if back else 'pool'}")
         if not exact:
             (self.learner.compared if back else self.learner.asked).append(ids)
+        return self._said(inputs, ids, embeddings)
+
+    def parts(
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+        """The later half first: nobody may rely on the order."""
+        self.learner.events.append(f"look at pool{' exactly' if exact else ''}")
+        self.learner.asked.append(ids)
+        half = len(ids) // 2
+        for places in (np.arange(half, len(ids)), np.arange(half)):
+            yield places, self._said(inputs, ids[places], embeddings)
+
+    def _said(self, inputs: Unlabelled, ids: np.ndarray, embeddings: bool) -> Predictions:
         probs = self.learner.opinion(self.fit, len(inputs))[ids].astype(np.float32)
         if self.learner.task == "classification":
             seen = embedded(self.fit, probs, ids) if embeddings else None

@@ -141,6 +141,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "schedule.seed_set": ("ids.txt", TRAJECTORY_AND_RUN),
     **{f"training.{key}": (value, TRAJECTORY_AND_RUN) for key, value in TRAINING.items()},
     "evaluate_at": ("last", RUN),
+    "rescore": (2.0, TRAJECTORY_AND_RUN),
     "replay": ("ids.jsonl", RUN),
     "seed": (1, TRAJECTORY_AND_RUN),
     "seeds.seed_set": (1, TRAJECTORY_AND_RUN),
@@ -251,7 +252,7 @@ def test_one_example_is_not_the_whole_split(key):
 
 
 MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
-MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling")
+MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore")
 
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key != "strategy.name"])

@@ -4,6 +4,7 @@ One cycle is a function of what was labelled before it; the trajectory keeps its
 computed once, whoever needs it and however often the run is interrupted.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -155,19 +156,15 @@ def query(
     with clock.phase("subsample"):
         rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
         pick = candidates(pool, config.subsampling, cycle.number, costs, wanted, unit, rng)
-    if model is None:
-        predictions, known = Predictions.blank(len(pick.ids)), None
+    rng = stream(config.seeds.strategy, "strategy", cycle.number)
+    if model is None:  # random draws are no scores to remember
+        scores = strategy.score(Predictions.blank(len(pick.ids)), rng, config.strategy.aggregate)
+        look = None
     else:
         with clock.phase("predict"):
-            predictions, known = look(strategy, model, setup.corpus, pick.ids, pool.labelled)
-        counts |= {"scored_examples": len(pick.ids), "scored_tokens": predictions.tokens}
-        if known is not None:
-            said = known.predictions
-            counts |= {"reference_examples": len(said), "reference_tokens": said.tokens}
-    rng = stream(config.seeds.strategy, "strategy", cycle.number)
-    with clock.phase("score"):
-        score = strategy.score if known is None else partial(strategy.score, known=known)
-        scores = score(predictions, rng, config.strategy.aggregate)
+            look = Look(strategy, config.strategy.aggregate, rng, model, setup.corpus, pool.labelled)
+            scores, tokens = look(pick.ids)
+        counts |= {"scored_examples": len(pick.ids), "scored_tokens": tokens, **look.compared}
         lost = np.count_nonzero(~np.isfinite(scores))
         if lost:
             raise UserError(
@@ -176,28 +173,57 @@ def query(
             )
     with clock.phase("select"):
         order = ranked(pick.ids, scores, rng)
-        queried = order[: affordable(costs[order], wanted, unit)]
+        size = affordable(costs[order], wanted, unit)
+    if look is not None and config.rescore:
+        with clock.phase("rescore"):
+            top = np.sort(order[: math.ceil(config.rescore * size)])
+            scores[np.searchsorted(pick.ids, top)], tokens = look(top, exact=True)
+            order = ranked(pick.ids, scores, rng)
+            size = affordable(costs[order], wanted, unit)
+        counts |= {"rescored_examples": len(top), "rescored_tokens": tokens}
+    queried = order[:size]
     cycle = replace(
         cycle,
         queried=queried,
         extended=pick.extended,
         query=describe(setup.corpus, queried, scores[np.searchsorted(pick.ids, queried)]),
     )
-    if model is None:  # random draws are no scores to remember
+    if model is None:
         return cycle
     return replace(cycle, scored=pick.ids, scores=scores.astype(np.float32))
 
 
-def look(
-    strategy: Strategy, model: Model, corpus: Corpus, ids: np.ndarray, labelled: np.ndarray
-) -> tuple[Predictions, Known | None]:
-    """What the model says of the candidates and, for strategies that compare, of the labelled examples."""
-    inputs, embeddings = Unlabelled(corpus.train.inputs), "embeddings" in strategy.needs
-    predictions = model.predict(inputs, ids, embeddings=embeddings)
-    if not embeddings:
-        return predictions, None
-    said = model.predict(inputs, labelled, embeddings=True)
-    return predictions, Known(said, corpus.train.labels[labelled])
+class Look:
+    """A fitted model's pass over candidates: each part is scored as it comes, and only scores are kept.
+
+    compared: counts of what strategies that compare have looked at of the labelled examples
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        aggregate: str,
+        rng: np.random.Generator,
+        model: Model,
+        corpus: Corpus,
+        labelled: np.ndarray,
+    ) -> None:
+        self._model, self._inputs = model, Unlabelled(corpus.train.inputs)
+        self._embeddings = "embeddings" in strategy.needs
+        self._score = partial(strategy.score, rng=rng, aggregate=aggregate)
+        self.compared: dict[str, float] = {}
+        if self._embeddings:
+            said = model.predict(self._inputs, labelled, embeddings=True)
+            self._score = partial(self._score, known=Known(said, corpus.train.labels[labelled]))
+            self.compared = {"reference_examples": len(said), "reference_tokens": said.tokens}
+
+    def __call__(self, ids: np.ndarray, *, exact: bool = False) -> tuple[np.ndarray, int]:
+        """((n,) float64 scores, sub-words); exact: in float32 whatever the precision of the run."""
+        scores, tokens = np.empty(len(ids)), 0
+        for places, said in self._model.parts(self._inputs, ids, exact=exact, embeddings=self._embeddings):
+            scores[places] = self._score(said)
+            tokens += said.tokens
+        return scores, tokens
 
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:

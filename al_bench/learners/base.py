@@ -1,5 +1,6 @@
 """What the loop and the successor ask of a learner."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +76,12 @@ class Model(Protocol):
 
         embeddings: with what the last layer sees of each text (classification)
         """
+        ...
+
+    def parts(
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+        """What `predict` gives, some examples at a time and in any order: (positions in `ids`, predictions)."""
         ...
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:

@@ -1,5 +1,6 @@
 """A linear head on the frozen vectors of a Hugging Face encoder: the cheapest arm."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from al_bench.learners.engine.regression import (
 )
 from al_bench.learners.engine.stepping import Examples, targets, units
 from al_bench.learners.engine.weights import locate, readable
-from al_bench.learners.predictions import Predictions
+from al_bench.learners.predictions import Predictions, assembled
 from al_bench.learners.transformer import dev_split
 
 BLOCK = 4096  # examples whose features are in memory together
@@ -147,16 +148,18 @@ class LinearModel:
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
         """exact: on vectors in float32; in a run of another precision they are computed when first asked for."""
+        return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
+
+    def parts(
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
+    ) -> Iterator[tuple[np.ndarray, Predictions]]:
         encoded = self.learner.encoded(inputs)
         assert encoded.firsts is None or not embeddings, "embeddings are of texts"
         precision = "float32" if exact else self.learner.precision
-        probs, seen = [], []
-        for block in _blocks(ids):
-            x = self._features(encoded, block, precision)
-            probs.append(softmax(self.head.logits(x)))
-            if embeddings:
-                seen.append(x)
-        return as_predictions(encoded, ids, np.concatenate(probs), np.concatenate(seen) if seen else None)
+        for block in _blocks(np.arange(len(ids))):
+            x = self._features(encoded, ids[block], precision)
+            probs = softmax(self.head.logits(x))
+            yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """In closed form, in the parameters that were fitted: the head's."""

@@ -167,10 +167,10 @@ class TransformerModel:
         return predict(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
 
     def parts(
-        self, inputs: Unlabelled, ids: np.ndarray, *, embeddings: bool = False
+        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, Predictions]]:
         learner = self._current()
-        return parts(learner.forward, learner.encoded(inputs), ids, embeddings=embeddings)
+        return parts(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         learner = self._current()

@@ -6,7 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FakeLearner, changed, collected, config_of, corpus_of, fake_for, later_is_harder, moody
+from fakes import (
+    FakeLearner,
+    FakeModel,
+    changed,
+    collected,
+    config_of,
+    corpus_of,
+    fake_for,
+    later_is_harder,
+    moody,
+)
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.strategies import STRATEGIES
@@ -15,6 +25,7 @@ from al_bench.data.corpus import Corpus
 from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
+from al_bench.learners.base import Unlabelled
 
 SUBSAMPLINGS = {
     "none": SubsamplingConfig("none"),
@@ -167,8 +178,8 @@ def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
     monkeypatch.setitem(STRATEGIES, "mahalanobis", replace(original, score=spy))
     learner = fake_for(corpus, later_is_harder)
     honest = [cycle for cycle, _ in collected(config, corpus, learner)]
-    assert len(given) == 4
-    for labels, fit in zip(given, learner.fits, strict=False):
+    assert len(given) == 4 * 2, "of four queries, each seen in two parts"
+    for labels, fit in zip(given, np.repeat(learner.fits, 2), strict=False):
         assert labels.tolist() == corpus.train.labels[fit.ids].tolist()
 
     seeds = honest[0].seeded
@@ -217,9 +228,9 @@ def test_evaluation_is_a_phase_of_its_own():
     config = config_of(schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
     cycle = ["[train]", "fit", "[evaluate]", "predict test"]
-    query = ["[subsample]", "[predict]", "predict pool", "[score]", "[select]"]
+    query = ["[subsample]", "[predict]", "look at pool", "[select]"]
     assert learner.events == [*cycle, *query, *cycle]
-    assert list(done[0][1].seconds) == ["train", "evaluate", "subsample", "predict", "score", "select"]
+    assert list(done[0][1].seconds) == ["train", "evaluate", "subsample", "predict", "select"]
     assert list(done[1][1].seconds) == ["train", "evaluate"]
     assert done[0][1].counts == {"train_steps": 1, "train_tokens": 1, "scored_examples": 52,
                                  "scored_tokens": 52, "peak_memory_bytes": 1}  # fmt: skip
@@ -231,12 +242,67 @@ def test_a_look_back_at_the_labelled_is_paid_for_as_prediction():
     config = config_of(strategy__name="mahalanobis", schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
     cycle = ["[train]", "fit", "[evaluate]", "predict test"]
-    query = ["[subsample]", "[predict]", "predict pool", "predict labelled", "[score]", "[select]"]
+    query = ["[subsample]", "[predict]", "predict labelled", "look at pool", "[select]"]
     assert learner.events == [*cycle, *query, *cycle], "the last cycle queries nothing and compares nothing"
     counts = {"train_steps": 1, "train_tokens": 1, "peak_memory_bytes": 1}
     assert done[1][1].counts == counts
     scored = {"scored_examples": 52, "scored_tokens": 52}
     assert done[0][1].counts == {**counts, **scored, "reference_examples": 8, "reference_tokens": 8}
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("strategy", ["least_confidence", "entropy", "breaking_ties"])
+def test_scores_in_parts_are_scores_of_the_whole(strategy, task):
+    """The fake hands its predictions over in two halves, the later one first."""
+    corpus = corpus_of(task)
+    learner = fake_for(corpus)
+    cycle = collected(config_of(task, strategy__name=strategy), corpus, learner)[0][0]
+    whole = FakeModel(learner, learner.fits[0]).predict(Unlabelled(corpus.train.inputs), cycle.scored)
+    expected = STRATEGIES[strategy].score(whole, np.random.default_rng(0), "mean")
+    np.testing.assert_array_equal(cycle.scores, expected.astype(np.float32))
+
+
+def test_rescoring_looks_at_the_top_again_in_float32():
+    """52 candidates, 5 queried, so the top 10 are looked at again, and these alone get new scores."""
+    corpus, learner = corpus_of(), fake_for(corpus_of())
+    config = config_of(rescore=2.0, schedule__cycles=1)
+    done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
+    first, again = learner.asked
+    assert learner.events[4:10] == ["[subsample]", "[predict]", "look at pool", "[select]", "[rescore]",
+                                       "look at pool exactly"]  # fmt: skip
+    cycle, costs = done[0]
+    scores = cycle.scores[np.searchsorted(first, again)]
+    assert len(again) == costs.counts["rescored_examples"] == 10
+    assert scores.min() >= np.delete(cycle.scores, np.searchsorted(first, again)).max()
+    assert set(cycle.queried) < set(again)
+    assert (costs.counts["scored_tokens"], costs.counts["rescored_tokens"]) == (52, 10)
+
+
+def test_rescoring_decides_the_query():
+    """By rounded scores the highest ids are queried; in float32 it is the other way round, among the top 10."""
+
+    class Rounded(FakeModel):
+        def parts(self, inputs, ids, *, exact=False, embeddings=False):
+            if not exact:
+                return super().parts(inputs, ids, exact=exact, embeddings=embeddings)
+            turned = len(inputs) - 1 - np.arange(len(inputs))
+            turned[ids] = ids[::-1]
+            return super().parts(inputs, turned[ids], exact=exact, embeddings=embeddings)
+
+    class Learner(FakeLearner):
+        def fit(self, *arguments, **options):
+            return Rounded(self, super().fit(*arguments, **options).fit)
+
+    corpus = corpus_of()
+
+    def first(**changes):
+        config = config_of(schedule__cycles=1, **changes)
+        return collected(config, corpus, Learner(opinion=later_is_harder))[0][0]
+
+    plain, again = first(), first(rescore=2.0)
+    top = plain.scored[np.argsort(-plain.scores)][:10]
+    assert plain.queried.tolist() == top[:5].tolist()
+    assert again.queried.tolist() == top[::-1][:5].tolist()
 
 
 def test_random_fits_nothing():

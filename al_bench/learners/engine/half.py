@@ -9,7 +9,6 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
 
 from al_bench.learners.engine.heads import last_layer
 

@@ -58,7 +58,12 @@ def parts(
 
 @torch.inference_mode()
 def _begin(
-    forward: Forward, encoded: Encoded, ids: np.ndarray, group: list[np.ndarray], exact: bool, embeddings: bool
+    forward: Forward,
+    encoded: Encoded,
+    ids: np.ndarray,
+    group: list[np.ndarray],
+    exact: bool,
+    embeddings: bool,
 ) -> "_Underway":
     probs, seen = [], []
     network = forward.network if exact else forward.training_network

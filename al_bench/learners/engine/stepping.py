@@ -73,11 +73,14 @@ class Stepper:
         assert settings.weight_decay is not None
         assert settings.clip is not None
         self.forward, self._decay, self._clip = forward, settings.weight_decay, settings.clip
+        self._table: _Table | None = None
 
     def begin(self, examples: Examples, batch_size: int) -> None:
         """A fit on these, with nothing of an earlier one."""
         self._examples = examples
         self._optimizer = self._new_optimizer()
+        if self.forward.collator.device.type == "cpu":
+            self._table = _Table(self.forward.training_network)
         self._restart()
 
     def step(self, positions: np.ndarray, rate: float) -> None:
@@ -96,7 +99,10 @@ class Stepper:
 
     def end(self) -> None:
         """The optimizer's memory is twice the weights'."""
+        if self._table:
+            self._table.leave()
         del self._optimizer, self._examples
+        self._table = None
 
     def _restart(self) -> None:
         """The network is another; an earlier fit may have been interrupted between its gradients and its step."""
@@ -112,9 +118,13 @@ class Stepper:
         network = self.forward.network
         if self.forward.half:
             self.forward.half.hand_over()
+        if self._table:
+            self._table.fill()
         torch.nn.utils.clip_grad_norm_(network.parameters(), self._clip, foreach=True)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        if self._table:
+            self._table.clear()
         self.forward.follow()
 
     def _new_optimizer(self, **options: Any) -> torch.optim.AdamW:
@@ -124,3 +134,31 @@ class Stepper:
         others = [p for p in trained if p.dim() <= 1]
         groups = [{"params": decayed, "weight_decay": self._decay}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, fused=True, **options)
+
+
+class _Table:
+    """The sub-words' embeddings on a CPU, where a new gradient of 30,000 rows, nearly all 0, costs much of a step.
+
+    The gradient is allocated once; a step fills the rows of its own sub-words, and clears them afterwards.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self._module = network.get_input_embeddings()
+        self._module.sparse = True  # its gradient has the touched rows alone
+        self._dense = torch.zeros_like(self._module.weight, requires_grad=False)
+        self._rows = torch.empty(0, dtype=torch.int64)
+
+    def fill(self) -> None:
+        weight = self._module.weight
+        if weight.grad is None:
+            return
+        gradient = weight.grad.coalesce()
+        self._rows = gradient.indices()[0]
+        self._dense[self._rows] = gradient.values()
+        weight.grad = self._dense
+
+    def clear(self) -> None:
+        self._dense[self._rows] = 0.0
+
+    def leave(self) -> None:
+        self._module.sparse = False
