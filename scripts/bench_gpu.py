@@ -1,0 +1,216 @@
+"""Everything on one GPU in one call of under nine minutes: ceilings, correctness, scoring, steps, iterations.
+
+    python scripts/bench_gpu.py --json gpu.json
+
+Needs torch and transformers alone, and no network: weights and texts are random, which time does not depend on.
+A section begins only while there is time for it; one that fails does not stop the others.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+
+import bench_iteration
+import bench_scaling
+import bench_scoring
+import bench_training
+import numpy as np
+import torch
+import transformers
+from benching import Ours, Report, Rival, Workload, arguments, matmul_rate, synthetic, timed
+
+from al_bench.learners.engine.ways import PLAIN, Ways, error
+
+SMALL = {"bert-base": "tiny", "distilbert": "tiny", "minilm-l6": "tiny"}
+
+
+class Bench:
+    """device: where; smoke: tiny sizes"""
+
+    def __init__(self, report: Report, device: torch.device, smoke: bool, rounds: int) -> None:
+        self.report, self.device, self.smoke, self.rounds = report, device, smoke, rounds
+
+    def work(self, shape: str, n: int, few: int = 80) -> Workload:
+        return synthetic(SMALL[shape] if self.smoke else shape, few if self.smoke else n)
+
+    def ceilings(self) -> None:
+        side = 256 if self.smoke else 8192
+        sizes = {"square": (side, side, side), "BERT-base, scoring": (32768, 768, 3072)}
+        sizes["BERT-base, batch of 16 x 48"] = (768, 768, 3072)
+        rows = []
+        for name, shape in sizes.items():
+            m, k, n = (min(s, 256) for s in shape) if self.smoke else shape
+            rates = {p: matmul_rate(self.device, getattr(torch, p), m, k, n) for p in ("float32", "bfloat16")}
+            rows.append(
+                {"product": name, **{f"{p} TFLOP/s": rate / 1e12 for p, rate in rates.items()}}
+            )
+        self.report.table("ceilings: products", rows)
+        words = torch.empty(10**6 if self.smoke else 10**9, dtype=torch.int32, device=self.device).random_()
+        seconds = min(timed(self.device, words.clone) for _ in range(3))
+        self.report.table("ceilings: memory", [{"copy": "read and written", "TB/s": 8 * len(words) / seconds / 1e12}])
+
+    def correctness(self) -> None:
+        """Packed is padded, a graph's losses are those of steps one by one, and every score is written."""
+        rows = []
+        for shape in ("bert-base", "distilbert"):
+            work = self.work(shape, 2000)
+            ids = np.arange(len(work.encoded))
+            exact, fast = Ours(work, self.device, "float32", PLAIN), Ours(work, self.device, "bfloat16")
+            autocast = Ours(work, self.device, "bfloat16", PLAIN)
+            expected = _logits(exact, ids)
+            rows.append(
+                {
+                    "network": work.name,
+                    "packed": fast.forward.packs(),
+                    "weights cast": fast.forward.half is not None,
+                    "error": error(_logits(fast, ids), expected),
+                    "of autocast": error(_logits(autocast, ids), expected),
+                    "unwritten": int(np.isnan(fast.score(ids[::-1])).sum()),
+                    "graph against steps": self._graph_error(work),
+                }
+            )
+        self.report.table("correctness", rows)
+
+    def _graph_error(self, work: Workload) -> float:
+        """The largest difference of any weight after some steps without dropout, relative to how far it moved."""
+        for module in work.network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        work.network.config.update({"attention_probs_dropout_prob": 0.0, "attention_dropout": 0.0})
+        ids = np.arange(min(len(work.encoded), 100))
+        sides = [Ours(work, self.device, "float32", Ways(graphs=graphs)) for graphs in (True, False)]
+        for side in sides:
+            side.fit(ids, 2)
+        assert self.device.type != "cuda" or sides[0].stepper._captured, "no graph was captured"  # type: ignore[attr-defined]
+        one, other = (dict(side.forward.network.named_parameters()) for side in sides)
+        apart = max((one[name] - other[name]).abs().max().item() for name in one)
+        moved = max((other[name].cpu() - work.initial[name]).abs().max().item() for name in one)
+        return apart / moved
+
+    def scoring(self) -> None:
+        for shape in ("bert-base", "distilbert"):
+            bench_scoring.compare(
+                self.report, self.work(shape, 20000), self.device, self.rounds, naive=False
+            )
+
+    def training(self) -> None:
+        for shape in ("bert-base", "distilbert"):
+            for batch_size in (16, 4):
+                work = self.work(shape, 60 * batch_size)
+                bench_training.compare(self.report, work, self.device, batch_size, self.rounds)
+
+    def iteration(self) -> None:
+        for shape in ("bert-base", "distilbert"):
+            labelled, pool, epochs = (32, 48, 1) if self.smoke else (2000, 20000, 3)
+            work = self.work(shape, labelled + pool)
+            sides = {
+                "al-bench": Ours(work, self.device, "bfloat16"),
+                "Trainer, bfloat16": Rival(work, self.device, bf16=True),
+            }
+            for side in sides.values():
+                side.fit(np.arange(labelled), 1)
+            bench_iteration.compare(
+                self.report, work, self.device, sides, labelled, epochs, min(self.rounds, 2)
+            )
+
+    def growth(self) -> None:
+        sizes = [100, 1000] if self.smoke else [10_000, 100_000, 1_000_000]
+        bench_scaling.compare(self.report, self.device, sizes, "tiny" if self.smoke else "minilm-l6", 2)
+
+    def side_by_side(self) -> None:
+        """Several processes, as a sweep's jobs are, each with an AL iteration of its own; all begin together."""
+        rows, alone = [], 0.0
+        for jobs in (1, 2, 4):
+            command = [sys.executable, __file__, "--worker", "--device", str(self.device)]
+            command += ["--smoke"] if self.smoke else []
+            pipe = subprocess.PIPE
+            workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(jobs)]
+            for worker in workers:
+                assert worker.stdout is not None
+                while worker.stdout.readline().strip() != "ready":
+                    assert worker.poll() is None, "a worker died"
+            start = time.perf_counter()
+            for worker in workers:
+                worker.communicate("go\n")
+            spent = time.perf_counter() - start
+            alone = alone or spent
+            rows.append(
+                {"jobs": jobs, "s": spent, "iterations a minute": 60 * jobs / spent, "x one": jobs * alone / spent}
+            )
+        self.report.table("seeds side by side on one device, DistilBERT, bfloat16", rows)
+
+
+def _logits(side: Ours, ids: np.ndarray) -> np.ndarray:
+    order = ids[np.argsort(-side.work.encoded.tokens.lengths[ids], kind="stable")]
+    found = np.empty((len(ids), side.work.classes), dtype=np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(order), 256):
+            batch = order[start : start + 256]
+            found[batch] = side.forward.logits(side.work.encoded, batch).cpu().numpy()
+    return found
+
+
+def worker(device: torch.device, smoke: bool) -> None:
+    """An AL iteration when told to go; what comes once for all cycles is done before."""
+    labelled, pool = (16, 32) if smoke else (1000, 10000)
+    work = synthetic("tiny" if smoke else "distilbert", labelled + pool)
+    side = Ours(work, device, "bfloat16")
+    side.fit(np.arange(labelled), 1)
+    side.score(np.arange(100 if not smoke else 10))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(3):
+        side.fit(np.arange(labelled), 3)
+        side.score(np.arange(labelled, labelled + pool))
+
+
+def main() -> None:
+    parser = arguments(str(__doc__), budget=480)
+    parser.add_argument("--worker", action="store_true", help="one of several jobs; not for you")
+    parser.add_argument("--only", nargs="*", help="names of sections")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity_error()
+    device = torch.device(options.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    if options.worker:
+        worker(device, options.smoke)
+        return
+    began = time.perf_counter()
+    report = Report(device, options.json)
+    bench = Bench(report, device, options.smoke, 1 if options.smoke else options.rounds)
+    sections: dict[str, Callable[[], None]] = {
+        name: getattr(bench, name)
+        for name in (
+            "ceilings", "correctness", "training", "scoring", "iteration", "growth", "side_by_side",
+        )  # fmt: skip
+        if not options.only or name in options.only
+    }
+    failed = []
+    for name, section in sections.items():
+        spent = time.perf_counter() - began
+        if spent > options.budget:
+            report.say(f"\n{name}: left out, {spent:.0f} s of {options.budget} s are gone")
+            continue
+        try:
+            section()
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        report.say(f"[{name}: {time.perf_counter() - began - spent:.0f} s]")
+    report.content["failed"] = failed  # type: ignore[assignment]
+    if options.json:
+        options.json.write_text(json.dumps(report.content, indent=1) + "\n", encoding="utf-8")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

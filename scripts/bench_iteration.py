@@ -1,0 +1,97 @@
+"""A whole AL iteration: train on what is labelled, score the pool, query; with and without UPS.
+
+    python scripts/bench_iteration.py                             # random texts and weights of MiniLM-L6's shape
+    python scripts/bench_iteration.py --data DIR --task tagging   # CoNLL files, MiniLM-L6
+
+UPS scores a tenth of the pool. However fast scoring gets, an iteration keeps its training: the bound says how
+much faster it can become at most (Amdahl).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, timed
+
+from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.selection import ranked
+from al_bench.acquisition.subsampling import candidates
+from al_bench.config import SubsamplingConfig
+
+UPS = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
+
+
+def iteration(
+    side: Any, pool: Pool, epochs: int, device: torch.device, share: float, query: int
+) -> dict[str, float]:
+    """Seconds of train, score and query. share: of the pool that is scored, 1 or UPS's gamma"""
+    rng = np.random.default_rng(0)
+    seconds = {"train": timed(device, lambda: side.fit(pool.labelled, epochs))}
+    found: dict[str, Any] = {"ids": pool.unlabelled}
+
+    def draw() -> None:
+        if share < 1:
+            costs = np.ones(len(pool), dtype=np.int64)
+            found["ids"] = candidates(pool, UPS, 1, costs, query, "examples", rng).ids
+
+    seconds["query"] = timed(device, draw)
+    seconds["score"] = timed(device, lambda: found.update(scores=side.score(found["ids"])))
+    seconds["query"] += timed(device, lambda: ranked(found["ids"], found["scores"], rng)[:query])
+    return seconds
+
+
+def compare(
+    report: Report,
+    work: Workload,
+    device: torch.device,
+    sides: dict[str, Any],
+    labelled: int,
+    epochs: int,
+    rounds: int,
+) -> dict[str, dict[str, list[float]]]:
+    """Print the split of every side's iteration; gives seconds a round of each side and part."""
+    n = len(work.encoded)
+    rng = np.random.default_rng(0)
+    pool = Pool.unlabelled_of(n).label(np.sort(rng.permutation(n)[:labelled]), 0)
+    pool = pool.see(pool.unlabelled, rng.random(n - labelled).astype(np.float32), 0)
+    arms = {name: (side, 1.0) for name, side in sides.items()}
+    arms["al-bench with UPS"] = (sides["al-bench"], UPS.gamma)
+    seconds: dict[str, dict[str, list[float]]] = {name: {} for name in arms}
+    for _ in range(rounds):
+        for name, (side, share) in arms.items():
+            for part, spent in iteration(side, pool, epochs, device, share, max(1, n // 100)).items():
+                seconds[name].setdefault(part, []).append(spent)
+    totals = {name: [sum(x) for x in zip(*found.values(), strict=True)] for name, found in seconds.items()}
+    rows = []
+    for name, found in seconds.items():
+        middle = {part: float(np.median(times)) for part, times in found.items()}
+        rows.append(
+            {
+                "side": name,
+                **{f"{part} s": middle[part] for part in ("train", "score", "query")},
+                "iteration s": float(np.median(totals[name])),
+                "it / al-bench": ratio(totals[name], totals["al-bench"]),
+                "UPS at most": (m := sum(middle.values())) / (m - middle["score"] * (1 - UPS.gamma))
+                if "UPS" not in name
+                else "-",
+            }
+        )
+    report.table(f"an AL iteration, {labelled:,} labelled x {epochs} epochs, pool of {n - labelled:,}", rows)
+    return seconds
+
+
+def main() -> None:
+    options = arguments(str(__doc__), labelled=2000, epochs=3, pool=20000, f32=1).parse_args()
+    if options.smoke:
+        options.labelled, options.epochs, options.pool = 32, 1, 100
+    device, work, report = begin(options, options.labelled + options.pool)
+    sides: dict[str, Any] = {"al-bench": Ours(work, device, "bfloat16")}
+    if options.f32:
+        sides["al-bench, float32"] = Ours(work, device, "float32")
+        sides["Trainer, float32"] = Rival(work, device, bf16=False)
+    sides["Trainer, bfloat16"] = Rival(work, device, bf16=True)
+    compare(report, work, device, sides, options.labelled, options.epochs, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

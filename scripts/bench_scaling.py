@@ -1,0 +1,114 @@
+"""How time and memory grow with the pool: from ten thousand texts to a million.
+
+    python scripts/bench_scaling.py
+
+On a CPU an encoder would take hours for a million texts, so a mean of embeddings with a linear layer stands in
+for it; encoded texts, batches, predictions, scores, UPS's draw and the query are the real ones.
+"""
+
+import resource
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from benching import CLASSES, Ours, Report, Workload, arguments, begin, synthetic, timed
+from torch import nn
+
+from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.selection import ranked
+from al_bench.acquisition.subsampling import candidates
+from al_bench.config import SubsamplingConfig
+
+
+class MeanOfEmbeddings(nn.Module):
+    """What an encoder is called like, at next to no cost."""
+
+    base_model_prefix = "mean"
+
+    def __init__(self, vocabulary: int) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(hidden_size=16, num_hidden_layers=0, intermediate_size=0)
+        self.table = nn.Embedding(vocabulary, 16)
+        self.head = nn.Linear(16, CLASSES)
+
+    @property
+    def base_model(self) -> nn.Module:
+        return self
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        return self.table
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> Any:
+        states = self.table(input_ids)
+        if attention_mask is None:
+            return SimpleNamespace(logits=self.head(states.mean(dim=1)))
+        chosen = attention_mask.unsqueeze(-1)
+        return SimpleNamespace(logits=self.head((states * chosen).sum(dim=1) / chosen.sum(dim=1)))
+
+
+def compare(report: Report, device: torch.device, sizes: list[int], shape: str, rounds: int) -> float:
+    """Print seconds and bytes of a query at each size; gives the exponent of growth."""
+    rows, middles = [], []
+    for n in sizes:
+        work = synthetic(shape, n)
+        if device.type == "cpu":
+            network = MeanOfEmbeddings(work.network.config.vocab_size)
+            work = Workload(
+                "mean of embeddings", network, work.tokenizer, work.encoded, work.labels, CLASSES
+            )
+        side = Ours(work, device, "bfloat16" if device.type == "cuda" else "float32")
+        ids = np.arange(n)
+        pool = Pool.unlabelled_of(n).see(ids, np.random.default_rng(0).random(n).astype(np.float32), 0)
+        side.score(ids[: max(1, n // 10)])
+        before, parts = peak_bytes(device), {"score": [], "draw": [], "query": []}
+        for _ in range(rounds):
+            found: dict[str, Any] = {}
+            parts["score"].append(timed(device, lambda f=found, i=ids, s=side: f.update(scores=s.score(i))))
+            parts["draw"].append(timed(device, lambda p=pool: draw(p)))
+            rng = np.random.default_rng(0)
+            parts["query"].append(timed(device, lambda f=found, i=ids: ranked(i, f["scores"], rng)))
+        middle = {part: float(np.median(times)) for part, times in parts.items()}
+        middles.append(middle["score"])
+        rows.append(
+            {
+                "texts": f"{n:,}",
+                "score s": middle["score"],
+                "us a text": middle["score"] / n * 1e6,
+                "UPS draw s": middle["draw"],
+                "rank s": middle["query"],
+                "padding": side.padding,
+                "bytes a text": (peak_bytes(device) - before) / n,
+            }
+        )
+    name = "mean of embeddings" if device.type == "cpu" else shape
+    report.table(f"growth, {name}", rows)
+    exponent = float(np.polyfit(np.log(sizes), np.log(middles), 1)[0])
+    report.content["exponent"] = exponent  # type: ignore[assignment]
+    report.say(f"scoring time grows with the pool to the power of {exponent:.3f}")
+    return exponent
+
+
+def draw(pool: Pool) -> None:
+    sub = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
+    costs = np.ones(len(pool), dtype=np.int64)
+    candidates(pool, sub, 1, costs, len(pool) // 100, "examples", np.random.default_rng(0))
+
+
+def peak_bytes(device: torch.device) -> int:
+    """So far, of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main() -> None:
+    options = arguments(str(__doc__)).parse_args()
+    sizes = [100, 1000] if options.smoke else [10_000, 100_000, 1_000_000]
+    device, _, report = begin(options, 10)
+    compare(report, device, sizes, options.shape, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
