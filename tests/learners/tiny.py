@@ -9,6 +9,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from al_bench.config import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.learners.base import FitSeeds
+from al_bench.learners.engine.ways import Ways
 from al_bench.learners.transformer import TransformerLearner
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -74,6 +75,7 @@ SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "i
 DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 64,
           "initializer_range": SPREAD}  # fmt: skip
 XLNET = {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48, "initializer_range": SPREAD}
+DEBERTA = {**SIZES, "relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
 # family: (configuration, its sizes, what makes its tokenizer)
 FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "bert": (transformers.BertConfig, SIZES, word_piece),
@@ -83,6 +85,8 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "albert": (transformers.AlbertConfig, {**SIZES, "embedding_size": 16}, word_piece),
     "mpnet": (transformers.MPNetConfig, SIZES, byte_level),
     "xlnet": (transformers.XLNetConfig, XLNET, unigram),
+    "xlm_roberta": (transformers.XLMRobertaConfig, {**SIZES, "type_vocab_size": 1}, byte_level),
+    "deberta": (transformers.DebertaV2Config, DEBERTA, word_piece),
 }
 
 
@@ -117,6 +121,8 @@ def build(
     cache: Path | None = None,
     max_length: int = 32,
     num_hidden_layers: int | None = None,
+    ways: Ways = Ways(),  # noqa: B008
+    device: torch.device = torch.device("cpu"),  # noqa: B008
     **training: Any,
 ) -> TransformerLearner:
     model = ModelConfig(
@@ -124,4 +130,4 @@ def build(
         training=settings(task, **training),
     )  # fmt: skip
     names = labels or {"classification": ("neg", "pos"), "tagging": ("O", "B-PER", "I-PER")}[task]
-    return TransformerLearner("acquisition", model, task, names, torch.device("cpu"), precision, cache)
+    return TransformerLearner("acquisition", model, task, names, device, precision, cache, ways)

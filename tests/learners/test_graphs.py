@@ -1,0 +1,132 @@
+"""Batches of fixed shapes have the loss of those that fit; on a GPU, graphs are the steps they were made of."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import SEEDS, build
+
+from al_bench.data.ragged import Ragged
+from al_bench.learners.base import Unlabelled
+from al_bench.learners.engine.batching import length_bounds
+from al_bench.learners.engine.graphs import GraphedStepper, Labelled, loss_of
+from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
+from al_bench.learners.engine.ways import Ways
+
+TEXTS = ["good film", "the plot was very bad, awful!", "great", "the the", "\u200b", "oslo oslo", "a film"]
+IDS = np.array([6, 1, 4, 0, 5])
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def inputs_of(task: str) -> Unlabelled:
+    return Unlabelled(TEXTS if task == "classification" else [text.split() for text in TEXTS])
+
+
+def labels_of(task: str, soft: bool) -> Any:
+    rng = np.random.default_rng(0)
+    lengths = [1] * 7 if task == "classification" else [len(text.split()) for text in TEXTS]
+    classes = 2 if task == "classification" else 3
+    flat = rng.integers(0, classes, sum(lengths))
+    if soft:
+        flat = rng.dirichlet(np.ones(classes), sum(lengths)).astype(np.float32)
+    return flat if task == "classification" else Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_the_loss_of_a_batch_that_was_filled_up(
+    name: str, task: str, soft: bool, weighted: bool, family: Any
+) -> None:
+    """3 of 5 examples in 4 rows, padded to a longer length, against the batch as it is."""
+    learner = build(family(name), task)
+    weights = np.array([1.0, 2.0, 0.5, 3.0, 1.0], dtype=np.float32) if weighted else None
+    examples = Examples(learner.encoded(inputs_of(task)), IDS, labels_of(task, soft)[IDS], weights)
+    for positions in (np.array([3, 1, 2]), np.array([2]), np.array([0, 4, 2, 1])):
+        part = examples.part(positions)
+        learner._network.eval()
+        expected = batch_loss(*outputs(learner._network, part, learner._collator), part)
+        labelled = Labelled(examples, learner._collator)
+        batch = labelled.batch(positions, 4, np.array([16, 24]), torch.float32)
+        assert {values.shape[0] for values in batch.values()} == {4}
+        assert batch["input_ids"].shape[1] == 16
+        torch.testing.assert_close(loss_of(learner._network, batch), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_mask_has_four_dimensions(bert: Path) -> None:
+    """One of two dimensions is looked at by the host, which would have to wait for the device."""
+    learner = build(bert)
+    examples = Examples(learner.encoded(inputs_of("classification")), IDS, LABELS := labels_of("classification", False)[IDS])
+    batch = Labelled(examples, learner._collator).batch(np.array([0, 1]), 2, np.array([32]), torch.bfloat16)
+    assert batch["attention_mask"].shape == (2, 1, 1, 32)
+    assert batch["attention_mask"].dtype == torch.bfloat16
+    lengths = examples.encoded.tokens.lengths[IDS[:2]]
+    assert (batch["attention_mask"] == 0).sum(dim=-1).flatten().tolist() == lengths.tolist()
+    assert len(LABELS) == 5
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=200))
+def test_length_bounds(lengths: list[int]) -> None:
+    bounds = length_bounds(np.array(lengths))
+    assert 1 <= len(bounds) <= 8
+    assert bounds[-1] == max(lengths)
+    assert (np.diff(bounds) > 0).all()
+    assert all(bound % 8 == 0 for bound in bounds[:-1])
+
+
+@gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "electra", "albert"])
+def test_graphs_are_the_steps_they_were_made_of(name: str, precision: str, task: str, family: Any) -> None:
+    """Without dropout, over three fits of which the later ones replay the graphs of the first."""
+    cuda = torch.device("cuda")
+    learners = [
+        build(family(name), task, precision=precision, ways=Ways(graphs=graphs), device=cuda, epochs=4)
+        for graphs in (True, False)
+    ]
+    assert isinstance(learners[0]._stepper, GraphedStepper)
+    for learner in learners:
+        for module in learner.forward.training_network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    for fit in range(3):
+        ids = np.roll(IDS, fit)
+        labels = labels_of(task, False)[ids]
+        graphed, plain = (
+            learner.fit(inputs_of(task), ids, labels, SEEDS).predict(inputs_of(task), np.arange(7), exact=True).probs
+            for learner in learners
+        )
+        if isinstance(graphed, Ragged):
+            graphed, plain = graphed.values, plain.values
+        np.testing.assert_allclose(graphed, plain, atol=1e-4 if precision == "float32" else 2e-2)
+    assert learners[0]._stepper._works
+    captured = len(learners[0]._stepper._captured)
+    assert 1 <= captured <= 8
+
+
+@gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["mpnet", "xlnet", "deberta"])
+def test_who_cannot_be_captured_is_stepped(name: str, family: Any) -> None:
+    learner = build(family(name), precision="bfloat16", device=torch.device("cuda"))
+    probs = learner.fit(inputs_of("classification"), IDS, labels_of("classification", False)[IDS], SEEDS)
+    assert np.isfinite(probs.predict(inputs_of("classification"), IDS).probs).all()
+
+
+@gpu
+@pytest.mark.gpu
+def test_a_fit_on_a_gpu_is_reproducible(bert: Path) -> None:
+    """With dropout, and whether its graphs were captured in it or before."""
+    learner = build(bert, precision="bfloat16", dropout=0.3, device=torch.device("cuda"), epochs=3)
+    inputs, labels = inputs_of("classification"), labels_of("classification", False)[IDS]
+    first, again = (
+        learner.fit(inputs, IDS, labels, SEEDS).predict(inputs, IDS, exact=True).probs for _ in range(2)
+    )
+    np.testing.assert_allclose(again, first, atol=1e-5)
