@@ -133,11 +133,11 @@ def compared(column: Column, unit: Unit, arms: Sequence[np.ndarray], test: str) 
         case "ratio":
             return Cell("", RATIO, geometric(arms[0] / arms[1]))
         case _:
-            gap = gap_closed(arms[0], arms[1], arms[2])
-            if gap.value is None or gap.low is None or gap.high is None:
+            share = gap_closed(*arms).share
+            if share is None:
                 return Cell("", PERCENT, word="no gap")
-            shares = [PERCENT.scale * share for share in (gap.value, gap.low, gap.high)]
-            return Cell("", PERCENT, Estimate(shares[0], np.nan, shares[1], shares[2], n))
+            mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
+            return Cell("", PERCENT, Estimate(mean, np.nan, low, high, n))
 
 
 def geometric(ratios: np.ndarray) -> Estimate:

@@ -24,8 +24,7 @@ MADE = {
     '"(4 of 6)": as many seeds get there.',
     "speed_up": "The speed-up is the labels that random needs for its last score, over those that the method needs "
     'for the same; "(4 of 6)": as many seeds get there.',
-    "gap_closed": "Gap closed is (PLASM - ASM) / (no mismatch - ASM), with a 95 % bootstrap interval over seeds "
-    "that is too narrow where they are few; "
+    "gap_closed": "Gap closed is (PLASM - ASM) / (no mismatch - ASM), with Fieller's 95 % interval; "
     '"no gap" where the interval of no mismatch - ASM is not above 0, so that there may be nothing to close.',
 }
 

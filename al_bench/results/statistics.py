@@ -51,12 +51,10 @@ class Equivalence:
 
 @dataclass(frozen=True)
 class GapClosed:
-    """value: share of the gap, 1 = all of it; None where `gap`, whose interval reaches 0, may not be one at all."""
+    """share: of the gap, 1 = all of it; None where `gap`, whose interval reaches 0, may not be one at all."""
 
     gap: Estimate
-    value: float | None
-    low: float | None
-    high: float | None
+    share: Estimate | None
 
 
 # ------------------------------------------------------------------------------------------ of one arm
@@ -225,32 +223,27 @@ def _share_beaten(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
     return float(np.mean(beaten)) if beaten else math.nan
 
 
-def gap_closed(
-    no_mismatch: Values,
-    asm: Values,
-    plasm: Values,
-    *,
-    alpha: float = ALPHA,
-    draws: int = 10_000,
-    seed: int = 0,
-) -> GapClosed:
-    """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with a percentile bootstrap over seeds.
+def gap_closed(no_mismatch: Values, asm: Values, plasm: Values, *, alpha: float = ALPHA) -> GapClosed:
+    """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with Fieller's interval.
 
     A ratio needs something to divide by: where the paired t interval of no mismatch - ASM is not wholly above 0,
-    there may be no gap, and the share of it that is closed is undefined. The bootstrap's interval is too narrow with
-    few seeds (simulated, it covers the truth 81 % of the time with 5 and 90 % with 10), so no test rests on it.
-
-    seed: of the bootstrap's draws
+    there may be no gap, and the share of it that is closed is undefined. Where it is above 0, Fieller's interval
+    (1954), the shares s for which a paired t test does not tell PLASM - ASM from s times the gap, is bounded. It
+    covers the truth as often as it says with 3 seeds, too, where a bootstrap over seeds does in 3 of 4 cases.
     """
     top, low, mine = (np.asarray(values, dtype=float) for values in (no_mismatch, asm, plasm))
     gap = mean_interval(_differences(top, low), alpha=alpha)
     if not gap.low > 0:
-        return GapClosed(gap, None, None, None)
-    drawn = np.random.default_rng(seed).integers(0, len(top), (draws, len(top)))
-    shares = (mine - low)[drawn].mean(axis=1) / (top - low)[drawn].mean(axis=1)
-    least, most = np.quantile(shares, [alpha / 2, 1 - alpha / 2])
-    value = float((mine - low).mean() / (top - low).mean())
-    return GapClosed(gap, value, float(least), float(most))
+        return GapClosed(gap, None)
+    closed = _differences(mine, low)
+    t = float(stats.t.ppf(1 - alpha / 2, gap.n - 1))
+    (aa, ab), (_, bb) = t**2 * np.cov(closed, _differences(top, low)) / gap.n
+    # The roots of (closed - s gap)^2 = t^2 var(closed - s gap), of means.
+    square, middle, rest = gap.mean**2 - bb, closed.mean() * gap.mean - ab, closed.mean() ** 2 - aa
+    half = math.sqrt(max(middle**2 - square * rest, 0.0))
+    share = float(closed.mean() / gap.mean)
+    ends = float((middle - half) / square), float((middle + half) / square)
+    return GapClosed(gap, Estimate(share, math.nan, *ends, gap.n))
 
 
 def jaccard(a: Iterable[int], b: Iterable[int]) -> float:

@@ -173,9 +173,9 @@ def _closed(setting: Setting, found: Pair) -> More:
     if found.cycle not in best.columns or best[found.cycle].isna().any():
         return "", "", {}
     closed = gap_closed(100 * best[found.cycle].to_numpy(), found.b, found.a)
-    if closed.value is None or closed.low is None or closed.high is None:
+    if closed.share is None:
         return "", fill(say.NO_GAP, gap=interval(closed.gap, sign=True)), {}
-    shares = {"share": closed.value, "low": closed.low, "high": closed.high}
+    shares = {"share": closed.share.mean, "low": closed.share.low, "high": closed.share.high}
     return fill(say.CLOSED, **{name: percent(share) for name, share in shares.items()}), "", shares
 
 

@@ -66,7 +66,7 @@ SAVES = _SCORES + ", which saves {saved} of the iterations’ seconds; no scorin
 FASTER_ANYHOW = _SCORES + ", and took {saved} fewer seconds in iterations" + _OTHERWISE
 SLOWER = _SCORES + ", yet took {longer} more seconds in iterations" + _OTHERWISE
 NO_GAP = "There is no clear gap to close: no mismatch less mismatch is {gap} points."
-CLOSED = "The share of the gap to no mismatch that this closes is {share} (bootstrap: {low} to {high})."
+CLOSED = "The share of the gap to no mismatch that this closes is {share} (95 % interval: {low} to {high})."
 
 WILCOXON = "Exact Wilcoxon test: {p}{holm}{untestable}."
 HOLM = ", {p} after Holm’s correction for {tests} comparisons"
