@@ -12,6 +12,7 @@ from al_bench.results.statistics import (
     ALPHA,
     Estimate,
     gap_closed,
+    geometric,
     labels_to_reach,
     mean_interval,
     paired,
@@ -138,13 +139,6 @@ def compared(column: Column, unit: Unit, arms: Sequence[np.ndarray], test: str) 
                 return Cell("", PERCENT, word="no gap")
             mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
             return Cell("", PERCENT, Estimate(mean, np.nan, low, high, n))
-
-
-def geometric(ratios: np.ndarray) -> Estimate:
-    """The geometric mean with its t interval on the scale of logarithms, where 1/x is as far from 1 as x."""
-    logs = mean_interval(np.log(ratios))
-    mean, low, high = (float(np.exp(end)) for end in (logs.mean, logs.low, logs.high))
-    return Estimate(mean, np.nan, low, high, logs.n)
 
 
 def _reached(found: Sequence[float | None], unit: Unit) -> Cell:

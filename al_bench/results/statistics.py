@@ -71,6 +71,13 @@ def mean_interval(values: Values, *, alpha: float = ALPHA) -> Estimate:
     return Estimate(mean, std, mean - half, mean + half, n)
 
 
+def geometric(ratios: Values) -> Estimate:
+    """The geometric mean with its t interval on the scale of logarithms, where 1/x is as far from 1 as x."""
+    logs = mean_interval(np.log(np.asarray(ratios, dtype=float)))
+    mean, low, high = (float(np.exp(end)) for end in (logs.mean, logs.low, logs.high))
+    return Estimate(mean, math.nan, low, high, logs.n)
+
+
 def aulc(labels: Values, scores: Values) -> float:
     """Area under a learning curve by trapezoids, divided by the span of labels: a mean score, in its unit.
 

@@ -4,17 +4,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from al_bench.results.figures.style import (
     INK,
     PAPER,
     Look,
     canvas,
+    key,
     legend_below,
     looks,
     n_seeds,
@@ -30,6 +29,7 @@ AXES = {
     "words": "labelled words",
     "seconds/cumulative": "seconds spent in iterations",
 }
+BEYOND = 0.15  # of the span of all scores that a panel may grow by, either way, for what else it shows
 THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
 
 
@@ -44,29 +44,28 @@ def learning_curves(setting: Setting, axis: str, successor: str | None = None) -
     methods = [m for m in setting.methods if successor in (None, m.about.successor)]
     with styled():
         figure, (axes,) = canvas(2.35)
-        handles, names, shown = [], [], []
+        keys: dict[str, Any] = {}
         for method in methods:
             scores = 100 * setting.scores(method).dropna(axis=1, how="all")
             if scores.empty:
                 continue
             look = looks(setting)[method.label]
-            x = _means(setting.values(method, axis)).reindex(scores.columns)
+            x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
             if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
                 level(axes, scores.iloc[:, -1].dropna(), look)
             else:
                 curve(axes, x, scores, look)
-                _acquisition(axes, setting, method, x, look)
-            shown.append(scores.to_numpy())
-            handles.append(Line2D([], [], color=look.color, marker=look.marker, linestyle=look.dash))
-            names.append(f"{method.label} ({n_seeds(scores.count())})")
+            keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
+        low, high = axes.dataLim.intervaly
+        for method in methods:
+            _acquisition(axes, setting, method, axis, looks(setting)[method.label])
         if any(method.arm in ("ASM", "PLASM") for method in methods):
-            handles.append(Line2D([], [], color=INK, **THIN))
-            names.append("acquisition model, where it is another")
+            keys["acquisition model, where it is another"] = key(color=INK, **THIN)
         axes.set_xlabel(AXES[axis])
         axes.set_ylabel(score_label(setting))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
-        _limit(axes, shown)
-        legend_below(figure, handles, names)
+        _limit(axes, low, high)
+        legend_below(figure, keys)
     return figure
 
 
@@ -74,18 +73,12 @@ def score_label(setting: Setting) -> str:
     return f"{'F1' if setting.metric == 'f1' else setting.metric} on the test split (%)"
 
 
-def _means(values: pd.DataFrame) -> pd.Series:
-    return values.mean(axis=0)
-
-
 def curve(axes: Axes, x: pd.Series, scores: pd.DataFrame, look: Look) -> None:
     found = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
     axes.plot(
         x,
         [e.mean for e in found],
-        color=look.color,
-        linestyle=look.dash,
-        marker=look.marker,
+        **look.line,
         markeredgecolor=PAPER if look.marker != "x" else look.color,
         markeredgewidth=0.5 if look.marker != "x" else 1,
         zorder=3,
@@ -106,26 +99,21 @@ def level(axes: Axes, scores: pd.Series, look: Look) -> None:
         axes.axhspan(found.low, found.high, color=look.color, alpha=0.1, linewidth=0, zorder=1)
 
 
-def _acquisition(axes: Axes, setting: Setting, method: Method, x: pd.Series, look: Look) -> None:
+def _acquisition(axes: Axes, setting: Setting, method: Method, axis: str, look: Look) -> None:
     """The model that selected, as a thin line, where another one's score is drawn."""
-    if method.role == "acquisition" or method.about.arm == "no mismatch":
-        return
-    scores = 100 * setting.values(method, f"acquisition/{setting.metric}")
-    if not scores.empty:
-        mean = _means(scores).reindex(x.index)
-        axes.plot(x, mean, color=look.color, linestyle=look.dash, zorder=2, **THIN)
+    scores = setting.scores(method).dropna(axis=1, how="all")
+    selected = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
+    if method.role == "successor" and method.arm != "no mismatch" and not scores.empty and len(selected):
+        x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
+        axes.plot(x, selected.reindex(x.index), zorder=2, **{**look.line, **THIN})
 
 
-def _limit(axes: Axes, shown: list[np.ndarray]) -> None:
-    """By the scores of single runs: an interval of two runs, or a first acquisition model, may be far outside."""
-    if not shown:
-        return
-    low = min(float(np.nanmin(scores)) for scores in shown)
-    high = max(float(np.nanmax(scores)) for scores in shown)
+def _limit(axes: Axes, low: float, high: float) -> None:
+    """By the curves that count and their bands: a weak acquisition model would leave them little room."""
     room = max(high - low, 1.0)
-    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.lines])
-    bottom = min(low, max(float(np.nanmin(drawn)), low - room)) - 0.06 * room
-    top = max(high, min(float(np.nanmax(drawn)), high + room)) + 0.06 * room
+    least, most = axes.dataLim.intervaly
+    bottom = max(least, low - BEYOND * room) - 0.06 * room
+    top = min(most, high + BEYOND * room) + 0.06 * room
     axes.set_ylim(max(bottom, 0.0), min(top, 100.5))
 
 
@@ -140,19 +128,22 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
     }
     with styled():
         figure, (axes,) = canvas(2.1)
-        labelled = _means(setting.values(method, "labelled"))
-        shown, handles, names = [], [], []
+        labelled = setting.values(method, "labelled").mean(axis=0)
+        keys: dict[str, Any] = {}
+        budgets = set()
         for number, (name, label) in enumerate(series.items()):
             values = 100 * setting.values(method, name).dropna(axis=1, how="all")
             if values.empty:
                 continue
             look = numbered(number)
-            curve(axes, labelled.reindex(values.columns), values, look)
-            shown.append(values.to_numpy())
-            handles.append(Line2D([], [], color=look.color, marker=look.marker, linestyle=look.dash))
-            names.append(label)
+            x = labelled.reindex(values.columns)
+            curve(axes, x, values, look)
+            budgets |= set(x)
+            keys[f"{label} ({n_seeds(values.count())})"] = key(**look.line)
+        if len(budgets) == 1:  # ticks beside it would be of nothing
+            axes.set_xticks(list(budgets))
         axes.set_xlabel(AXES["labelled"])
         axes.set_ylabel(f"{metric if metric != 'f1' else 'F1'} (%)")
-        _limit(axes, shown)
-        legend_below(figure, handles, names)
+        _limit(axes, *axes.dataLim.intervaly)
+        legend_below(figure, keys)
     return figure

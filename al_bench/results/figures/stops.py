@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from al_bench.results.figures.curves import AXES, curve, score_label
-from al_bench.results.figures.style import MUTED, canvas, looks, numbered, styled
+from al_bench.results.figures.style import MUTED, PAPER, canvas, looks, n_seeds, numbered, styled
 from al_bench.results.settings import Method, Setting
 from al_bench.results.stopping import CRITERIA
 
@@ -21,6 +21,7 @@ def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Fi
         labelled = setting.values(method, "labelled").mean(axis=0)
         curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
         top.set_ylabel(score_label(setting))
+        top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
         for lane, criterion in enumerate(CRITERIA):
             mine = found[found.criterion == criterion.name]
             stopped = mine.dropna(subset="cycle")
@@ -40,8 +41,9 @@ def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Fi
             never = len(mine) - len(stopped)
             if never:
                 text = f"never in {never} of {len(mine)}"
+                over = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # the line of its lane
                 lanes.text(1.0, lane, text, transform=lanes.get_yaxis_transform(), ha="right", va="center",
-                           fontsize=6.5, color=MUTED)  # fmt: skip
+                           fontsize=6.5, color=MUTED, bbox=over)  # fmt: skip
         lanes.set_yticks(
             range(len(CRITERIA)),
             [criterion.name.replace("n ", "n\n").replace("overall ", "overall\n") for criterion in CRITERIA],

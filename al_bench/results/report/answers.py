@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from al_bench.results.comparisons import (
     Pair,
     pair,
@@ -19,7 +21,9 @@ from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import (
     Estimate,
     gap_closed,
+    geometric,
     holm,
+    mean_interval,
     paired,
     pairs_needed,
     reachable,
@@ -130,7 +134,9 @@ def _with_test(answer: Answer, p: float, tests: int) -> Answer:
 
 
 def _faster(setting: Setting, found: Pair) -> More:
-    """How many labels the mean curve needs for random's last score."""
+    """How many labels the mean curve needs for random's last score, where it clearly ends above that."""
+    if _verdict(found, mean_interval(found.a - found.b), "") != "more":
+        return "", "", {}
     column = "words" if found.first.about.unit == "words" else "labelled"
     curves = []
     for method in (found.second, found.first):
@@ -142,26 +148,38 @@ def _faster(setting: Setting, found: Pair) -> More:
     if factor is None or factor < 1.05:
         return "", "", {}
     things = "words" if column == "words" else "labels"
-    detail = fill(say.FASTER, needed=number(labels[-1] / factor, 0), things=things, factor=number(factor))
+    counts = {"needed": number(labels[-1] / factor, 0), "all": number(labels[-1], 0)}
+    detail = fill(say.FASTER, **counts, things=things, factor=number(factor))
     return "", detail, {"speed_up": factor}
 
 
 def _saved(setting: Setting, found: Pair) -> More:
     """What fewer scores saved, beside what no scoring at all would save."""
 
-    def total(method: Method, metric: str) -> float:
+    def total(method: Method, metric: str) -> pd.Series:
         values = setting.values(method, metric).reindex(list(found.repeats))
-        return float(values.loc[:, : found.cycle].sum(axis=1).mean())
+        return values.loc[:, : found.cycle].sum(axis=1)
 
-    a, b = found.first, found.second
-    whole = total(b, "seconds/iteration")
-    if not whole:  # nobody wrote down what it cost
+    mine, whole = (total(method, "seconds/iteration") for method in (found.first, found.second))
+    timed = (mine > 0) & (whole > 0)
+    if not timed.any():  # nobody wrote down what it cost
         return "", "", {}
-    scored = total(a, "scored") / total(b, "scored")
-    saved, most = 1 - total(a, "seconds/iteration") / whole, total(b, "seconds/predict") / whole
-    template = say.SLOWER if saved <= 0 else say.SAVES if saved <= most else say.FASTER_ANYHOW
-    shares = {"scored": scored, "saved": saved, "longer": -saved, "most": most}
-    return fill(template, **{name: percent(share) for name, share in shares.items()}), "", shares
+    ratio = geometric((mine / whole)[timed])
+    shares = {
+        "scored": total(found.first, "scored").sum() / total(found.second, "scored").sum(),
+        "saved": 1 - ratio.mean,
+        "longer": ratio.mean - 1,
+        "most": total(found.second, "seconds/predict")[timed].sum() / whole[timed].sum(),
+    }
+    phrases = {name: percent(share) for name, share in shares.items()}
+    phrases |= {"subsampling": f"`{found.first.about.subsampling}`", "sure": ""}
+    if ratio.n >= FEW:
+        ends = [1 - ratio.high, 1 - ratio.low] if ratio.low <= 1 else [ratio.low - 1, ratio.high - 1]
+        phrases["sure"] = say.SURE.format(low=percent(ends[0]), high=percent(ends[1]))
+    if ratio.n >= FEW and ratio.low <= 1 <= ratio.high:
+        return fill(say.UNCLEAR, **phrases), "", shares
+    text = fill(say.SAVES if ratio.mean < 1 else say.SLOWER, **phrases)
+    return text + ("" if 0 < shares["saved"] <= shares["most"] else say.OTHERWISE), "", shares
 
 
 def _closed(setting: Setting, found: Pair) -> More:

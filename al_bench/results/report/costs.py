@@ -1,17 +1,15 @@
 """Cost accounting: what iterations cost by selection, and where all seconds went."""
 
-import math
-
 import pandas as pd
 
 from al_bench.progress import ITERATION
 from al_bench.results.comparisons import acquirers
-from al_bench.results.figures.costs import phase_means
 from al_bench.results.figures.style import looks
 from al_bench.results.frame import Results
 from al_bench.results.report.svg import css_color
-from al_bench.results.report.table import Table, amount, word
+from al_bench.results.report.table import Table, amount, estimate, word
 from al_bench.results.settings import Setting
+from al_bench.results.spending import iteration
 from al_bench.results.words import duration, number, percent
 
 DERIVED = ("seconds/iteration", "seconds/cumulative", "seconds/successor_total")
@@ -34,29 +32,23 @@ def iteration_table(setting: Setting) -> Table:
              "sub-words scored per s", "speed-up if scoring were free"]  # fmt: skip
     colors, rows = looks(setting), []
     for method in acquirers(setting):
-        means = phase_means(setting, method)
-        total = float(means.to_numpy().sum())
-        if not total > 0:
+        found = iteration(setting, method)
+        if found is None:
             continue
-        shares = means.sum(axis=0) / total
-        scored = setting.values(method, "scored").mean(axis=0)
-        tokens = float(setting.values(method, "cost/scored_tokens").mean(axis=0).sum())
-        seconds = float(means["predict"].sum())
-        pace = tokens / seconds if tokens and seconds else math.nan
-        queried = float(scored[scored > 0].mean())
-        bound = 1 / (1 - shares["predict"])
         rows.append(
             [
                 word(method.selection, css_color(colors[method.label].color)),
-                amount(total / len(means), number(total / len(means))),
-                *(amount(shares[phase], percent(shares[phase])) for phase in ("train", "predict", "rest")),
-                amount(queried, number(queried, 0)),
-                amount(pace, number(pace, 0)),
-                amount(bound, f"{number(bound, 2)}×"),
+                estimate(found.seconds),
+                *(amount(share, percent(share)) for share in found.shares.values()),
+                amount(found.scored, number(found.scored, 0)),
+                amount(found.pace, number(found.pace, 0)),
+                amount(found.bound, f"{number(found.bound, 2)}×"),
             ]
         )
-    caption = "Means over cycles and seeds. Evaluation is timed apart and is in none of these numbers; "
-    caption += "the last column is Amdahl’s bound on what scoring fewer examples can bring."
+    caption = (
+        "Means over the cycles that query, and over seeds; evaluation is timed apart. The last column is "
+    )
+    caption += "Amdahl’s bound on what scoring fewer examples can bring."
     return Table(heads, rows, caption)
 
 

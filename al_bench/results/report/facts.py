@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterator
 
 from al_bench.results.comparisons import acquirers, ceiling_of, ends
-from al_bench.results.figures.costs import phase_means
 from al_bench.results.report import sentences as say
 from al_bench.results.report.phrases import Answer, budget_of, fill, model, score_name, seeds_of, selecting
 from al_bench.results.settings import Setting
+from al_bench.results.spending import iteration
 from al_bench.results.statistics import mean_interval
-from al_bench.results.words import HARD, duration, interval, number, percent
+from al_bench.results.words import FEW, HARD, duration, interval, number, percent
 
 
 def reached(setting: Setting) -> Iterator[Answer]:
@@ -51,21 +51,18 @@ def reached(setting: Setting) -> Iterator[Answer]:
 
 def costs(setting: Setting) -> Iterator[Answer]:
     for method in acquirers(setting):
-        totals = setting.values(method, "seconds/iteration").mean(axis=0)
-        if not totals.sum() > 0:
+        found = iteration(setting, method)
+        if found is None:
             continue
-        shares = phase_means(setting, method).sum(axis=0) / totals.sum()
-        scored = setting.values(method, "scored").mean(axis=0)
-        mean = float(scored[scored > 0].mean()) if (scored > 0).any() else 0.0
+        scores = not math.isnan(found.scored)
+        seconds, half = found.seconds.mean, found.seconds.mean - found.seconds.low
         text = fill(
             say.COST,
             selecting=selecting(method.about),
-            seconds=duration(float(totals.mean())),
-            train=percent(shares["train"]),
-            predict=percent(shares["predict"]),
-            scored=say.SCORED.format(scored=number(mean, 0)) if mean else "",
+            seconds=duration(seconds) + (f"{HARD}±{HARD}{duration(half)}" if found.seconds.n >= FEW else ""),
+            train=percent(found.shares["train"]),
+            predict=percent(found.shares["predict"]),
+            scored=say.SCORED.format(scored=number(found.scored, 0)) if scores else "",
         )
-        bound = 1 / (1 - shares["predict"]) if shares["predict"] < 1 else math.inf
-        detail = fill(say.AMDAHL, bound=number(bound, 2)) if mean else ""
-        numbers = {"seconds": float(totals.mean()), **{str(name): float(x) for name, x in shares.items()}}
-        yield Answer("cost", text, detail=detail, numbers=numbers)
+        detail = fill(say.AMDAHL, bound=number(found.bound, 2)) if scores else ""
+        yield Answer("cost", text, detail=detail, numbers={"seconds": seconds, **found.shares})

@@ -106,7 +106,7 @@ def lead(results: Results, chapters: Sequence[Chapter]) -> str:
 
 def what_was_run(chapters: Sequence[Chapter]) -> Table:
     heads = ["data set", "method", "kind", "acquisition", "strategy", "subsampling", "successor", "pseudo-labels",
-             "seeds", "labelled"]  # fmt: skip
+             "seeds", "labelled examples"]  # fmt: skip
     rows = []
     for one in chapters:
         for method in one.setting.methods:

@@ -125,7 +125,7 @@ def _spending(setting: Setting, made: Pictures) -> None:
         "score_against_seconds",
         "Final score against seconds",
         "Up and to the left is better. The dotted line joins the methods that no other one beats in both; small dots "
-        "are single seeds.",
+        f"are single seeds, bars 95 % t intervals, from {FEW} seeds on.",
         partial(costs.score_against_seconds, setting),
         "" if scored > 1 else "it takes two methods",
     )
@@ -138,8 +138,8 @@ def _selections(setting: Setting, made: Pictures) -> None:
     made.add(
         "gains",
         "Who should select for whom?",
-        "Points over the same successor trained on as many random examples, at the last budget, ± half of the paired "
-        "95 % t interval. A row that is good everywhere selects data that are worth something to any model.",
+        "Points over the same successor trained on as many random examples, at the last budget, ± half the width of "
+        "the paired 95 % t interval. A row that is good everywhere selects data that are worth something to any model.",
         partial(comparisons.heat_map, found),
         "" if enough else "it takes two selections, or two successors, with a random run beside them",
     )

@@ -1,17 +1,14 @@
 """The result table of a setting: every method's score along its curve."""
 
-import math
-
-import numpy as np
 import pandas as pd
 
 from al_bench.results.comparisons import ends, pair
-from al_bench.results.figures.costs import spent_by
 from al_bench.results.figures.style import looks
 from al_bench.results.queries import evenly
 from al_bench.results.report.svg import css_color
-from al_bench.results.report.table import Cell, Table, amount, estimate, word
+from al_bench.results.report.table import Table, amount, estimate, word
 from al_bench.results.settings import Method, Setting
+from al_bench.results.spending import iteration, spent_by
 from al_bench.results.statistics import Estimate, aulc, mean_interval, paired
 from al_bench.results.words import FEW, duration, number, sentence
 
@@ -23,7 +20,12 @@ def score_table(setting: Setting) -> Table:
     cycles = shown_cycles(setting)
     best = clearly_best(setting)
     heads = ["method", "seeds", *(budget_head(setting, cycle) for cycle in cycles)]
-    heads += ["at the end", "mean of the curve", "s per iteration", "all iterations and last successor"]
+    heads += [
+        "at the end",
+        "mean of the curve",
+        "s per iteration",
+        "time of all iterations and last successor",
+    ]
     colors, rows = looks(setting), []
     for method in setting.methods:
         scores = 100 * setting.scores(method)
@@ -31,11 +33,14 @@ def score_table(setting: Setting) -> Table:
         if final.empty:
             continue
         row = [word(method.label, css_color(colors[method.label].color))]
-        row.append(amount(len(method.runs), str(len(method.runs))))
+        ended, runs = len(final), len(method.runs)
+        row.append(amount(ended, str(runs) if ended == runs else f"{ended} of {runs}"))
         row += [estimate(_at(scores, method, cycle)) for cycle in cycles]
         row.append(estimate(mean_interval(final), strong=method is best))
         row.append(estimate(_area(setting, method, scores)))
-        rows.append([*row, *_spent(setting, method)])
+        one, total = iteration(setting, method), float(spent_by(setting, method).mean())
+        row.append(estimate(one.seconds if one is not None and method.selects else None))
+        rows.append([*row, amount(total, duration(total))])
     return Table(heads, rows, _caption(setting, best))
 
 
@@ -43,7 +48,7 @@ def _caption(setting: Setting, best: Method | None) -> str:
     score = "F1 of spans" if setting.metric == "f1" else sentence(setting.metric)
     text = f"{score} on the test split in %"
     if max(len(method.runs) for method in setting.methods) >= FEW:
-        text += f", mean over seeds; from {FEW} seeds on ± half of its 95 % t interval"
+        text += f", mean over seeds; from {FEW} seeds on ± half the width of its 95 % t interval"
     if best is not None:
         return f"{text}. Bold: better than every other method, by paired 95 % t intervals."
     if len(setting.methods) > 1:
@@ -83,13 +88,6 @@ def _area(setting: Setting, method: Method, scores: pd.DataFrame) -> Estimate | 
     if whole.shape[1] < 2 or not len(whole):
         return None
     return mean_interval([aulc(at.loc[repeat], whole.loc[repeat]) for repeat in whole.index])
-
-
-def _spent(setting: Setting, method: Method) -> list[Cell]:
-    iterations = setting.values(method, "seconds/iteration")
-    mean = float(np.nanmean(iterations.to_numpy())) if method.selects and iterations.size else math.nan
-    total = float(spent_by(setting, method).mean())
-    return [amount(mean, number(mean)), amount(total, duration(total))]
 
 
 def clearly_best(setting: Setting) -> Method | None:

@@ -57,14 +57,14 @@ COMPARED = {
     },
 }  # fmt: skip
 
-FASTER = "Its mean curve has random’s last score with {needed} {things}, {factor} times fewer."
-_SCORES = "It scores {scored} of the examples"
-_OTHERWISE = (
-    ": more than scoring accounts for, which is {most} of them (texts of other lengths, or a busy machine)."
-)
-SAVES = _SCORES + ", which saves {saved} of the iterations’ seconds; no scoring at all would save {most}."
-FASTER_ANYHOW = _SCORES + ", and took {saved} fewer seconds in iterations" + _OTHERWISE
-SLOWER = _SCORES + ", yet took {longer} more seconds in iterations" + _OTHERWISE
+FASTER = "Its mean curve has random’s last score with {needed} {things}; random needs {all}, {factor} times as many."
+_SCORES = "{subsampling} scores {scored} of the examples, "
+_MOST = "; no scoring at all would save {most}."
+SAVES = _SCORES + "which saves {saved} of the iterations’ seconds{sure}" + _MOST
+SLOWER = _SCORES + "yet takes {longer} more seconds in iterations{sure}" + _MOST
+UNCLEAR = _SCORES + "and whether that saves seconds of iterations is open: {saved}{sure}" + _MOST
+SURE = " (95 % interval: {low} to {high})"
+OTHERWISE = " The rest is not scoring: texts of other lengths, or a busy machine."
 NO_GAP = "There is no clear gap to close: no mismatch less mismatch is {gap} points."
 CLOSED = "The share of the gap to no mismatch that this closes is {share} (95 % interval: {low} to {high})."
 

@@ -13,29 +13,36 @@ from al_bench.results.words import number, percent
 
 def stopping_table(setting: Setting, found: list[tuple[Method, pd.DataFrame]]) -> Table:
     """found: methods, each with what `stopping.stops` gives for it"""
-    if all(stops.cycle.isna().all() for _, stops in found):
-        return Table([], [], "No criterion would have ended any run.")
-    heads = ["method", "criterion", "stops", "labels there", "saved", "score there", "against the last cycle"]
+    heads = [
+        "method",
+        "criterion",
+        "stops",
+        "examples there",
+        "saved",
+        "score there",
+        "against the last cycle",
+    ]
     colors, rows = looks(setting), []
     for method, stops in found:
         for criterion in CRITERIA:
             mine = stops[stops.criterion == criterion.name]
             stopped = mine.dropna(subset="cycle")
-            # Stopping in the last cycle saves nothing, but it is a stop.
-            start = [
-                word(method.label, css_color(colors[method.label].color)),
-                word(criterion.name),
-                amount(len(stopped) / max(len(mine), 1), f"{len(stopped)} of {len(mine)}"),
-            ]
-            rows.append([*start, *_there(stopped)])
-    return Table(
-        heads, rows, "Means over the seeds that a criterion stops; scores in %, differences in points."
+            if not stopped.empty:
+                name = word(method.label, css_color(colors[method.label].color))
+                share = amount(len(stopped) / len(mine), f"{len(stopped)} of {len(mine)}")
+                rows.append([name, word(criterion.name), share, *_there(stopped)])
+    if not rows:
+        return Table([], [], "No criterion would have ended any run.")
+    caption = (
+        "Means over the seeds that a criterion stops, of labelled examples, in the last cycle at the latest; "
     )
+    caption += (
+        "scores in %, differences in points. Where a criterion is not listed it would have ended no run."
+    )
+    return Table(heads, rows, caption)
 
 
 def _there(stopped: pd.DataFrame) -> list[Cell]:
-    if stopped.empty:
-        return [Cell("–", float("inf"))] * 4
     labels, saved = stopped.labelled.mean(), 1 - (stopped.labelled / stopped.all_labelled).mean()
     known = stopped.dropna(subset=["score", "last"])
     there = mean_interval(100 * known.score) if len(known) else None
