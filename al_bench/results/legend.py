@@ -53,8 +53,10 @@ def legend(
         return ["No run belongs in this table."]
     n = common_n(grid)
     at = AT.get(str(spec.at), f"Values at cycle {spec.at}")
-    number = f"n = {n} seed{'s' if n > 1 else ''}" if n else "n seeds, n in each cell"
+    number = f"n = {n} seeds" if n else "n seeds, n in each cell"
     lines = [f"{at}: mean ± standard deviation over {number}, [95 % t interval]."]
+    if n == 1:
+        lines = [f"{at}, of one seed, which shows nothing of chance."]
     if any(cell.unit.scale == 100 for cell in values):
         lines[0] += " Scores × 100."
     lines += _differences(spec, grid)
