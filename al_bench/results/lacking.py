@@ -6,7 +6,7 @@ from typing import Any
 
 from al_bench.identity import differences
 from al_bench.ledger.ledger import read_json
-from al_bench.results.fill import command
+from al_bench.results.fill import command, labeller_of
 from al_bench.results.rows import Layout, Source
 from al_bench.results.samples import Measures
 from al_bench.results.specs import Spec
@@ -38,6 +38,8 @@ def remarks(spec: Spec, layout: Layout, row: int, head: str, measures: Measures)
         seeds = f"seed {missing[0]} is" if len(missing) == 1 else f"seeds {', '.join(map(str, missing))} are"
         where = f"{_place(layout, row)}{f', {head}' if layout.columns[head].hide else ''}"
         said.append(f"{where}: {seeds} missing" + (f"; `{fill}`" if fill else ""))
+        if fill and _guessed(source.wanted, measures):
+            said[-1] += ", or with another labeller"
     return said
 
 
@@ -59,6 +61,12 @@ def unmeasured(layout: Layout, measures: Measures) -> list[str]:
 
 def _place(layout: Layout, row: int) -> str:
     return ", ".join(str(one) for one in layout.keys[row] if one is not None)
+
+
+def _guessed(wanted: Mapping[str, Any], measures: Measures) -> bool:
+    """Whether a command that makes these runs has to name a labeller that nobody chose."""
+    given = "pseudo_labeler" in wanted or labeller_of(measures.runs, wanted) is not None
+    return wanted.get("arm") == "PLASM" and not given
 
 
 def _silent(run: str, metric: str, measures: Measures) -> str:

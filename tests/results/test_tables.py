@@ -267,6 +267,17 @@ def test_the_printed_commands_fill_the_table(tmp_path, name):
     assert not any(cell.word == "–" for row in filled.rows for cell in row.cells)
 
 
+def test_the_labeller_is_that_of_the_other_runs(tmp_path):
+    """Not the successor: its runs would be of another method, and mixed with those that are there."""
+    plasm = f"{PAIR} pseudo_labeling=plasm"
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2,3")
+    (note,) = {note for note in shipped(tmp_path, "mismatch").notes if "plasm" in note}
+    assert note.endswith("model@pseudo_labeler=minilm_l6 seed=1,2,3`, or with another labeller")
+    write_runs(tmp_path, f"-m {plasm} model@pseudo_labeler=minilm_l3 seed=1")
+    (note,) = {note for note in shipped(tmp_path, "mismatch").notes if "plasm" in note}
+    assert note.endswith("pseudo_labeling=plasm model@pseudo_labeler=minilm_l3 seed=2,3`")
+
+
 def test_commands_for_filters(tmp_path):
     plasm = f"-m {PAIR} model@pseudo_labeler=minilm_l6"
     write_runs(tmp_path, f"{plasm} seed=1,2 pseudo_labeling=plasm")
