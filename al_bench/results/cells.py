@@ -9,7 +9,6 @@ from al_bench.results.rows import Source
 from al_bench.results.samples import Measures, Sample
 from al_bench.results.specs import Column
 from al_bench.results.statistics import (
-    ALPHA,
     Estimate,
     gap_closed,
     geometric,
@@ -125,10 +124,8 @@ def compared(column: Column, unit: Unit, arms: Sequence[np.ndarray], test: str) 
         case "equivalence":
             assert column.margin is not None
             same = tost(arms[0], arms[1], column.margin)
-            estimate = mean_interval(arms[0] - arms[1], alpha=2 * ALPHA)
-            return Cell(
-                "", unit, estimate, p=same.p if n > 1 else None, marks=" ≡" if same.equivalent else ""
-            )
+            marks = " ≡" if same.equivalent else ""
+            return Cell("", unit, same.difference, p=same.p if n > 1 else None, marks=marks)
         case "ratio" if any((arm <= 0).any() for arm in arms):
             return Cell("", RATIO, word=MISSING)
         case "ratio":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.identity import differences
-from al_bench.ledger.ledger import read_json
+from al_bench.results.files import load_record
 from al_bench.results.fill import command, labeller_of
 from al_bench.results.rows import Layout, Source
 from al_bench.results.samples import Measures
@@ -79,17 +79,11 @@ def _silent(run: str, metric: str, measures: Measures) -> str:
 
 def _unlike(runs: Sequence[str], measures: Measures) -> str:
     """The settings in which two runs differ, and the runs."""
-    first, second = (read_identity(measures.runs.directory[run]) for run in runs[:2])
+    files = [Path(measures.runs.directory[run], "identity.json") for run in runs[:2]]
+    first, second = (load_record(file).get("identity", {}) for file in files)
     keys = [key for key in differences(first, second) if key != "evaluate_at"]
     told = [key for key in keys if not key.startswith("seeds.")] or keys or ["what is behind their configs"]
     return f"{', '.join(told[:4])} ({runs[0]}, {runs[1]})"
-
-
-def read_identity(directory: str) -> dict[str, Any]:
-    try:
-        return dict(read_json(Path(directory) / "identity.json")["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def uneven(spec: Spec, layout: Layout, row: int, measures: Measures) -> dict[str, str]:

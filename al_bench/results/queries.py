@@ -1,6 +1,5 @@
 """What was queried: lengths, overlaps between selections, and samples of the texts, read from their source again."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.results.arrays import load_array
 from al_bench.results.comparisons import acquirers
+from al_bench.results.files import load_array, load_lines
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import Estimate, jaccard, mean_interval
 
@@ -38,7 +37,7 @@ def read_queries(trajectory: Path) -> tuple[list[int], list[Query]]:
     """(ids of the seed set, its queries); what of a ledger cannot be read is left out."""
     seeded: list[int] = []
     queries: list[Query] = []
-    for line in _lines(trajectory / "ledger.jsonl"):
+    for line in load_lines(trajectory / "ledger.jsonl"):
         seeded += line["seeded"]
         ids = np.array(line["queried"], dtype=np.int64)
         if len(ids):
@@ -48,20 +47,12 @@ def read_queries(trajectory: Path) -> tuple[list[int], list[Query]]:
     return seeded, queries
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        complete, _, _ = path.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in complete.splitlines()]
-    except (OSError, ValueError):
-        return []
-
-
 def mean_lengths(setting: Setting) -> dict[str, np.ndarray]:
     """Label of a selecting method -> (repeats, cycles) mean words of a queried example; NaN where none was."""
     found = {}
     for method in selections(setting):
         rows = [
-            [line.get("query", {}).get("mean_words", np.nan) for line in _lines(folder / "ledger.jsonl")]
+            [line.get("query", {}).get("mean_words", np.nan) for line in load_lines(folder / "ledger.jsonl")]
             for folder in method.folders
         ]
         width = max(map(len, rows), default=0)

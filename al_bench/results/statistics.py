@@ -40,12 +40,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests: p is the larger of their p-values; low, high: the 1 - 2 alpha interval of a - b."""
+    """Two one-sided tests: p is the larger of their p-values; difference: a - b with its 1 - 2 alpha interval."""
 
     p: float
-    low: float
-    high: float
-    margin: float
+    difference: Estimate
     equivalent: bool
 
 
@@ -196,7 +194,7 @@ def tost(a: Values, b: Values, margin: float, *, alpha: float = ALPHA) -> Equiva
         above = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
         below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
         p = float(max(above, below))
-    return Equivalence(p, interval.low, interval.high, margin, bool(p <= alpha))
+    return Equivalence(p, interval, bool(p <= alpha))
 
 
 # --------------------------------------------------------------------------------------- of several arms

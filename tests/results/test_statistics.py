@@ -102,7 +102,7 @@ def test_tost_is_two_one_sided_t_tests():
     assert found.p == pytest.approx(max(above, below))
     # Equivalent is the same as: the 90 % interval lies within the margin.
     interval = stats.ttest_rel(a, b).confidence_interval(0.9)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.difference.low, found.difference.high) == pytest.approx((interval.low, interval.high))
     for margin in np.linspace(0.05, 1, 40):
         assert tost(a, b, margin).equivalent == (-margin <= interval.low and interval.high <= margin)
 

@@ -33,15 +33,15 @@ BEYOND = 0.15  # of the span of all scores that a panel may grow by, either way,
 THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
 
 
-def learning_curves(setting: Setting, axis: str, successor: str | None = None) -> Figure:
+def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ()) -> Figure:
     """Mean score of each method with its 95 % t interval, from three runs on; axis: a key of `AXES`.
 
     A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
     last budget, since it waits for no model.
 
-    successor: the methods that train this one, None: all
+    methods: of the setting, none: all
     """
-    methods = [m for m in setting.methods if successor in (None, m.about.successor)]
+    methods = methods or setting.methods
     with styled():
         figure, (axes,) = canvas(2.35)
         keys: dict[str, Any] = {}
@@ -110,6 +110,8 @@ def _acquisition(axes: Axes, setting: Setting, method: Method, axis: str, look: 
 
 def _limit(axes: Axes, low: float, high: float) -> None:
     """By the curves that count and their bands: a weak acquisition model would leave them little room."""
+    if not math.isfinite(high - low):  # nothing is drawn
+        return
     room = max(high - low, 1.0)
     least, most = axes.dataLim.intervaly
     bottom = max(least, low - BEYOND * room) - 0.06 * room

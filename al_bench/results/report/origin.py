@@ -1,8 +1,6 @@
 """Where the results come from: versions, hardware, commands, and a line for every run."""
 
-import json
 import shlex
-from pathlib import Path
 from typing import Any
 
 from al_bench.results.frame import Results
@@ -20,15 +18,6 @@ FACTS = {
     "platform": "platform",
     "host": "host",
 }
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none to read."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -9,10 +9,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import al_bench
+from al_bench.results.files import load_record
 from al_bench.results.frame import Results
 from al_bench.results.report import origin
 from al_bench.results.report.chapters import Chapter
-from al_bench.results.report.costs import account, shared, tokens
+from al_bench.results.report.costs import account, phases, tokens
 from al_bench.results.report.pictures import Picture
 from al_bench.results.report.sentences import QUESTIONS
 from al_bench.results.report.svg import inline
@@ -24,7 +25,8 @@ from al_bench.results.words import count, duration, listed, number, percent, sen
 
 def page(results: Results, chapters: Sequence[Chapter]) -> str:
     """HTML"""
-    provenances = [origin.read(Path(folder) / "provenance.json") for folder in results.runs.directory]
+    provenances = [load_record(Path(folder) / "provenance.json") for folder in results.runs.directory]
+    spent = phases(results)
     return (
         environment()
         .get_template("report.html")
@@ -37,8 +39,8 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
             questions=QUESTIONS,
             criteria=CRITERIA,
             what=what_was_run(chapters),
-            account=account(results),
-            shared=shared(results),
+            account=account(spent),
+            spent=spent,
             tokens=tokens(results),
             facts=origin.facts(provenances),
             commands=origin.commands(provenances),

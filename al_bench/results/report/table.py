@@ -1,7 +1,7 @@
 """Tables of the page: what stands in a cell, and by what it is sorted."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from al_bench.results.statistics import Estimate
@@ -46,8 +46,3 @@ def numeric_columns(table: Table) -> list[bool]:
     """Which columns are to be set to the right."""
     cells = range(len(table.heads))
     return [all(not isinstance(row[i].sort, str) for row in table.rows) for i in cells]
-
-
-def distinct(values: Iterable[object]) -> str:
-    """All values that occur, in order of appearance."""
-    return ", ".join(dict.fromkeys(str(value) for value in values))
