@@ -78,7 +78,7 @@ class Setting:
         return headline(self.task)
 
     def values(self, method: Method, metric: str) -> pd.DataFrame:
-        """repeat x cycle, missing where a run has none; metric "labelled" and "words" too"""
+        """repeat x cycle, missing where a run has none"""
         table = self._wide.get(metric)
         if table is None:
             return pd.DataFrame(index=pd.Index([], dtype=str), dtype=float)
@@ -91,12 +91,9 @@ class Setting:
     @cached_property
     def _wide(self) -> dict[str, pd.DataFrame]:
         """run x cycle by metric"""
-        first = self.cycles.drop_duplicates(["run", "cycle"])
-        parts = [(str(metric), part) for metric, part in self.cycles.groupby("metric", observed=True)]
-        parts += [(name, first.assign(value=first[name])) for name in ("labelled", "words")]
         return {
-            metric: part.pivot(index="run", columns="cycle", values="value").astype(float)
-            for metric, part in parts
+            str(metric): part.pivot(index="run", columns="cycle", values="value").astype(float)
+            for metric, part in self.cycles.groupby("metric", observed=True)
         }
 
     def scores(self, method: Method) -> pd.DataFrame:

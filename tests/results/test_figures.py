@@ -10,7 +10,7 @@ from sweeps import SWEEP, varied
 from synthetic import write_runs
 
 from al_bench.results.comparisons import acquirers, gains
-from al_bench.results.figures import comparisons, costs, curves, stops, style
+from al_bench.results.figures import comparisons, costs, curves, style
 from al_bench.results.frame import load
 from al_bench.results.report.pictures import _panels as panels
 from al_bench.results.report.pictures import pictures
@@ -169,7 +169,7 @@ def test_stops_are_drawn_where_they_are(tmp_path):
         (folder / "tested").mkdir(parents=True)
         for cycle in range(4):
             np.save(folder / "tested" / f"cycle_{cycle:04d}.npy", said)
-    figure = stops.stopping_points(setting, method, found_stops(setting, method))
+    figure = curves.stopping_points(setting, method, found_stops(setting, method))
     assert isinstance(figure, Figure)
     # All three seeds: classification change in cycle 1 (200 labels), kappa and delta F in cycle 3.
     marks = [points.get_offsets().tolist() for points in figure.axes[1].collections]

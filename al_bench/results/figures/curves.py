@@ -1,15 +1,17 @@
-"""Learning curves against what was labelled or spent; pseudo-labels and what they were worth."""
+"""Learning curves against what was labelled or spent; what pseudo-labels were worth; where one could have stopped."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from al_bench.results.figures.style import (
     INK,
+    MUTED,
     PAPER,
     Look,
     canvas,
@@ -22,6 +24,7 @@ from al_bench.results.figures.style import (
 )
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import Estimate, mean_interval
+from al_bench.results.stopping import CRITERIA
 from al_bench.results.words import FEW
 
 AXES = {
@@ -148,4 +151,49 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
         axes.set_ylabel(f"{metric if metric != 'f1' else 'F1'} (%)")
         _limit(axes, *axes.dataLim.intervaly)
         legend_below(figure, keys)
+    return figure
+
+
+def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Figure:
+    """The learning curve; below it a lane per criterion with a mark where each repetition would have stopped.
+
+    found: as `stopping.stops` gives it
+    """
+    with styled():
+        figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
+        scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+        labelled = setting.values(method, "labelled").mean(axis=0)
+        curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
+        top.set_ylabel(score_label(setting))
+        top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
+        for lane, criterion in enumerate(CRITERIA):
+            mine = found[found.criterion == criterion.name]
+            stopped = mine.dropna(subset="cycle")
+            look = numbered(lane + 1)
+            at = stopped.labelled.value_counts()
+            # As large as runs are many that stop at the same budget.
+            lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look.marker, color=look.color)
+            for x, count in at.items():
+                lanes.annotate(
+                    str(count) if count > 1 else "",
+                    (x, lane),
+                    (0, -9),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6,
+                )
+            never = len(mine) - len(stopped)
+            if never:
+                text = f"never in {never} of {len(mine)}"
+                over = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # the line of its lane
+                lanes.text(1.0, lane, text, transform=lanes.get_yaxis_transform(), ha="right", va="center",
+                           fontsize=6.5, color=MUTED, bbox=over)  # fmt: skip
+        lanes.set_yticks(
+            range(len(CRITERIA)),
+            [criterion.name.replace("n ", "n\n").replace("overall ", "overall\n") for criterion in CRITERIA],
+        )
+        lanes.set_ylim(len(CRITERIA) - 0.4, -0.6)
+        lanes.set_xlabel(AXES["labelled"])
+        lanes.grid(axis="x")
+        lanes.tick_params(axis="y", length=0)
     return figure

@@ -1,15 +1,10 @@
-"""Cost accounting: what iterations cost by selection, and where all seconds went."""
+"""Cost accounting: where all seconds went, and what sharing saved of them."""
 
 import pandas as pd
 
 from al_bench.progress import ITERATION
-from al_bench.results.comparisons import acquirers
-from al_bench.results.figures.style import looks
 from al_bench.results.frame import Results
-from al_bench.results.report.svg import css_color
-from al_bench.results.report.table import Table, amount, estimate, word
-from al_bench.results.settings import Setting
-from al_bench.results.spending import iteration
+from al_bench.results.report.tables import Table, amount, word
 from al_bench.results.words import duration, number, percent
 
 DERIVED = ("seconds/iteration", "seconds/cumulative", "seconds/successor_total")
@@ -24,32 +19,6 @@ COUNTS = {
     "cost/successor_tokens": "to train successors",
     "cost/pseudo_labelled_tokens": "to pseudo-label",
 }
-
-
-def iteration_table(setting: Setting) -> Table:
-    """Mean seconds of an iteration by selection, what of it is scoring, and how fast that is."""
-    heads = ["selection", "s per iteration", "training", "scoring", "rest", "examples scored per query",
-             "sub-words scored per s", "speed-up if scoring were free"]  # fmt: skip
-    colors, rows = looks(setting), []
-    for method in acquirers(setting):
-        found = iteration(setting, method)
-        if found is None:
-            continue
-        rows.append(
-            [
-                word(method.selection, css_color(colors[method.label].color)),
-                estimate(found.seconds),
-                *(amount(share, percent(share)) for share in found.shares.values()),
-                amount(found.scored, number(found.scored, 0)),
-                amount(found.pace, number(found.pace, 0)),
-                amount(found.bound, f"{number(found.bound, 2)}×"),
-            ]
-        )
-    caption = (
-        "Means over the cycles that query, and over seeds; evaluation is timed apart. The last column is "
-    )
-    caption += "Amdahl’s bound on what scoring fewer examples can bring."
-    return Table(heads, rows, caption)
 
 
 def phases(results: Results) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from al_bench.results.frame import Results
-from al_bench.results.report.table import Table, amount, word
+from al_bench.results.report.tables import Table, amount, word
 from al_bench.results.words import count
 
 FACTS = {

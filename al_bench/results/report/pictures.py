@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from al_bench.results.comparisons import acquirers, ends, gains
-from al_bench.results.figures import comparisons, costs, curves, stops
+from al_bench.results.figures import comparisons, costs, curves
 from al_bench.results.queries import mean_lengths
 from al_bench.results.settings import Method, Setting
 from al_bench.results.words import FEW
@@ -62,7 +62,7 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pi
             f"When one could have stopped: {method.label}",
             "A mark is a budget at which a criterion would have ended runs; a number under it counts them. The further "
             "left at an unchanged score, the more labels it saves; left of the rise, it stops too early.",
-            partial(stops.stopping_points, setting, method, found),
+            partial(curves.stopping_points, setting, method, found),
             "no criterion would have ended a run" if found.cycle.isna().all() else "",
         )
     return made
