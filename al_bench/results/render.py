@@ -17,8 +17,10 @@ POOLED = "all rows"
 def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
     """(number, interval, marks, seeds), empty where there is none; n: the seeds of a value that need not be told."""
     found, unit = cell.estimate, cell.unit
+    told = not cell.seeds or len(cell.seeds) == n or " of " in cell.word + cell.marks
+    seeds = "" if told else f"(n = {len(cell.seeds)})"
     if found is None:
-        return cell.word, "", cell.marks, ""
+        return cell.word, "", cell.marks, seeds
     if unit.suffix == " s" and abs(found.mean) < 0.005:
         return "< 0.01 s", "", "", ""
     digits = unit.decimals
@@ -29,8 +31,7 @@ def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
     if cell.show == "value" and found.n > 1:
         text += f" ± {number(found.std, digits)}"
     interval = f"[{said(found.low, digits)}, {said(found.high, digits)}]" if found.n > 1 else ""
-    told = len(cell.seeds) == n or " of " in cell.marks
-    return text + unit.suffix, interval, cell.marks, "" if told else f"(n = {len(cell.seeds)})"
+    return text + unit.suffix, interval, cell.marks, seeds
 
 
 def cell_text(cell: Cell, n: int | None) -> str:

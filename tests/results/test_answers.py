@@ -179,6 +179,17 @@ def test_the_best_beside_its_ceiling(rivals):
     )
 
 
+def test_few_lucky_seeds_are_not_the_best(tmp_path):
+    _, found = said(
+        tmp_path, varied(seeds(6)), varied("model@acquisition=minilm_l6", "seed=1,2"), mismatch=-3.0
+    )
+    (answer,) = found["reached"]
+    assert "when minilm_l3 selects by least_confidence" in plain(answer.text)
+    assert "higher mean" not in answer.text
+    _, found = said(tmp_path, varied("strategy=random", seeds(4)), random=-3.0)
+    assert "No other of the 2 methods that have 4 seeds or more there ends" in plain(found["reached"][0].text)
+
+
 def test_what_an_iteration_costs(tmp_path):
     """Of the cycles that query; the last one only trains."""
     setting, found = said(tmp_path, varied("seed=1"))

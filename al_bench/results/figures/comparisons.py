@@ -26,7 +26,7 @@ def heat_map(gains: Gains) -> Figure:
         figure, (axes,) = canvas(0.9 + 0.36 * len(rows))
         axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
         for (row, column), gain in gains.items():
-            half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else ""
+            half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
             at = columns.index(column) + 0.5, rows.index(row) + 0.5
             # Cells are pale at these norms, so their text is dark on any page.
             axes.text(

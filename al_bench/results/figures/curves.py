@@ -90,9 +90,12 @@ def curve(axes: Axes, x: pd.Series, scores: pd.DataFrame, look: Look) -> None:
 
 
 def band(axes: Axes, x: Any, found: Sequence[Estimate], color: str) -> None:
-    """The t intervals; those of two runs, 13 standard errors wide, would hide all else."""
+    """The t intervals, a line at a single budget; those of two runs, 13 standard errors wide, would hide all else."""
     low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in found] for side in ("low", "high"))
-    axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=2)
+    if len(found) > 1:
+        axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=2)
+    else:
+        axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=1, zorder=2)
 
 
 def level(axes: Axes, scores: pd.Series, look: Look) -> None:
@@ -142,11 +145,13 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
                 continue
             look = numbered(number)
             x = labelled.reindex(values.columns)
-            curve(axes, x, values, look)
             budgets |= set(x)
+            # Beside each other where each is a point.
+            curve(axes, x * (0.985 + 0.01 * number) if len(x) == 1 else x, values, look)
             keys[f"{label} ({n_seeds(values.count())})"] = key(**look.line)
         if len(budgets) == 1:  # ticks beside it would be of nothing
             axes.set_xticks(list(budgets))
+            axes.margins(x=0.5)
         axes.set_xlabel(AXES["labelled"])
         axes.set_ylabel(f"{metric if metric != 'f1' else 'F1'} (%)")
         _limit(axes, *axes.dataLim.intervaly)

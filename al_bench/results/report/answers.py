@@ -212,9 +212,13 @@ COMPARISONS = (
 
 
 def reached(setting: Setting) -> Iterator[Answer]:
-    """The method with the highest mean at its end, and how far from the ceiling it is."""
+    """The method with the highest mean at its end, and how far from the ceiling it is.
+
+    A few lucky seeds are no result beside many: methods with less than two thirds of the most do not compete.
+    """
     candidates = {m: ends(setting, m)[1] for m in setting.methods if m.arm != "ceiling"}
-    finals = {method: mean_interval(scores) for method, scores in candidates.items() if len(scores)}
+    least = max((len(scores) for scores in candidates.values()), default=0) * 2 / 3
+    finals = {m: mean_interval(scores) for m, scores in candidates.items() if len(scores) >= max(least, 1)}
     if not finals:
         return
     best = max(finals, key=lambda method: finals[method].mean)
@@ -240,7 +244,9 @@ def reached(setting: Setting) -> Iterator[Answer]:
         seeds=seeds_of(final.n).replace("paired ", ""),
     )
     if len(finals) > 1:
-        text += fill(say.BEST, methods=str(len(finals)))
+        some = len(finals) < sum(len(scores) > 0 for scores in candidates.values())
+        seeds = say.ENOUGH.format(n=math.ceil(least)) if some else ""
+        text += fill(say.BEST, methods=str(len(finals)), enough=seeds)
     ceiling = ceiling_of(setting, best)
     if ceiling is not None:
         top = float(100 * setting.scores(ceiling).ffill(axis=1).iloc[:, -1].mean())

@@ -22,7 +22,8 @@ QUESTIONS = {
 }
 
 REACHED = "{model} reaches {final} % {score} with {budget} {how}{since} ({seeds})."
-BEST = " No other of the {methods} methods ends with a higher mean."
+BEST = " No other of the {methods} methods{enough} ends with a higher mean."
+ENOUGH = " that have {n} seeds or more there"
 CEILING = " That is {share} of what it reaches with everything labelled ({top} %)."
 
 _SELECTED = "when {selecting}, {model} reaches {a} % {score} with {budget}"
