@@ -5,6 +5,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import wrap
 
 from al_bench.results.cells import Cell
@@ -169,26 +170,22 @@ def comma_separated(table: Table) -> str:
     writer.writerow([*table.keys, "column", "show", *fields])
     for row in table.rows:
         for head, cell in zip(table.heads, row.cells, strict=True):
-            keys = ["" if one is None else one for one in row.key]
-            writer.writerow([*keys, head, cell.show, *_numbers(cell), *_words(cell, table.notes)])
+            writer.writerow([*("" if one is None else one for one in row.key), head, *_fields(cell, table)])
     for head, cell in table.pooled.items():
         blank = [POOLED, *[""] * (len(table.keys) - 1)]
-        numbers = [*_numbers(cell)[:-2], "", ""]
-        writer.writerow([*blank, head, cell.show, *numbers, cell.marks.strip(), ""])
+        writer.writerow([*blank, head, *_fields(replace(cell, seeds=()), table)])
     return f"{out.getvalue()}# {table.provenance}\n"
 
 
-def _numbers(cell: Cell) -> list[object]:
+def _fields(cell: Cell, table: Table) -> list[object]:
     found = cell.estimate
-    if found is None:
-        return ["", "", "", "", len(cell.seeds), "", ""]
-    numbers = [("" if math.isnan(v) else f"{v:.10g}") for v in (found.mean, found.std, found.low, found.high)]
-    return [*numbers, found.n, "" if cell.p is None else f"{cell.p:.4g}", int(cell.bold)]
-
-
-def _words(cell: Cell, notes: Sequence[str]) -> list[str]:
-    seeds = " ".join(map(str, cell.seeds))
-    return [seeds, cell.word or cell.marks.strip(), " / ".join(notes[i] for i in cell.notes)]
+    numbers: list[object] = ["", "", "", "", len(cell.seeds)]
+    if found is not None:
+        ends = (found.mean, found.std, found.low, found.high)
+        numbers = [*("" if math.isnan(value) else f"{value:.10g}" for value in ends), found.n]
+    tested = ["" if cell.p is None else f"{cell.p:.4g}", int(cell.bold), " ".join(map(str, cell.seeds))]
+    notes = " / ".join(table.notes[i] for i in cell.notes)
+    return [cell.show, *numbers, *tested, cell.word or cell.marks.strip(), notes]
 
 
 FORMATS = {"markdown": (markdown, "md"), "latex": (latex, "tex"), "csv": (comma_separated, "csv")}

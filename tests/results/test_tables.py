@@ -418,6 +418,9 @@ def test_every_shipped_table_in_every_format(al, everything, tmp_path, name, kin
         assert last.endswith(f"Made by `al-bench tables {name} {everything}`.\n")
         rows = list(csv.DictReader(lines))
         assert len(rows) == len(made.rows) * len(made.heads) + len(made.pooled)
+        for row, pooled in zip(rows[len(rows) - len(made.pooled) :], made.pooled.values(), strict=True):
+            assert float(row["p"]) == pytest.approx(pooled.p, rel=1e-3)
+            assert (row["marks"], row["seeds"]) == (pooled.marks.strip(), "")
         for row, cell in zip(rows, (cell for one in made.rows for cell in one.cells), strict=False):
             if cell.estimate:
                 assert float(row["mean"]) == pytest.approx(cell.estimate.mean)
