@@ -200,34 +200,6 @@ def tost(a: Values, b: Values, margin: float, *, alpha: float = ALPHA) -> Equiva
 # --------------------------------------------------------------------------------------- of several arms
 
 
-def penalty_matrix(scores: np.ndarray, *, alpha: float = ALPHA) -> np.ndarray:
-    """(methods, methods): in which share of settings the row's method beats the column's, by a paired t test.
-
-    Ash et al. (ICLR 2020), figure 3; a setting is a data set at a budget. The t test is theirs: with the usual five
-    seeds a signed-rank test could never tell methods apart.
-
-    scores: (methods, settings, seeds), higher is better; nan: not run. A setting counts for two methods where they
-        have two seeds or more in common; nan where none does
-    """
-    methods = len(scores)
-    matrix = np.zeros((methods, methods))
-    for i in range(methods):
-        for j in range(methods):
-            if i != j:
-                matrix[i, j] = _share_beaten(scores[i], scores[j], alpha)
-    return matrix
-
-
-def _share_beaten(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
-    beaten = []
-    for mine, other in zip(a, b, strict=True):
-        both = np.isfinite(mine) & np.isfinite(other)
-        if np.count_nonzero(both) >= 2:
-            difference = _differences(mine[both], other[both])
-            beaten.append(difference.mean() > 0 and _t(difference) <= alpha)
-    return float(np.mean(beaten)) if beaten else math.nan
-
-
 def gap_closed(no_mismatch: Values, asm: Values, plasm: Values, *, alpha: float = ALPHA) -> GapClosed:
     """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with Fieller's interval.
 

@@ -19,7 +19,6 @@ from al_bench.results.statistics import (
     mean_interval,
     paired,
     pairs_needed,
-    penalty_matrix,
     reachable,
     smallest_p,
     speed_up,
@@ -181,19 +180,6 @@ def test_jaccard():
     assert jaccard([1, 2, 3], [2, 3, 4]) == 0.5
     assert jaccard([1], [2]) == 0.0
     assert jaccard([], []) == 1.0
-
-
-def test_penalty_matrix():
-    """Two settings: a beats b in one by a paired t test (9.8 against a critical 2.776), in the other nobody does."""
-    better = np.array([1.0, 1.2, 0.8, 1.1, 0.9])
-    b = np.array([[50.0, 51, 52, 53, 54], [60.0, 61, 62, 63, 64]])
-    a = b + np.array([better, [1.0, -1, 1, -1, 0.1]])
-    matrix = penalty_matrix(np.stack([a, b]))
-    assert matrix.tolist() == [[0.0, 0.5], [0.0, 0.0]]
-    b[0, 0] = math.nan  # a seed less
-    assert penalty_matrix(np.stack([a, b]))[0, 1] == 0.5
-    a[:, 1:] = math.nan  # nothing left to pair
-    assert math.isnan(penalty_matrix(np.stack([a, b]))[0, 1])
 
 
 def test_gap_closed():
