@@ -33,18 +33,16 @@ def selections(setting: Setting) -> list[Method]:
     return [*acquirers(setting), *drawn.values()]
 
 
-def read_queries(trajectory: Path) -> tuple[list[int], list[Query]]:
-    """(ids of the seed set, its queries); what of a ledger cannot be read is left out."""
-    seeded: list[int] = []
+def read_queries(trajectory: Path) -> list[Query]:
+    """None where its ledger cannot be read."""
     queries: list[Query] = []
     for line in load_lines(trajectory / "ledger.jsonl"):
-        seeded += line["seeded"]
         ids = np.array(line["queried"], dtype=np.int64)
         if len(ids):
             every = load_array(trajectory, "scores", line["cycle"])
             scores = np.full(len(ids), np.nan) if every is None else every[ids]
             queries.append(Query(line["cycle"], line["labelled"], ids, scores, line["query"]))
-    return seeded, queries
+    return queries
 
 
 def mean_lengths(setting: Setting) -> dict[str, np.ndarray]:
@@ -65,7 +63,7 @@ def overlaps(setting: Setting) -> tuple[list[Method], dict[tuple[int, int], Esti
     methods = selections(setting)
     queried = [
         {
-            repeat: {int(i) for query in read_queries(trajectory)[1] for i in query.ids}
+            repeat: {int(i) for query in read_queries(trajectory) for i in query.ids}
             for repeat, trajectory in zip(method.repeats, method.trajectories, strict=True)
         }
         for method in methods

@@ -1,7 +1,7 @@
 """What repeated runs allow one to say: pure functions of arrays.
 
 Scores are in any unit, and so are the differences; labels are counts of examples or of words. A pair is two runs
-with the same seed. `alpha` is the error that a test may make, 1 - alpha the coverage of an interval.
+with the same seed. `ALPHA` is the error that a test may make, 1 - ALPHA the coverage of an interval.
 """
 
 import math
@@ -40,7 +40,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests: p is the larger of their p-values; difference: a - b with its 1 - 2 alpha interval."""
+    """Two one-sided tests: p is the larger of their p-values; difference: a - b with its 90 % interval."""
 
     p: float
     difference: Estimate
@@ -124,7 +124,7 @@ def speed_up(
 # ---------------------------------------------------------------------------------- of two arms, by seed
 
 
-def paired(a: Values, b: Values, *, alpha: float = ALPHA) -> Comparison:
+def paired(a: Values, b: Values) -> Comparison:
     """Differences a - b of (n,) pairs.
 
     Wilcoxon's test is `scipy.stats.wilcoxon` with its defaults: zero differences are dropped, equal ones share their
@@ -132,7 +132,7 @@ def paired(a: Values, b: Values, *, alpha: float = ALPHA) -> Comparison:
     approximation. Pairs that are all equal give 1.
     """
     difference = _differences(a, b)
-    return Comparison(mean_interval(difference, alpha=alpha), _wilcoxon(difference), _t(difference))
+    return Comparison(mean_interval(difference), _wilcoxon(difference), _t(difference))
 
 
 def _differences(a: Values, b: Values) -> np.ndarray:
@@ -159,14 +159,14 @@ def smallest_p(pairs: int) -> float:
     return min(1.0, 2.0 ** (1 - pairs))
 
 
-def reachable(pairs: int, comparisons: int = 1, *, alpha: float = ALPHA) -> bool:
+def reachable(pairs: int, comparisons: int = 1) -> bool:
     """Whether the signed-rank test could reach the level, the smallest p of so many under Holm's correction."""
-    return comparisons * smallest_p(pairs) <= alpha
+    return comparisons * smallest_p(pairs) <= ALPHA
 
 
-def pairs_needed(comparisons: int = 1, *, alpha: float = ALPHA) -> int:
+def pairs_needed(comparisons: int = 1) -> int:
     """The fewest pairs with which so many comparisons are testable: 6 for one at 0.05."""
-    return 1 + math.ceil(math.log2(comparisons / alpha) - 1e-9)
+    return 1 + math.ceil(math.log2(comparisons / ALPHA) - 1e-9)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -178,14 +178,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def tost(a: Values, b: Values, margin: float, *, alpha: float = ALPHA) -> Equivalence:
+def tost(a: Values, b: Values, margin: float) -> Equivalence:
     """Whether the mean of a - b over (n,) pairs lies within +- margin: two one-sided t tests (Schuirmann 1987).
 
     margin: in the unit of the scores, chosen before looking at them
     """
     assert margin > 0, "an equivalence needs room"
     difference = _differences(a, b)
-    interval = mean_interval(difference, alpha=2 * alpha)
+    interval = mean_interval(difference, alpha=2 * ALPHA)
     if interval.n < 2:
         p = math.nan
     elif np.ptp(difference) == 0:
@@ -194,13 +194,13 @@ def tost(a: Values, b: Values, margin: float, *, alpha: float = ALPHA) -> Equiva
         above = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
         below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
         p = float(max(above, below))
-    return Equivalence(p, interval, bool(p <= alpha))
+    return Equivalence(p, interval, bool(p <= ALPHA))
 
 
 # --------------------------------------------------------------------------------------- of several arms
 
 
-def gap_closed(no_mismatch: Values, asm: Values, plasm: Values, *, alpha: float = ALPHA) -> GapClosed:
+def gap_closed(no_mismatch: Values, asm: Values, plasm: Values) -> GapClosed:
     """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with Fieller's interval.
 
     A ratio needs something to divide by: where the paired t interval of no mismatch - ASM is not wholly above 0,
@@ -209,11 +209,11 @@ def gap_closed(no_mismatch: Values, asm: Values, plasm: Values, *, alpha: float 
     covers the truth as often as it says with 3 seeds, too, where a bootstrap over seeds does in 3 of 4 cases.
     """
     top, low, mine = (np.asarray(values, dtype=float) for values in (no_mismatch, asm, plasm))
-    gap = mean_interval(_differences(top, low), alpha=alpha)
+    gap = mean_interval(_differences(top, low))
     if not gap.low > 0:
         return GapClosed(gap, None)
     closed = _differences(mine, low)
-    t = float(stats.t.ppf(1 - alpha / 2, gap.n - 1))
+    t = float(stats.t.ppf(1 - ALPHA / 2, gap.n - 1))
     (aa, ab), (_, bb) = t**2 * np.cov(closed, _differences(top, low)) / gap.n
     # The roots of (closed - s gap)^2 = t^2 var(closed - s gap), of means.
     square, middle, rest = gap.mean**2 - bb, closed.mean() * gap.mean - ab, closed.mean() ** 2 - aa

@@ -60,9 +60,9 @@ def named(setting: Setting, method: Method, text: str) -> Cell:
     return word(text, css_color(looks(setting)[method.label].color))
 
 
-def amount(value: float, text: str, *, strong: bool = False) -> Cell:
+def amount(value: float, text: str) -> Cell:
     """A number as it is written; what is missing is a dash, and sorts last."""
-    return Cell("–", math.inf) if math.isnan(value) else Cell(text, value, strong)
+    return Cell("–", math.inf) if math.isnan(value) else Cell(text, value)
 
 
 def estimate(found: Estimate | None, digits: int = 1, *, strong: bool = False, sign: bool = False) -> Cell:
