@@ -18,6 +18,9 @@ FACTS = {
     "platform": "platform",
     "host": "host",
 }
+RUNS = ("run", "experiment", "seed", "state", "cycles", "trajectory", "precision", "host")
+RUNS_CAPTION = """A run’s name ends in the hash of all in its config that its results depend on; a trajectory’s name is
+the hash of all that its queries depend on."""
 
 
 def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -59,22 +62,10 @@ def commands(provenances: list[dict[str, Any]]) -> list[str]:
 
 def run_table(results: Results) -> Table:
     """Every run that could be read: its folder's name ends in the hash of its config."""
-    heads = ["run", "experiment", "seed", "state", "cycles", "trajectory", "precision", "host"]
-    rows = [
-        [
-            word(run),
-            word(row["name"]),
-            amount(row.seed, str(row.seed)),
-            word(row.state),
-            amount(
-                row.cycles_done / max(row.cycles_planned, 1), f"{row.cycles_done} of {row.cycles_planned}"
-            ),
-            word(row.trajectory or "–"),
-            word(row.precision),
-            word(row.host or "–"),
-        ]
-        for run, row in results.runs.iterrows()
-    ]
-    caption = "A run’s name ends in the hash of all in its config that its results depend on; a trajectory’s name is "
-    caption += "the hash of all that its queries depend on."
-    return Table(heads, rows, caption)
+    rows = []
+    for run, row in results.runs.iterrows():
+        done = row.cycles_done / max(row.cycles_planned, 1)
+        cells = [word(run), word(row["name"]), amount(row.seed, str(row.seed)), word(row.state)]
+        cells.append(amount(done, f"{row.cycles_done} of {row.cycles_planned}"))
+        rows.append([*cells, *(word(part or "–") for part in (row.trajectory, row.precision, row.host))])
+    return Table(RUNS, rows, RUNS_CAPTION)
