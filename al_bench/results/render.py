@@ -106,7 +106,7 @@ def latex(table: Table) -> str:
     heads = [
         _stacked(wrap(escape(head), 12), "l" if at < len(shown) else "r") for at, head in enumerate(named)
     ]
-    size, gap = ("scriptsize", 2) if len(heads) > WIDE else ("footnotesize", 4)
+    size, gap = ("scriptsize", 1.5) if len(heads) > WIDE else ("footnotesize", 4)
     lines = [
         r"\begin{table*}",
         rf"  \centering\{size}\setlength{{\tabcolsep}}{{{gap}pt}}",
@@ -119,7 +119,8 @@ def latex(table: Table) -> str:
     ]
     for row in table.rows:
         keys = _keys(row.key)
-        cells = [*(escape(keys[i]) for i in shown), *(_latex_cell(cell, table.n) for cell in row.cells)]
+        names = [_stacked(list(map(escape, _broken(keys[i]))), "l") for i in shown]
+        cells = [*names, *(_latex_cell(cell, table.n) for cell in row.cells)]
         lines.append(f"    {' & '.join(cells)} \\\\[4pt]")
     if table.pooled:
         cells = [POOLED, *[""] * (len(shown) - 1)]
@@ -153,6 +154,11 @@ def _latex_cell(cell: Cell, n: int | None) -> str:
     text += "".join(rf"\textsuperscript{{{letter(i)}}}" for i in cell.notes)
     under = " ".join(part for part in (interval, seeds) if part)
     return _stacked([text, rf"\scriptsize {under}"] if under else [text])
+
+
+def _broken(name: str) -> list[str]:
+    """A long name in lines, which may end in an underscore."""
+    return [line.replace("_ ", "_") for line in wrap(name.replace("_", "_ "), 14)] or [""]
 
 
 def _stacked(lines: Sequence[str], side: str = "r") -> str:

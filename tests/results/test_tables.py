@@ -394,6 +394,8 @@ def test_every_shipped_table_in_every_format(al, everything, tmp_path, name, kin
         assert text.count("{") == text.count("}")
         varying = sum(len(set(values)) > 1 for values in zip(*(row.key for row in made.rows), strict=True))
         assert text.endswith(f"Made by `al-bench tables {name} {everything}`.\n")
+        printed = [line for line in text.splitlines() if line[:1] != "%" and "label{" not in line]
+        assert not re.search(r"(?<!\\)_", "\n".join(printed))
         assert not re.search(
             r"(?<!\\)[&%](?=[^ ])", "\n".join(line for line in text.splitlines() if line[:1] != "%")
         )
@@ -437,6 +439,18 @@ def test_a_shipped_spec_opens_with_its_command(name):
     first, second, *_ = available()[name].read_text(encoding="utf-8").splitlines()
     assert first.startswith("# ")
     assert second == f"# al-bench tables {name}"
+
+
+def test_long_names_are_broken_in_latex(tmp_path):
+    """Where they vary from row to row; what all rows share is in the caption."""
+    write_runs(
+        tmp_path,
+        f"-m {DATA} model@acquisition=distilbert_uncased,bert_base_uncased seed=1,2 model@successor=minilm_l6",
+    )
+    spec = "{title: x, rows: [dataset, acquisition, successor], columns: {score: {}}}"
+    text = FORMATS["latex"][0](table(tmp_path, spec))
+    assert r"\caption{x (dataset trec6, successor minilm\_l6)}" in text
+    assert r"\shortstack[l]{distilbert\_ \\ uncased} & \shortstack[r]{" in text
 
 
 def test_letters():

@@ -1,5 +1,7 @@
 """Which model should select for which, and what strategies ask for."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
@@ -33,13 +35,13 @@ def heat_map(gains: Gains) -> Figure:
                 *at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7
             )
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+        axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         counts = n_seeds([gain.n for gain in gains.values()])
-        axes.set_title(f"points over random examples ({counts})", fontsize=7.5)
+        figure.suptitle(f"points over random examples ({counts})", fontsize=7.5, x=0.99, ha="right")
         axes.set_xlabel("successor")
         axes.set_ylabel("selected by")
     return figure

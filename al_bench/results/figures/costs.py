@@ -1,5 +1,6 @@
 """What iterations cost: seconds by phase and cycle, and score against all that was spent."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ from al_bench.results.figures.style import (
     looks,
     styled,
 )
-from al_bench.results.settings import Setting
+from al_bench.results.settings import Method, Setting
 from al_bench.results.spending import phase_means, spent_by
 from al_bench.results.statistics import mean_interval
 from al_bench.results.words import FEW
@@ -80,16 +81,16 @@ def brief(count: float) -> str:
     return f"{count:.0f}"
 
 
-def score_against_seconds(setting: Setting) -> Figure:
+def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> Figure:
     """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
 
-    A ceiling is a level: its seconds are few, but its labels are all.
+    A ceiling is a level: its seconds are few, but its labels are all. methods: of the setting, none: all
     """
     with styled():
         figure, (axes,) = canvas(2.2)
         keys: dict[str, Any] = {}
         points = []
-        for method in setting.methods:
+        for method in methods or setting.methods:
             (_, final), seconds = ends(setting, method), spent_by(setting, method)
             if final.empty:
                 continue

@@ -138,15 +138,17 @@ def _spending(setting: Setting, made: Pictures) -> None:
         partial(costs.phase_seconds, setting),
         _idle(setting),
     )
-    scored = sum(m.arm != "ceiling" and not ends(setting, m)[1].empty for m in setting.methods)
-    made.add(
-        "score_against_seconds",
-        "Final score against seconds",
-        "Up and to the left is better. The dotted line joins the methods that no other one beats in both; small dots "
-        f"are single seeds, bars 95 % t intervals, from {FEW} seeds on.",
-        partial(costs.score_against_seconds, setting),
-        "" if scored > 1 else "it takes two methods",
-    )
+    scored = [method for method in setting.methods if not ends(setting, method)[1].empty]
+    without = "" if sum(method.arm != "ceiling" for method in scored) > 1 else "it takes two methods"
+    for number, (panel, methods) in enumerate(_panels(scored).items()):
+        made.add(
+            "score_against_seconds" + (f"_{number}" if panel else ""),
+            f"Final score against seconds{panel}",
+            "Up and to the left is better. The dotted line joins the methods that no other one here beats in both; "
+            f"small dots are single seeds, bars 95 % t intervals, from {FEW} seeds on.",
+            partial(costs.score_against_seconds, setting, methods),
+            without,
+        )
 
 
 def _selections(setting: Setting, made: Pictures) -> None:
