@@ -100,7 +100,7 @@ class Bench:
     def training(self) -> None:
         for shape in ("bert-base", "distilbert"):
             for batch_size in (16, 4):
-                work = self.work(shape, 60 * batch_size)
+                work = self.work(shape, 40 * batch_size)
                 bench_training.compare(self.report, work, self.device, batch_size, self.rounds)
 
     def iteration(self) -> None:

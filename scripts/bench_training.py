@@ -13,9 +13,7 @@ from al_bench.learners.engine.ways import Ways
 
 def sides_of(work: Workload, device: torch.device, batch_size: int) -> dict[str, Ours | Rival]:
     sides: dict[str, Ours | Rival] = {
-        "Trainer, float32": Rival(work, device, bf16=False, batch_size=batch_size),
         "Trainer, float32, grouped": Rival(work, device, bf16=False, grouped=True, batch_size=batch_size),
-        "Trainer, bfloat16": Rival(work, device, bf16=True, batch_size=batch_size),
         "Trainer, bfloat16, grouped": Rival(work, device, bf16=True, grouped=True, batch_size=batch_size),
         "al-bench, float32": Ours(work, device, "float32", batch_size=batch_size),
         "al-bench, bfloat16, autocast": Ours(

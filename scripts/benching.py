@@ -154,13 +154,14 @@ class Ours:
         ways = ways or Ways()
         network = copy.deepcopy(work.network).to(device)
         collator = Collator.of(work.tokenizer, device, first_position(network))
+        self._initial = {name: w.to(device) for name, w in work.initial.items()}
         self.forward = Forward(network, work.classes, work.tagging, collator, precision, ways)
         graphed = device.type == "cuda" and ways.graphs
         self.stepper = (GraphedStepper if graphed else Stepper)(self.forward, training(1, batch_size))
         collator.store(work.encoded)  # as `prepare` does
 
     def fit(self, ids: np.ndarray, epochs: int, seed: int = 0) -> None:
-        self.forward.network.load_state_dict(self.work.initial)
+        self.forward.network.load_state_dict(self._initial)
         self.forward.follow()
         examples = Examples(self.work.encoded, ids, self.work.labels[ids])
         train(self.stepper, examples, training(epochs, self.batch_size), FitSeeds(seed, seed, 0))
@@ -227,6 +228,7 @@ class Rival:
         self.work, self.device, self.bf16, self.grouped = work, device, bf16, grouped
         self.batch_size = batch_size
         self.network = copy.deepcopy(work.network).to(device)
+        self._initial = {name: w.to(device) for name, w in work.initial.items()}
         self._folder = tempfile.TemporaryDirectory()
         kind = (
             transformers.DataCollatorForTokenClassification
@@ -255,7 +257,7 @@ class Rival:
         return trainer
 
     def fit(self, ids: np.ndarray, epochs: int) -> None:
-        self.network.load_state_dict(self.work.initial)
+        self.network.load_state_dict(self._initial)
         self._trainer(epochs, ids).train()
 
     def steps(self, ids: np.ndarray, epochs: int) -> list[float]:
@@ -266,7 +268,7 @@ class Rival:
             def on_step_begin(self, *_: Any, **__: Any) -> None:
                 marks.set()
 
-        self.network.load_state_dict(self.work.initial)
+        self.network.load_state_dict(self._initial)
         trainer = self._trainer(epochs, ids)
         trainer.add_callback(Mark)
         trainer.train()

@@ -9,9 +9,9 @@ from al_bench.results.rows import Source
 from al_bench.results.samples import Measures, Sample
 from al_bench.results.specs import Column
 from al_bench.results.statistics import (
-    ALPHA,
     Estimate,
     gap_closed,
+    geometric,
     labels_to_reach,
     mean_interval,
     paired,
@@ -124,27 +124,18 @@ def compared(column: Column, unit: Unit, arms: Sequence[np.ndarray], test: str) 
         case "equivalence":
             assert column.margin is not None
             same = tost(arms[0], arms[1], column.margin)
-            estimate = mean_interval(arms[0] - arms[1], alpha=2 * ALPHA)
-            return Cell(
-                "", unit, estimate, p=same.p if n > 1 else None, marks=" ≡" if same.equivalent else ""
-            )
+            marks = " ≡" if same.equivalent else ""
+            return Cell("", unit, same.difference, p=same.p if n > 1 else None, marks=marks)
         case "ratio" if any((arm <= 0).any() for arm in arms):
             return Cell("", RATIO, word=MISSING)
         case "ratio":
             return Cell("", RATIO, geometric(arms[0] / arms[1]))
         case _:
-            gap = gap_closed(arms[0], arms[1], arms[2])
-            if gap.value is None or gap.low is None or gap.high is None:
+            share = gap_closed(*arms).share
+            if share is None:
                 return Cell("", PERCENT, word="no gap")
-            shares = [PERCENT.scale * share for share in (gap.value, gap.low, gap.high)]
-            return Cell("", PERCENT, Estimate(shares[0], np.nan, shares[1], shares[2], n))
-
-
-def geometric(ratios: np.ndarray) -> Estimate:
-    """The geometric mean with its t interval on the scale of logarithms, where 1/x is as far from 1 as x."""
-    logs = mean_interval(np.log(ratios))
-    mean, low, high = (float(np.exp(end)) for end in (logs.mean, logs.low, logs.high))
-    return Estimate(mean, np.nan, low, high, logs.n)
+            mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
+            return Cell("", PERCENT, Estimate(mean, np.nan, low, high, n))
 
 
 def _reached(found: Sequence[float | None], unit: Unit) -> Cell:

@@ -1,6 +1,6 @@
 """Which methods answer which question, and what their common seeds say."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,10 +80,6 @@ def acquirers(setting: Setting) -> list[Method]:
     return list(found.values())
 
 
-def _first(setting: Setting, fits: Callable[[Method], bool]) -> Method | None:
-    return next((method for method in setting.methods if fits(method)), None)
-
-
 def _alike(a: Method, b: Method, parts: Iterable[str]) -> bool:
     return all(a.parts[part] == b.parts[part] for part in parts)
 
@@ -97,40 +93,36 @@ def _same_successor(a: Method, b: Method) -> bool:
     return a.role == "acquisition" or _alike(a, b, ("successor",))
 
 
+def _first(setting: Setting, method: Method, arms: Iterable[str], parts: Iterable[str]) -> Method | None:
+    """The first method of these arms with the same successor, that agrees on these parts."""
+    fits = (m for m in setting.methods if m.arm in arms and _alike(m, method, parts))
+    return next((m for m in fits if _same_successor(m, method)), None)
+
+
 def random_of(setting: Setting, method: Method) -> Method | None:
     """The same successor on as many random examples."""
-    return _first(
-        setting,
-        lambda m: m.arm == "random" and _alike(m, method, ["schedule"]) and _same_successor(m, method),
-    )
+    return _first(setting, method, ["random"], ["schedule"])
 
 
 def unmismatched_of(setting: Setting, method: Method) -> Method | None:
     """The same successor, which selected for itself."""
-    parts = ["strategy", "subsampling", "schedule"]
-    return _first(
-        setting, lambda m: m.arm == "no mismatch" and _alike(m, method, parts) and _same_successor(m, method)
-    )
+    return _first(setting, method, ["no mismatch"], ["strategy", "subsampling", "schedule"])
+
+
+def unlabelled_of(setting: Setting, method: Method) -> Method | None:
+    """The same selection and successor, without pseudo-labels."""
+    return _first(setting, method, ["ASM", "no mismatch"], SELECTION)
+
+
+def ceiling_of(setting: Setting, method: Method) -> Method | None:
+    return _first(setting, method, ["ceiling"], [])
 
 
 def unsubsampled_of(setting: Setting, method: Method) -> Method | None:
     """The same, with the whole pool scored in every cycle."""
     parts = [part for part in method.parts if part not in ("subsampling", "precision")]
-    return _first(setting, lambda m: m.about.subsampling == "none" and _alike(m, method, parts))
-
-
-def unlabelled_of(setting: Setting, method: Method) -> Method | None:
-    """The same selection and successor, without pseudo-labels."""
-    return _first(
-        setting,
-        lambda m: (
-            m.arm in ("ASM", "no mismatch") and _alike(m, method, SELECTION) and _same_successor(m, method)
-        ),
-    )
-
-
-def ceiling_of(setting: Setting, method: Method) -> Method | None:
-    return _first(setting, lambda m: m.arm == "ceiling" and _same_successor(m, method))
+    whole = (m for m in setting.methods if m.about.subsampling == "none" and _alike(m, method, parts))
+    return next(whole, None)
 
 
 def gains(setting: Setting) -> dict[tuple[str, str], Estimate]:

@@ -1,4 +1,4 @@
-"""The command that would make the runs which a table lacks, out of that of a run which is there."""
+"""Commands for runs that are missing, out of that of a run which is there."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -6,18 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+# How a column of the runs is chosen on the command line.
 WORDS = {
     "name": "name", "dataset": "dataset", "strategy": "strategy", "subsampling": "subsampling",
     "gamma": "subsampling.gamma", "temperature": "subsampling.temperature", "acquisition": "model@acquisition",
     "successor": "model@successor", "pseudo_labeling": "pseudo_labeling", "pseudo_labeler": "model@pseudo_labeler",
 }  # fmt: skip
-# What else an override of the key on the left has decided for the old choice.
-BELONGS = {
-    "dataset": "dataset.", "strategy": "strategy.", "subsampling": "subsampling.",
-    "model@acquisition": "acquisition.", "model@successor": "successor.", "pseudo_labeling": "pseudo_labeling.",
-    "model@pseudo_labeler": "pseudo_labeler.",
-}  # fmt: skip
 CHOSEN = ("dataset", "successor", "acquisition", "strategy")
+# A ceiling.
+EVERYTHING = {
+    "strategy": "random", "schedule.initial": "1.0", "schedule.cycles": "0", "evaluate_at": "last"
+}  # fmt: skip
 CLOSEST = (
     "dataset",
     "successor",
@@ -35,32 +34,42 @@ def command(runs: pd.DataFrame, wanted: Mapping[str, Any], seeds: Sequence[int])
 
     runs: `Results.runs` with None for what is missing; the one that shares most with what is wanted is changed
     """
-    wanted = _sides(wanted)
+    wanted = _sides(runs, wanted)
     if not len(runs) or any(wanted.get(key, "") is None for key in CHOSEN):
         return None
     donor = _most_like(runs, wanted)
     if any(donor[key] != value for key, value in wanted.items() if key not in (*WORDS, "arm")):
         return None
-    words = shlex.split(donor.command)[2:]
     changes = {
         WORDS[key]: value
         for key, value in wanted.items()
         if key in WORDS and donor[key] != (None if key == "pseudo_labeling" and value == "none" else value)
     }
     if wanted.get("arm") == "ceiling":
-        changes |= {
-            "strategy": "random",
-            "schedule.initial": 1.0,
-            "schedule.cycles": 0,
-            "evaluate_at": "last",
-        }
-    for key, value in changes.items():
-        words = _without(words, key)
-        if value is not None:
-            words.append(f"{key}={value}")
-    words = [*_without(words, "seed"), f"seed={','.join(map(str, seeds))}"] if seeds else words
-    sweep = ["-m"] if len(seeds) > 1 else []
-    return shlex.join(["al-bench", "run", *sweep, *words])
+        changes |= EVERYTHING
+    return varied(donor.command, changes | {"seed": ",".join(map(str, seeds))})
+
+
+def varied(command: str, choices: Mapping[str, Any]) -> str:
+    """The `al-bench run ...` of one run with other choices, as a sweep where they name several seeds.
+
+    What the run set below a replaced group goes with it, and so does all subsampling where nobody scores. None: what
+    the run chose goes, and nothing comes in its place.
+    """
+    words = shlex.split(command)
+    gone = {key.partition("@")[2] or key for key in choices} | set(choices)
+    if choices.get("strategy") == "random":
+        gone |= {"subsampling", "pseudo_labeling", "model@pseudo_labeler", "pseudo_labeler"}
+    chosen = [f"{key}={value}" for key, value in choices.items() if value is not None]
+    kept = [word for word in words[2:] if not _of(word, gone)]
+    sweep = ["-m"] if "," in str(choices.get("seed")) else []
+    return shlex.join([*words[:2], *sweep, *kept, *chosen])
+
+
+def _of(word: str, keys: set[str]) -> bool:
+    """Whether an override sets one of the keys, or something below one."""
+    key = word.partition("=")[0].lstrip("+~")
+    return any(key == chosen or key.startswith(f"{chosen}.") for chosen in keys)
 
 
 def _most_like(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
@@ -71,9 +80,20 @@ def _most_like(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
     return runs.iloc[0]
 
 
-def _sides(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a side of the comparison stands for."""
-    told = {key: value for key, value in wanted.items() if not isinstance(value, list)}
+def labeller_of(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> str | None:
+    """Who labels where the columns do not say: as in the run most like them that has a labeller."""
+    told = _told(wanted)
+    known = runs[runs.pseudo_labeler.notna() & (runs.dataset == told.get("dataset"))]
+    return str(_most_like(known, told).pseudo_labeler) if len(known) else None
+
+
+def _told(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in wanted.items() if not isinstance(value, list)}
+
+
+def _sides(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a side of the comparison stands for; a labeller that nobody knows is the successor."""
+    told = _told(wanted)
     match told.get("arm"):
         case "random":
             return {**told, "strategy": "random", "subsampling": "none", "pseudo_labeling": "none"}
@@ -85,13 +105,7 @@ def _sides(wanted: Mapping[str, Any]) -> dict[str, Any]:
             del told["filters"]
             return {**told, "pseudo_labeling": "plasm_unfiltered"}
         case "PLASM" if "filters" not in told:
-            labeller = told.get("pseudo_labeler", told.get("successor"))
-            return {"pseudo_labeling": "plasm", **told, "pseudo_labeler": labeller}
+            labeller = labeller_of(runs, told) or told.get("successor")
+            return {"pseudo_labeling": "plasm", "pseudo_labeler": labeller, **told}
         case _:
             return told
-
-
-def _without(words: Sequence[str], key: str) -> list[str]:
-    """The overrides but for those of the key, and for what belongs to its old choice."""
-    gone = (f"{key}=", *((BELONGS[key],) if key in BELONGS else ()))
-    return [word for word in words if not word.lstrip("+~").startswith(gone)]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.identity import differences
-from al_bench.ledger.ledger import read_json
-from al_bench.results.fill import command
+from al_bench.results.files import load_record
+from al_bench.results.fill import command, labeller_of
 from al_bench.results.rows import Layout, Source
 from al_bench.results.samples import Measures
 from al_bench.results.specs import Spec
@@ -38,6 +38,8 @@ def remarks(spec: Spec, layout: Layout, row: int, head: str, measures: Measures)
         seeds = f"seed {missing[0]} is" if len(missing) == 1 else f"seeds {', '.join(map(str, missing))} are"
         where = f"{_place(layout, row)}{f', {head}' if layout.columns[head].hide else ''}"
         said.append(f"{where}: {seeds} missing" + (f"; `{fill}`" if fill else ""))
+        if fill and _guessed(source.wanted, measures):
+            said[-1] += ", or with another labeller"
     return said
 
 
@@ -61,6 +63,12 @@ def _place(layout: Layout, row: int) -> str:
     return ", ".join(str(one) for one in layout.keys[row] if one is not None)
 
 
+def _guessed(wanted: Mapping[str, Any], measures: Measures) -> bool:
+    """Whether a command that makes these runs has to name a labeller that nobody chose."""
+    given = "pseudo_labeler" in wanted or labeller_of(measures.runs, wanted) is not None
+    return wanted.get("arm") == "PLASM" and not given
+
+
 def _silent(run: str, metric: str, measures: Measures) -> str:
     row = measures.runs.loc[run]
     if measures.complete[run]:
@@ -71,17 +79,11 @@ def _silent(run: str, metric: str, measures: Measures) -> str:
 
 def _unlike(runs: Sequence[str], measures: Measures) -> str:
     """The settings in which two runs differ, and the runs."""
-    first, second = (read_identity(measures.runs.directory[run]) for run in runs[:2])
+    files = [Path(measures.runs.directory[run], "identity.json") for run in runs[:2]]
+    first, second = (load_record(file).get("identity", {}) for file in files)
     keys = [key for key in differences(first, second) if key != "evaluate_at"]
     told = [key for key in keys if not key.startswith("seeds.")] or keys or ["what is behind their configs"]
     return f"{', '.join(told[:4])} ({runs[0]}, {runs[1]})"
-
-
-def read_identity(directory: str) -> dict[str, Any]:
-    try:
-        return dict(read_json(Path(directory) / "identity.json")["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
 
 
 def uneven(spec: Spec, layout: Layout, row: int, measures: Measures) -> dict[str, str]:

@@ -24,8 +24,7 @@ MADE = {
     '"(4 of 6)": as many seeds get there.',
     "speed_up": "The speed-up is the labels that random needs for its last score, over those that the method needs "
     'for the same; "(4 of 6)": as many seeds get there.',
-    "gap_closed": "Gap closed is (PLASM - ASM) / (no mismatch - ASM), with a 95 % bootstrap interval over seeds "
-    "that is too narrow where they are few; "
+    "gap_closed": "Gap closed is (PLASM - ASM) / (no mismatch - ASM), with Fieller's 95 % interval; "
     '"no gap" where the interval of no mismatch - ASM is not above 0, so that there may be nothing to close.',
 }
 
@@ -54,8 +53,10 @@ def legend(
         return ["No run belongs in this table."]
     n = common_n(grid)
     at = AT.get(str(spec.at), f"Values at cycle {spec.at}")
-    number = f"n = {n} seed{'s' if n > 1 else ''}" if n else "n seeds, n in each cell"
+    number = f"n = {n} seeds" if n else "n seeds, n in each cell"
     lines = [f"{at}: mean ± standard deviation over {number}, [95 % t interval]."]
+    if n == 1:
+        lines = [f"{at}, of one seed, which shows nothing of chance."]
     if any(cell.unit.scale == 100 for cell in values):
         lines[0] += " Scores × 100."
     lines += _differences(spec, grid)

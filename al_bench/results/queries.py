@@ -1,6 +1,5 @@
 """What was queried: lengths, overlaps between selections, and samples of the texts, read from their source again."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.results.arrays import load_array
 from al_bench.results.comparisons import acquirers
+from al_bench.results.files import load_array, load_lines
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import Estimate, jaccard, mean_interval
 
@@ -34,26 +33,16 @@ def selections(setting: Setting) -> list[Method]:
     return [*acquirers(setting), *drawn.values()]
 
 
-def read_queries(trajectory: Path) -> tuple[list[int], list[Query]]:
-    """(ids of the seed set, its queries); what of a ledger cannot be read is left out."""
-    seeded: list[int] = []
+def read_queries(trajectory: Path) -> list[Query]:
+    """None where its ledger cannot be read."""
     queries: list[Query] = []
-    for line in _lines(trajectory / "ledger.jsonl"):
-        seeded += line["seeded"]
+    for line in load_lines(trajectory / "ledger.jsonl"):
         ids = np.array(line["queried"], dtype=np.int64)
         if len(ids):
             every = load_array(trajectory, "scores", line["cycle"])
             scores = np.full(len(ids), np.nan) if every is None else every[ids]
             queries.append(Query(line["cycle"], line["labelled"], ids, scores, line["query"]))
-    return seeded, queries
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        complete, _, _ = path.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in complete.splitlines()]
-    except (OSError, ValueError):
-        return []
+    return queries
 
 
 def mean_lengths(setting: Setting) -> dict[str, np.ndarray]:
@@ -61,7 +50,7 @@ def mean_lengths(setting: Setting) -> dict[str, np.ndarray]:
     found = {}
     for method in selections(setting):
         rows = [
-            [line.get("query", {}).get("mean_words", np.nan) for line in _lines(folder / "ledger.jsonl")]
+            [line.get("query", {}).get("mean_words", np.nan) for line in load_lines(folder / "ledger.jsonl")]
             for folder in method.folders
         ]
         width = max(map(len, rows), default=0)
@@ -74,7 +63,7 @@ def overlaps(setting: Setting) -> tuple[list[Method], dict[tuple[int, int], Esti
     methods = selections(setting)
     queried = [
         {
-            repeat: {int(i) for query in read_queries(trajectory)[1] for i in query.ids}
+            repeat: {int(i) for query in read_queries(trajectory) for i in query.ids}
             for repeat, trajectory in zip(method.repeats, method.trajectories, strict=True)
         }
         for method in methods

@@ -5,42 +5,40 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from textwrap import wrap
 
-from al_bench.results.cells import Cell, Unit
+from al_bench.results.cells import Cell
 from al_bench.results.tables import Table
+from al_bench.results.words import number, signed
 
 POOLED = "all rows"
 
 
-def number(value: float, unit: Unit, *, signed: bool = False) -> str:
-    """Without its suffix; a true minus, and as many decimals as the unit says or as make three digits."""
-    decimals = unit.decimals
-    if decimals is None:
-        decimals = min(3, max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0)
-    text = f"{value:{'+' if signed else ''},.{decimals}f}"
-    return text.replace("-", "−")
+def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
+    """(number, interval, marks, seeds), empty where there is none; n: the seeds of a value that need not be told."""
+    found, unit = cell.estimate, cell.unit
+    told = not cell.seeds or len(cell.seeds) == n or " of " in cell.word + cell.marks
+    seeds = "" if told else f"(n = {len(cell.seeds)})"
+    if found is None:
+        return cell.word, "", cell.marks, seeds
+    if unit.suffix == " s" and abs(found.mean) < 0.005:
+        return "< 0.01 s", "", "", ""
+    digits = unit.decimals
+    if digits is None:
+        digits = min(3, max(0, 2 - math.floor(math.log10(abs(found.mean))))) if found.mean else 0
+    said = signed if cell.show in ("difference", "equivalence") else number
+    text = said(found.mean, digits)
+    if cell.show == "value" and found.n > 1:
+        text += f" ± {number(found.std, digits)}"
+    interval = f"[{said(found.low, digits)}, {said(found.high, digits)}]" if found.n > 1 else ""
+    return text + unit.suffix, interval, cell.marks, seeds
 
 
 def cell_text(cell: Cell, n: int | None) -> str:
-    """Such as "91.20 ± 0.31 [90.87, 91.53]"; n: the seeds of a value that need not be told."""
-    found = cell.estimate
-    if found is None:
-        return cell.word + cell.marks
-    if cell.unit.suffix == " s" and abs(found.mean) < 0.005:
-        return "< 0.01 s"
-    signed = cell.show in ("difference", "equivalence")
-    unit = cell.unit
-    # A number's spread is as exact as the number.
-    decimals = len(number(found.mean, unit).partition(".")[2])
-    unit = Unit(decimals=decimals)
-    text = number(found.mean, unit, signed=signed)
-    if cell.show == "value" and found.n > 1:
-        text += f" ± {number(found.std, unit)}"
-    text += cell.unit.suffix
-    if found.n > 1:
-        text += f" [{number(found.low, unit, signed=signed)}, {number(found.high, unit, signed=signed)}]"
-    told = len(cell.seeds) == n or " of " in cell.marks
-    return text + cell.marks + ("" if told else f" (n = {len(cell.seeds)})")
+    """Such as "91.20 ± 0.31 [90.87, 91.53]*"; n: the seeds of a value that need not be told."""
+    text, interval, marks, seeds = cell_parts(cell, n)
+    return " ".join(part for part in (text, interval) if part) + marks + (f" {seeds}" if seeds else "")
 
 
 def markdown(table: Table) -> str:
@@ -91,26 +89,44 @@ SPECIAL = {
     "≡": r"$\equiv$", "≤": r"$\le$", "†": r"\textdagger{}", "–": "--", "·": r"$\cdot$",
     "<": "$<$", ">": "$>$", "|": "$|$", "γ": r"$\gamma$",
 }  # fmt: skip
+BREAK = r" \\ "
+WIDE = 8  # columns, with which a table does not fit on a page but in smaller type
 
 
 def latex(table: Table) -> str:
-    """A `table*` with booktabs rules, legend and notes under it; needs \\usepackage{booktabs}."""
+    """A `table*` with booktabs rules, legend and notes under it; needs \\usepackage{booktabs}.
+
+    Intervals stand under their numbers, and what all rows share in the caption: a page is not wide.
+    """
+    shown = [i for i in range(len(table.keys)) if len({row.key[i] for row in table.rows}) > 1] or [0]
+    first = _keys(table.rows[0].key) if table.rows else []
+    shared = [f"{name} {first[i]}" for i, name in enumerate(table.keys) if first and i not in shown]
+    title = f"{table.title} ({', '.join(shared)})" if shared else table.title
+    named = [*(table.keys[i] for i in shown), *table.heads]
+    heads = [
+        _stacked(wrap(escape(head), 12), "l" if at < len(shown) else "r") for at, head in enumerate(named)
+    ]
+    size, gap = ("scriptsize", 1.5) if len(heads) > WIDE else ("footnotesize", 4)
     lines = [
         r"\begin{table*}",
-        r"  \centering\small",
-        rf"  \caption{{{escape(table.title)}}}",
+        rf"  \centering\{size}\setlength{{\tabcolsep}}{{{gap}pt}}",
+        rf"  \caption{{{escape(title)}}}",
         rf"  \label{{tab:{table.name}}}",
-        rf"  \begin{{tabular}}{{{'l' * len(table.keys)}{'r' * len(table.heads)}}}",
+        rf"  \begin{{tabular}}{{{'l' * len(shown)}{'r' * len(table.heads)}}}",
         r"    \toprule",
-        f"    {' & '.join(escape(head) for head in (*table.keys, *table.heads))} \\\\",
+        f"    {' & '.join(heads)} \\\\",
         r"    \midrule",
     ]
     for row in table.rows:
-        cells = [_latex_cell(cell, table.n) for cell in row.cells]
-        lines.append(f"    {' & '.join([*map(escape, _keys(row.key)), *cells])} \\\\")
+        keys = _keys(row.key)
+        names = [_stacked(list(map(escape, _broken(keys[i]))), "l") for i in shown]
+        cells = [*names, *(_latex_cell(cell, table.n) for cell in row.cells)]
+        lines.append(f"    {' & '.join(cells)} \\\\[4pt]")
     if table.pooled:
-        blank = [POOLED, *[""] * (len(table.keys) - 1)]
-        cells = [*blank, *(escape(_pooled(table, head)) for head in table.heads)]
+        cells = [POOLED, *[""] * (len(shown) - 1)]
+        cells += [
+            _latex_cell(table.pooled[head], None) if head in table.pooled else "" for head in table.heads
+        ]
         lines += [r"    \midrule", f"    {' & '.join(cells)} \\\\"]
     lines += [
         r"    \bottomrule",
@@ -128,16 +144,25 @@ def latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    return "".join(SPECIAL.get(character, character) for character in text)
+    quoted = re.sub('"(.*?)"', r"``\1''", text)
+    return "".join(SPECIAL.get(character, character) for character in quoted)
 
 
 def _latex_cell(cell: Cell, n: int | None) -> str:
-    text = escape(cell_text(cell, n))
-    interval = re.search(r"\[.*?\]", text)
-    if interval:
-        text = text.replace(interval[0], rf"{{\scriptsize {interval[0]}}}")
-    text = rf"\textbf{{{text}}}" if cell.bold else text
-    return text + "".join(rf"\textsuperscript{{{letter(i)}}}" for i in cell.notes)
+    text, interval, marks, seeds = map(escape, cell_parts(cell, n))
+    text = (rf"\textbf{{{text}}}" if cell.bold else text) + marks
+    text += "".join(rf"\textsuperscript{{{letter(i)}}}" for i in cell.notes)
+    under = " ".join(part for part in (interval, seeds) if part)
+    return _stacked([text, rf"\scriptsize {under}"] if under else [text])
+
+
+def _broken(name: str) -> list[str]:
+    """A long name in lines, which may end in an underscore."""
+    return [line.replace("_ ", "_") for line in wrap(name.replace("_", "_ "), 14)] or [""]
+
+
+def _stacked(lines: Sequence[str], side: str = "r") -> str:
+    return rf"\shortstack[{side}]{{{BREAK.join(lines)}}}" if len(lines) > 1 else lines[0]
 
 
 # --------------------------------------------------------------------------------------------------- CSV
@@ -151,26 +176,22 @@ def comma_separated(table: Table) -> str:
     writer.writerow([*table.keys, "column", "show", *fields])
     for row in table.rows:
         for head, cell in zip(table.heads, row.cells, strict=True):
-            keys = ["" if one is None else one for one in row.key]
-            writer.writerow([*keys, head, cell.show, *_numbers(cell), *_words(cell, table.notes)])
+            writer.writerow([*("" if one is None else one for one in row.key), head, *_fields(cell, table)])
     for head, cell in table.pooled.items():
         blank = [POOLED, *[""] * (len(table.keys) - 1)]
-        numbers = [*_numbers(cell)[:-2], "", ""]
-        writer.writerow([*blank, head, cell.show, *numbers, cell.marks.strip(), ""])
+        writer.writerow([*blank, head, *_fields(replace(cell, seeds=()), table)])
     return f"{out.getvalue()}# {table.provenance}\n"
 
 
-def _numbers(cell: Cell) -> list[object]:
+def _fields(cell: Cell, table: Table) -> list[object]:
     found = cell.estimate
-    if found is None:
-        return ["", "", "", "", len(cell.seeds), "", ""]
-    numbers = [("" if math.isnan(v) else f"{v:.10g}") for v in (found.mean, found.std, found.low, found.high)]
-    return [*numbers, found.n, "" if cell.p is None else f"{cell.p:.4g}", int(cell.bold)]
-
-
-def _words(cell: Cell, notes: Sequence[str]) -> list[str]:
-    seeds = " ".join(map(str, cell.seeds))
-    return [seeds, cell.word or cell.marks.strip(), " / ".join(notes[i] for i in cell.notes)]
+    numbers: list[object] = ["", "", "", "", len(cell.seeds)]
+    if found is not None:
+        ends = (found.mean, found.std, found.low, found.high)
+        numbers = [*("" if math.isnan(value) else f"{value:.10g}" for value in ends), found.n]
+    tested = ["" if cell.p is None else f"{cell.p:.4g}", int(cell.bold), " ".join(map(str, cell.seeds))]
+    notes = " / ".join(table.notes[i] for i in cell.notes)
+    return [cell.show, *numbers, *tested, cell.word or cell.marks.strip(), notes]
 
 
 FORMATS = {"markdown": (markdown, "md"), "latex": (latex, "tex"), "csv": (comma_separated, "csv")}

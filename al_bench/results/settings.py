@@ -11,6 +11,7 @@ import pandas as pd
 from al_bench.config import TASKS
 from al_bench.data.metrics import headline
 from al_bench.identity import digest
+from al_bench.results.files import load_record
 from al_bench.results.frame import Results
 from al_bench.results.labels import label_methods, shared_by
 
@@ -77,7 +78,7 @@ class Setting:
         return headline(self.task)
 
     def values(self, method: Method, metric: str) -> pd.DataFrame:
-        """repeat x cycle, missing where a run has none; metric "labelled" and "words" too"""
+        """repeat x cycle, missing where a run has none"""
         table = self._wide.get(metric)
         if table is None:
             return pd.DataFrame(index=pd.Index([], dtype=str), dtype=float)
@@ -90,12 +91,9 @@ class Setting:
     @cached_property
     def _wide(self) -> dict[str, pd.DataFrame]:
         """run x cycle by metric"""
-        first = self.cycles.drop_duplicates(["run", "cycle"])
-        parts = [(str(metric), part) for metric, part in self.cycles.groupby("metric", observed=True)]
-        parts += [(name, first.assign(value=first[name])) for name in ("labelled", "words")]
         return {
-            metric: part.pivot(index="run", columns="cycle", values="value").astype(float)
-            for metric, part in parts
+            str(metric): part.pivot(index="run", columns="cycle", values="value").astype(float)
+            for metric, part in self.cycles.groupby("metric", observed=True)
         }
 
     def scores(self, method: Method) -> pd.DataFrame:
@@ -106,7 +104,7 @@ class Setting:
 def settings(results: Results) -> tuple[Setting, ...]:
     """Every setting of which there is a cycle, by title."""
     runs = results.runs[results.runs.cycles_done > 0].copy()
-    recorded = {run: _recorded(Path(row.directory)) for run, row in runs.iterrows()}
+    recorded = {run: load_record(Path(row.directory, "identity.json")) for run, row in runs.iterrows()}
     parts = {run: _parts(recorded[run].get("identity"), row) for run, row in runs.iterrows()}
     runs["data"] = [
         recorded[run].get("behind", {}).get("data", f"{row.output_dir}/{row.dataset}")
@@ -126,15 +124,6 @@ def settings(results: Results) -> tuple[Setting, ...]:
         replace(one, title=f"{one.title} ({one.key[:6]})") if titles.count(one.title) > 1 else one
         for one in made
     )
-
-
-def _recorded(folder: Path) -> dict[str, Any]:
-    """identity.json; empty where it cannot be read, which the frame reports as a problem."""
-    try:
-        content = json.loads((folder / "identity.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _parts(identity: dict[str, Any] | None, row: pd.Series) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What repeated runs allow one to say: pure functions of arrays.
 
 Scores are in any unit, and so are the differences; labels are counts of examples or of words. A pair is two runs
-with the same seed. `alpha` is the error that a test may make, 1 - alpha the coverage of an interval.
+with the same seed. `ALPHA` is the error that a test may make, 1 - ALPHA the coverage of an interval.
 """
 
 import math
@@ -40,23 +40,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Two one-sided tests: p is the larger of their p-values; low, high: the 1 - 2 alpha interval of a - b."""
+    """Two one-sided tests: p is the larger of their p-values; difference: a - b with its 90 % interval."""
 
     p: float
-    low: float
-    high: float
-    margin: float
+    difference: Estimate
     equivalent: bool
 
 
 @dataclass(frozen=True)
 class GapClosed:
-    """value: share of the gap, 1 = all of it; None where `gap`, whose interval reaches 0, may not be one at all."""
+    """share: of the gap, 1 = all of it; None where `gap`, whose interval reaches 0, may not be one at all."""
 
     gap: Estimate
-    value: float | None
-    low: float | None
-    high: float | None
+    share: Estimate | None
 
 
 # ------------------------------------------------------------------------------------------ of one arm
@@ -71,6 +67,13 @@ def mean_interval(values: Values, *, alpha: float = ALPHA) -> Estimate:
     std = float(np.std(sample, ddof=1))
     half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * std / math.sqrt(n)
     return Estimate(mean, std, mean - half, mean + half, n)
+
+
+def geometric(ratios: Values) -> Estimate:
+    """The geometric mean with its t interval on the scale of logarithms, where 1/x is as far from 1 as x."""
+    logs = mean_interval(np.log(np.asarray(ratios, dtype=float)))
+    mean, low, high = (float(np.exp(end)) for end in (logs.mean, logs.low, logs.high))
+    return Estimate(mean, math.nan, low, high, logs.n)
 
 
 def aulc(labels: Values, scores: Values) -> float:
@@ -121,7 +124,7 @@ def speed_up(
 # ---------------------------------------------------------------------------------- of two arms, by seed
 
 
-def paired(a: Values, b: Values, *, alpha: float = ALPHA) -> Comparison:
+def paired(a: Values, b: Values) -> Comparison:
     """Differences a - b of (n,) pairs.
 
     Wilcoxon's test is `scipy.stats.wilcoxon` with its defaults: zero differences are dropped, equal ones share their
@@ -129,7 +132,7 @@ def paired(a: Values, b: Values, *, alpha: float = ALPHA) -> Comparison:
     approximation. Pairs that are all equal give 1.
     """
     difference = _differences(a, b)
-    return Comparison(mean_interval(difference, alpha=alpha), _wilcoxon(difference), _t(difference))
+    return Comparison(mean_interval(difference), _wilcoxon(difference), _t(difference))
 
 
 def _differences(a: Values, b: Values) -> np.ndarray:
@@ -156,14 +159,14 @@ def smallest_p(pairs: int) -> float:
     return min(1.0, 2.0 ** (1 - pairs))
 
 
-def reachable(pairs: int, comparisons: int = 1, *, alpha: float = ALPHA) -> bool:
+def reachable(pairs: int, comparisons: int = 1) -> bool:
     """Whether the signed-rank test could reach the level, the smallest p of so many under Holm's correction."""
-    return comparisons * smallest_p(pairs) <= alpha
+    return comparisons * smallest_p(pairs) <= ALPHA
 
 
-def pairs_needed(comparisons: int = 1, *, alpha: float = ALPHA) -> int:
+def pairs_needed(comparisons: int = 1) -> int:
     """The fewest pairs with which so many comparisons are testable: 6 for one at 0.05."""
-    return 1 + math.ceil(math.log2(comparisons / alpha) - 1e-9)
+    return 1 + math.ceil(math.log2(comparisons / ALPHA) - 1e-9)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -175,14 +178,14 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def tost(a: Values, b: Values, margin: float, *, alpha: float = ALPHA) -> Equivalence:
+def tost(a: Values, b: Values, margin: float) -> Equivalence:
     """Whether the mean of a - b over (n,) pairs lies within +- margin: two one-sided t tests (Schuirmann 1987).
 
     margin: in the unit of the scores, chosen before looking at them
     """
     assert margin > 0, "an equivalence needs room"
     difference = _differences(a, b)
-    interval = mean_interval(difference, alpha=2 * alpha)
+    interval = mean_interval(difference, alpha=2 * ALPHA)
     if interval.n < 2:
         p = math.nan
     elif np.ptp(difference) == 0:
@@ -191,7 +194,7 @@ def tost(a: Values, b: Values, margin: float, *, alpha: float = ALPHA) -> Equiva
         above = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
         below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
         p = float(max(above, below))
-    return Equivalence(p, interval.low, interval.high, margin, bool(p <= alpha))
+    return Equivalence(p, interval, bool(p <= ALPHA))
 
 
 # --------------------------------------------------------------------------------------- of several arms
@@ -225,32 +228,27 @@ def _share_beaten(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
     return float(np.mean(beaten)) if beaten else math.nan
 
 
-def gap_closed(
-    no_mismatch: Values,
-    asm: Values,
-    plasm: Values,
-    *,
-    alpha: float = ALPHA,
-    draws: int = 10_000,
-    seed: int = 0,
-) -> GapClosed:
-    """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with a percentile bootstrap over seeds.
+def gap_closed(no_mismatch: Values, asm: Values, plasm: Values) -> GapClosed:
+    """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with Fieller's interval.
 
     A ratio needs something to divide by: where the paired t interval of no mismatch - ASM is not wholly above 0,
-    there may be no gap, and the share of it that is closed is undefined. The bootstrap's interval is too narrow with
-    few seeds (simulated, it covers the truth 81 % of the time with 5 and 90 % with 10), so no test rests on it.
-
-    seed: of the bootstrap's draws
+    there may be no gap, and the share of it that is closed is undefined. Where it is above 0, Fieller's interval
+    (1954), the shares s for which a paired t test does not tell PLASM - ASM from s times the gap, is bounded. It
+    covers the truth as often as it says with 3 seeds, too, where a bootstrap over seeds does in 3 of 4 cases.
     """
     top, low, mine = (np.asarray(values, dtype=float) for values in (no_mismatch, asm, plasm))
-    gap = mean_interval(_differences(top, low), alpha=alpha)
+    gap = mean_interval(_differences(top, low))
     if not gap.low > 0:
-        return GapClosed(gap, None, None, None)
-    drawn = np.random.default_rng(seed).integers(0, len(top), (draws, len(top)))
-    shares = (mine - low)[drawn].mean(axis=1) / (top - low)[drawn].mean(axis=1)
-    least, most = np.quantile(shares, [alpha / 2, 1 - alpha / 2])
-    value = float((mine - low).mean() / (top - low).mean())
-    return GapClosed(gap, value, float(least), float(most))
+        return GapClosed(gap, None)
+    closed = _differences(mine, low)
+    t = float(stats.t.ppf(1 - ALPHA / 2, gap.n - 1))
+    (aa, ab), (_, bb) = t**2 * np.cov(closed, _differences(top, low)) / gap.n
+    # The roots of (closed - s gap)^2 = t^2 var(closed - s gap), of means.
+    square, middle, rest = gap.mean**2 - bb, closed.mean() * gap.mean - ab, closed.mean() ** 2 - aa
+    half = math.sqrt(max(middle**2 - square * rest, 0.0))
+    share = float(closed.mean() / gap.mean)
+    ends = float((middle - half) / square), float((middle + half) / square)
+    return GapClosed(gap, Estimate(share, math.nan, *ends, gap.n))
 
 
 def jaccard(a: Iterable[int], b: Iterable[int]) -> float:

@@ -4,7 +4,6 @@ A criterion reads what the acquisition models said of the test inputs, or how un
 of either, no metric. Scores are looked up afterwards, where it would have stopped.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from al_bench.results.arrays import load_array
+from al_bench.results.files import load_array, load_lines, load_record
 from al_bench.results.settings import Method, Setting
 
 # Strategies whose scores fall towards 0 as the model becomes certain; a distance, such as mahalanobis, does not.
@@ -163,13 +162,12 @@ def _doubt(folder: Path, cycle: int, strategy: str, labelled: int) -> float | No
 
 def _maximal_entropy(folder: Path) -> float | None:
     """log of the number of labels; a tagging trajectory's ledger counts types, which have two tags each, beside O."""
-    try:
-        with (folder / "ledger.jsonl").open(encoding="utf-8") as file:
-            labels = len(json.loads(file.readline())["query"]["labels"])
-        identity = json.loads((folder / "identity.json").read_text(encoding="utf-8"))["identity"]
-        return math.log(2 * labels + 1 if identity["dataset"]["task"] == "tagging" else labels)
-    except (OSError, ValueError, KeyError):
+    first, *_ = load_lines(folder / "ledger.jsonl") or [{}]
+    labels = len(first.get("query", {}).get("labels", {}))
+    dataset = load_record(folder / "identity.json").get("identity", {}).get("dataset", {})
+    if not labels or "task" not in dataset:
         return None
+    return math.log(2 * labels + 1 if dataset["task"] == "tagging" else labels)
 
 
 # ---------------------------------------------------------------------------------------------- what was lost

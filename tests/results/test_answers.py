@@ -1,6 +1,7 @@
 """Sentences on made-up runs with known effects: the words say what the numbers say, and no more."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,9 @@ def test_a_selection_that_is_worth_something(tmp_path):
     assert vars(answer.difference) == pytest.approx(vars(expected))
     assert answer.p == paired(both.a, both.b).wilcoxon == 2 / 2**8
     assert "p = 0.008." in plain(answer.detail)
-    assert re.search(r"random’s last score with \d+ labels, 1\.\d times fewer", answer.detail)
+    assert re.search(
+        r"random’s last score with \d+ labels; random needs 400, 1\.\d times as many", answer.detail
+    )
 
 
 def test_a_mismatch_that_costs(tmp_path):
@@ -137,7 +140,7 @@ def test_equivalence_is_tested_and_not_assumed(tmp_path):
     assert "is as good with ups as with scoring the whole pool, within 0.5 points" in plain(answer.text)
     # Cycle 0 scores 1,900 of 1,900; cycles 1 and 2 score 11 % of 1,800 and 1,700.
     assert answer.numbers["scored"] == pytest.approx((1900 + 198 + 187) / 5400, abs=0.001)
-    assert "It scores 42 % of the examples, which saves" in plain(answer.text)
+    assert "ups scores 42 % of the examples, which saves" in plain(answer.text)
     assert 0 < answer.numbers["saved"] < answer.numbers["most"] < 1
 
 
@@ -176,16 +179,42 @@ def test_the_best_beside_its_ceiling(rivals):
     )
 
 
+def test_few_lucky_seeds_are_not_the_best(tmp_path):
+    _, found = said(
+        tmp_path, varied(seeds(6)), varied("model@acquisition=minilm_l6", "seed=1,2"), mismatch=-3.0
+    )
+    (answer,) = found["reached"]
+    assert "when minilm_l3 selects by least_confidence" in plain(answer.text)
+    assert "higher mean" not in answer.text
+    _, found = said(tmp_path, varied("strategy=random", seeds(4)), random=-3.0)
+    assert "No other of the 2 methods that have 4 seeds or more there ends" in plain(found["reached"][0].text)
+
+
 def test_what_an_iteration_costs(tmp_path):
+    """Of the cycles that query; the last one only trains."""
     setting, found = said(tmp_path, varied("seed=1"))
     (answer,) = found["cost"]
-    seconds = setting.values(setting.methods[0], "seconds/iteration").iloc[0]
-    train = setting.values(setting.methods[0], "seconds/train").iloc[0].sum() / seconds.sum()
-    assert answer.numbers["train"] == pytest.approx(train)
-    assert f"takes {seconds.mean():.1f} s on average: {100 * train:.0f} % training" in plain(answer.text)
+    seconds, train, predict = (
+        setting.values(setting.methods[0], f"seconds/{name}").iloc[0].loc[:2]
+        for name in ("iteration", "train", "predict")
+    )
+    share = train.sum() / seconds.sum()
+    assert answer.numbers["train"] == pytest.approx(share)
+    assert f"takes {seconds.mean():.1f} s on average: {100 * share:.0f} % training" in plain(answer.text)
     assert "scoring 1,800 examples." in plain(answer.text)
-    share = setting.values(setting.methods[0], "seconds/predict").iloc[0].sum() / seconds.sum()
-    assert f"{1 / (1 - share):.2f} times as fast" in answer.detail
+    assert f"{1 / (1 - predict.sum() / seconds.sum()):.2f} times as fast" in answer.detail
+
+
+def test_seconds_that_scatter_save_nothing(tmp_path):
+    setting, found = said(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
+    clear = plain(found["subsampling"][0].text)
+    low, high = map(int, re.search(r"\(95 % interval: (\d+) % to (\d+) %\); no scoring", clear).groups())
+    assert low < 100 * found["subsampling"][0].numbers["saved"] < high
+    slow = setting.cycles.run.str.contains("-ups-") & setting.cycles.run.str.contains("seed1-|seed2-")
+    slow &= setting.cycles.metric == "seconds/iteration"
+    setting.cycles.loc[slow, "value"] *= 5
+    (answer,) = [answer for answer in answers(replace(setting)) if answer.topic == "subsampling"]
+    assert "whether that saves seconds of iterations is open" in plain(answer.text)
 
 
 def test_words_are_the_budget_of_taggers(tmp_path):

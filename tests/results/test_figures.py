@@ -10,11 +10,12 @@ from sweeps import SWEEP, varied
 from synthetic import write_runs
 
 from al_bench.results.comparisons import acquirers, gains
-from al_bench.results.figures import comparisons, costs, curves, stops, style
+from al_bench.results.figures import comparisons, costs, curves, style
 from al_bench.results.frame import load
+from al_bench.results.report.pictures import _panels as panels
 from al_bench.results.report.pictures import pictures
 from al_bench.results.report.svg import COLORS, inline
-from al_bench.results.settings import Setting, settings
+from al_bench.results.settings import Method, Setting, settings
 from al_bench.results.stopping import stops as found_stops
 from al_bench.results.words import signed
 
@@ -64,6 +65,27 @@ def test_what_cannot_be_drawn_says_why(tmp_path):
     reasons = dict(made.omitted)
     assert "two selections, or two successors" in reasons["Who should select for whom?"]
     assert "two methods" in reasons["Final score against seconds"]
+
+
+def test_many_methods_get_several_panels(rivals):
+    """By successor, then by who selects; random is in each, to compare with."""
+    about = settings(load([rivals]))[0].methods[1].about
+
+    def method(acquisition: str | None, successor: str, strategy: str) -> Method:
+        row = about.copy()
+        row[["acquisition", "successor", "strategy"]] = acquisition, successor, strategy
+        return Method("", "", row, {}, (), (), (), ())
+
+    few = [method("a", "s", strategy) for strategy in "123"]
+    assert panels(few) == {"": few}
+    more = [method(who, "s", strategy) for who in "ab" for strategy in "12345"]
+    random, other = method(None, "s", "random"), method("a", "t", "1")
+    found = panels([*more, random, other])
+    assert found == {
+        ": t is trained": [other],
+        ": s is trained, a selects": [*more[:5], random],
+        ": s is trained, b selects": [*more[5:], random],
+    }
 
 
 def test_lines_are_where_the_means_are(rivals):
@@ -147,7 +169,7 @@ def test_stops_are_drawn_where_they_are(tmp_path):
         (folder / "tested").mkdir(parents=True)
         for cycle in range(4):
             np.save(folder / "tested" / f"cycle_{cycle:04d}.npy", said)
-    figure = stops.stopping_points(setting, method, found_stops(setting, method))
+    figure = curves.stopping_points(setting, method, found_stops(setting, method))
     assert isinstance(figure, Figure)
     # All three seeds: classification change in cycle 1 (200 labels), kappa and delta F in cycle 3.
     marks = [points.get_offsets().tolist() for points in figure.axes[1].collections]

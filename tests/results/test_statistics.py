@@ -102,7 +102,7 @@ def test_tost_is_two_one_sided_t_tests():
     assert found.p == pytest.approx(max(above, below))
     # Equivalent is the same as: the 90 % interval lies within the margin.
     interval = stats.ttest_rel(a, b).confidence_interval(0.9)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert (found.difference.low, found.difference.high) == pytest.approx((interval.low, interval.high))
     for margin in np.linspace(0.05, 1, 40):
         assert tost(a, b, margin).equivalent == (-margin <= interval.low and interval.high <= margin)
 
@@ -198,24 +198,41 @@ def test_penalty_matrix():
 
 def test_gap_closed():
     asm, no_mismatch = np.array([80.0, 81, 82]), np.array([84.0, 85.2, 85.9])
-    plasm = asm + 2
-    found = gap_closed(no_mismatch, asm, plasm)
+    found = gap_closed(no_mismatch, asm, asm + 2)
     assert found.gap.mean == pytest.approx((4 + 4.2 + 3.9) / 3)
-    assert found.value == pytest.approx(2 / found.gap.mean)
-    assert found.low is not None
-    assert found.high is not None
-    # The extremes of a bootstrap are the seeds with the widest and the narrowest gap.
-    assert 2 / 4.2 - 1e-9 <= found.low < found.value < found.high <= 2 / 3.9 + 1e-9
-    assert gap_closed(no_mismatch, asm, plasm) == found, "seeded"
+    # Where only the gap varies, its interval is that of the ratio, upside down.
+    assert found.share.mean == pytest.approx(2 / found.gap.mean)
+    assert (found.share.low, found.share.high) == pytest.approx((2 / found.gap.high, 2 / found.gap.low))
+
+
+def test_the_interval_of_a_gap_is_fiellers():
+    """At its ends the paired t test of PLASM - ASM against that share of the gap gives p = 0.05."""
+    rng = np.random.default_rng(0)
+    asm, no_mismatch, plasm = (rng.normal(mean, 1, 6) for mean in (80, 84, 82))
+    found = gap_closed(no_mismatch, asm, plasm).share
+    for share in (found.low, found.high):
+        p = stats.ttest_1samp((plasm - asm) - share * (no_mismatch - asm), 0.0).pvalue
+        assert p == pytest.approx(0.05)
+    assert found.low < found.mean < found.high
+
+
+@pytest.mark.parametrize("seeds", [3, 6])
+def test_the_interval_of_a_gap_covers_with_few_seeds(seeds):
+    rng = np.random.default_rng(0)
+    arms = rng.normal(0, 0.5, (EXPERIMENTS, 3, seeds)) + np.array([4.0, 0.0, 2.0])[None, :, None]
+    shares = [gap_closed(*one).share for one in arms]
+    covered = [share.low <= 0.5 <= share.high for share in shares if share is not None]
+    assert len(covered) > 0.9 * EXPERIMENTS
+    assert np.mean(covered) == pytest.approx(0.95, abs=TOLERANCE)
 
 
 def test_gap_that_may_be_none_is_not_closed():
     asm, no_mismatch = np.array([80.0, 81, 82]), np.array([84.0, 80.5, 81.9])
     found = gap_closed(no_mismatch, asm, asm + 2)
     assert found.gap.low < 0
-    assert (found.value, found.low, found.high) == (None, None, None)
+    assert found.share is None
     worse = gap_closed(asm, asm + np.array([4.0, 4.2, 3.9]), asm)
-    assert worse.value is None, "a gap to the other side is none to close"
+    assert worse.share is None, "a gap to the other side is none to close"
 
 
 # --------------------------------------------------------------------------------------------- simulations

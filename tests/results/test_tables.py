@@ -267,6 +267,17 @@ def test_the_printed_commands_fill_the_table(tmp_path, name):
     assert not any(cell.word == "–" for row in filled.rows for cell in row.cells)
 
 
+def test_the_labeller_is_that_of_the_other_runs(tmp_path):
+    """Not the successor: its runs would be of another method, and mixed with those that are there."""
+    plasm = f"{PAIR} pseudo_labeling=plasm"
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2,3")
+    (note,) = {note for note in shipped(tmp_path, "mismatch").notes if "plasm" in note}
+    assert note.endswith("model@pseudo_labeler=minilm_l6 seed=1,2,3`, or with another labeller")
+    write_runs(tmp_path, f"-m {plasm} model@pseudo_labeler=minilm_l3 seed=1")
+    (note,) = {note for note in shipped(tmp_path, "mismatch").notes if "plasm" in note}
+    assert note.endswith("pseudo_labeling=plasm model@pseudo_labeler=minilm_l3 seed=2,3`")
+
+
 def test_commands_for_filters(tmp_path):
     plasm = f"-m {PAIR} model@pseudo_labeler=minilm_l6"
     write_runs(tmp_path, f"{plasm} seed=1,2 pseudo_labeling=plasm")
@@ -381,7 +392,10 @@ def test_every_shipped_table_in_every_format(al, everything, tmp_path, name, kin
         assert f"Made by `al-bench tables {name} {everything}`" in text
     elif kind == "latex":
         assert text.count("{") == text.count("}")
+        varying = sum(len(set(values)) > 1 for values in zip(*(row.key for row in made.rows), strict=True))
         assert text.endswith(f"Made by `al-bench tables {name} {everything}`.\n")
+        printed = [line for line in text.splitlines() if line[:1] != "%" and "label{" not in line]
+        assert not re.search(r"(?<!\\)_", "\n".join(printed))
         assert not re.search(
             r"(?<!\\)[&%](?=[^ ])", "\n".join(line for line in text.splitlines() if line[:1] != "%")
         )
@@ -393,14 +407,22 @@ def test_every_shipped_table_in_every_format(al, everything, tmp_path, name, kin
             .splitlines()
         )
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows if row.strip()} == {
-            len(made.keys) + len(made.heads) - 1
+            max(1, varying) + len(made.heads) - 1
         }
+        title = text.partition("\\caption")[2].splitlines()[0].replace("\\_", "_")
+        constant = zip(made.keys, made.rows[0].key, strict=True)
+        assert sum(f"{name} {'–' if one is None else one}" in title for name, one in constant) >= (
+            len(made.keys) - max(1, varying)
+        )
         assert text.isascii()
     else:
         *lines, last = text.splitlines(keepends=True)
         assert last.endswith(f"Made by `al-bench tables {name} {everything}`.\n")
         rows = list(csv.DictReader(lines))
         assert len(rows) == len(made.rows) * len(made.heads) + len(made.pooled)
+        for row, pooled in zip(rows[len(rows) - len(made.pooled) :], made.pooled.values(), strict=True):
+            assert float(row["p"]) == pytest.approx(pooled.p, rel=1e-3)
+            assert (row["marks"], row["seeds"]) == (pooled.marks.strip(), "")
         for row, cell in zip(rows, (cell for one in made.rows for cell in one.cells), strict=False):
             if cell.estimate:
                 assert float(row["mean"]) == pytest.approx(cell.estimate.mean)
@@ -417,6 +439,18 @@ def test_a_shipped_spec_opens_with_its_command(name):
     first, second, *_ = available()[name].read_text(encoding="utf-8").splitlines()
     assert first.startswith("# ")
     assert second == f"# al-bench tables {name}"
+
+
+def test_long_names_are_broken_in_latex(tmp_path):
+    """Where they vary from row to row; what all rows share is in the caption."""
+    write_runs(
+        tmp_path,
+        f"-m {DATA} model@acquisition=distilbert_uncased,bert_base_uncased seed=1,2 model@successor=minilm_l6",
+    )
+    spec = "{title: x, rows: [dataset, acquisition, successor], columns: {score: {}}}"
+    text = FORMATS["latex"][0](table(tmp_path, spec))
+    assert r"\caption{x (dataset trec6, successor minilm\_l6)}" in text
+    assert r"\shortstack[l]{distilbert\_ \\ uncased} & \shortstack[r]{" in text
 
 
 def test_letters():

@@ -1,14 +1,15 @@
 """Which model should select for which, and what strategies ask for."""
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from al_bench.results.comparisons import acquirers
 from al_bench.results.figures.curves import band
-from al_bench.results.figures.style import PAPER, canvas, legend_below, looks, styled
+from al_bench.results.figures.style import PAPER, canvas, key, legend_below, looks, n_seeds, styled
 from al_bench.results.settings import Setting
 from al_bench.results.statistics import Estimate, mean_interval
 from al_bench.results.words import FEW, signed
@@ -24,21 +25,23 @@ def heat_map(gains: Gains) -> Figure:
         values[rows.index(row), columns.index(column)] = gain.mean
     most = max(float(np.nanmax(np.abs(values))), 0.1)
     with styled():
-        figure, (axes,) = canvas(0.75 + 0.36 * len(rows))
+        figure, (axes,) = canvas(0.9 + 0.36 * len(rows))
         axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
         for (row, column), gain in gains.items():
-            half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else ""
+            half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
             at = columns.index(column) + 0.5, rows.index(row) + 0.5
             # Cells are pale at these norms, so their text is dark on any page.
             axes.text(
                 *at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7
             )
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+        axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
         axes.invert_yaxis()
         axes.grid(visible=False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
+        counts = n_seeds([gain.n for gain in gains.values()])
+        figure.suptitle(f"points over random examples ({counts})", fontsize=7.5, x=0.99, ha="right")
         axes.set_xlabel("successor")
         axes.set_ylabel("selected by")
     return figure
@@ -51,7 +54,7 @@ def query_lengths(setting: Setting, lengths: dict[str, np.ndarray]) -> Figure:
     """
     with styled():
         figure, (axes,) = canvas(2.0)
-        handles, names = [], []
+        keys = {}
         chosen = [*acquirers(setting), *(m for m in setting.methods if m.about.strategy == "random")]
         for method in chosen:
             values = lengths.get(method.label)
@@ -60,14 +63,12 @@ def query_lengths(setting: Setting, lengths: dict[str, np.ndarray]) -> Figure:
             look = looks(setting)[method.label]
             cycles = [c for c in range(values.shape[1]) if not np.isnan(values[:, c]).all()]
             found = [mean_interval(values[:, c][~np.isnan(values[:, c])]) for c in cycles]
-            style = {"color": look.color, "linestyle": look.dash, "marker": look.marker}
-            axes.plot(cycles, [e.mean for e in found], **style)
+            axes.plot(cycles, [e.mean for e in found], **look.line)
             band(axes, cycles, found, look.color)
-            handles.append(Line2D([], [], **style))
-            names.append(f"{method.selection} (n = {len(values)})")
+            keys[f"{method.selection} ({n_seeds([e.n for e in found])})"] = key(**look.line)
         axes.set_xlabel("query of cycle")
         axes.set_ylabel("words per queried example")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylim(bottom=0)
-        legend_below(figure, handles, names)
+        legend_below(figure, keys)
     return figure

@@ -3,7 +3,7 @@
 Ink, grid and paper are colours of their own, so that a page may replace them by its own in dark surroundings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,9 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
-from al_bench.results.settings import Method, Setting
+from al_bench.results.settings import Setting
 
 WIDTH = 3.35  # inches: a column of a two-column paper
 INK, MUTED, GRID, PAPER = "#1a1b1e", "#63666d", "#dcdde1", "#ffffff"
@@ -71,6 +72,19 @@ class Look:
     marker: str
     dash: Any
 
+    @property
+    def line(self) -> dict[str, Any]:
+        return {"color": self.color, "marker": self.marker, "linestyle": self.dash}
+
+    @property
+    def dot(self) -> dict[str, Any]:
+        return {**self.line, "linestyle": "none"}
+
+
+def key(**style: Any) -> Line2D:
+    """What stands for a line or a mark in a legend."""
+    return Line2D([], [], **style)
+
 
 def looks(setting: Setting) -> dict[str, Look]:
     """By label: the same in every figure of a setting. Random is grey, and drawn through in ink is the ceiling."""
@@ -103,23 +117,19 @@ def canvas(height: float = 2.2, rows: int = 1, **more: Any) -> tuple[Figure, lis
     return figure, list(axes[:, 0])
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """Under the axes, in two columns where the labels are short; the figure grows by what it needs."""
-    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= 22 else 1
-    rows = -(-len(labels) // columns)
+def legend_below(figure: Figure, keys: Mapping[str, Any]) -> None:
+    """Labels and what stands for them: under the axes, in two columns where labels are short; the figure grows."""
+    columns = 2 if len(keys) > 1 and max(map(len, keys)) <= 22 else 1
+    rows = -(-len(keys) // columns)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.15 * rows + 0.05)
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
+    figure.legend(list(keys.values()), list(keys), loc="outside lower left", ncols=columns)
 
 
 def n_seeds(counts: Sequence[int]) -> str:
     """Such as "n = 6", or "n = 4-6" where some repetitions lack a part."""
     low, high = min(counts), max(counts)
     return f"n = {high}" if low == high else f"n = {low}–{high}"
-
-
-def with_n(method: Method) -> str:
-    return f"{method.label} ({n_seeds([len(method.runs)])})"
 
 
 def save(figure: Figure, path: Path) -> None:

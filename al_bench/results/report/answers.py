@@ -1,32 +1,39 @@
-"""What two methods say when they are compared: the numbers behind each sentence, how sure they are, the sentence."""
+"""What a setting says: the numbers behind each sentence, how sure they are, and the sentence."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+
+import pandas as pd
 
 from al_bench.results.comparisons import (
     Pair,
+    acquirers,
+    ceiling_of,
+    ends,
     pair,
     random_of,
     unlabelled_of,
     unmismatched_of,
     unsubsampled_of,
 )
-from al_bench.results.report import facts
 from al_bench.results.report import sentences as say
-from al_bench.results.report.phrases import Answer, budget_of, fill, model, score_name, seeds_of, selecting
+from al_bench.results.report.sentences import Answer, budget_of, fill, model, score_name, seeds_of, selecting
 from al_bench.results.settings import Method, Setting
+from al_bench.results.spending import iteration
 from al_bench.results.statistics import (
     Estimate,
     gap_closed,
+    geometric,
     holm,
+    mean_interval,
     paired,
     pairs_needed,
     reachable,
     speed_up,
     tost,
 )
-from al_bench.results.words import FEW, interval, number, p_value, percent
+from al_bench.results.words import FEW, HARD, duration, interval, number, p_value, percent
 
 MARGIN = 0.5  # points of the headline metric: subsampling that differs by less counts as equivalent
 
@@ -47,11 +54,11 @@ class Comparison:
 
 def answers(setting: Setting) -> list[Answer]:
     """All that can be said of a setting, in the order of `sentences.QUESTIONS`."""
-    made = [*facts.reached(setting)]
+    made = [*reached(setting)]
     for comparison in COMPARISONS:
         found = (_compare(setting, comparison, method) for method in setting.methods)
         made += _adjusted([answer for answer in found if answer is not None])
-    return [*made, *facts.costs(setting)]
+    return [*made, *costs(setting)]
 
 
 def _phrases(setting: Setting, found: Pair, difference: Estimate) -> dict[str, str]:
@@ -130,7 +137,9 @@ def _with_test(answer: Answer, p: float, tests: int) -> Answer:
 
 
 def _faster(setting: Setting, found: Pair) -> More:
-    """How many labels the mean curve needs for random's last score."""
+    """How many labels the mean curve needs for random's last score, where it clearly ends above that."""
+    if _verdict(found, mean_interval(found.a - found.b), "") != "more":
+        return "", "", {}
     column = "words" if found.first.about.unit == "words" else "labelled"
     curves = []
     for method in (found.second, found.first):
@@ -142,26 +151,38 @@ def _faster(setting: Setting, found: Pair) -> More:
     if factor is None or factor < 1.05:
         return "", "", {}
     things = "words" if column == "words" else "labels"
-    detail = fill(say.FASTER, needed=number(labels[-1] / factor, 0), things=things, factor=number(factor))
+    counts = {"needed": number(labels[-1] / factor, 0), "all": number(labels[-1], 0)}
+    detail = fill(say.FASTER, **counts, things=things, factor=number(factor))
     return "", detail, {"speed_up": factor}
 
 
 def _saved(setting: Setting, found: Pair) -> More:
     """What fewer scores saved, beside what no scoring at all would save."""
 
-    def total(method: Method, metric: str) -> float:
+    def total(method: Method, metric: str) -> pd.Series:
         values = setting.values(method, metric).reindex(list(found.repeats))
-        return float(values.loc[:, : found.cycle].sum(axis=1).mean())
+        return values.loc[:, : found.cycle].sum(axis=1)
 
-    a, b = found.first, found.second
-    whole = total(b, "seconds/iteration")
-    if not whole:  # nobody wrote down what it cost
+    mine, whole = (total(method, "seconds/iteration") for method in (found.first, found.second))
+    timed = (mine > 0) & (whole > 0)
+    if not timed.any():  # nobody wrote down what it cost
         return "", "", {}
-    scored = total(a, "scored") / total(b, "scored")
-    saved, most = 1 - total(a, "seconds/iteration") / whole, total(b, "seconds/predict") / whole
-    template = say.SLOWER if saved <= 0 else say.SAVES if saved <= most else say.FASTER_ANYHOW
-    shares = {"scored": scored, "saved": saved, "longer": -saved, "most": most}
-    return fill(template, **{name: percent(share) for name, share in shares.items()}), "", shares
+    ratio = geometric((mine / whole)[timed])
+    shares = {
+        "scored": total(found.first, "scored").sum() / total(found.second, "scored").sum(),
+        "saved": 1 - ratio.mean,
+        "longer": ratio.mean - 1,
+        "most": total(found.second, "seconds/predict")[timed].sum() / whole[timed].sum(),
+    }
+    phrases = {name: percent(share) for name, share in shares.items()}
+    phrases |= {"subsampling": f"`{found.first.about.subsampling}`", "sure": ""}
+    if ratio.n >= FEW:
+        bounds = [1 - ratio.high, 1 - ratio.low] if ratio.low <= 1 else [ratio.low - 1, ratio.high - 1]
+        phrases["sure"] = say.SURE.format(low=percent(bounds[0]), high=percent(bounds[1]))
+    if ratio.n >= FEW and ratio.low <= 1 <= ratio.high:
+        return fill(say.UNCLEAR, **phrases), "", shares
+    text = fill(say.SAVES if ratio.mean < 1 else say.SLOWER, **phrases)
+    return text + ("" if 0 < shares["saved"] <= shares["most"] else say.OTHERWISE), "", shares
 
 
 def _closed(setting: Setting, found: Pair) -> More:
@@ -173,9 +194,9 @@ def _closed(setting: Setting, found: Pair) -> More:
     if found.cycle not in best.columns or best[found.cycle].isna().any():
         return "", "", {}
     closed = gap_closed(100 * best[found.cycle].to_numpy(), found.b, found.a)
-    if closed.value is None or closed.low is None or closed.high is None:
+    if closed.share is None:
         return "", fill(say.NO_GAP, gap=interval(closed.gap, sign=True)), {}
-    shares = {"share": closed.value, "low": closed.low, "high": closed.high}
+    shares = {"share": closed.share.mean, "low": closed.share.low, "high": closed.share.high}
     return fill(say.CLOSED, **{name: percent(share) for name, share in shares.items()}), "", shares
 
 
@@ -185,3 +206,68 @@ COMPARISONS = (
     Comparison("subsampling", lambda m: m.selects and m.about.subsampling != "none", unsubsampled_of, _saved),
     Comparison("pseudo", lambda m: m.arm == "PLASM", unlabelled_of, _closed),
 )
+
+
+# ----------------------------------------------------------------------------- what compares no two methods
+
+
+def reached(setting: Setting) -> Iterator[Answer]:
+    """The method with the highest mean at its end, and how far from the ceiling it is.
+
+    A few lucky seeds are no result beside many: methods with less than two thirds of the most do not compete.
+    """
+    candidates = {m: ends(setting, m)[1] for m in setting.methods if m.arm != "ceiling"}
+    least = max((len(scores) for scores in candidates.values()), default=0) * 2 / 3
+    finals = {m: mean_interval(scores) for m, scores in candidates.items() if len(scores) >= max(least, 1)}
+    if not finals:
+        return
+    best = max(finals, key=lambda method: finals[method].mean)
+    final = finals[best]
+    curve = 100 * setting.scores(best).mean(axis=0).dropna()
+    curve = curve.loc[: ends(setting, best)[0]]
+    at = {name: setting.values(best, name).mean(axis=0) for name in ("labelled", "words")}
+    budgets = [
+        budget_of(best.about.unit, at["labelled"][cycle], at["words"][cycle])
+        for cycle in (curve.index[0], curve.index[-1])
+    ]
+    since = f", up from {number(curve.iloc[0])} % with {budgets[0].partition(HARD)[0]}"
+    text = fill(
+        say.REACHED,
+        model=model(best),
+        final=interval(final),
+        score=score_name(setting),
+        budget=budgets[1],
+        how=f"when {selecting(best.about, best.arm)}"
+        if best.selects
+        else f"chosen by `{best.about.strategy}`",
+        since=since if len(curve) > 1 else "",
+        seeds=seeds_of(final.n).replace("paired ", ""),
+    )
+    if len(finals) > 1:
+        some = len(finals) < sum(len(scores) > 0 for scores in candidates.values())
+        seeds = say.ENOUGH.format(n=math.ceil(least)) if some else ""
+        text += fill(say.BEST, methods=str(len(finals)), enough=seeds)
+    ceiling = ceiling_of(setting, best)
+    if ceiling is not None:
+        top = float(100 * setting.scores(ceiling).ffill(axis=1).iloc[:, -1].mean())
+        text += fill(say.CEILING, share=percent(final.mean / top, 1), top=number(top))
+    yield Answer("reached", text, numbers={"final": final.mean, "first": float(curve.iloc[0])})
+
+
+def costs(setting: Setting) -> Iterator[Answer]:
+    for method in acquirers(setting):
+        found = iteration(setting, method)
+        if found is None:
+            continue
+        scores = not math.isnan(found.scored)
+        seconds, half = found.seconds.mean, found.seconds.mean - found.seconds.low
+        text = fill(
+            say.COST,
+            selecting=selecting(method.about),
+            seconds=duration(seconds) + (f"{HARD}±{HARD}{duration(half)}" if found.seconds.n >= FEW else ""),
+            train=percent(found.shares["train"]),
+            predict=percent(found.shares["predict"]),
+            scored=say.SCORED.format(scored=number(found.scored, 0)) if scores else "",
+        )
+        detail = fill(say.AMDAHL, bound=number(found.bound, 2)) if scores else ""
+        yield Answer("cost", text, detail=detail, numbers={"seconds": seconds, **found.shares})

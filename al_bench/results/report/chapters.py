@@ -6,16 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from al_bench.results.comparisons import acquirers
-from al_bench.results.queries import overlaps
 from al_bench.results.report.answers import answers
 from al_bench.results.report.commands import Unknown, unknowns
-from al_bench.results.report.costs import iteration_table
-from al_bench.results.report.phrases import Answer
 from al_bench.results.report.pictures import Pictures, pictures
-from al_bench.results.report.scores import score_table
-from al_bench.results.report.sentences import QUESTIONS
-from al_bench.results.report.stops import stopping_table
-from al_bench.results.report.table import Table, amount, estimate, word
+from al_bench.results.report.sentences import QUESTIONS, Answer
+from al_bench.results.report.tables import Table, iteration_table, overlap_table, score_table, stopping_table
 from al_bench.results.report.texts import Selection, corpus_of, selected, sizes
 from al_bench.results.settings import Method, Setting
 from al_bench.results.stopping import stops
@@ -37,7 +32,7 @@ class Chapter:
     pictures: Pictures
     stopping: Table | None
     texts: list[Selection]
-    overlap: Table | None
+    overlap: Table
     costs: Table
 
 
@@ -68,21 +63,3 @@ def _stopped(setting: Setting) -> list[tuple[Method, pd.DataFrame]]:
     chosen = [method for method in acquirers(setting) if setting.scores(method).shape[1] > 2]
     found = [(method, stops(setting, method)) for method in chosen[:STOPPED]]
     return [(method, rows) for method, rows in found if not rows.empty]
-
-
-def overlap_table(setting: Setting) -> Table | None:
-    """None where there are not two selections to compare."""
-    methods, found = overlaps(setting)
-    if not found:
-        return None
-    rows = [
-        [
-            word(methods[i].selection),
-            word(methods[j].selection),
-            estimate(overlap, 2),
-            amount(overlap.n, str(overlap.n)),
-        ]
-        for (i, j), overlap in found.items()
-    ]
-    caption = "Jaccard overlap of all that was queried with the same seed: 1 is the same examples, 0 none in common."
-    return Table(["selection", "and", "overlap", "seeds"], rows, caption)

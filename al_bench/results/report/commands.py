@@ -1,12 +1,12 @@
 """What the runs of a setting cannot say, and the command that would find it out: a run's own, with other choices."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from al_bench.results.comparisons import ceiling_of, random_of, unmismatched_of, unsubsampled_of
+from al_bench.results.fill import EVERYTHING, varied
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import pairs_needed
 
@@ -58,27 +58,7 @@ def _asked(setting: Setting, method: Method) -> Iterator[tuple[str, Unknown | No
         yield "whole", unless(unsubsampled_of(setting, method), text, subsampling="none")
     if method.role == "successor":
         text = f"How far it is from the ceiling: no run trains {trained} on everything labelled."
-        choices = {"strategy": "random", "schedule.initial": "1.0", "schedule.cycles": "0"}
-        yield "ceiling", unless(ceiling_of(setting, method), text, **choices)
-
-
-def varied(command: str, choices: dict[str, str]) -> str:
-    """The `al-bench run ...` of one run as a sweep with other choices.
-
-    What the run set below a replaced group goes with it, and so does all subsampling where nobody scores.
-    """
-    words = shlex.split(command)
-    gone = {key.partition("@")[2] or key for key in choices} | set(choices)
-    if choices.get("strategy") == "random":
-        gone |= {"subsampling", "pseudo_labeling", "model@pseudo_labeler", "pseudo_labeler"}
-    kept = [word for word in words[2:] if not _of(word, gone)]
-    return shlex.join([*words[:2], "-m", *kept, *(f"{key}={value}" for key, value in choices.items())])
-
-
-def _of(word: str, keys: set[str]) -> bool:
-    """Whether an override sets one of the keys, or something below one."""
-    key = word.partition("=")[0].lstrip("+~")
-    return any(key == chosen or key.startswith(f"{chosen}.") for chosen in keys)
+        yield "ceiling", unless(ceiling_of(setting, method), text, **EVERYTHING)
 
 
 def more_seeds(seeds: Sequence[int]) -> str:

@@ -1,17 +1,10 @@
-"""Cost accounting: what iterations cost by selection, and where all seconds went."""
-
-import math
+"""Cost accounting: where all seconds went, and what sharing saved of them."""
 
 import pandas as pd
 
 from al_bench.progress import ITERATION
-from al_bench.results.comparisons import acquirers
-from al_bench.results.figures.costs import phase_means
-from al_bench.results.figures.style import looks
 from al_bench.results.frame import Results
-from al_bench.results.report.svg import css_color
-from al_bench.results.report.table import Table, amount, word
-from al_bench.results.settings import Setting
+from al_bench.results.report.tables import Table, amount, word
 from al_bench.results.words import duration, number, percent
 
 DERIVED = ("seconds/iteration", "seconds/cumulative", "seconds/successor_total")
@@ -28,81 +21,42 @@ COUNTS = {
 }
 
 
-def iteration_table(setting: Setting) -> Table:
-    """Mean seconds of an iteration by selection, what of it is scoring, and how fast that is."""
-    heads = ["selection", "s per iteration", "training", "scoring", "rest", "examples scored per query",
-             "sub-words scored per s", "speed-up if scoring were free"]  # fmt: skip
-    colors, rows = looks(setting), []
-    for method in acquirers(setting):
-        means = phase_means(setting, method)
-        total = float(means.to_numpy().sum())
-        if not total > 0:
-            continue
-        shares = means.sum(axis=0) / total
-        scored = setting.values(method, "scored").mean(axis=0)
-        tokens = float(setting.values(method, "cost/scored_tokens").mean(axis=0).sum())
-        seconds = float(means["predict"].sum())
-        pace = tokens / seconds if tokens and seconds else math.nan
-        queried = float(scored[scored > 0].mean())
-        bound = 1 / (1 - shares["predict"])
-        rows.append(
-            [
-                word(method.selection, css_color(colors[method.label].color)),
-                amount(total / len(means), number(total / len(means))),
-                *(amount(shares[phase], percent(shares[phase])) for phase in ("train", "predict", "rest")),
-                amount(queried, number(queried, 0)),
-                amount(pace, number(pace, 0)),
-                amount(bound, f"{number(bound, 2)}×"),
-            ]
-        )
-    caption = "Means over cycles and seeds. Evaluation is timed apart and is in none of these numbers; "
-    caption += "the last column is Amdahl’s bound on what scoring fewer examples can bring."
-    return Table(heads, rows, caption)
-
-
-def account(results: Results) -> Table:
-    """Seconds of every phase: computed, and what it would have been had runs shared nothing.
+def phases(results: Results) -> pd.DataFrame:
+    """By phase: seconds and times that were computed, and what it would have been had runs shared nothing.
 
     What a run takes over from another it records with the seconds that it took there, to the last digit, so a number
     that occurs twice was spent once.
     """
-    rows = []
-    for phase, mine in _phases(results).groupby("metric", observed=True):
-        spent = mine.value.drop_duplicates()
-        name = str(phase).removeprefix("seconds/")
-        rows.append((name, float(spent.sum()), len(spent), float(mine.value.sum()), len(mine)))
+    seconds = results.cycles[results.cycles.metric.astype(str).str.startswith("seconds/")]
+    seconds = seconds[~seconds.metric.isin(DERIVED) & (seconds.value > 0)]
+    groups = {
+        str(metric).removeprefix("seconds/"): (part.drop_duplicates(), part)
+        for metric, part in seconds.groupby("metric", observed=True).value
+    }
+    rows = [(name, once.sum(), len(once), all_.sum(), len(all_)) for name, (once, all_) in groups.items()]
     rows.sort(key=lambda row: (row[0] not in ITERATION, -row[1]))
-    whole = sum(row[1] for row in rows)
-    some = any(times < asked for _, _, times, _, asked in rows)
+    return pd.DataFrame(rows, columns=["phase", "seconds", "times", "alone", "times_alone"]).set_index(
+        "phase"
+    )
+
+
+def account(spent: pd.DataFrame) -> Table:
+    """spent: as `phases` gives it"""
+    some = bool((spent.times < spent.times_alone).any())
     table = Table(
         ["phase", "seconds", "share", "times", *(SHARED_HEADS if some else [])],
         caption="All runs of this report. " + (SHARING if some else "They had nothing to share."),
     )
-    for name, spent, times, charged, asked in rows:
-        label = name.replace("_", " ") + (" (iteration)" if name in ITERATION else "")
-        alone = [amount(charged, duration(charged)), amount(asked, number(asked, 0))] if some else []
-        share = amount(spent / whole, percent(spent / whole, 1))
-        cells = [word(label), amount(spent, duration(spent)), share, amount(times, number(times, 0))]
-        table.rows.append([*cells, *alone])
+    for row in spent.itertuples():
+        label = str(row.Index).replace("_", " ") + (" (iteration)" if row.Index in ITERATION else "")
+        share = row.seconds / spent.seconds.sum()
+        cells = [word(label), amount(row.seconds, duration(row.seconds)), amount(share, percent(share, 1))]
+        cells.append(amount(row.times, number(row.times, 0)))
+        if some:
+            cells.append(amount(row.alone, duration(row.alone)))
+            cells.append(amount(row.times_alone, number(row.times_alone, 0)))
+        table.rows.append(cells)
     return table
-
-
-def shared(results: Results) -> dict[str, float]:
-    """fits of acquisition models, needed and made; seconds that all took, and would have taken alone"""
-    fits = results.cycles[results.cycles.metric == "seconds/train"].value
-    seconds = _phases(results)
-    return {
-        "fits needed": len(fits),
-        "fits made": fits.nunique(),
-        "seconds": float(seconds.drop_duplicates(["metric", "value"]).value.sum()),
-        "seconds alone": float(seconds.value.sum()),
-    }
-
-
-def _phases(results: Results) -> pd.DataFrame:
-    """The rows of `Results.cycles` that are seconds of a phase."""
-    seconds = results.cycles[results.cycles.metric.astype(str).str.startswith("seconds/")]
-    return seconds[~seconds.metric.isin(DERIVED) & (seconds.value > 0)]
 
 
 def tokens(results: Results) -> list[tuple[str, float]]:

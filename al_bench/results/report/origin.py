@@ -1,12 +1,10 @@
 """Where the results come from: versions, hardware, commands, and a line for every run."""
 
-import json
 import shlex
-from pathlib import Path
 from typing import Any
 
 from al_bench.results.frame import Results
-from al_bench.results.report.table import Table, amount, word
+from al_bench.results.report.tables import Table, amount, word
 from al_bench.results.words import count
 
 FACTS = {
@@ -20,15 +18,9 @@ FACTS = {
     "platform": "platform",
     "host": "host",
 }
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none to read."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+RUNS = ("run", "experiment", "seed", "state", "cycles", "trajectory", "precision", "host")
+RUNS_CAPTION = """A run’s name ends in the hash of all in its config that its results depend on; a trajectory’s name is
+the hash of all that its queries depend on."""
 
 
 def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -70,22 +62,10 @@ def commands(provenances: list[dict[str, Any]]) -> list[str]:
 
 def run_table(results: Results) -> Table:
     """Every run that could be read: its folder's name ends in the hash of its config."""
-    heads = ["run", "experiment", "seed", "state", "cycles", "trajectory", "precision", "host"]
-    rows = [
-        [
-            word(run),
-            word(row["name"]),
-            amount(row.seed, str(row.seed)),
-            word(row.state),
-            amount(
-                row.cycles_done / max(row.cycles_planned, 1), f"{row.cycles_done} of {row.cycles_planned}"
-            ),
-            word(row.trajectory or "–"),
-            word(row.precision),
-            word(row.host or "–"),
-        ]
-        for run, row in results.runs.iterrows()
-    ]
-    caption = "A run’s name ends in the hash of all in its config that its results depend on; a trajectory’s name is "
-    caption += "the hash of all that its queries depend on."
-    return Table(heads, rows, caption)
+    rows = []
+    for run, row in results.runs.iterrows():
+        done = row.cycles_done / max(row.cycles_planned, 1)
+        cells = [word(run), word(row["name"]), amount(row.seed, str(row.seed)), word(row.state)]
+        cells.append(amount(done, f"{row.cycles_done} of {row.cycles_planned}"))
+        rows.append([*cells, *(word(part or "–") for part in (row.trajectory, row.precision, row.host))])
+    return Table(RUNS, rows, RUNS_CAPTION)

@@ -4,27 +4,28 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import al_bench
+from al_bench.results.files import load_record
 from al_bench.results.frame import Results
 from al_bench.results.report import origin
 from al_bench.results.report.chapters import Chapter
-from al_bench.results.report.costs import account, shared, tokens
+from al_bench.results.report.costs import account, phases, tokens
 from al_bench.results.report.pictures import Picture
 from al_bench.results.report.sentences import QUESTIONS
 from al_bench.results.report.svg import inline
-from al_bench.results.report.table import Cell, Table, amount, numeric_columns, word
+from al_bench.results.report.tables import Cell, numeric_columns, what_was_run
 from al_bench.results.report.texts import shown_score
 from al_bench.results.stopping import CRITERIA
-from al_bench.results.words import count, duration, listed, number, percent, sentence, spans_of
+from al_bench.results.words import count, duration, listed, number, percent, sentence
 
 
 def page(results: Results, chapters: Sequence[Chapter]) -> str:
     """HTML"""
-    provenances = [origin.read(Path(folder) / "provenance.json") for folder in results.runs.directory]
+    provenances = [load_record(Path(folder) / "provenance.json") for folder in results.runs.directory]
+    spent = phases(results)
     return (
         environment()
         .get_template("report.html")
@@ -36,9 +37,9 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
             chapters=chapters,
             questions=QUESTIONS,
             criteria=CRITERIA,
-            what=what_was_run(chapters),
-            account=account(results),
-            shared=shared(results),
+            what=what_was_run([one.setting for one in chapters]),
+            account=account(spent),
+            spent=spent,
             tokens=tokens(results),
             facts=origin.facts(provenances),
             commands=origin.commands(provenances),
@@ -102,32 +103,3 @@ def lead(results: Results, chapters: Sequence[Chapter]) -> str:
         verb = "is" if unfinished == 1 else "are"
         return f"{said}. {unfinished} {verb} not finished; the last section says why."
     return f"{said}, all finished."
-
-
-def what_was_run(chapters: Sequence[Chapter]) -> Table:
-    heads = ["data set", "method", "kind", "acquisition", "strategy", "subsampling", "successor", "pseudo-labels",
-             "seeds", "labelled"]  # fmt: skip
-    rows = []
-    for one in chapters:
-        for method in one.setting.methods:
-            labelled = one.setting.values(method, "labelled").mean(axis=0)
-            about = method.about
-            chosen = [
-                about.acquisition,
-                about.strategy,
-                about.subsampling,
-                about.successor,
-                about.pseudo_labeling,
-            ]
-            span = f"{number(labelled.iloc[0], 0)} to {number(labelled.iloc[-1], 0)}"
-            rows.append(
-                [
-                    word(one.setting.title),
-                    word(method.label),
-                    word(method.arm),
-                    *(word("–" if pd.isna(x) or x == "none" else x) for x in chosen),
-                    amount(len(method.runs), spans_of(method.repeats)),
-                    amount(labelled.iloc[-1], span if len(labelled) > 1 else number(labelled.iloc[0], 0)),
-                ]
-            )
-    return Table(heads, rows, "A method is a set of runs that differ by seeds only.")

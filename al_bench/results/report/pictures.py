@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from al_bench.results.comparisons import acquirers, ends, gains
-from al_bench.results.figures import comparisons, costs, curves, stops
+from al_bench.results.figures import comparisons, costs, curves
 from al_bench.results.queries import mean_lengths
 from al_bench.results.settings import Method, Setting
 from al_bench.results.words import FEW
 
-CROWDED = 8  # methods: more of them get a panel for each successor
+CROWDED = 8  # methods: more of them get several panels
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pi
             f"When one could have stopped: {method.label}",
             "A mark is a budget at which a criterion would have ended runs; a number under it counts them. The further "
             "left at an unchanged score, the more labels it saves; left of the rise, it stops too early.",
-            partial(stops.stopping_points, setting, method, found),
+            partial(curves.stopping_points, setting, method, found),
             "no criterion would have ended a run" if found.cycle.isna().all() else "",
         )
     return made
@@ -91,22 +91,40 @@ def _curves(setting: Setting, made: Pictures) -> None:
     if "random" in arms:
         on_seconds += " Random waits for none; the dashed line is what it is worth at its end."
     on_labels, on_seconds = (f"{said}{selected}{bands(scored)}" for said in (on_labels, on_seconds))
-    idle = "" if acquirers(setting) else "no model selects, so there is nothing to wait for"
     for axis, name, title, caption, reason in (
         ("labelled", "labels", "Score against labelled examples", on_labels, without),
         ("words", "words", "Score against labelled words", on_labels, without),
-        ("seconds/cumulative", "seconds", "Score against seconds", on_seconds, without or idle),
+        ("seconds/cumulative", "seconds", "Score against seconds", on_seconds, without or _idle(setting)),
     ):
-        for number, successor in enumerate(_panels(scored)):
-            part = f"{title}: {successor}" if successor else title
-            draw = partial(curves.learning_curves, setting, axis, successor)
-            made.add(f"curve_{name}" + (f"_{number}" if successor else ""), part, caption, draw, reason)
+        for number, (panel, methods) in enumerate(_panels(scored).items()):
+            draw = partial(curves.learning_curves, setting, axis, methods)
+            made.add(f"curve_{name}" + (f"_{number}" if panel else ""), title + panel, caption, draw, reason)
 
 
-def _panels(methods: list[Method]) -> list[str | None]:
-    """A panel for each successor, where all in one would be too many."""
-    successors = dict.fromkeys(str(m.about.successor) for m in methods if m.role == "successor")
-    return [None] if len(methods) <= CROWDED or len(successors) < 2 else list(successors)
+def _idle(setting: Setting) -> str:
+    """Why there are no seconds to show."""
+    selecting = acquirers(setting)
+    if not selecting:
+        return "no model selects, so there is nothing to wait for"
+    timed = any(setting.values(method, "seconds/iteration").size for method in selecting)
+    return "" if timed else "nobody wrote down what it cost"
+
+
+def _panels(methods: list[Method]) -> dict[str, list[Method]]:
+    """By what to add to the title: a panel for each successor, then for each model that selects, where one is crowded.
+
+    What has none of them, such as random examples, stands in every panel for comparison.
+    """
+    panels = {"": methods}
+    for part, said in (("successor", "is trained"), ("acquisition", "selects")):
+        for title, group in list(panels.items()):
+            names = [name for name in dict.fromkeys(m.about[part] for m in group) if pd.notna(name)]
+            if len(group) > CROWDED and len(names) > 1:
+                del panels[title]
+                for name in names:
+                    mine = [m for m in group if m.about[part] == name or pd.isna(m.about[part])]
+                    panels[f"{title}{',' if title else ':'} {name} {said}"] = mine
+    return panels
 
 
 def _spending(setting: Setting, made: Pictures) -> None:
@@ -118,17 +136,19 @@ def _spending(setting: Setting, made: Pictures) -> None:
         "Above a bar stands the number of examples that were scored. Only the hatched part shrinks when fewer are; the "
         f"last cycle queries nobody.{more}",
         partial(costs.phase_seconds, setting),
-        "" if selecting else "no model selects",
+        _idle(setting),
     )
-    scored = sum(m.arm != "ceiling" and not ends(setting, m)[1].empty for m in setting.methods)
-    made.add(
-        "score_against_seconds",
-        "Final score against seconds",
-        "Up and to the left is better. The dotted line joins the methods that no other one beats in both; small dots "
-        "are single seeds.",
-        partial(costs.score_against_seconds, setting),
-        "" if scored > 1 else "it takes two methods",
-    )
+    scored = [method for method in setting.methods if not ends(setting, method)[1].empty]
+    without = "" if sum(method.arm != "ceiling" for method in scored) > 1 else "it takes two methods"
+    for number, (panel, methods) in enumerate(_panels(scored).items()):
+        made.add(
+            "score_against_seconds" + (f"_{number}" if panel else ""),
+            f"Final score against seconds{panel}",
+            "Up and to the left is better. The dotted line joins the methods that no other one here beats in both; "
+            f"small dots are single seeds, bars 95 % t intervals, from {FEW} seeds on.",
+            partial(costs.score_against_seconds, setting, methods),
+            without,
+        )
 
 
 def _selections(setting: Setting, made: Pictures) -> None:
@@ -138,8 +158,8 @@ def _selections(setting: Setting, made: Pictures) -> None:
     made.add(
         "gains",
         "Who should select for whom?",
-        "Points over the same successor trained on as many random examples, at the last budget, ± half of the paired "
-        "95 % t interval. A row that is good everywhere selects data that are worth something to any model.",
+        "Points over the same successor trained on as many random examples, at the last budget, ± half the width of "
+        "the paired 95 % t interval. A row that is good everywhere selects data that are worth something to any model.",
         partial(comparisons.heat_map, found),
         "" if enough else "it takes two selections, or two successors, with a random run beside them",
     )

@@ -6,12 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from al_bench.ledger.tracking import FILE, connect, store_uri
-from al_bench.results.report.origin import read
+from al_bench.results.files import load_record
 
 
 def parents(runs: pd.DataFrame) -> list[Path]:
     """The directories of the sweeps that the runs belong to; of a run on its own, the run's own directory."""
-    sweeps = {run: read(Path(row.directory) / "status.json").get("sweep") for run, row in runs.iterrows()}
+    sweeps = {
+        run: load_record(Path(row.directory) / "status.json").get("sweep") for run, row in runs.iterrows()
+    }
     found = [Path(sweep) for sweep in sweeps.values() if sweep]
     if not found and len(runs) == 1:
         found = [Path(runs.directory.iloc[0])]
@@ -29,7 +31,7 @@ def publish(
         return
     wanted = None if tracking is None else store_uri(tracking, output_dir)
     for folder in parents(runs):
-        known = read(folder / FILE)
+        known = load_record(folder / FILE)
         if "run_id" not in known or (wanted is not None and known.get("uri") != wanted):
             if wanted is not None:
                 say(

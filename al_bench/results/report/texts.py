@@ -85,7 +85,7 @@ def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
     """Of every way to select, the first run's queries."""
     found = []
     for method in selections(setting):
-        _, queries = read_queries(method.trajectories[0])
+        queries = read_queries(method.trajectories[0])
         if not queries:
             continue
         shown = [
