@@ -12,7 +12,6 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
 
 import bench_iteration
 import bench_scaling
@@ -45,13 +44,13 @@ class Bench:
         for name, shape in sizes.items():
             m, k, n = (min(s, 256) for s in shape) if self.smoke else shape
             rates = {p: matmul_rate(self.device, getattr(torch, p), m, k, n) for p in ("float32", "bfloat16")}
-            rows.append(
-                {"product": name, **{f"{p} TFLOP/s": rate / 1e12 for p, rate in rates.items()}}
-            )
+            rows.append({"product": name, **{f"{p} TFLOP/s": rate / 1e12 for p, rate in rates.items()}})
         self.report.table("ceilings: products", rows)
         words = torch.empty(10**6 if self.smoke else 10**9, dtype=torch.int32, device=self.device).random_()
         seconds = min(timed(self.device, words.clone) for _ in range(3))
-        self.report.table("ceilings: memory", [{"copy": "read and written", "TB/s": 8 * len(words) / seconds / 1e12}])
+        self.report.table(
+            "ceilings: memory", [{"copy": "read and written", "TB/s": 8 * len(words) / seconds / 1e12}]
+        )
 
     def correctness(self) -> None:
         """Packed is padded, a graph's losses are those of steps one by one, and every score is written."""
@@ -93,9 +92,7 @@ class Bench:
 
     def scoring(self) -> None:
         for shape in ("bert-base", "distilbert"):
-            bench_scoring.compare(
-                self.report, self.work(shape, 20000), self.device, self.rounds, naive=False
-            )
+            bench_scoring.compare(self.report, self.work(shape, 20000), self.device, self.rounds, naive=False)
 
     def training(self) -> None:
         for shape in ("bert-base", "distilbert"):
@@ -139,7 +136,12 @@ class Bench:
             spent = time.perf_counter() - start
             alone = alone or spent
             rows.append(
-                {"jobs": jobs, "s": spent, "iterations a minute": 60 * jobs / spent, "x one": jobs * alone / spent}
+                {
+                    "jobs": jobs,
+                    "s": spent,
+                    "iterations a minute": 60 * jobs / spent,
+                    "x one": jobs * alone / spent,
+                }
             )
         self.report.table("seeds side by side on one device, DistilBERT, bfloat16", rows)
 
@@ -184,21 +186,15 @@ def main() -> None:
     began = time.perf_counter()
     report = Report(device, options.json)
     bench = Bench(report, device, options.smoke, 1 if options.smoke else options.rounds)
-    sections: dict[str, Callable[[], None]] = {
-        name: getattr(bench, name)
-        for name in (
-            "ceilings", "correctness", "training", "scoring", "iteration", "growth", "side_by_side",
-        )  # fmt: skip
-        if not options.only or name in options.only
-    }
+    every = ("ceilings", "correctness", "training", "scoring", "iteration", "growth", "side_by_side")
     failed = []
-    for name, section in sections.items():
+    for name in options.only or every:
         spent = time.perf_counter() - began
         if spent > options.budget:
             report.say(f"\n{name}: left out, {spent:.0f} s of {options.budget} s are gone")
             continue
         try:
-            section()
+            getattr(bench, name)()
         except Exception:
             traceback.print_exc()
             failed.append(name)

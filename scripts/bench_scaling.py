@@ -8,12 +8,13 @@ for it; encoded texts, batches, predictions, scores, UPS's draw and the query ar
 
 import resource
 import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from benching import CLASSES, Ours, Report, Workload, arguments, begin, synthetic, timed
+from benching import CLASSES, Ours, Report, Workload, arguments, begin, in_turns, synthetic
 from torch import nn
 
 from al_bench.acquisition.pool import Pool
@@ -55,21 +56,20 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         work = synthetic(shape, n)
         if device.type == "cpu":
             network = MeanOfEmbeddings(work.network.config.vocab_size)
-            work = Workload(
-                "mean of embeddings", network, work.tokenizer, work.encoded, work.labels, CLASSES
-            )
+            work = Workload("mean of embeddings", network, work.tokenizer, work.encoded, work.labels, CLASSES)
         side = Ours(work, device, "bfloat16" if device.type == "cuda" else "float32")
         ids = np.arange(n)
         pool = Pool.unlabelled_of(n).see(ids, np.random.default_rng(0).random(n).astype(np.float32), 0)
         side.score(ids[: max(1, n // 10)])
-        before, parts = peak_bytes(device), {"score": [], "draw": [], "query": []}
-        for _ in range(rounds):
-            found: dict[str, Any] = {}
-            parts["score"].append(timed(device, lambda f=found, i=ids, s=side: f.update(scores=s.score(i))))
-            parts["draw"].append(timed(device, lambda p=pool: draw(p)))
-            rng = np.random.default_rng(0)
-            parts["query"].append(timed(device, lambda f=found, i=ids: ranked(i, f["scores"], rng)))
-        middle = {part: float(np.median(times)) for part, times in parts.items()}
+        before = peak_bytes(device)
+        scores = side.score(ids)
+        grown = peak_bytes(device) - before
+        works = {
+            "score": partial(side.score, ids),
+            "draw": partial(draw, pool),
+            "rank": partial(ranked, ids, scores, np.random.default_rng(0)),
+        }
+        middle = {part: float(np.median(times)) for part, times in in_turns(device, works, rounds).items()}
         middles.append(middle["score"])
         rows.append(
             {
@@ -77,9 +77,9 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
                 "score s": middle["score"],
                 "us a text": middle["score"] / n * 1e6,
                 "UPS draw s": middle["draw"],
-                "rank s": middle["query"],
+                "rank s": middle["rank"],
                 "padding": side.padding,
-                "bytes a text": (peak_bytes(device) - before) / n,
+                "bytes a text": grown / n,
             }
         )
     name = "mean of embeddings" if device.type == "cpu" else shape

@@ -1,7 +1,7 @@
 """Scoring a pool: sub-words a second, against a Trainer's `predict` and a naive loop.
 
-    python scripts/bench_scoring.py                              # random texts and weights of MiniLM-L6's shape
-    python scripts/bench_scoring.py --data DIR --task tagging    # CoNLL files, MiniLM-L6
+python scripts/bench_scoring.py                              # random texts and weights of MiniLM-L6's shape
+python scripts/bench_scoring.py --data DIR --task tagging    # CoNLL files, MiniLM-L6
 """
 
 import math

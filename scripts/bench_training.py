@@ -1,7 +1,7 @@
 """Gradient steps: milliseconds and sub-words a second, against a Trainer.
 
-    python scripts/bench_training.py                             # random texts and weights of MiniLM-L6's shape
-    python scripts/bench_training.py --data DIR --task tagging   # CoNLL files, MiniLM-L6
+python scripts/bench_training.py                             # random texts and weights of MiniLM-L6's shape
+python scripts/bench_training.py --data DIR --task tagging   # CoNLL files, MiniLM-L6
 """
 
 import numpy as np

@@ -110,8 +110,8 @@ def synthetic(shape: str, n: int, seed: int = 0, mean: float = 47.0) -> Workload
     values = rng.integers(5, config.vocab_size, int(lengths.sum()), dtype=np.int32)
     tokens = Ragged(values, offsets_of(lengths))
     values[tokens.offsets[:-1]], values[tokens.offsets[1:] - 1] = 1, 2
-    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 3}, unk_token="[UNK]"))  # noqa: S106
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")  # noqa: S106
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 3}, unk_token="[UNK]"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")
     labels = rng.integers(0, CLASSES, n)
     return Workload(f"{shape}, random weights", network, tokenizer, Encoded(tokens), labels, CLASSES)
 
@@ -148,7 +148,12 @@ class Ours:
     """The engine, without the files and names around it."""
 
     def __init__(
-        self, work: Workload, device: torch.device, precision: str, ways: Ways | None = None, batch_size: int = 16
+        self,
+        work: Workload,
+        device: torch.device,
+        precision: str,
+        ways: Ways | None = None,
+        batch_size: int = 16,
     ) -> None:
         self.work, self.device, self.batch_size = work, device, batch_size
         ways = ways or Ways()
@@ -410,7 +415,8 @@ class Report:
         self.say(f"\n{title}")
         for line in cells:
             first, *rest = (
-                text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
+                text.ljust(w) if i == 0 else text.rjust(w)
+                for i, (text, w) in enumerate(zip(line, widths, strict=True))
             )
             self.say("  ".join([first, *rest]))
         if self.path:

@@ -74,7 +74,7 @@ def assembled(parts: Sequence[tuple[np.ndarray, Predictions]]) -> Predictions:
         probs = np.concatenate([p.probs for p in said])[order]
         seen = [p.embeddings for p in said if p.embeddings is not None]
         return Predictions(probs, tokens=tokens, embeddings=np.concatenate(seen)[order] if seen else None)
-    words = joined([p.probs for p in said])
+    words = joined([p.probs for p in said if isinstance(p.probs, Ragged)])
     kept = Ragged(np.concatenate([p.kept for p in said]), words.offsets)
     lengths = np.concatenate([p.lengths for p in said])
     return Predictions(words[order], kept[order].values, lengths[order], tokens)

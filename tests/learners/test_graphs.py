@@ -61,7 +61,9 @@ def test_the_loss_of_a_batch_that_was_filled_up(
 def test_a_mask_has_four_dimensions(bert: Path) -> None:
     """One of two dimensions is looked at by the host, which would have to wait for the device."""
     learner = build(bert)
-    examples = Examples(learner.encoded(inputs_of("classification")), IDS, LABELS := labels_of("classification", False)[IDS])
+    examples = Examples(
+        learner.encoded(inputs_of("classification")), IDS, LABELS := labels_of("classification", False)[IDS]
+    )
     batch = Labelled(examples, learner._collator).batch(np.array([0, 1]), 2, np.array([32]), torch.bfloat16)
     assert batch["attention_mask"].shape == (2, 1, 1, 32)
     assert batch["attention_mask"].dtype == torch.bfloat16
@@ -100,7 +102,9 @@ def test_graphs_are_the_steps_they_were_made_of(name: str, precision: str, task:
         ids = np.roll(IDS, fit)
         labels = labels_of(task, False)[ids]
         graphed, plain = (
-            learner.fit(inputs_of(task), ids, labels, SEEDS).predict(inputs_of(task), np.arange(7), exact=True).probs
+            learner.fit(inputs_of(task), ids, labels, SEEDS)
+            .predict(inputs_of(task), np.arange(7), exact=True)
+            .probs
             for learner in learners
         )
         if isinstance(graphed, Ragged):

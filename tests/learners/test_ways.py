@@ -17,7 +17,14 @@ from al_bench.learners.engine.ways import PLAIN, PROBE, Ways, error, probe
 
 PACKED = ("bert", "distilbert", "roberta", "electra", "albert", "xlm_roberta")
 PADDED = ("mpnet", "xlnet", "deberta")
-TEXTS = ["good film", "a", "the plot was very bad, awful! the end was bad too", "great", "the the", "anna was here"]
+TEXTS = [
+    "good film",
+    "a",
+    "the plot was very bad, awful! the end was bad too",
+    "great",
+    "the the",
+    "anna was here",
+]
 LABELS = np.array([1, 0, 1, 0, 0, 1])
 Family = Callable[[str], Path]
 
@@ -27,7 +34,11 @@ def inputs_of(task: str) -> Unlabelled:
 
 
 def labels_of(task: str) -> Any:
-    return LABELS if task == "classification" else Ragged.of([[i % 3 for i, _ in enumerate(t.split())] for t in TEXTS])
+    return (
+        LABELS
+        if task == "classification"
+        else Ragged.of([[i % 3 for i, _ in enumerate(t.split())] for t in TEXTS])
+    )
 
 
 def probs_of(learner: Any, task: str) -> np.ndarray:
@@ -65,8 +76,7 @@ def test_cast_weights_are_near_float32(name: str, task: str, family: Family) -> 
     learner = build(family(name), task, precision="bfloat16")
     assert learner.forward.half is not None
     assert np.abs(probs_of(learner, task) - probs_of(build(family(name), task), task)).max() < 0.1
-    trained = [p for p in learner._network.parameters()]
-    assert {p.dtype for p in trained} == {torch.float32}
+    assert {p.dtype for p in learner._network.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -108,7 +118,9 @@ def test_a_leak_between_texts_is_found_out(bert: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("wrong", ["raises", "gives nonsense"])
-def test_a_cast_that_goes_wrong_leaves_autocast(wrong: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cast_that_goes_wrong_leaves_autocast(
+    wrong: str, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Broken(forward_module.Half):  # type: ignore[name-defined]
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
@@ -150,6 +162,6 @@ def test_the_probe_is_what_it_says() -> None:
 
 def test_the_error_is_relative_to_what_tells_texts_apart() -> None:
     expected = np.array([[100.0, 1.0], [100.0, -1.0]])
-    assert error(expected + [0.0, 0.1], expected) == pytest.approx(0.1)
+    assert error(expected + np.array([0.0, 0.1]), expected) == pytest.approx(0.1)
     assert error(expected, expected) == 0
     assert error(np.array([[np.nan, 1.0], [1.0, 1.0]]), expected) == np.inf

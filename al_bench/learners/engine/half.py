@@ -72,6 +72,8 @@ class Linear(nn.Module):
     def __init__(self, whole: nn.Linear) -> None:
         super().__init__()
         self.weight, self.bias = whole.weight, whole.bias
+        self.half_weight: torch.Tensor
+        self.half_bias: torch.Tensor | None
         self.in_features, self.out_features = whole.in_features, whole.out_features
         self.register_buffer("half_weight", whole.weight.detach().bfloat16(), persistent=False)
         bias = None if whole.bias is None else whole.bias.detach().bfloat16()

@@ -32,10 +32,9 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """(1, sub-words, heads, size) of query, key and value (1, heads, sub-words, size)."""
     assert attention_mask is None, "who is packed is not padded"
-    given = tuple(states.squeeze(0).transpose(0, 1) for states in (query, key, value))
-    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        return _fused(*given, scaling, boundaries).unsqueeze(0), None
-    return _by_length(*given, scaling, boundaries).unsqueeze(0), None
+    q, k, v = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
+    way = _fused if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) else _by_length
+    return way(q, k, v, scaling, boundaries).unsqueeze(0), None
 
 
 def _fused(
@@ -47,8 +46,10 @@ def _fused(
     size = query.shape[-1]
     if scaling is not None and abs(scaling * size**0.5 - 1) > 1e-6:  # it scales by the root of the size
         query = query * (scaling * size**0.5)
-    given = (states.contiguous() for states in (query, key, value))
-    return varlen_attn(*given, of.offsets, of.offsets, of.longest, of.longest)  # type: ignore[return-value]
+    q, k, v = (states.contiguous() for states in (query, key, value))
+    seen = varlen_attn(q, k, v, of.offsets, of.offsets, of.longest, of.longest)
+    assert isinstance(seen, torch.Tensor)
+    return seen
 
 
 def _by_length(
@@ -58,8 +59,8 @@ def _by_length(
     found, start = [], 0
     for texts, length in of.runs:
         stop = start + texts * length
-        batch = (s[start:stop].unflatten(0, (texts, length)).transpose(1, 2) for s in (query, key, value))
-        seen = F.scaled_dot_product_attention(*batch, scale=scaling)
+        q, k, v = (s[start:stop].unflatten(0, (texts, length)).transpose(1, 2) for s in (query, key, value))
+        seen = F.scaled_dot_product_attention(q, k, v, scale=scaling)
         found.append(seen.transpose(1, 2).flatten(0, 1))
         start = stop
     return torch.cat(found)

@@ -62,7 +62,8 @@ class Store:
 
     @classmethod
     def of(cls, encoded: Encoded, device: torch.device) -> "Store":
-        arrays = [encoded.tokens.values, encoded.types, encoded.firsts and encoded.firsts.values]
+        firsts = None if encoded.firsts is None else encoded.firsts.values
+        arrays = (encoded.tokens.values, encoded.types, firsts)
         size = sum(array.nbytes for array in arrays if array is not None) + 16 * len(encoded)
         if device.type == "cuda" and size > SHARE * torch.cuda.mem_get_info(device)[0]:
             device = torch.device("cpu")

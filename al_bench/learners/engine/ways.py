@@ -44,5 +44,5 @@ def error(found: np.ndarray, expected: np.ndarray) -> float:
     """Of (units, classes) logits, relative to how much the expected ones differ from unit to unit."""
     if not np.isfinite(found).all():
         return np.inf
-    spread = np.linalg.norm(expected - expected.mean(axis=0))
-    return float(np.linalg.norm(found - expected) / max(spread, 1e-30))
+    spread = float(np.linalg.norm(expected - expected.mean(axis=0)))
+    return float(np.linalg.norm(found - expected)) / max(spread, 1e-30)
