@@ -27,7 +27,7 @@ from al_bench.results.statistics import tost
 
 def main() -> None:
     parser = arguments(
-        str(__doc__), seeds=5, train=2000, test=500, initial=100, query=100, cycles=3, epochs=6, layers=3,
+        str(__doc__), seeds=5, train=2000, test=500, initial=200, query=200, cycles=2, epochs=10, layers=3,
         margin=2.0,
     )  # fmt: skip
     options = parser.parse_args()
@@ -41,7 +41,7 @@ def main() -> None:
         torch.set_num_threads(1)
     dataset = DatasetConfig(name="data", task=options.task, path=options.data)
     corpus = load_corpus(replace(dataset, limit=Limits(train=options.train, test=options.test)))
-    settings = replace(training(options.epochs), learning_rate=3e-4, dropout=0.0)
+    settings = replace(training(options.epochs), learning_rate=2e-4, dropout=0.0)
     model = replace(MINILM, num_hidden_layers=options.layers, max_length=256, training=settings)
     sides = {"plain, float32": ("float32", PLAIN), "fast, bfloat16": ("bfloat16", Ways())}
     learners = {

@@ -83,9 +83,9 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
             }
         )
     name = "mean of embeddings" if device.type == "cpu" else shape
-    report.table(f"growth, {name}", rows)
     exponent = float(np.polyfit(np.log(sizes), np.log(middles), 1)[0])
     report.content["exponent"] = exponent  # type: ignore[assignment]
+    report.table(f"growth, {name}", rows)
     report.say(f"scoring time grows with the pool to the power of {exponent:.3f}")
     return exponent
 

@@ -106,10 +106,12 @@ def before_the_last_layer(network: Any, known: dict[str, torch.Tensor]) -> torch
             return torch.tanh(network.albert.pooler(first))
         case "distilbert":
             return torch.relu(network.pre_classifier(first))
-        case "roberta" | "mpnet":
+        case "roberta" | "xlm-roberta" | "mpnet":
             return torch.tanh(network.classifier.dense(first))
         case "electra":
             return torch.nn.functional.gelu(network.classifier.dense(first))
+        case "deberta-v2":
+            return torch.nn.functional.gelu(network.pooler.dense(first))
         case "xlnet":
             return torch.tanh(network.sequence_summary.summary(last))
     raise AssertionError(network.config.model_type)
@@ -133,7 +135,8 @@ def test_embeddings_are_what_the_last_layer_sees_whatever_the_batch(
     np.testing.assert_allclose(together.embeddings, expected, atol=1e-5)
     assert np.ptp(together.embeddings, axis=0).max() > 0.01, "a constant would hide errors"
 
-    classifier = [m for m in learner._network.modules() if isinstance(m, torch.nn.Linear)][-1]
+    linear = [m for m in learner._network.modules() if isinstance(m, torch.nn.Linear)]
+    (classifier,) = [layer for layer in linear if layer.out_features == 2]
     with torch.no_grad():
         probs = classifier(torch.from_numpy(together.embeddings)).softmax(-1).numpy()
     np.testing.assert_allclose(together.probs, probs, atol=1e-6)

@@ -2,15 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from al_bench.errors import UserError
 
 
-def last_layer(network: torch.nn.Module, classes: int) -> torch.nn.Linear:
+def last_layer(network: Any, classes: int) -> torch.nn.Linear:
     """What makes the logits of a text: the classifier, or the projection that ends a head of several layers."""
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear) and m.out_features == classes]
+    base = getattr(network, "base_model", network)
+    encoder = set() if base is network else set(base.modules())
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == classes and module not in encoder
+    ]
     if not layers:
         raise UserError(
             f"{type(network).__name__} has no linear layer that ends in {classes} classes, "

@@ -1,0 +1,101 @@
+"""The benchmarks run, on a CPU and in seconds; and what they print is of the right kind."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made import reviews
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "scripts"
+
+
+def run(name: str, folder: Path, *options: str) -> dict[str, Any]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(SCRIPTS / f"{name}.py"), "--device", "cpu", "--smoke"]
+    done = subprocess.run(
+        [*command, "--json", str(folder / "out.json"), *options],
+        env=environment, capture_output=True, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads((folder / "out.json").read_text(encoding="utf-8"))
+
+
+def table(content: dict[str, Any], beginning: str) -> dict[str, dict[str, Any]]:
+    """Rows by their first column."""
+    (rows,) = [rows for title, rows in content.items() if title.startswith(beginning)]
+    return {next(iter(row.values())): row for row in rows}
+
+
+def test_scoring(tmp_path: Path) -> None:
+    rows = table(run("bench_scoring", tmp_path), "scoring")
+    fast, padded = rows["al-bench, float32"], rows["al-bench, float32, padded"]
+    assert fast["padding"] == 1.0
+    assert 1.0 < padded["padding"] < rows["padded to the maximum, float32"]["padding"]
+    assert {row["same top 100"] for row in rows.values()} == {60}, "all of 60 texts"
+    assert all(0 < row["share of peak"] < 1.5 for row in rows.values())
+
+
+def test_training(tmp_path: Path) -> None:
+    content = run("bench_training", tmp_path)
+    for batch in (16, 4):
+        rows = table(content, f"training tiny, random weights, batch {batch}")
+        assert all(0 < row["ms a step"] <= row["95 % under"] * 1.001 for row in rows.values())
+        assert {"Trainer, bfloat16, grouped", "al-bench, bfloat16"} < set(rows)
+
+
+def test_an_iteration(tmp_path: Path) -> None:
+    rows = table(run("bench_iteration", tmp_path), "an AL iteration")
+    for row in rows.values():
+        assert row["iteration s"] == pytest.approx(row["train s"] + row["score s"] + row["query s"], rel=0.01)
+    assert rows["al-bench with UPS"]["score s"] < rows["al-bench"]["score s"]
+    assert 1 < rows["al-bench"]["UPS at most"] < 10
+
+
+def test_growth(tmp_path: Path) -> None:
+    content = run("bench_scaling", tmp_path)
+    assert set(table(content, "growth")) == {"100", "1,000"}
+    assert 0 < content["exponent"] < 1.5
+
+
+def test_learning_curves(tmp_path: Path) -> None:
+    for split, seed in (("train", 0), ("test", 1)):
+        with (tmp_path / f"{split}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *reviews(80, seed)])
+    content = run("bench_curves", tmp_path, "--data", str(tmp_path))
+    assert set(table(content, "2 seeds")) == {"area under the curve", "last cycle"}
+
+
+def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path: Path) -> None:
+    """Graphs and the fused kernel need the GPU; all around them does not."""
+    content = run("bench_gpu", tmp_path)
+    assert content["failed"] == []
+    checked = table(content, "correctness")
+    assert {row["unwritten"] for row in checked.values()} == {0}
+    assert {row["packed"] for row in checked.values()} == {True}
+    for beginning in ("ceilings: products", "ceilings: memory", "growth", "seeds side by side"):
+        assert table(content, beginning)
+    assert set(table(content, "seeds side by side")) == {1, 2, 4}
+
+
+def test_a_section_begins_only_while_there_is_time(tmp_path: Path) -> None:
+    content = run("bench_gpu", tmp_path, "--budget", "-1")
+    assert set(content) == {"facts", "failed"}
+
+
+def test_the_gpu_script_needs_little() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'scripts'); import bench_gpu\n"
+        "heavy = ('hydra', 'omegaconf', 'mlflow', 'seqeval', 'sklearn', 'al_bench.results')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout == "[]\n"
