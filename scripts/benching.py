@@ -49,6 +49,7 @@ MINILM = ModelConfig(
 # hidden size, layers, heads, size of the inner layer
 SHAPES = {
     "tiny": (32, 2, 2, 64),
+    "small": (256, 2, 4, 1024),
     "minilm-l6": (384, 6, 12, 1536),
     "distilbert": (768, 6, 12, 3072),
     "bert-base": (768, 12, 12, 3072),
@@ -234,7 +235,6 @@ class Rival:
         self.batch_size = batch_size
         self.network = copy.deepcopy(work.network).to(device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
-        self._folder = tempfile.TemporaryDirectory()
         kind = (
             transformers.DataCollatorForTokenClassification
             if work.tagging
@@ -250,7 +250,7 @@ class Rival:
             if "train_sampling_strategy" not in fields:
                 options = {"group_by_length": True}
         arguments = transformers.TrainingArguments(
-            output_dir=self._folder.name, num_train_epochs=epochs, learning_rate=5e-5, weight_decay=0.01,
+            output_dir=tempfile.gettempdir(), num_train_epochs=epochs, learning_rate=5e-5, weight_decay=0.01,
             warmup_steps=0.1, max_grad_norm=1.0, per_device_train_batch_size=self.batch_size,
             per_device_eval_batch_size=EVAL_BATCH, report_to=[], save_strategy="no", logging_strategy="no",
             disable_tqdm=True, use_cpu=self.device.type == "cpu", bf16=self.bf16, seed=0, **options,
