@@ -121,18 +121,19 @@ class Bench:
     def side_by_side(self) -> None:
         """Several processes, as a sweep's jobs are, each with an AL iteration of its own; all begin together."""
         rows, alone = [], 0.0
-        for jobs in (1, 2, 4):
+        for jobs in (1, 2) if self.smoke else (1, 2, 4):
             command = [sys.executable, __file__, "--worker", "--device", str(self.device)]
             command += ["--smoke"] if self.smoke else []
             pipe = subprocess.PIPE
             workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(jobs)]
             for worker in workers:
-                assert worker.stdout is not None
-                while worker.stdout.readline().strip() != "ready":
+                while worker.stdout.readline().strip() != "ready":  # type: ignore[union-attr]
                     assert worker.poll() is None, "a worker died"
             start = time.perf_counter()
-            for worker in workers:
-                worker.communicate("go\n")
+            for worker in workers:  # all are told before any is waited for
+                worker.stdin.write("go\n")  # type: ignore[union-attr]
+                worker.stdin.flush()  # type: ignore[union-attr]
+            assert not any([worker.wait() for worker in workers]), "a worker failed"
             spent = time.perf_counter() - start
             alone = alone or spent
             rows.append(
