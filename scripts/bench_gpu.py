@@ -24,6 +24,7 @@ from benching import Ours, Report, Rival, Workload, arguments, matmul_rate, synt
 
 from al_bench.learners.engine.ways import PLAIN, Ways, error
 
+ITERATIONS = 3  # of each job that runs beside others
 SMALL = {"bert-base": "tiny", "distilbert": "tiny", "minilm-l6": "tiny"}
 
 
@@ -126,21 +127,21 @@ class Bench:
             command += ["--smoke"] if self.smoke else []
             pipe = subprocess.PIPE
             workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(jobs)]
-            for worker in workers:
-                while worker.stdout.readline().strip() != "ready":  # type: ignore[union-attr]
-                    assert worker.poll() is None, "a worker died"
+            _await(workers, "ready")
             start = time.perf_counter()
             for worker in workers:  # all are told before any is waited for
                 worker.stdin.write("go\n")  # type: ignore[union-attr]
                 worker.stdin.flush()  # type: ignore[union-attr]
-            assert not any([worker.wait() for worker in workers]), "a worker failed"
+            _await(workers, "done")
             spent = time.perf_counter() - start
+            for worker in workers:
+                worker.communicate()
             alone = alone or spent
             rows.append(
                 {
                     "jobs": jobs,
                     "s": spent,
-                    "iterations a minute": 60 * jobs / spent,
+                    "iterations a minute": 60 * jobs * ITERATIONS / spent,
                     "x one": jobs * alone / spent,
                 }
             )
@@ -157,8 +158,14 @@ def _logits(side: Ours, ids: np.ndarray) -> np.ndarray:
     return found
 
 
+def _await(workers: list[subprocess.Popen[str]], word: str) -> None:
+    """Read on until each has said it."""
+    for worker in workers:
+        assert any(line.strip() == word for line in worker.stdout), "a worker died"  # type: ignore[union-attr]
+
+
 def worker(device: torch.device, smoke: bool) -> None:
-    """An AL iteration when told to go; what comes once for all cycles is done before."""
+    """AL iterations when told to go; what comes once for all cycles is done before."""
     labelled, pool = (16, 32) if smoke else (1000, 10000)
     work = synthetic("tiny" if smoke else "distilbert", labelled + pool)
     side = Ours(work, device, "bfloat16")
@@ -166,9 +173,10 @@ def worker(device: torch.device, smoke: bool) -> None:
     side.score(np.arange(100 if not smoke else 10))
     print("ready", flush=True)
     sys.stdin.readline()
-    for _ in range(3):
+    for _ in range(ITERATIONS):
         side.fit(np.arange(labelled), 3)
         side.score(np.arange(labelled, labelled + pool))
+    print("done", flush=True)  # its scores are on the host, so the device is done, too
 
 
 def main() -> None:
