@@ -4,13 +4,12 @@ python scripts/bench_scoring.py                              # random texts and 
 python scripts/bench_scoring.py --data DIR --task tagging    # CoNLL files, MiniLM-L6
 """
 
-import math
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from benching import Naive, Ours, Report, Rival, Workload, arguments, begin, ceiling, in_turns, ratio
+from benching import Naive, Ours, Report, Rival, Workload, arguments, begin, ceiling, doubts, in_turns, ratio
 
 from al_bench.learners.engine.inference import TOKEN_BUDGET
 from al_bench.learners.engine.ways import Ways
@@ -33,8 +32,10 @@ def compare(
         "al-bench, bfloat16, padded": Ours(work, device, "bfloat16", padded),
         "al-bench, bfloat16": Ours(work, device, "bfloat16"),
     }
-    scores = {name: side.score(ids) for name, side in sides.items()}  # warms up, too
-    exact = scores["al-bench, float32"]
+    probs = {name: side.probs(ids) for name, side in sides.items()}  # warms up, too
+    labels = {name: found.argmax(axis=1) for name, found in probs.items()}
+    top = {name: set(np.argsort(-doubts(work, ids, found))[:100]) for name, found in probs.items()}
+    exact = "al-bench, float32"
     seconds = in_turns(device, {name: partial(side.score, ids) for name, side in sides.items()}, rounds)
     peak = {p: ceiling(work, device, p, TOKEN_BUDGET[device.type]) for p in ("float32", "bfloat16")}
     rows = []
@@ -47,13 +48,14 @@ def compare(
                 "share of peak": work.forward_flops(ids)
                 / middle
                 / peak["bfloat16" if "bfloat16" in name else "float32"],
-                "padding": getattr(sides[name], "padding", math.nan),
+                "padding": sides[name].padding,
                 **{
                     f"{rival} / it": ratio(seconds[rival], times)
                     for rival in ("Trainer, float32", "Trainer, bfloat16")
                     if rival in seconds
                 },
-                "same top 100": len(set(np.argsort(-exact)[:100]) & set(np.argsort(-scores[name])[:100])),
+                "same label": float(np.mean(labels[name] == labels[exact])),
+                "same top 100": len(top[name] & top[exact]),
             }
         )
     report.table(f"scoring {len(ids):,} texts of {tokens / len(ids):.1f} sub-words, {work.name}", rows)

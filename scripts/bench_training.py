@@ -6,7 +6,7 @@ python scripts/bench_training.py --data DIR --task tagging   # CoNLL files, Mini
 
 import numpy as np
 import torch
-from benching import Ours, Report, Rival, Workload, arguments, begin, ratio
+from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, step_floor
 
 from al_bench.learners.engine.ways import Ways
 
@@ -38,12 +38,14 @@ def compare(report: Report, work: Workload, device: torch.device, batch_size: in
             steps[name].append(side.steps(ids, 1))
     means = {name: [float(np.mean(times)) for times in every] for name, every in steps.items()}
     tokens = work.encoded.tokens.lengths.mean() * batch_size
+    floor = step_floor(work, device, batch_size)
     rows = [
         {
             "side": name,
             "ms a step": float(np.median(np.concatenate(every))),
             "95 % under": float(np.quantile(np.concatenate(every), 0.95)),
             "mean": float(np.mean(means[name])),
+            "x floor": float(np.median(np.concatenate(every)) / floor),
             "sub-words/s": float(tokens / np.mean(means[name]) * 1e3),
             "Trainer f32 grouped / it": ratio(means["Trainer, float32, grouped"], means[name]),
             "Trainer bf16 grouped / it": ratio(means["Trainer, bfloat16, grouped"], means[name]),
@@ -51,6 +53,7 @@ def compare(report: Report, work: Workload, device: torch.device, batch_size: in
         for name, every in steps.items()
     ]
     report.table(f"training {work.name}, batch {batch_size}", rows)
+    report.say(f"floor: {floor:.3g} ms, of products and of AdamW's traffic")
 
 
 def main() -> None:

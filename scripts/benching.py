@@ -34,7 +34,7 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
-from al_bench.learners.engine.inference import parts
+from al_bench.learners.engine.inference import parts, predict
 from al_bench.learners.engine.loading import load_network, load_tokenizer
 from al_bench.learners.engine.packing import first_position
 from al_bench.learners.engine.stepping import Examples, Stepper
@@ -82,6 +82,10 @@ class Workload:
     def tagging(self) -> bool:
         return self.encoded.firsts is not None
 
+    @property
+    def weights(self) -> int:
+        return sum(w.numel() for w in self.network.parameters())
+
     def forward_flops(self, ids: np.ndarray) -> float:
         """Of the multiplications, of the true sub-words alone."""
         config = self.network.config
@@ -92,8 +96,13 @@ class Workload:
         return float((2 * core * lengths + 4 * lengths**2 * width * layers).sum())
 
 
-def synthetic(shape: str, n: int, seed: int = 0, mean: float = 47.0) -> Workload:
-    """Random weights and texts with lengths as news have them: lognormal, `mean` sub-words."""
+def synthetic(
+    shape: str, n: int, seed: int = 0, mean: float = 47.0, task: str = "classification"
+) -> Workload:
+    """Random weights and texts with lengths as news have them: lognormal, `mean` sub-words.
+
+    In tagging each sub-word is a word, but for the first and the last, which are special.
+    """
     width, layers, heads, inner = SHAPES[shape]
     torch.manual_seed(0)
     if shape == "distilbert":
@@ -105,7 +114,13 @@ def synthetic(shape: str, n: int, seed: int = 0, mean: float = 47.0) -> Workload
             hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
             num_labels=CLASSES, vocab_size=30522 if shape != "tiny" else 200,
         )  # fmt: skip
-    network = transformers.AutoModelForSequenceClassification.from_config(config)
+    tagging = task == "tagging"
+    head = (
+        transformers.AutoModelForTokenClassification
+        if tagging
+        else transformers.AutoModelForSequenceClassification
+    )
+    network = head.from_config(config)
     rng = np.random.default_rng(seed)
     lengths = np.clip(rng.lognormal(math.log(mean) - 0.09, 0.42, n), 5, MAX_LENGTH).astype(np.int64)
     values = rng.integers(5, config.vocab_size, int(lengths.sum()), dtype=np.int32)
@@ -113,25 +128,37 @@ def synthetic(shape: str, n: int, seed: int = 0, mean: float = 47.0) -> Workload
     values[tokens.offsets[:-1]], values[tokens.offsets[1:] - 1] = 1, 2
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[PAD]": 0, "[UNK]": 3}, unk_token="[UNK]"))
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]")
-    labels = rng.integers(0, CLASSES, n)
-    return Workload(f"{shape}, random weights", network, tokenizer, Encoded(tokens), labels, CLASSES)
+    if not tagging:
+        encoded, labels = Encoded(tokens), rng.integers(0, CLASSES, n)
+    else:
+        words = offsets_of(lengths - 2)
+        kept = np.arange(words[-1], dtype=np.int32) - np.repeat(words[:-1], lengths - 2).astype(np.int32)
+        encoded = Encoded(tokens, None, Ragged(kept + 1, words), kept, lengths - 2)
+        labels = Ragged(rng.integers(0, CLASSES, words[-1]), words)
+    return Workload(f"{shape}, random weights", network, tokenizer, encoded, labels, CLASSES)
 
 
-def real(task: str, data: str, limit: int | None = None) -> Workload:
-    """MiniLM-L6 and a folder of CSV files (text, label) or of CoNLL files."""
+def model_of(source: str) -> ModelConfig:
+    """From a folder, or from "module:folder/inside" of an installed package."""
+    where = {"package" if ":" in source else "path": source}
+    return ModelConfig(name=Path(source.partition(":")[0]).name, **where)  # type: ignore[arg-type]
+
+
+def real(task: str, data: str, limit: int | None = None, model: ModelConfig = MINILM) -> Workload:
+    """A pretrained encoder, and a folder of CSV files (text, label) or of CoNLL files."""
     from al_bench.config import DatasetConfig, Limits
     from al_bench.data.loading import load_corpus
 
     corpus = load_corpus(DatasetConfig(name="data", task=task, path=data, limit=Limits(train=limit)))
-    source, revision = locate("model", MINILM)
+    source, revision = locate("model", model)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     tokenizer = load_tokenizer("model", source, revision, task)
     classes = len(corpus.label_names)
-    network, _ = load_network("model", source, revision, MINILM, task, classes)
+    network, _ = load_network("model", source, revision, model, task, classes)
     encoded = encode(corpus.train.inputs, tokenizer, MAX_LENGTH, None)
     return Workload(
-        "MiniLM-L6", network, tokenizer, encoded, corpus.train.labels, classes, corpus.train.inputs
+        model.name, network, tokenizer, encoded, corpus.train.labels, classes, corpus.train.inputs
     )
 
 
@@ -185,11 +212,15 @@ class Ours:
         self.stepper.step = plain  # type: ignore[method-assign]
         return marks.milliseconds()
 
+    def probs(self, ids: np.ndarray) -> np.ndarray:
+        """(texts or their words, classes)"""
+        return flat(predict(self.forward, self.work.encoded, ids).probs)
+
     def score(self, ids: np.ndarray) -> np.ndarray:
-        """(n,) least confidence; of sentences the mean over words."""
-        scores = np.empty(len(ids))
+        """(n,) as `doubts`; in memory that is bounded but for the scores."""
+        scores = np.full(len(ids), np.nan)  # so that a text that was passed over shows
         for places, said in parts(self.forward, self.work.encoded, ids):
-            scores[places] = uncertainty(said.probs)
+            scores[places] = doubts(self.work, ids[places], flat(said.probs))
         return scores
 
     @property
@@ -197,12 +228,17 @@ class Ours:
         return self.forward.collator.work.cells / self.forward.collator.work.tokens
 
 
-def uncertainty(probs: Any) -> np.ndarray:
-    if not isinstance(probs, Ragged):
-        return 1.0 - probs.max(axis=1).astype(np.float64)
-    rows = np.repeat(np.arange(len(probs)), probs.lengths)
-    found = np.bincount(rows, 1.0 - probs.values.max(axis=1), len(probs))
-    return found / np.maximum(probs.lengths, 1)
+def flat(probs: np.ndarray | Ragged) -> np.ndarray:
+    return probs.values if isinstance(probs, Ragged) else probs
+
+
+def doubts(work: Workload, ids: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """(n,) least confidence; of sentences the mean over words. probs: (texts or their words, classes)"""
+    doubt = 1.0 - probs.max(axis=1).astype(np.float64)
+    if work.encoded.firsts is None:
+        return doubt
+    words = work.encoded.firsts.lengths[ids]
+    return np.bincount(np.repeat(np.arange(len(ids)), words), doubt, len(ids)) / np.maximum(words, 1)
 
 
 class Items(Dataset):
@@ -232,7 +268,7 @@ class Rival:
         self, work: Workload, device: torch.device, *, bf16: bool, grouped: bool = False, batch_size: int = 16
     ) -> None:
         self.work, self.device, self.bf16, self.grouped = work, device, bf16, grouped
-        self.batch_size = batch_size
+        self.batch_size, self.padding = batch_size, 1.0
         self.network = copy.deepcopy(work.network).to(device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
         kind = (
@@ -279,14 +315,17 @@ class Rival:
         trainer.train()
         return marks.milliseconds()
 
-    def score(self, ids: np.ndarray) -> np.ndarray:
+    def probs(self, ids: np.ndarray) -> np.ndarray:
         said = self._trainer(1, ids).predict(Items(self.work, ids))  # type: ignore[arg-type]
-        exps = np.exp(said.predictions - said.predictions.max(axis=-1, keepdims=True))
-        doubt = 1.0 - (exps / exps.sum(axis=-1, keepdims=True)).max(axis=-1)
-        if not self.work.tagging:
-            return doubt
-        words = said.label_ids != -100
-        return (doubt * words).sum(axis=1) / np.maximum(words.sum(axis=1), 1)
+        lengths, starts = self.work.encoded.tokens.lengths[ids], np.arange(0, len(ids), EVAL_BATCH)
+        cells = np.maximum.reduceat(lengths, starts) * np.diff(starts, append=len(ids))
+        self.padding = float(cells.sum() / lengths.sum())
+        logits = said.predictions[said.label_ids != -100] if self.work.tagging else said.predictions
+        exps = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return exps / exps.sum(axis=-1, keepdims=True)
+
+    def score(self, ids: np.ndarray) -> np.ndarray:
+        return doubts(self.work, ids, self.probs(ids))
 
 
 class Naive(Ours):
@@ -296,28 +335,23 @@ class Naive(Ours):
         super().__init__(work, device, "float32", Ways(packed=False, cast=False, graphs=False))
 
     @torch.inference_mode()
-    def score(self, ids: np.ndarray) -> np.ndarray:
+    def probs(self, ids: np.ndarray) -> np.ndarray:
         work, collator = self.work, self.forward.collator
         if work.raw is not None:
             encode([work.raw[i] for i in ids], work.tokenizer, MAX_LENGTH, None)
-        network, scores = self.forward.network.eval(), []
+        network, found = self.forward.network.eval(), []
         for start in range(0, len(ids), EVAL_BATCH):
             batch = ids[start : start + EVAL_BATCH]
             inputs, filled = collator.grid(work.encoded, batch, MAX_LENGTH)
-            logits = network(**inputs, attention_mask=filled.long()).logits
-            doubt = 1.0 - logits.softmax(-1).amax(-1)
-            if work.tagging:
-                doubt = doubt.flatten()[_first_cells(work.encoded, batch)]
-                rows = Ragged(doubt.cpu().numpy(), offsets_of(work.encoded.firsts.lengths[batch]))  # type: ignore[union-attr]
-                scores.append(np.add.reduceat(rows.values, rows.offsets[:-1]) / np.maximum(rows.lengths, 1))
-            else:
-                scores.append(doubt.cpu().numpy())
-        return np.concatenate(scores)
+            probs = network(**inputs, attention_mask=filled.long()).logits.softmax(-1).cpu().numpy()
+            if work.encoded.firsts is not None:
+                firsts = work.encoded.firsts[batch]
+                probs = probs[np.repeat(np.arange(len(batch)), firsts.lengths), firsts.values]
+            found.append(probs)
+        return np.concatenate(found)
 
-
-def _first_cells(encoded: Encoded, ids: np.ndarray) -> torch.Tensor:
-    firsts = encoded.firsts[ids]  # type: ignore[index]
-    return torch.from_numpy(firsts.values + np.repeat(np.arange(len(ids)) * MAX_LENGTH, firsts.lengths))
+    def score(self, ids: np.ndarray) -> np.ndarray:
+        return doubts(self.work, ids, self.probs(ids))
 
 
 # ------------------------------------------------------------------------------------------------- timing
@@ -394,6 +428,25 @@ def ceiling(work: Workload, device: torch.device, precision: str, tokens: int) -
     return matmul_rate(device, getattr(torch, precision), tokens, config.hidden_size, inner)
 
 
+def copy_rate(device: torch.device, words: int) -> float:
+    """Bytes/s, those read and those written, of a copy of so many int32."""
+    source = torch.empty(words, dtype=torch.int32, device=device).random_()
+    target = torch.empty_like(source)
+    return 8 * words / min(timed(device, lambda: target.copy_(source)) for _ in range(4))
+
+
+def step_floor(work: Workload, device: torch.device, batch_size: int) -> float:
+    """Milliseconds that a gradient step takes if only products and AdamW's traffic took time, each at its best.
+
+    A step multiplies thrice what a forward pass does; AdamW reads a float32 weight, its gradient and two moments,
+    and writes three of them.
+    """
+    side, words = (8192, 10**9) if device.type == "cuda" else (1024, 10**7)
+    peak = max(matmul_rate(device, dtype, side, side, side) for dtype in (torch.float32, torch.bfloat16))
+    flops = 3 * work.forward_flops(np.arange(len(work.encoded))) / len(work.encoded) * batch_size
+    return 1e3 * (flops / peak + 28 * work.weights / copy_rate(device, words))
+
+
 # ------------------------------------------------------------------------------------------------ printing
 
 
@@ -450,10 +503,11 @@ def arguments(description: str, **defaults: Any) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", help="folder of CSV files (text, label) or CoNLL files; else random texts")
+    parser.add_argument("--model", help="folder or module:folder of an encoder for --data (MiniLM-L6)")
     parser.add_argument("--task", default="classification", choices=("classification", "tagging"))
     parser.add_argument("--shape", default="minilm-l6", choices=tuple(SHAPES), help="of random weights")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rounds", type=int, default=3, help="in which the sides take turns (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="in which the sides take turns (%(default)s)")
     parser.add_argument("--json", type=Path, help="also write everything here")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes: does it run?")
     for name, value in defaults.items():
@@ -469,5 +523,9 @@ def begin(options: argparse.Namespace, texts: int) -> tuple[torch.device, Worklo
         torch.set_num_threads(1)
     if options.smoke:
         options.shape, options.data, options.rounds = "tiny", None, 1
-    work = real(options.task, options.data, texts) if options.data else synthetic(options.shape, texts)
+    if options.data:
+        model = model_of(options.model) if options.model else MINILM
+        work = real(options.task, options.data, texts, model)
+    else:
+        work = synthetic(options.shape, texts, task=options.task)
     return device, work, Report(device, options.json)
