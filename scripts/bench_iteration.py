@@ -70,13 +70,17 @@ def compare(
                 "side": name,
                 **{f"{part} s": middle[part] for part in ("train", "score", "query")},
                 "iteration s": float(np.median(totals[name])),
+                "scoring %": 100 * middle["score"] / sum(middle.values()),
                 "it / al-bench": ratio(totals[name], totals["al-bench"]),
                 "UPS at most": (m := sum(middle.values())) / (m - middle["score"] * (1 - UPS.gamma))
                 if "UPS" not in name
                 else "-",
             }
         )
-    report.table(f"an AL iteration, {labelled:,} labelled x {epochs} epochs, pool of {n - labelled:,}", rows)
+    report.table(
+        f"an AL iteration, {work.name}, {labelled:,} labelled x {epochs} epochs, pool of {n - labelled:,}",
+        rows,
+    )
     return seconds
 
 

@@ -4,10 +4,13 @@
 
 On a CPU an encoder would take hours for a million texts, so a mean of embeddings with a linear layer stands in
 for it; encoded texts, batches, predictions, scores, UPS's draw and the query are the real ones.
+
+Memory is what scoring holds at its peak beyond the encoded texts. On the host it may grow by `BYTES` a text: their
+order and lengths, a few numbers each; predictions come and go in parts of bounded size.
 """
 
-import resource
-import sys
+import tracemalloc
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +24,8 @@ from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config import SubsamplingConfig
+
+BYTES = 64
 
 
 class MeanOfEmbeddings(nn.Module):
@@ -61,13 +66,12 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         ids = np.arange(n)
         pool = Pool.unlabelled_of(n).see(ids, np.random.default_rng(0).random(n).astype(np.float32), 0)
         side.score(ids[: max(1, n // 10)])
-        before = peak_bytes(device)
-        scores = side.score(ids)
-        grown = peak_bytes(device) - before
+        scores, host, there = peaks(device, partial(side.score, ids))
         works = {
             "score": partial(side.score, ids),
             "draw": partial(draw, pool),
             "rank": partial(ranked, ids, scores, np.random.default_rng(0)),
+            "see": partial(pool.see, ids, scores.astype(np.float32), 1),
         }
         middle = {part: float(np.median(times)) for part, times in in_turns(device, works, rounds).items()}
         middles.append(middle["score"])
@@ -78,8 +82,10 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
                 "us a text": middle["score"] / n * 1e6,
                 "UPS draw s": middle["draw"],
                 "rank s": middle["rank"],
+                "see s": middle["see"],
                 "padding": side.padding,
-                "bytes a text": grown / n,
+                "host bytes a text": host / n,
+                "device bytes a text": there / n,
             }
         )
     name = "mean of embeddings" if device.type == "cpu" else shape
@@ -87,6 +93,11 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
     report.content["exponent"] = exponent  # type: ignore[assignment]
     report.table(f"growth, {name}", rows)
     report.say(f"scoring time grows with the pool to the power of {exponent:.3f}")
+    slope = float(
+        np.polyfit(sizes, [row["host bytes a text"] * n for row, n in zip(rows, sizes, strict=True)], 1)[0]
+    )
+    report.content["host bytes a further text"] = slope  # type: ignore[assignment]
+    report.say(f"host memory grows by {slope:.0f} bytes a text, of {BYTES} that are allowed")
     return exponent
 
 
@@ -96,11 +107,17 @@ def draw(pool: Pool) -> None:
     candidates(pool, sub, 1, costs, len(pool) // 100, "examples", np.random.default_rng(0))
 
 
-def peak_bytes(device: torch.device) -> int:
-    """So far, of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def peaks(device: torch.device, work: Callable[[], Any]) -> tuple[Any, int, int]:
+    """(what it gives, bytes of arrays on the host, bytes on the GPU), each at its peak, less what was there before."""
+    cuda, before = device.type == "cuda", 0
+    if cuda:
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    tracemalloc.start()
+    found = work()
+    host = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return found, host, torch.cuda.max_memory_allocated(device) - before if cuda else 0
 
 
 def main() -> None:
