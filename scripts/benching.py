@@ -280,7 +280,7 @@ class Rival:
         )
         self._collator = kind(work.tokenizer)
 
-    def _trainer(self, epochs: int, ids: np.ndarray) -> transformers.Trainer:
+    def _trainer(self, epochs: int, ids: np.ndarray) -> Any:
         options: dict[str, Any] = {}
         if self.grouped:
             fields = {f.name for f in dataclasses.fields(transformers.TrainingArguments)}
