@@ -6,7 +6,6 @@ Needs torch and transformers alone, and no network: weights and texts are random
 A section begins only while there is time for it; one that fails does not stop the others.
 """
 
-import json
 import subprocess
 import sys
 import time
@@ -225,9 +224,7 @@ def main() -> None:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         report.say(f"[{name}: {time.perf_counter() - began - spent:.0f} s]")
-    report.content["failed"] = failed  # type: ignore[assignment]
-    if options.json:
-        options.json.write_text(json.dumps(report.content, indent=1) + "\n", encoding="utf-8")
+    report.note("failed", failed)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

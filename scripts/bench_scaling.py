@@ -56,7 +56,7 @@ class MeanOfEmbeddings(nn.Module):
 
 def compare(report: Report, device: torch.device, sizes: list[int], shape: str, rounds: int) -> float:
     """Print seconds and bytes of a query at each size; gives the exponent of growth."""
-    rows, middles = [], []
+    rows, middles, held = [], [], []
     for n in sizes:
         work = synthetic(shape, n)
         if device.type == "cpu":
@@ -75,6 +75,7 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         }
         middle = {part: float(np.median(times)) for part, times in in_turns(device, works, rounds).items()}
         middles.append(middle["score"])
+        held.append(host)
         rows.append(
             {
                 "texts": f"{n:,}",
@@ -90,13 +91,11 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         )
     name = "mean of embeddings" if device.type == "cpu" else shape
     exponent = float(np.polyfit(np.log(sizes), np.log(middles), 1)[0])
-    report.content["exponent"] = exponent  # type: ignore[assignment]
     report.table(f"growth, {name}", rows)
+    report.note("exponent", exponent)
     report.say(f"scoring time grows with the pool to the power of {exponent:.3f}")
-    slope = float(
-        np.polyfit(sizes, [row["host bytes a text"] * n for row, n in zip(rows, sizes, strict=True)], 1)[0]
-    )
-    report.content["host bytes a further text"] = slope  # type: ignore[assignment]
+    slope = float(np.polyfit(sizes, held, 1)[0])
+    report.note("host bytes a further text", slope)
     report.say(f"host memory grows by {slope:.0f} bytes a text, of {BYTES} that are allowed")
     return exponent
 

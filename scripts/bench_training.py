@@ -53,6 +53,7 @@ def compare(report: Report, work: Workload, device: torch.device, batch_size: in
         for name, every in steps.items()
     ]
     report.table(f"training {work.name}, batch {batch_size}", rows)
+    report.note(f"floor ms, {work.name}, batch {batch_size}", floor)
     report.say(f"floor: {floor:.3g} ms, of products and of AdamW's traffic")
 
 

@@ -456,7 +456,7 @@ class Report:
     """Tables on the terminal as they are made, and all of it as JSON."""
 
     def __init__(self, device: torch.device, path: Path | None) -> None:
-        self.path, self.content = path, {"facts": facts(device)}
+        self.path, self.content = path, dict[str, Any](facts=facts(device))
         self.say("  ".join(f"{name}: {value}" for name, value in facts(device).items()))
 
     def say(self, text: str) -> None:
@@ -464,7 +464,6 @@ class Report:
 
     def table(self, title: str, rows: list[dict[str, Any]]) -> None:
         """Columns are the keys of the first row."""
-        self.content[title] = rows  # type: ignore[assignment]
         cells = [list(rows[0]), *([_cell(row[key]) for key in rows[0]] for row in rows)]
         widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
         self.say(f"\n{title}")
@@ -474,6 +473,11 @@ class Report:
                 for i, (text, w) in enumerate(zip(line, widths, strict=True))
             )
             self.say("  ".join([first, *rest]))
+        self.note(title, rows)
+
+    def note(self, name: str, value: Any) -> None:
+        """Write it down at once: a run that is cut short keeps what it has found."""
+        self.content[name] = value
         if self.path:
             self.path.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
 
