@@ -443,8 +443,11 @@ def step_floor(work: Workload, device: torch.device, batch_size: int) -> float:
     A step multiplies thrice what a forward pass does; AdamW reads a float32 weight, its gradient and two moments,
     and writes three of them.
     """
-    side, words = (8192, 10**9) if device.type == "cuda" else (1024, 10**7)
-    peak = max(matmul_rate(device, dtype, side, side, side) for dtype in (torch.float32, torch.bfloat16))
+    cuda = device.type == "cuda"
+    side, words = (8192, 10**9) if cuda else (1024, 10**7)
+    # Some CPUs have no products in bfloat16 and are faster in float32.
+    dtypes = [torch.bfloat16] if cuda else [torch.float32, torch.bfloat16]
+    peak = max(matmul_rate(device, dtype, side, side, side) for dtype in dtypes)
     flops = 3 * work.forward_flops(np.arange(len(work.encoded))) / len(work.encoded) * batch_size
     return 1e3 * (flops / peak + 28 * work.weights / copy_rate(device, words))
 
