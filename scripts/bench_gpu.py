@@ -120,7 +120,7 @@ class Bench:
     def iteration(self, shape: str) -> None:
         labelled, pool, epochs = (32, 48, 1) if self.smoke else (2000, 20000, 3)
         work = self.work(shape, labelled + pool)
-        sides = {
+        sides: dict[str, Ours | Rival] = {
             "al-bench": Ours(work, self.device, "bfloat16"),
             "Trainer, bfloat16": Rival(work, self.device, bf16=True),
         }

@@ -67,7 +67,7 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         pool = Pool.unlabelled_of(n).see(ids, np.random.default_rng(0).random(n).astype(np.float32), 0)
         side.score(ids[: max(1, n // 10)])
         scores, host, there = peaks(device, partial(side.score, ids))
-        works = {
+        works: dict[str, Callable[[], Any]] = {
             "score": partial(side.score, ids),
             "draw": partial(draw, pool),
             "rank": partial(ranked, ids, scores, np.random.default_rng(0)),
