@@ -47,3 +47,10 @@ def test_offsets():
 def test_large_totals_do_not_overflow():
     lengths = np.full(3, 2**30, dtype=np.int32)
     assert offsets_of(lengths)[-1] == 3 * 2**30
+
+
+def test_lengths_are_computed_once():
+    """A pass over a pool asks for them at every batch."""
+    rows = Ragged.of([[1, 2], [], [3]])
+    assert rows.lengths is rows.lengths
+    assert rows.lengths.tolist() == [2, 0, 1]

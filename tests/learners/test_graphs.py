@@ -95,7 +95,7 @@ def test_graphs_are_the_steps_they_were_made_of(name: str, precision: str, task:
     ]
     assert isinstance(learners[0]._stepper, GraphedStepper)
     for learner in learners:
-        for module in learner.forward.training_network.modules():
+        for module in learner.forward.working_network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
     for fit in range(3):

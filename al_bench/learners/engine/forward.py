@@ -33,8 +33,8 @@ class Forward:
         self._check(ways, tagging)
 
     @property
-    def training_network(self) -> Any:
-        """Of which the losses are taken."""
+    def working_network(self) -> Any:
+        """What computes, in training and in scoring; `network` does where a result has to be exact."""
         return self.half.network if self.half else self.network
 
     def autocast(self, exact: bool = False) -> torch.autocast:
@@ -57,7 +57,7 @@ class Forward:
         return self._logits(encoded, ids, exact, self._packs[exact])
 
     def _logits(self, encoded: Encoded, ids: np.ndarray, exact: bool, pack: bool) -> torch.Tensor:
-        network = self.network if exact else self.training_network
+        network = self.network if exact else self.working_network
         network.eval()
         tagging = encoded.firsts is not None
         with self.autocast(exact):
@@ -67,11 +67,9 @@ class Forward:
                     logits = logits.flatten(0, 1)[self.collator.first_subwords(encoded, ids)]
                 return logits.float()
             inputs, boundaries = self.collator.packed(encoded, ids)
-            rows = (
-                self.collator.first_subwords(encoded, ids, packed=True)
-                if tagging
-                else boundaries.offsets[:-1]
-            )
+            rows = boundaries.offsets[:-1]
+            if tagging:
+                rows = self.collator.first_subwords(encoded, ids, packed=True)
             with packed(network, rows, texts=not tagging):
                 logits = network(**inputs, boundaries=boundaries).logits
             return logits.flatten(0, -2).float()

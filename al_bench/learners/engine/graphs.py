@@ -88,7 +88,7 @@ class GraphedStepper(Stepper):
     def _take(self, batch: Batch) -> None:
         """The whole step, as `Stepper.watched_step` takes it, on tensors of fixed shapes."""
         with self.forward.autocast():
-            loss_of(self.forward.training_network, batch).backward()
+            loss_of(self.forward.working_network, batch).backward()
         self._update()
 
     def _capture(self, batch: Batch) -> Captured:

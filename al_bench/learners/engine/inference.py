@@ -66,7 +66,7 @@ def _begin(
     embeddings: bool,
 ) -> "_Underway":
     probs, seen = [], []
-    network = forward.network if exact else forward.training_network
+    network = forward.network if exact else forward.working_network
     head = last_layer(network, forward.classes) if embeddings else None
     for batch in group:
         with inputs_of(head) as given:

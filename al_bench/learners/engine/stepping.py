@@ -80,7 +80,7 @@ class Stepper:
         self._examples = examples
         self._optimizer = self._new_optimizer()
         if self.forward.collator.device.type == "cpu":
-            self._table = _Table(self.forward.training_network)
+            self._table = _Table(self.forward.working_network)
         self._restart()
 
     def step(self, positions: np.ndarray, rate: float) -> None:
@@ -92,7 +92,7 @@ class Stepper:
         part = self._examples.part(positions)
         self._set_rate(rate)
         with self.forward.autocast():
-            logits, target = outputs(self.forward.training_network, part, self.forward.collator)
+            logits, target = outputs(self.forward.working_network, part, self.forward.collator)
         batch_loss(logits, target, part).backward()
         self._update()
         return logits.detach(), target
@@ -106,7 +106,7 @@ class Stepper:
 
     def _restart(self) -> None:
         """The network is another; an earlier fit may have been interrupted between its gradients and its step."""
-        for network in (self.forward.network, self.forward.training_network):
+        for network in (self.forward.network, self.forward.working_network):
             network.zero_grad(set_to_none=True)
         self.forward.follow()
 
