@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -20,8 +19,7 @@ import bench_scoring
 import bench_training
 import numpy as np
 import torch
-import transformers
-from benching import Ours, Report, Rival, Workload, arguments, copy_rate, matmul_rate, synthetic
+from benching import Ours, Report, Rival, Workload, arguments, copy_rate, matmul_rate, prepared, synthetic
 
 from al_bench.learners.engine.ways import PLAIN, ROUGH, Ways, error
 
@@ -198,11 +196,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[""], help="how the names of the wanted sections begin")
     parser.set_defaults(rounds=2)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    transformers.logging.set_verbosity_error()
-    device = torch.device(options.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
+    device = prepared(options.device)
     if options.worker:
         worker(device, options.smoke)
         return

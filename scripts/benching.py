@@ -524,12 +524,18 @@ def arguments(description: str, **defaults: Any) -> argparse.ArgumentParser:
     return parser
 
 
-def begin(options: argparse.Namespace, texts: int) -> tuple[torch.device, Workload, Report]:
+def prepared(device: str) -> torch.device:
+    """The device, one thread on a CPU, and no chatter."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
-    device = torch.device(options.device)
-    if device.type == "cpu":
+    found = torch.device(device)
+    if found.type == "cpu":
         torch.set_num_threads(1)
+    return found
+
+
+def begin(options: argparse.Namespace, texts: int) -> tuple[torch.device, Workload, Report]:
+    device = prepared(options.device)
     if options.smoke:
         options.shape, options.data, options.rounds = "tiny", None, 1
     if options.data:
