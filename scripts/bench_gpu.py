@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from benching import Ours, Report, Rival, Workload, arguments, copy_rate, matmul_rate, prepared, synthetic
 
-from al_bench.learners.engine.ways import PLAIN, ROUGH, Ways, error
+from al_bench.learners.engine.ways import PLAIN, ROUGH, Ways, apart
 
 ITERATIONS = 3  # of each job that runs beside others
 SHAPES = ("bert-base", "distilbert")
@@ -77,10 +77,10 @@ class Bench:
                     "network": work.name,
                     "packed": fast.forward.packs(),
                     "weights cast": fast.forward.half is not None,
-                    "error": error(found, expected),
-                    "of padded": error(_logits(padded, ids), expected),
-                    "of autocast": error(_logits(autocast, ids), expected),
-                    "packed against padded": error(found, _logits(padded, ids)),
+                    "error": apart(found, expected),
+                    "of padded": apart(_logits(padded, ids), expected),
+                    "of autocast": apart(_logits(autocast, ids), expected),
+                    "packed against padded": apart(found, _logits(padded, ids)),
                     "unwritten": int(np.isnan(fast.score(ids[::-1])).sum()),
                     "graph against steps": self._graph_error(work),
                 }

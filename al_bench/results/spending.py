@@ -9,11 +9,11 @@ from al_bench.results.comparisons import ends
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import Estimate, mean_interval
 
-# What blocks an annotator, in the order of an iteration; the last three take next to nothing, most often.
+# What blocks an annotator, in the order of an iteration; the last two take next to nothing, most often.
 PHASES = {
     "train": ("seconds/train",),
-    "predict": ("seconds/predict",),
-    "rest": ("seconds/subsample", "seconds/score", "seconds/select"),
+    "predict": ("seconds/predict", "seconds/rescore"),
+    "rest": ("seconds/subsample", "seconds/select"),
 }
 
 

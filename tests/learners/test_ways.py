@@ -13,7 +13,7 @@ from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine import forward as forward_module
 from al_bench.learners.engine import packing
-from al_bench.learners.engine.ways import PLAIN, PROBE, Ways, error, probe
+from al_bench.learners.engine.ways import PLAIN, PROBE, Said, Ways, error, probe
 
 PACKED = ("bert", "distilbert", "roberta", "electra", "albert", "xlm_roberta")
 PADDED = ("mpnet", "xlnet", "deberta")
@@ -161,7 +161,34 @@ def test_the_probe_is_what_it_says() -> None:
 
 
 def test_the_error_is_relative_to_what_tells_texts_apart() -> None:
-    expected = np.array([[100.0, 1.0], [100.0, -1.0]])
-    assert error(expected + np.array([0.0, 0.1]), expected) == pytest.approx(0.1)
+    """Of the states; and of the logits, which may be nearly equal, relative to their size."""
+    states, logits = np.array([[100.0, 1.0], [100.0, -1.0]]), np.array([[3.0, 4.0], [3.0, 4.0]])
+    expected = Said(states, logits)
     assert error(expected, expected) == 0
-    assert error(np.array([[np.nan, 1.0], [1.0, 1.0]]), expected) == np.inf
+    assert error(Said(states + np.array([0.0, 0.1]), logits), expected) == pytest.approx(0.1)
+    assert error(Said(states, logits * 1.01), expected) == pytest.approx(0.01)
+    assert error(Said(states, logits * np.nan), expected) == np.inf
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_checks_do_not_depend_on_chance(task: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library draws a new head from torch's own generator; which ways are taken must not follow from it."""
+    errors: list[float] = []
+    original = forward_module.checks.error
+
+    def spy(found: Said, expected: Said) -> float:
+        errors.append(original(found, expected))
+        return errors[-1]
+
+    monkeypatch.setattr(forward_module.checks, "error", spy)
+    runs = []
+    for seed in (1, 2):
+        errors.clear()
+        torch.manual_seed(seed)
+        build(bert, task, precision="bfloat16")
+        runs.append(list(errors))
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 4
+    autocast, cast, exact, packed = runs[0]
+    assert exact < 1e-5
+    assert max(cast, packed) < 3 * autocast + 0.02

@@ -102,7 +102,7 @@ def _cycle(
     if row["acquisition"]:
         seconds |= {"train": (8 + 0.01 * labelled) * pace, "evaluate": 2.0}
     if not last:
-        seconds |= {"subsample": 0.001, "predict": 0.005 * scored * pace, "score": 0.01, "select": 0.002}
+        seconds |= {"subsample": 0.001, "predict": 0.005 * scored * pace, "select": 0.012}
     evaluated = config.evaluate_at == "all" or (
         last if config.evaluate_at == "last" else cycle in config.evaluate_at
     )

@@ -13,7 +13,7 @@ from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.half import Half
 from al_bench.learners.engine.packing import encoder_of, packed
-from al_bench.learners.engine.ways import Ways
+from al_bench.learners.engine.ways import Said, Ways
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,23 @@ class Forward:
         texts = checks.probe(vocabulary, self.collator.pad_id, tagging)
         everybody = np.arange(len(texts))
 
-        def said(exact: bool, pack: bool) -> np.ndarray:
-            return self._logits(texts, everybody, exact, pack).cpu().numpy()
+        def said(exact: bool, pack: bool) -> Said:
+            states: list[torch.Tensor] = []
+            network = self.network if exact else self.working_network
+            encoder = encoder_of(network) or network.base_model
+            hook = encoder.register_forward_hook(
+                lambda module, args, output: states.append(output[0].float())
+            )
+            try:
+                logits = self._logits(texts, everybody, exact, pack)
+            finally:
+                hook.remove()
+            given = states[0].flatten(0, 1).cpu().numpy()
+            return Said(given if pack else given[filled], logits.cpu().numpy())
 
         with torch.no_grad(), self.collator.uncounted():
+            _, cells = self.collator.grid(texts, everybody, max(checks.PROBE))
+            filled = cells.flatten().cpu().numpy()
             expected = said(True, False)
             bound = checks.EXACT
             if self.precision == "bfloat16":
@@ -100,7 +113,7 @@ class Forward:
                     self._packs[False] = _right(lambda: said(False, True), expected, bound)
 
 
-def _right(said: Callable[[], np.ndarray], expected: np.ndarray, bound: float) -> bool:
+def _right(said: Callable[[], Said], expected: Said, bound: float) -> bool:
     found = _tried("a faster way", said)
     return found is not None and checks.error(found, expected) <= bound
 

@@ -7,7 +7,7 @@ import numpy as np
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.engine.encoding import Encoded
 
-EXACT = 1e-4  # of the spread of the logits: rounding in float32 makes 1e-6, texts that see each other 1
+EXACT = 1e-4  # an error: rounding in float32 makes 1e-6, texts that see each other 1
 ROUGH = 0.02  # what bfloat16 may add to three times the error of autocast
 PROBE = (11, 7, 7, 5, 3)  # sub-words, falling
 
@@ -40,9 +40,28 @@ def probe(vocabulary: int, pad: int, tagging: bool) -> Encoded:
     return Encoded(tokens, None, firsts, words, np.array(PROBE))
 
 
-def error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Of (units, classes) logits, relative to how much the expected ones differ from unit to unit."""
-    if not np.isfinite(found).all():
+@dataclass(frozen=True)
+class Said:
+    """states: (sub-words, width) of the last layer; logits: (units, classes)"""
+
+    states: np.ndarray
+    logits: np.ndarray
+
+
+def error(found: Said, expected: Said) -> float:
+    """Of the states, relative to how they differ from sub-word to sub-word; of the logits, relative to their size.
+
+    A new head may say nearly the same of all texts, and then what tells them apart is rounding.
+    """
+    if not (np.isfinite(found.states).all() and np.isfinite(found.logits).all()):
         return np.inf
+    in_logits = np.linalg.norm(found.logits - expected.logits) / max(
+        float(np.linalg.norm(expected.logits)), 1e-30
+    )
+    return max(apart(found.states, expected.states), float(in_logits))
+
+
+def apart(found: np.ndarray, expected: np.ndarray) -> float:
+    """How far rows are from the expected ones, relative to how far those are from their mean."""
     spread = float(np.linalg.norm(expected - expected.mean(axis=0)))
     return float(np.linalg.norm(found - expected)) / max(spread, 1e-30)
