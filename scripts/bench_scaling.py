@@ -24,6 +24,7 @@ from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config import SubsamplingConfig
+from al_bench.learners.engine.ways import PLAIN, Ways
 
 BYTES = 64
 
@@ -62,7 +63,9 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         if device.type == "cpu":
             network = MeanOfEmbeddings(work.network.config.vocab_size)
             work = Workload("mean of embeddings", network, work.tokenizer, work.encoded, work.labels, CLASSES)
-        side = Ours(work, device, "bfloat16" if device.type == "cuda" else "float32")
+        # What stands in for an encoder has no states that could be checked.
+        cuda = device.type == "cuda"
+        side = Ours(work, device, "bfloat16" if cuda else "float32", Ways() if cuda else PLAIN)
         ids = np.arange(n)
         pool = Pool.unlabelled_of(n).see(ids, np.random.default_rng(0).random(n).astype(np.float32), 0)
         side.score(ids[: max(1, n // 10)])
