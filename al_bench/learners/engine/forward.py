@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from al_bench.learners.engine import host
 from al_bench.learners.engine import ways as checks
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
@@ -77,7 +78,8 @@ class Forward:
     def _check(self, ways: Ways, tagging: bool) -> None:
         """Decide. What goes wrong here is no error: the plain way is as right, and slower."""
         casting = ways.cast and self.precision == "bfloat16"
-        if not (casting or ways.packed):
+        on_host = ways.host and self.collator.device.type == "cpu"
+        if not (casting or on_host or ways.packed):
             return
         vocabulary = self.network.get_input_embeddings().num_embeddings
         texts = checks.probe(vocabulary, self.collator.pad_id, tagging)
@@ -108,6 +110,12 @@ class Forward:
                     self.half = _tried("weights in bfloat16", lambda: Half(self.network, self.classes))
                 if self.half and not _right(lambda: said(False, False), expected, bound):
                     self.half = None
+            if on_host:
+                config = self.working_network.config
+                before, config._attn_implementation = config._attn_implementation, host.NAME
+                if not _right(lambda: said(False, False), expected, bound):
+                    config._attn_implementation = before
+                host.replace_dropout(self.working_network)
             if ways.packed and encoder_of(self.network) is not None:
                 right = _right(lambda: said(True, True), expected, checks.EXACT)
                 # On CUDA only the kernel that knows the boundaries pays, and it computes in bfloat16.
@@ -122,9 +130,11 @@ def _right(said: Callable[[], Said], expected: Said, bound: float) -> bool:
 
 
 def _tried(what: str, make: Callable[[], Any]) -> Any:
-    """None where the network is not built for it, in whatever way it says so."""
+    """None where the network is not built for it, in whatever way it says so; a lack of memory is an error."""
     try:
         return make()
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         log.debug("%s: not for this network (%s)", what, error)
         return None

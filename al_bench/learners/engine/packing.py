@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import AttentionInterface
 
 from al_bench.learners.engine.collation import Boundaries
+from al_bench.learners.engine.host import attend
 
 NAME = "al_bench_packed"
 
@@ -32,20 +32,21 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """(1, sub-words, heads, size) of query, key and value (1, heads, sub-words, size)."""
     assert attention_mask is None, "who is packed is not padded"
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     q, k, v = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
     way = _fused if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) else _by_length
-    return way(q, k, v, scaling, boundaries).unsqueeze(0), None
+    return way(q, k, v, scale, boundaries).unsqueeze(0), None
 
 
 def _fused(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, of: Boundaries
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, of: Boundaries
 ) -> torch.Tensor:
     """In one kernel, which knows the boundaries. All are (sub-words, heads, size)."""
     from torch.nn.attention.varlen import varlen_attn
 
     size = query.shape[-1]
-    if scaling is not None and abs(scaling * size**0.5 - 1) > 1e-6:  # it scales by the root of the size
-        query = query * (scaling * size**0.5)
+    if abs(scale * size**0.5 - 1) > 1e-6:  # it scales by the root of the size
+        query = query * (scale * size**0.5)
     q, k, v = (states.contiguous() for states in (query, key, value))
     seen = varlen_attn(q, k, v, of.offsets, of.offsets, of.longest, of.longest)
     assert isinstance(seen, torch.Tensor)
@@ -53,15 +54,14 @@ def _fused(
 
 
 def _by_length(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, of: Boundaries
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, of: Boundaries
 ) -> torch.Tensor:
     """Texts of equal length are a batch without a mask. All are (sub-words, heads, size)."""
     found, start = [], 0
     for texts, length in of.runs:
         stop = start + texts * length
         q, k, v = (s[start:stop].unflatten(0, (texts, length)).transpose(1, 2) for s in (query, key, value))
-        seen = F.scaled_dot_product_attention(q, k, v, scale=scaling)
-        found.append(seen.transpose(1, 2).flatten(0, 1))
+        found.append(attend(q, k, v, scale).transpose(1, 2).flatten(0, 1))
         start = stop
     return torch.cat(found)
 

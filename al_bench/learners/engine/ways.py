@@ -17,15 +17,17 @@ class Ways:
     """Which ways may be taken; a network that a way is wrong for does without.
 
     packed: score without padding; cast: compute with weights in bfloat16 rather than under autocast, where the
-    precision is bfloat16; graphs: replay each training step as one CUDA graph
+    precision is bfloat16; graphs: replay each training step as one CUDA graph; host: attend and drop out by `host`
+    on a CPU
     """
 
     packed: bool = True
     cast: bool = True
     graphs: bool = True
+    host: bool = True
 
 
-PLAIN = Ways(packed=False, cast=False, graphs=False)
+PLAIN = Ways(packed=False, cast=False, graphs=False, host=False)
 
 
 def probe(vocabulary: int, pad: int, tagging: bool) -> Encoded:
