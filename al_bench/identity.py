@@ -16,7 +16,7 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
 
-FORMAT = 3  # raised when equal configs no longer give equal ledgers
+FORMAT = 4  # raised when equal configs no longer give equal ledgers
 
 # Where, how visibly and on what a run is executed, and what it is called (so are the names of datasets and
 # models); `seed` and the shared `training` count through `seeds` and the models' own training, into which

@@ -103,9 +103,9 @@ class Bench:
             side.fit(ids, 2)
         assert self.device.type != "cuda" or sides[0].stepper._captured, "no graph was captured"  # type: ignore[attr-defined]
         one, other = (dict(side.forward.network.named_parameters()) for side in sides)
-        apart = max((one[name] - other[name]).abs().max().item() for name in one)
+        between = max((one[name] - other[name]).abs().max().item() for name in one)
         moved = max((other[name].cpu() - work.initial[name]).abs().max().item() for name in one)
-        return apart / moved
+        return between / moved
 
     def scoring(self, shape: str) -> None:
         bench_scoring.compare(self.report, self.work(shape, 20000), self.device, self.rounds, naive=False)

@@ -32,6 +32,8 @@ def compare(
         "al-bench, bfloat16, padded": Ours(work, device, "bfloat16", padded),
         "al-bench, bfloat16": Ours(work, device, "bfloat16"),
     }
+    if device.type == "cpu":
+        sides["al-bench, bfloat16, torch's attention"] = Ours(work, device, "bfloat16", Ways(host=False))
     probs = {name: side.probs(ids) for name, side in sides.items()}  # warms up, too
     labels = {name: found.argmax(axis=1) for name, found in probs.items()}
     top = {name: set(np.argsort(-doubts(work, ids, found))[:100]) for name, found in probs.items()}

@@ -24,6 +24,9 @@ def sides_of(work: Workload, device: torch.device, batch_size: int) -> dict[str,
     if device.type == "cuda":
         eager = Ways(graphs=False)
         sides["al-bench, bfloat16, no graphs"] = Ours(work, device, "bfloat16", eager, batch_size)
+    else:
+        torchs = Ways(host=False)
+        sides["al-bench, bfloat16, torch's attention"] = Ours(work, device, "bfloat16", torchs, batch_size)
     return sides
 
 

@@ -33,13 +33,12 @@ from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.forward import Forward
-from al_bench.learners.engine.graphs import GraphedStepper
+from al_bench.learners.engine.graphs import stepper
 from al_bench.learners.engine.inference import parts, predict
 from al_bench.learners.engine.loading import load_network, load_tokenizer
-from al_bench.learners.engine.packing import first_position
-from al_bench.learners.engine.stepping import Examples, Stepper
+from al_bench.learners.engine.stepping import Examples
 from al_bench.learners.engine.training import train
-from al_bench.learners.engine.ways import Ways
+from al_bench.learners.engine.ways import PLAIN, Ways
 from al_bench.learners.engine.weights import locate
 
 CLASSES, MAX_LENGTH, EVAL_BATCH = 4, 256, 100
@@ -188,11 +187,10 @@ class Ours:
         self.work, self.device, self.batch_size = work, device, batch_size
         ways = ways or Ways()
         network = copy.deepcopy(work.network).to(device)
-        collator = Collator.of(work.tokenizer, device, first_position(network))
+        collator = Collator.of(work.tokenizer, network, device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
         self.forward = Forward(network, work.classes, work.tagging, collator, precision, ways)
-        graphed = device.type == "cuda" and ways.graphs
-        self.stepper = (GraphedStepper if graphed else Stepper)(self.forward, training(1, batch_size))
+        self.stepper = stepper(self.forward, training(1, batch_size), ways.graphs)
         collator.store(work.encoded)  # as `prepare` does
 
     def fit(self, ids: np.ndarray, epochs: int, seed: int = 0) -> None:
@@ -334,7 +332,7 @@ class Naive(Ours):
     """Everything padded to the maximum length, in the order of the corpus, float32, tokenised in every round."""
 
     def __init__(self, work: Workload, device: torch.device) -> None:
-        super().__init__(work, device, "float32", Ways(packed=False, cast=False, graphs=False))
+        super().__init__(work, device, "float32", PLAIN)
 
     @torch.inference_mode()
     def probs(self, ids: np.ndarray) -> np.ndarray:

@@ -64,7 +64,9 @@ class LinearLearner:
         network.to(device)
         assert model.max_length is not None
         self._encodings = Encodings(tokenizer, model.max_length, cache)
-        self._embedder = Embedder(network, network.state_dict(), Collator.of(tokenizer, device), cache)
+        self._embedder = Embedder(
+            network, network.state_dict(), Collator.of(tokenizer, network, device), cache
+        )
         self._scalings: dict[int, Scaling] = {}
 
     def prepare(self, inputs: Unlabelled) -> None:

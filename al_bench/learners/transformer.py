@@ -16,12 +16,11 @@ from al_bench.learners.engine.collation import Collator, Work
 from al_bench.learners.engine.embedding import Embedder, of_every_word
 from al_bench.learners.engine.encoding import Encoded, Encodings
 from al_bench.learners.engine.forward import Forward
-from al_bench.learners.engine.graphs import GraphedStepper
+from al_bench.learners.engine.graphs import stepper
 from al_bench.learners.engine.inference import parts, predict
 from al_bench.learners.engine.influence import self_influence
 from al_bench.learners.engine.loading import load_network, load_tokenizer, refuse_length, set_head_dropout
-from al_bench.learners.engine.packing import first_position
-from al_bench.learners.engine.stepping import Examples, Stepper
+from al_bench.learners.engine.stepping import Examples
 from al_bench.learners.engine.training import train
 from al_bench.learners.engine.ways import Ways
 from al_bench.learners.engine.weights import locate, readable
@@ -62,14 +61,13 @@ class TransformerLearner:
         set_head_dropout(self._network, model.training.dropout)
         self._network.to(device)
         self._pristine = {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
-        self._collator = Collator.of(self._tokenizer, device, first_position(self._network))
+        self._collator = Collator.of(self._tokenizer, self._network, device)
         # The checks must not depend on the head that the library has just drawn at random.
         self._reset(FitSeeds(model=0, order=0, cycle=0))
         self.forward = Forward(
             self._network, len(label_names), task == "tagging", self._collator, precision, ways
         )
-        graphed = device.type == "cuda" and ways.graphs
-        self._stepper = (GraphedStepper if graphed else Stepper)(self.forward, model.training)
+        self._stepper = stepper(self.forward, model.training, ways.graphs)
         self._encodings = Encodings(self._tokenizer, model.max_length, cache)
         self._embedder = Embedder(self._network, self._pristine, self._collator, cache)
         self._fits = 0

@@ -10,9 +10,8 @@ import torch
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.encoding import Encoded
+from al_bench.learners.engine.loading import first_position
 from al_bench.learners.engine.store import Store
-
-IGNORED = -100  # torch's cross-entropy passes over this label
 
 
 @dataclass
@@ -52,10 +51,10 @@ class Collator:
         self._stores: dict[int, tuple[Encoded, Store]] = {}
 
     @classmethod
-    def of(cls, tokenizer: Any, device: torch.device, first_position: int = 0) -> "Collator":
+    def of(cls, tokenizer: Any, network: Any, device: torch.device) -> "Collator":
         left = tokenizer.padding_side == "left"
         pad_id, pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
-        return cls(pad_id, pad_type, left, device, first_position)
+        return cls(pad_id, pad_type, left, device, first_position(network))
 
     def store(self, encoded: Encoded) -> Store:
         """Kept with what it was made of, so that an id() cannot be used twice."""

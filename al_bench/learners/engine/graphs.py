@@ -127,6 +127,12 @@ class GraphedStepper(Stepper):
                 value.zero_()
 
 
+def stepper(forward: Forward, settings: TrainingConfig, graphs: bool) -> Stepper:
+    """The kind for the device. graphs: whether they may be used"""
+    graphed = graphs and forward.collator.device.type == "cuda"
+    return (GraphedStepper if graphed else Stepper)(forward, settings)
+
+
 class Labelled:
     """The examples of a fit, on the device.
 

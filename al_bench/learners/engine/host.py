@@ -13,7 +13,9 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
 NAME = "al_bench_host"
-CHUNK = 2**19  # attention weights that are in work at a time where no gradient is asked for: they stay in cache
+CHUNK = (
+    2**19
+)  # attention weights that are in work at a time where no gradient is asked for: they stay in cache
 LONG = 256  # sub-words; of longer texts a kernel that never has all weights at once is the faster one
 
 

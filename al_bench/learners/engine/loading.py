@@ -85,12 +85,25 @@ def refuse_length(role: str, model: ModelConfig, network: torch.nn.Module) -> No
 
 
 def positions(network: torch.nn.Module) -> int | None:
-    """The longest input, or None; RoBERTa and its kin number positions from behind the padding's."""
-    for name, module in network.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    """The longest input, or None."""
+    table = _position_table(network)
+    if table is not None:
+        return table.num_embeddings - first_position(network)
     limit = getattr(network.config, "max_position_embeddings", None)
     return limit if isinstance(limit, int) and limit > 0 else None
+
+
+def first_position(network: torch.nn.Module) -> int:
+    """RoBERTa and its kin number positions from behind the padding's."""
+    table = _position_table(network)
+    return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
+
+
+def _position_table(network: torch.nn.Module) -> torch.nn.Embedding | None:
+    for name, module in network.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return module
+    return None
 
 
 def set_head_dropout(network: torch.nn.Module, p: float) -> None:

@@ -76,14 +76,6 @@ def encoder_of(network: Any) -> nn.Module | None:
     return found if isinstance(found, nn.Module) else None
 
 
-def first_position(network: nn.Module) -> int:
-    """RoBERTa and its kin number positions from behind the padding's."""
-    for name, module in network.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            return 0 if module.padding_idx is None else module.padding_idx + 1
-    return 0
-
-
 @contextmanager
 def packed(network: Any, rows: torch.Tensor, texts: bool) -> Iterator[None]:
     """Inside, the network takes packed batches, and its head sees the states of these rows alone.
