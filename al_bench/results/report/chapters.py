@@ -10,7 +10,14 @@ from al_bench.results.report.answers import answers
 from al_bench.results.report.commands import Unknown, unknowns
 from al_bench.results.report.pictures import Pictures, pictures
 from al_bench.results.report.sentences import QUESTIONS, Answer
-from al_bench.results.report.tables import Table, iteration_table, overlap_table, score_table, stopping_table
+from al_bench.results.report.tables import (
+    Table,
+    iteration_table,
+    overlap_table,
+    penalty_table,
+    score_table,
+    stopping_table,
+)
 from al_bench.results.report.texts import Selection, corpus_of, selected, sizes
 from al_bench.results.settings import Method, Setting
 from al_bench.results.stopping import stops
@@ -29,6 +36,7 @@ class Chapter:
     answers: dict[str, list[Answer]]
     unknowns: list[Unknown]
     scores: Table
+    penalties: Table | None
     pictures: Pictures
     stopping: Table | None
     texts: list[Selection]
@@ -50,6 +58,7 @@ def chapter(number: int, setting: Setting) -> Chapter:
         {topic: by_topic[topic] for topic in QUESTIONS if by_topic[topic]},
         unknowns(setting),
         score_table(setting),
+        penalty_table(setting),
         pictures(setting, stopped),
         stopping_table(setting, stopped) if stopped else None,
         selected(setting, corpus),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from al_bench.results.comparisons import acquirers, ends, pair
@@ -12,7 +13,7 @@ from al_bench.results.queries import evenly, overlaps
 from al_bench.results.report.svg import css_color
 from al_bench.results.settings import Method, Setting
 from al_bench.results.spending import iteration, spent_by
-from al_bench.results.statistics import Estimate, aulc, mean_interval, paired
+from al_bench.results.statistics import Estimate, aulc, mean_interval, paired, penalty_matrix
 from al_bench.results.stopping import CRITERIA
 from al_bench.results.words import FEW, duration, interval, number, percent, sentence, spans_of
 
@@ -30,6 +31,10 @@ Amdahl’s bound on what scoring fewer examples can bring."""
 OVERLAP_CAPTION = (
     "Jaccard overlap of all that was queried with the same seed: 1 is the same examples, 0 none in common."
 )
+
+PENALTIES_CAPTION = """In which share of the budgets the method of the row beats that of the column, by a paired t test at 5 %
+(Ash et al. 2020, who sum this over data sets), and its means. Nothing is corrected for the many tests: one pair in forty
+differs by chance."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,38 @@ def clearly_best(setting: Setting) -> Method | None:
         if method is not best and (found is None or not paired(found.a, found.b).difference.low > 0):
             return None
     return best
+
+
+def penalty_table(setting: Setting) -> Table | None:
+    """Who beats whom, of three or more methods on the same budgets with two seeds in common; else None."""
+    methods = [m for m in setting.methods if m.arm != "ceiling" and not setting.scores(m).empty]
+    if len(methods) < 3 or len({method.parts["schedule"] for method in methods}) > 1:
+        return None
+    scores = [setting.scores(method) for method in methods]
+    cycles = sorted({cycle for table in scores for cycle in table.columns})
+    repeats = sorted({repeat for table in scores for repeat in table.index})
+    arrays = [table.reindex(index=repeats, columns=cycles).to_numpy().T for table in scores]
+    shares = penalty_matrix(np.stack(arrays))
+    np.fill_diagonal(shares, np.nan)
+    if np.isnan(shares).all():
+        return None
+    if not np.nanmax(shares):
+        return Table((), [], "No method beats another at any budget, by paired t tests at 5 %.")
+    rows = [
+        [
+            named(setting, method, f"{i + 1}. {method.label}"),
+            *(amount(share, percent(share)) for share in shares[i]),
+            *(amount(mean, percent(mean)) for mean in (_mean(shares[i]), _mean(shares[:, i]))),
+        ]
+        for i, method in enumerate(methods)
+    ]
+    numbers = [str(i + 1) for i in range(len(methods))]
+    return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, PENALTIES_CAPTION)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def stopping_table(setting: Setting, found: Sequence[tuple[Method, pd.DataFrame]]) -> Table:
