@@ -31,10 +31,9 @@ Amdahl’s bound on what scoring fewer examples can bring."""
 OVERLAP_CAPTION = (
     "Jaccard overlap of all that was queried with the same seed: 1 is the same examples, 0 none in common."
 )
-
-PENALTIES_CAPTION = """In which share of the budgets the method of the row beats that of the column, by a paired t test at 5 %
-(Ash et al. 2020, who sum this over data sets), and its means. Nothing is corrected for the many tests: one pair in forty
-differs by chance."""
+PENALTIES_CAPTION = """In which share of the budgets the method of the row beats that of the column, by a paired t
+test at 5 % (Ash et al. 2020, who sum this over data sets), and the means of that. Nothing is corrected for the many
+tests: one pair in forty differs by chance."""
 
 
 @dataclass(frozen=True)
