@@ -43,7 +43,7 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     display = Display(config.progress, config.schedule.cycles, config.dataset.task)
     tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
     try:
-        with directory.claimed(config, job):
+        with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):
             if directory.finished:
                 display.say("already finished, nothing to do")
             else:

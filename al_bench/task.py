@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config import RunConfig, from_hydra, resolve
-from al_bench.errors import UserError, of_disk
+from al_bench.errors import UserError, of_disk, reject
 from al_bench.explain import explain
 from al_bench.identity import digest, run_folder
 from al_bench.rules import validate
@@ -82,12 +82,21 @@ def task(composed: DictConfig) -> None:
 
 def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[str, Any]) -> None:
     config = checked(composed, job["overrides"])
-    from al_bench.run import run  # torch comes with it
+    from torch import OutOfMemoryError
+
+    from al_bench.run import run
 
     try:
         run(config, folder, sweep, job)
     except OSError as error:
         raise (of_disk(error) or error) from error
+    except (OutOfMemoryError, MemoryError) as error:
+        raise reject(
+            "device",
+            config.device,
+            f"it has not enough memory ({str(error).partition('.')[0]})",
+            "lower training.batch_size or a model's max_length; the same command then goes on where this one ended",
+        ) from error
 
 
 def _leave_reason(folder: Path, error: Exception) -> None:

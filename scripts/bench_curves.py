@@ -4,8 +4,8 @@
     python scripts/bench_curves.py --data DIR --task tagging     # CoNLL files
 
 The fast side scores packed in bfloat16 and trains with cast weights; the plain side pads and computes in float32.
-Both run the same loop from the same seed sets, and drop out the same elements. Equivalence is tested (TOST) on the
-area under the curve and on the last cycle, paired by seed; the margin is in points of the metric.
+Both run the same loop from the same seed sets, and on a CPU drop out the same elements. Equivalence is tested (TOST)
+on the area under the curve and on the last cycle, paired by seed; the margin is in points of the metric.
 """
 
 import time
@@ -13,8 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from benching import MINILM, Report, arguments, training
+from benching import MINILM, Report, arguments, prepared, training
 
 from al_bench.acquisition.loop import Setup, acquire
 from al_bench.config import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig, resolve
@@ -36,9 +35,7 @@ def main() -> None:
         options.initial = options.query = 10
     if not options.data:
         parser.error("--data: a folder is needed, since random texts have no labels to learn")
-    device = torch.device(options.device)
-    if device.type == "cpu":
-        torch.set_num_threads(1)
+    device = prepared(options.device)
     dataset = DatasetConfig(name="data", task=options.task, path=options.data)
     corpus = load_corpus(replace(dataset, limit=Limits(train=options.train, test=options.test)))
     settings = replace(training(options.epochs), learning_rate=2e-4, dropout=0.0)

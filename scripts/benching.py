@@ -31,6 +31,7 @@ from al_bench.config import ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.device import resolve_device
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import stepper
@@ -200,7 +201,7 @@ class Ours:
         train(self.stepper, examples, training(epochs, self.batch_size), FitSeeds(seed, seed, 0))
 
     def steps(self, ids: np.ndarray, epochs: int) -> list[float]:
-        """Milliseconds of each step of a fit but the first."""
+        """Milliseconds of each step of a fit but the first and the last."""
         marks, plain = Marks(self.device), self.stepper.step
 
         def marked(positions: np.ndarray, rate: float) -> None:
@@ -302,7 +303,7 @@ class Rival:
         self._trainer(epochs, ids).train()
 
     def steps(self, ids: np.ndarray, epochs: int) -> list[float]:
-        """Milliseconds of each step of a fit but the first."""
+        """Milliseconds of each step of a fit but the first and the last."""
         marks = Marks(self.device)
 
         class Mark(transformers.TrainerCallback):
@@ -526,7 +527,7 @@ def prepared(device: str) -> torch.device:
     """The device, one thread on a CPU, and no chatter."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
-    found = torch.device(device)
+    found = resolve_device(device)
     if found.type == "cpu":
         torch.set_num_threads(1)
     return found

@@ -172,7 +172,10 @@ class FakeModel:
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
         back = np.isin(ids, self.fit.ids).any()
-        self.learner.events.append(f"predict {'test' if exact else 'labelled' if back else 'pool'}")
+        of = "labelled" if back else "pool"
+        if exact:  # ids of the test split are others
+            of = "labelled exactly" if embeddings else "test"
+        self.learner.events.append(f"predict {of}")
         if not exact:
             (self.learner.compared if back else self.learner.asked).append(ids)
         return self._said(inputs, ids, embeddings)

@@ -5,6 +5,7 @@ computed once, whoever needs it and however often the run is interrupted.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -180,7 +181,7 @@ def query(
             scores[np.searchsorted(pick.ids, top)], tokens = look(top, exact=True)
             order = ranked(pick.ids, scores, rng)
             size = affordable(costs[order], wanted, unit)
-        counts |= {"rescored_examples": len(top), "rescored_tokens": tokens}
+        counts |= {"rescored_examples": len(top), "rescored_tokens": tokens, **look.compared}
     queried = order[:size]
     cycle = replace(
         cycle,
@@ -194,9 +195,9 @@ def query(
 
 
 class Look:
-    """A fitted model's pass over candidates: each part is scored as it comes, and only scores are kept.
+    """A fitted model's passes over candidates: each part is scored as it comes, and only scores are kept.
 
-    compared: counts of what strategies that compare have looked at of the labelled examples
+    compared: counts of what strategies that compare have looked at, in all passes, of the labelled examples
     """
 
     def __init__(
@@ -209,21 +210,25 @@ class Look:
         labelled: np.ndarray,
     ) -> None:
         self._model, self._inputs = model, Unlabelled(corpus.train.inputs)
+        self._labelled, self._labels = labelled, corpus.train.labels[labelled]
         self._embeddings = "embeddings" in strategy.needs
         self._score = partial(strategy.score, rng=rng, aggregate=aggregate)
-        self.compared: dict[str, float] = {}
-        if self._embeddings:
-            said = model.predict(self._inputs, labelled, embeddings=True)
-            self._score = partial(self._score, known=Known(said, corpus.train.labels[labelled]))
-            self.compared = {"reference_examples": len(said), "reference_tokens": said.tokens}
+        self.compared: Counter[str] = Counter()
 
     def __call__(self, ids: np.ndarray, *, exact: bool = False) -> tuple[np.ndarray, int]:
         """((n,) float64 scores, sub-words); exact: in float32 whatever the precision of the run."""
-        scores, tokens = np.empty(len(ids)), 0
+        score, scores, tokens = self._score, np.empty(len(ids)), 0
+        if self._embeddings:
+            score = partial(score, known=self._known(exact))
         for places, said in self._model.parts(self._inputs, ids, exact=exact, embeddings=self._embeddings):
-            scores[places] = self._score(said)
+            scores[places] = score(said)
             tokens += said.tokens
         return scores, tokens
+
+    def _known(self, exact: bool) -> Known:
+        said = self._model.predict(self._inputs, self._labelled, exact=exact, embeddings=True)
+        self.compared.update(reference_examples=len(said), reference_tokens=said.tokens)
+        return Known(said, self._labels)
 
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:

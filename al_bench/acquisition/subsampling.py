@@ -68,12 +68,6 @@ def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tu
     return order, rng.random(len(order)) < keep
 
 
-def expected_share(gamma: float, temperature: float) -> float:
-    """Share of a large pool that UPS rescores: the integral of its keep probability over ranks."""
-    t = max(temperature, 1e-8)
-    return gamma + t * (1.0 - float(np.exp(-(1.0 - gamma) / t)))
-
-
 # Each returns the pool in its own order of preference, and who of it was drawn.
 SUBSAMPLINGS: dict[
     str, Callable[[Pool, SubsamplingConfig, np.random.Generator], tuple[np.ndarray, np.ndarray]]

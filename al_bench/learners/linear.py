@@ -100,6 +100,7 @@ class LinearLearner:
         weights: np.ndarray | None = None,
         watch: Watch = UNWATCHED,
     ) -> "LinearModel":
+        # Weights as they are: two is the example twice, against which the regularisation counts for less.
         examples = Examples(self.encoded(inputs), ids, labels, weights)
         share = self.config.training.dev_share
         assert share is not None

@@ -65,7 +65,13 @@ class TransformerLearner:
         # The checks must not depend on the head that the library has just drawn at random.
         self._reset(FitSeeds(model=0, order=0, cycle=0))
         self.forward = Forward(
-            self._network, len(label_names), task == "tagging", self._collator, precision, ways
+            self._network,
+            len(label_names),
+            task == "tagging",
+            self._collator,
+            precision,
+            ways,
+            model.max_length,
         )
         self._stepper = stepper(self.forward, model.training, ways.graphs)
         self._encodings = Encodings(self._tokenizer, model.max_length, cache)

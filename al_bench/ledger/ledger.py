@@ -9,6 +9,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from al_bench.errors import UserError
+
 
 class Ledger:
     """An append-only file of JSON records; appending is the commit of the record."""
@@ -21,7 +23,10 @@ class Ledger:
         if not self.path.exists():
             return []
         complete, _, _ = self.path.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in complete.splitlines()]
+        try:
+            return [json.loads(line) for line in complete.splitlines()]
+        except ValueError as error:
+            raise damaged(self.path, self.path.parent) from error
 
     def append(self, record: dict[str, Any]) -> None:
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
@@ -48,6 +53,14 @@ class Ledger:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)
             file.seek(0, os.SEEK_END)
+
+
+def damaged(path: Path, folder: Path) -> UserError:
+    """Of a file that was whole once: what a kill leaves behind is no damage. folder: of all that belongs together"""
+    return UserError(
+        f"{path}: missing or damaged, though the ledger counts on it; "
+        f"restore the file or delete {folder} to compute all of it again"
+    )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from al_bench.config import RunConfig
 from al_bench.errors import UserError
 from al_bench.identity import differences, run_identity
-from al_bench.ledger.ledger import Ledger, read_json, write_json, write_whole
+from al_bench.ledger.ledger import Ledger, damaged, read_json, turn, write_json, write_whole
 
 
 class RunDirectory:
@@ -32,21 +32,22 @@ class RunDirectory:
         self.costs = Ledger(folder / "costs.jsonl")
 
     @contextmanager
-    def claimed(self, config: RunConfig, job: dict[str, Any]) -> Iterator[None]:
+    def claimed(
+        self, config: RunConfig, job: dict[str, Any], waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """Hold the directory for one process, and leave in it how the run ended.
 
-        job: overrides and sweep, for the record
+        job: overrides and sweep, for the record; waiting: called when another process holds it
         Raises `UserError` where the directory holds a run with another config.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock")
-            lock.acquire()
+            (self.folder / ".lock").touch()
         except OSError as error:
             raise UserError(
                 f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER"
             ) from error
-        with lock:
+        with turn(self.folder / ".lock", waiting):
             self._check_owner(run_identity(config))
             if self.finished:
                 yield
@@ -131,8 +132,10 @@ class RunDirectory:
 
     def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """(decided, spent) of every committed cycle."""
-        decided = self.ledger.read()
-        return list(zip(decided, self.costs.read()[: len(decided)], strict=True))
+        decided, spent = self.ledger.read(), self.costs.read()
+        if len(spent) < len(decided):
+            raise damaged(self.costs.path, self.folder)
+        return list(zip(decided, spent[: len(decided)], strict=True))
 
     def commit(self, decided: dict[str, Any], spent: dict[str, Any]) -> None:
         """Costs first: the ledger's line makes both count."""

@@ -21,7 +21,7 @@ from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.identity import differences, digest
-from al_bench.ledger.ledger import Ledger, read_json, turn, write_json, write_whole
+from al_bench.ledger.ledger import Ledger, damaged, read_json, turn, write_json, write_whole
 
 ARRAYS = ("scores", "tested")
 
@@ -55,7 +55,7 @@ class Trajectory:
         self._waiting = waiting
         for name in ARRAYS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        with turn(self.folder / "lock"):
+        with turn(self.folder / "lock", waiting):
             self._claim({"identity": identity, "behind": behind})
 
     def _claim(self, header: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ class Trajectory:
             if number < len(lines):
                 spent = self.costs.read()
                 if len(spent) <= number:
-                    raise self._damaged(self.costs.path)
+                    raise damaged(self.costs.path, self.folder)
                 return self._recorded(lines[number], spent[number])
             assert number == len(lines), "cycles are computed in order"
             self.costs.keep(number)
@@ -128,19 +128,13 @@ class Trajectory:
         write_whole(array_path(self.folder, name, number), buffer.getvalue())
         return hashlib.sha256(buffer.getvalue()).hexdigest()
 
-    def _damaged(self, path: Path) -> UserError:
-        return UserError(
-            f"{path}: missing or damaged, though the ledger counts on it; "
-            f"restore the file or delete {self.folder} to compute the trajectory again"
-        )
-
     def _recorded(self, line: dict[str, Any], spent: dict[str, Any]) -> Computed:
         scored, scores = NOBODY, NOBODY.astype(np.float32)
         if line["scores_sha256"] is not None:
             path = array_path(self.folder, "scores", line["cycle"])
             content = path.read_bytes() if path.exists() else b""
             if hashlib.sha256(content).hexdigest() != line["scores_sha256"]:
-                raise self._damaged(path)
+                raise damaged(path, self.folder)
             every = np.load(io.BytesIO(content))
             scored = np.flatnonzero(~np.isnan(every))
             scores = every[scored]

@@ -16,7 +16,7 @@ from al_bench.acquisition.loop import Costs
 from al_bench.config import AFTER_A_FIT, FilterConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
-from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.data.ragged import Ragged, joined, offsets_of
 from al_bench.identity import fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.learners.base import Watch
 from al_bench.ledger.steps import Step
@@ -235,9 +235,9 @@ def training_set(s: Succession, labelled: np.ndarray, pseudo: PseudoLabels, kept
         said = pseudo.distributions
         if said is None:
             said = _smoothed(pseudo.labels, classes, config.smoothing)
-        labels = _joined(_smoothed(corpus.train.labels[labelled], classes, 0.0), said[np.flatnonzero(kept)])
+        labels = chained(_smoothed(corpus.train.labels[labelled], classes, 0.0), said[np.flatnonzero(kept)])
     else:
-        labels = _joined(corpus.train.labels[labelled], pseudo.labels[np.flatnonzero(kept)])
+        labels = chained(corpus.train.labels[labelled], pseudo.labels[np.flatnonzero(kept)])
     weights = None
     if config.gold_weight != 1.0:
         weights = np.where(np.arange(len(ids)) < len(labelled), config.gold_weight, 1.0)[order]
@@ -261,11 +261,11 @@ def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:
     return spread
 
 
-def _joined(first: Labels, second: Labels) -> Labels:
+def chained(first: Labels, second: Labels) -> Labels:
+    """The labels of the first, then of the second."""
     if isinstance(first, Ragged):
         assert isinstance(second, Ragged)
-        lengths = np.concatenate([first.lengths, second.lengths])
-        return Ragged(np.concatenate([first.values, second.values]), offsets_of(lengths))
+        return joined([first, second])
     return np.concatenate([first, _values(second)])
 
 

@@ -278,6 +278,17 @@ def test_rescoring_looks_at_the_top_again_in_float32():
     assert (costs.counts["scored_tokens"], costs.counts["rescored_tokens"]) == (52, 10)
 
 
+def test_rescoring_compares_like_with_like():
+    """Distances of float32 embeddings are to float32 ones of the labelled examples, which are looked at again."""
+    corpus, learner = corpus_of(), fake_for(corpus_of())
+    config = config_of(strategy__name="mahalanobis", rescore=2.0, schedule__cycles=1)
+    costs = collected(config, corpus, learner)[0][1]
+    assert [event for event in learner.events if "labelled" in event or "pool" in event] == [
+        "predict labelled", "look at pool", "predict labelled exactly", "look at pool exactly",
+    ]  # fmt: skip
+    assert costs.counts["reference_examples"] == 16
+
+
 def test_rescoring_decides_the_query():
     """By rounded scores the highest ids are queried; in float32 it is the other way round, among the top 10."""
 

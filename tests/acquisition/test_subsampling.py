@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 
 from al_bench.acquisition.pool import Pool
-from al_bench.acquisition.subsampling import candidates, expected_share
+from al_bench.acquisition.subsampling import candidates
 from al_bench.config import SubsamplingConfig
 
 PAPER = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
 AG_NEWS = 118_800  # unlabelled after the seed set
+
+
+def expected_share(gamma: float, temperature: float) -> float:
+    """Of a large pool: the integral of the probability to be kept over ranks."""
+    t = max(temperature, 1e-8)
+    return gamma + t * (1.0 - float(np.exp(-(1.0 - gamma) / t)))
 
 
 def rng(seed: int = 0) -> np.random.Generator:

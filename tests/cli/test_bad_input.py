@@ -497,6 +497,24 @@ def test_device_that_is_not_here(al, quick_run, monkeypatch, device):
     assert_refused(al("run", *quick_run, f"device={device}"), [f"device={device}: this machine has"])
 
 
+def test_a_device_with_too_little_memory(al, quick_run, monkeypatch):
+    """What was finished is kept, and the line says how to go on."""
+    import torch
+
+    from al_bench.learners.transformer import TransformerLearner
+
+    def large(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB. GPU 0 has ...")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TransformerLearner, "fit", large)
+        refused = al("run", *quick_run, "device=cpu")
+    assert_refused(
+        refused, ["device=cpu: it has not enough memory (CUDA out of memory); lower training.batch_size"]
+    )
+    assert al("run", *quick_run, "device=cpu").code == 0
+
+
 @pytest.mark.parametrize("place", ["file", "file/below", "/proc/al-bench", "/dev/null/runs"])
 def test_output_that_cannot_be_written(al, quick_run, tmp_path, place):
     """As root, permissions stop nobody; a file in the folder's place does, and so does /proc."""

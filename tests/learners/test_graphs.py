@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import SEEDS, build
+from tiny import FAMILIES, SEEDS, build
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.graphs import GraphedStepper, Labelled, loss_of
+from al_bench.learners.engine.graphs import GraphedStepper, Labelled, logits_of, loss_of, takes_prepared
 from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
 from al_bench.learners.engine.ways import Ways
 
@@ -55,7 +55,21 @@ def test_the_loss_of_a_batch_that_was_filled_up(
         batch = labelled.batch(positions, 4, np.array([16, 24]), torch.float32)
         assert {values.shape[0] for values in batch.values()} == {4}
         assert batch["input_ids"].shape[1] == 16
-        torch.testing.assert_close(loss_of(learner._network, batch), expected, atol=1e-6, rtol=1e-5)
+        logits = logits_of(learner._network, batch)
+        torch.testing.assert_close(loss_of(logits, batch), expected, atol=1e-6, rtol=1e-5)
+        places, target = labelled.units(positions, 16)
+        said, wanted = outputs(learner._network, part, learner._collator)
+        torch.testing.assert_close(logits[places], said, atol=1e-5, rtol=1e-5)
+        assert torch.equal(target, wanted)
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_who_reads_a_prepared_mask_another_way_is_found_out(name: str, task: str, family: Any) -> None:
+    """DeBERTa takes 0 for "masked", XLNet multiplies masks of two dimensions, ModernBERT's windows need two masks."""
+    learner = build(family(name), task)
+    assert takes_prepared(learner.forward) == (name not in ("deberta", "xlnet", "modernbert"))
+    assert learner.work.batches == 0
 
 
 def test_a_mask_has_four_dimensions(bert: Path) -> None:

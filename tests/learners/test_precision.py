@@ -94,3 +94,14 @@ def test_memory_is_counted_in_bytes() -> None:
 
 def test_hardware_is_described() -> None:
     assert machine.hardware(torch.device("cpu")) == {"device": "cpu", "threads": 1}
+
+
+def test_the_device_becomes_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams, events and graphs are made on the current device, which is cuda:0 unless it is said."""
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    assert machine.resolve_device("cuda:1") == torch.device("cuda:1")
+    assert current == [torch.device("cuda:1")]
+    machine.resolve_device("cpu")
+    assert len(current) == 1

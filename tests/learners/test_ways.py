@@ -10,13 +10,14 @@ import torch
 from tiny import FAMILIES, SEEDS, build
 
 from al_bench.data.ragged import Ragged
+from al_bench.errors import UserError
 from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine import forward as forward_module
-from al_bench.learners.engine import packing
+from al_bench.learners.engine import half, packing
 from al_bench.learners.engine.ways import PROBE, Said, Ways, error, probe
 
 PACKED = ("bert", "distilbert", "roberta", "electra", "albert", "xlm_roberta")
-PADDED = ("mpnet", "xlnet", "deberta")
+PADDED = ("mpnet", "xlnet", "deberta", "modernbert")
 TEXTS = [
     "good film",
     "a",
@@ -152,8 +153,9 @@ def test_work_counts_batches_sub_words_and_cells(bert: Path) -> None:
 
 
 def test_the_probe_is_what_it_says() -> None:
-    encoded = probe(vocabulary=12, pad=3, tagging=True)
+    encoded = probe(vocabulary=12, pad=3, tagging=True, longest=9)
     assert encoded.tokens.lengths.tolist() == list(PROBE)
+    assert probe(12, 3, False, longest=30).tokens.lengths.tolist() == [30, *PROBE]
     assert 3 not in encoded.tokens.values
     assert encoded.tokens.values.max() < 12
     assert encoded.firsts is not None
@@ -192,3 +194,104 @@ def test_checks_do_not_depend_on_chance(task: str, bert: Path, monkeypatch: pyte
     autocast, cast, on_host, exact, packed = runs[0]
     assert exact < 1e-5
     assert max(cast, on_host, packed) < 3 * autocast + 0.02
+
+
+def test_what_fails_on_random_texts_takes_the_plain_way(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BART looks for the end of a text, which random ones lack; that must not keep it from being loaded."""
+
+    def lost(*_: Any) -> Said:
+        raise ValueError("All examples must contain at least one <eos> token")
+
+    monkeypatch.setattr(forward_module._Trial, "said", lost)
+    for precision in ("float32", "bfloat16"):
+        forward = build(bert, precision=precision).forward
+        assert forward.half is None
+        assert not forward.packs()
+        assert not forward.packs(exact=True)
+
+
+def test_a_network_that_has_no_bfloat16_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = forward_module._Trial.said
+
+    def overflowing(self: Any, **ways: bool) -> Said:
+        if not ways.get("exact"):
+            raise RuntimeError("value cannot be converted to type c10::BFloat16 without overflow")
+        return said(self, **ways)
+
+    monkeypatch.setattr(forward_module._Trial, "said", overflowing)
+    with pytest.raises(
+        UserError, match=r"precision=bfloat16: Bert.* cannot compute in it .*; set precision=float32"
+    ):
+        build(bert, precision="bfloat16")
+
+
+def test_a_way_that_cannot_be_learned_by_is_done_without(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what is right, but its gradient is another, or there is none."""
+
+    class Wrong(half._Multiply):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+            found = half._Multiply.backward(ctx, *gradients)
+            return found[0], 2 * found[1], *found[2:]  # type: ignore[operator]
+
+    class Silent(half._Multiply):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+            raise RuntimeError("Output 0 of _Multiply is a view and is being modified inplace")
+
+    assert build(bert, precision="bfloat16").forward.half is not None
+    for multiply in (Wrong, Silent):
+        with monkeypatch.context() as patched:
+            patched.setattr(half, "_Multiply", multiply)
+            learner = build(bert, precision="bfloat16")
+        assert learner.forward.half is None
+        assert all(p.grad is None for p in learner._network.parameters())
+
+
+def test_checks_leave_no_gradients(bert: Path) -> None:
+    learner = build(bert, precision="bfloat16")
+    for network in (learner._network, learner.forward.working_network):
+        assert all(p.grad is None for p in network.parameters())
+
+
+def test_frequencies_stay_in_float32(family: Family) -> None:
+    """In bfloat16 a rotation by the position is off by a quarter from position 256 on."""
+    learner = build(family("modernbert"), precision="bfloat16")
+    assert learner.forward.half is not None
+    buffers = {n: b for n, b in learner.forward.half.network.named_buffers() if n.endswith("inv_freq")}
+    assert buffers
+    assert {b.dtype for b in buffers.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_a_batch_that_is_too_large_is_halved(task: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = build(bert, task)
+    expected = probs_of(learner, task)
+    sizes, logits = [], learner.forward.logits
+
+    def small(encoded: Any, ids: np.ndarray, exact: bool = False) -> torch.Tensor:
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError("Tried to allocate 20 GiB")
+        sizes.append(len(ids))
+        return logits(encoded, ids, exact)
+
+    monkeypatch.setattr(learner.forward, "logits", small)
+    np.testing.assert_allclose(probs_of(learner, task), expected, atol=1e-6)
+    assert sum(sizes) == len(TEXTS)
+    monkeypatch.setattr(learner.forward, "logits", lambda *_: small(None, np.arange(3)))
+    with pytest.raises(torch.OutOfMemoryError):
+        probs_of(learner, task)
+
+
+def test_a_table_that_another_module_looks_up(bert: Path) -> None:
+    """As in BART, where the encoder has its own module for the shared table: its gradient is not sparse."""
+    learner = build(bert, epochs=1)
+    embeddings = learner._network.base_model.embeddings
+    other = torch.nn.Embedding(*embeddings.word_embeddings.weight.shape)
+    other.weight = embeddings.word_embeddings.weight
+    shown = embeddings.word_embeddings
+    learner._network.get_input_embeddings = lambda: shown
+    embeddings.word_embeddings = other
+    before = shown.weight.detach().clone()
+    probs_of(learner, "classification")
+    assert not torch.equal(shown.weight, before)

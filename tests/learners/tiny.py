@@ -76,6 +76,9 @@ DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_positio
           "initializer_range": SPREAD}  # fmt: skip
 XLNET = {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 48, "initializer_range": SPREAD}
 DEBERTA = {**SIZES, "relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
+# Every second layer attends to four neighbours on either side alone.
+MODERN = {**SIZES, "num_hidden_layers": 3, "local_attention": 8, "global_attn_every_n_layers": 2,
+          "cls_token_id": 0, "sep_token_id": 2, "attention_dropout": 0.1}  # fmt: skip
 # family: (configuration, its sizes, what makes its tokenizer)
 FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "bert": (transformers.BertConfig, SIZES, word_piece),
@@ -87,6 +90,7 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "xlnet": (transformers.XLNetConfig, XLNET, unigram),
     "xlm_roberta": (transformers.XLMRobertaConfig, {**SIZES, "type_vocab_size": 1}, byte_level),
     "deberta": (transformers.DebertaV2Config, DEBERTA, word_piece),
+    "modernbert": (transformers.ModernBertConfig, MODERN, word_piece),
 }
 
 

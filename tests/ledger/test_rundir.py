@@ -1,5 +1,6 @@
 """A run's directory: whose it is, and how the run in it ended."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,51 @@ def test_in_use(directory, tmp_path):
     with directory.claimed(CONFIG, JOB):
         assert elsewhere.in_use
     assert not elsewhere.in_use
+
+
+# ------------------------------------------------------------------------------------- damage, and others
+
+
+@pytest.mark.parametrize("damage", ["costs are shorter", "a line is broken"])
+def test_a_damaged_ledger_is_named(directory, damage):
+    done(directory)
+    for cycle in range(3):
+        directory.commit({"cycle": cycle}, {"cycle": cycle, "seconds": {}})
+    name = "costs.jsonl" if damage == "costs are shorter" else "ledger.jsonl"
+    lines = (directory.folder / name).read_text().splitlines()
+    kept = lines[:1] if damage == "costs are shorter" else [lines[0], lines[1][:5], lines[2]]
+    (directory.folder / name).write_text("\n".join(kept) + "\n")
+    with pytest.raises(
+        UserError, match=rf"{name}: missing or damaged, .*delete .*one to compute all of it again"
+    ):
+        directory.rows()
+
+
+def test_a_torn_last_line_is_no_damage(directory):
+    done(directory)
+    directory.commit({"cycle": 0}, {"cycle": 0})
+    with (directory.folder / "ledger.jsonl").open("a") as file:
+        file.write('{"cycle"')
+    assert directory.rows() == [({"cycle": 0}, {"cycle": 0})]
+
+
+def test_who_waits_for_another_process_says_so(directory):
+    entered, release, said = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with directory.claimed(CONFIG, JOB, lambda: said.append("the first")):
+            directory.record_behind(CONFIG, BEHIND)
+            entered.set()
+            assert release.wait(20)
+
+    def waiting() -> None:
+        said.append("the second")
+        release.set()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert entered.wait(20)
+    with directory.claimed(CONFIG, JOB, waiting):
+        assert directory.finished
+    holder.join()
+    assert said == ["the second"]

@@ -1,6 +1,7 @@
 """How far a text lies from what is labelled, in the space that the fitted model's last layer sees."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +20,20 @@ class Known:
     predictions: Predictions
     labels: Labels
 
+    @cached_property
+    def space(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """(origin, whitening, whitened centroids), computed once for all parts of a pool; None: training diverged."""
+        assert self.predictions.embeddings is not None
+        assert isinstance(self.labels, np.ndarray)
+        seen = self.predictions.embeddings.astype(np.float64)
+        if not np.isfinite(seen).all():
+            return None
+        classes, members = np.unique(self.labels, return_inverse=True)
+        centroids = np.stack([seen[members == c].mean(axis=0) for c in range(len(classes))])
+        whitening = _whitening(seen, centroids[members])
+        middle = centroids.mean(axis=0)  # as the origin, it keeps the squares small
+        return middle, whitening, (centroids - middle) @ whitening
+
 
 def mahalanobis(
     predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate, *, known: Known
@@ -32,16 +47,9 @@ def mahalanobis(
     Where no class has two texts that differ, the distance is Euclidean.
     """
     assert predictions.embeddings is not None
-    assert known.predictions.embeddings is not None
-    assert isinstance(known.labels, np.ndarray)
-    seen = known.predictions.embeddings.astype(np.float64)
-    if not np.isfinite(seen).all():  # training diverged
+    if known.space is None:
         return np.full(len(predictions), np.nan)
-    classes, members = np.unique(known.labels, return_inverse=True)
-    centroids = np.stack([seen[members == c].mean(axis=0) for c in range(len(classes))])
-    whitening = _whitening(seen, centroids[members])
-    middle = centroids.mean(axis=0)  # as the origin, it keeps the squares small
-    targets = (centroids - middle) @ whitening
+    middle, whitening, targets = known.space
     scores = np.empty(len(predictions))
     for start in range(0, len(scores), BLOCK):
         rows = slice(start, start + BLOCK)

@@ -11,7 +11,7 @@ import torch
 from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import first_position
-from al_bench.learners.engine.store import Store
+from al_bench.learners.engine.store import Store, sent
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Collator:
         store = self.store(encoded)
         assert store.firsts is not None
         within = store.firsts.values[store.firsts.flat(self._rows(ids, store), int(words.sum()))]
-        return torch.from_numpy(np.repeat(starts, words)).to(self.device) + within.to(self.device)
+        return sent(np.repeat(starts, words), self.device) + within.to(self.device)
 
     @contextmanager
     def uncounted(self) -> Iterator[None]:
@@ -133,7 +133,7 @@ class Collator:
             self.work = before
 
     def _rows(self, ids: np.ndarray, store: Store) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(ids, dtype=np.int64)).to(store.device)
+        return sent(np.asarray(ids, dtype=np.int64), store.device)
 
     def _long(self, found: torch.Tensor) -> torch.Tensor:
         return found.to(self.device).long()

@@ -9,7 +9,7 @@ from al_bench.errors import reject
 
 
 def resolve_device(name: str) -> torch.device:
-    """auto: CUDA, else Apple's MPS, else CPU. Raises `UserError` for a device that is not here."""
+    """auto: CUDA, else Apple's MPS, else CPU; it becomes the current one. Raises `UserError` where it is not here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = name.partition(":")
@@ -20,6 +20,8 @@ def resolve_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise reject("device", name, "this machine has no MPS device", "use device=cpu or device=auto")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # streams, events and graphs are of the current device
     return device
 
 

@@ -1,20 +1,21 @@
 """A network as it is run: in a precision, packed or padded, whichever a check has found to be right for it."""
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from al_bench.errors import reject
 from al_bench.learners.engine import host
 from al_bench.learners.engine import ways as checks
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.half import Half
+from al_bench.learners.engine.loading import positions
 from al_bench.learners.engine.packing import encoder_of, packed
-from al_bench.learners.engine.ways import Said, Ways
+from al_bench.learners.engine.ways import Said, Ways, tried
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +23,25 @@ log = logging.getLogger(__name__)
 class Forward:
     """network: in float32, owner of the weights; classes: its outputs; tagging: whether they are of words
 
+    longest: sub-words of a text
     half: the copy that computes in bfloat16, or None where autocast does, or the precision is float32
     """
 
     def __init__(
-        self, network: Any, classes: int, tagging: bool, collator: Collator, precision: str, ways: Ways
+        self,
+        network: Any,
+        classes: int,
+        tagging: bool,
+        collator: Collator,
+        precision: str,
+        ways: Ways,
+        longest: int = checks.LONGEST,
     ) -> None:
-        self.network, self.classes, self.collator, self.precision = network, classes, collator, precision
+        self.network, self.classes, self.tagging = network, classes, tagging
+        self.collator, self.precision = collator, precision
         self.half: Half | None = None
         self._packs = {True: False, False: False}  # by whether it is the exact way
-        self._check(ways, tagging)
+        self._check(ways, min(longest, checks.LONGEST))
 
     @property
     def working_network(self) -> Any:
@@ -75,66 +85,92 @@ class Forward:
                 logits = network(**inputs, boundaries=boundaries).logits
             return logits.flatten(0, -2).float()
 
-    def _check(self, ways: Ways, tagging: bool) -> None:
-        """Decide. What goes wrong here is no error: the plain way is as right, and slower."""
-        casting = ways.cast and self.precision == "bfloat16"
-        on_host = ways.host and self.collator.device.type == "cpu"
-        if not (casting or on_host or ways.packed):
+    def _check(self, ways: Ways, longest: int) -> None:
+        """Decide. A way that goes wrong is no error: the plain one is as right, and slower."""
+        on_cpu, in_half = self.collator.device.type == "cpu", self.precision == "bfloat16"
+        if not (ways.packed or (ways.cast and in_half) or (ways.host and on_cpu)):
             return
-        vocabulary = self.network.get_input_embeddings().num_embeddings
-        texts = checks.probe(vocabulary, self.collator.pad_id, tagging)
-        everybody = np.arange(len(texts))
-
-        def said(exact: bool, pack: bool) -> Said:
-            states: list[torch.Tensor] = []
-            network = self.network if exact else self.working_network
-            encoder = encoder_of(network) or network.base_model
-            hook = encoder.register_forward_hook(
-                lambda module, args, output: states.append(output[0].float())
-            )
-            try:
-                logits = self._logits(texts, everybody, exact, pack)
-            finally:
-                hook.remove()
-            given = states[0].flatten(0, 1).cpu().numpy()
-            return Said(given if pack else given[filled], logits.cpu().numpy())
-
         with torch.no_grad(), self.collator.uncounted():
-            _, cells = self.collator.grid(texts, everybody, max(checks.PROBE))
-            filled = cells.flatten().cpu().numpy()
-            expected = said(True, False)
+            trial = _Trial(self, longest)
+            expected = tried("float32, padded", lambda: trial.said(exact=True))
+            if expected is None:
+                return  # it does not take random texts
             bound = checks.EXACT
-            if self.precision == "bfloat16":
-                bound = 3 * checks.error(said(False, False), expected) + checks.ROUGH
-                if casting:
-                    self.half = _tried("weights in bfloat16", lambda: Half(self.network, self.classes))
-                if self.half and not _right(lambda: said(False, False), expected, bound):
+            if in_half:
+                bound = 3 * checks.error(trial.under_autocast(), expected) + checks.ROUGH
+
+            def right(way: str, *, exact: bool = False, pack: bool = False) -> bool:
+                found = tried(way, lambda: trial.said(exact=exact, pack=pack))
+                error = np.inf if found is None else checks.error(found, expected)
+                log.debug("%s: error %.2g of %.2g", way, error, checks.EXACT if exact else bound)
+                return error <= (checks.EXACT if exact else bound)
+
+            if ways.cast and in_half:
+                self.half = tried("weights in bfloat16", lambda: Half(self.network, self.classes))
+                if self.half and not right("weights in bfloat16"):
                     self.half = None
-            if on_host:
+            if ways.host and on_cpu:
                 config = self.working_network.config
                 before, config._attn_implementation = config._attn_implementation, host.NAME
-                if not _right(lambda: said(False, False), expected, bound):
+                if not right("attention of the host"):
                     config._attn_implementation = before
                 host.replace_dropout(self.working_network)
             if ways.packed and encoder_of(self.network) is not None:
-                right = _right(lambda: said(True, True), expected, checks.EXACT)
+                exactly = right("packed, float32", exact=True, pack=True)
                 # On CUDA only the kernel that knows the boundaries pays, and it computes in bfloat16.
-                self._packs[True] = right and self.collator.device.type != "cuda"
-                if right and (self.precision == "bfloat16" or self._packs[True]):
-                    self._packs[False] = _right(lambda: said(False, True), expected, bound)
+                self._packs[True] = exactly and self.collator.device.type != "cuda"
+                if exactly and (in_half or self._packs[True]):
+                    self._packs[False] = right("packed", pack=True)
 
 
-def _right(said: Callable[[], Said], expected: Said, bound: float) -> bool:
-    found = _tried("a faster way", said)
-    return found is not None and checks.error(found, expected) <= bound
+class _Trial:
+    """A few random texts; what the network says of them in float32, padded, is what every way should say."""
 
+    def __init__(self, forward: Forward, longest: int) -> None:
+        self._forward, collator = forward, forward.collator
+        longest = min(longest, positions(forward.network) or longest)
+        vocabulary = forward.network.get_input_embeddings().num_embeddings
+        self._texts = checks.probe(vocabulary, collator.pad_id, forward.tagging, longest)
+        self._everybody = np.arange(len(self._texts))
+        _, cells = collator.grid(self._texts, self._everybody, int(self._texts.tokens.lengths.max()))
+        self._filled = cells.flatten().cpu().numpy()
 
-def _tried(what: str, make: Callable[[], Any]) -> Any:
-    """None where the network is not built for it, in whatever way it says so; a lack of memory is an error."""
-    try:
-        return make()
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        log.debug("%s: not for this network (%s)", what, error)
-        return None
+    def said(self, *, exact: bool = False, pack: bool = False) -> Said:
+        states: list[torch.Tensor] = []
+        network = self._forward.network if exact else self._forward.working_network
+        encoder = encoder_of(network) or network.base_model
+        hook = encoder.register_forward_hook(lambda module, args, output: states.append(output[0].float()))
+        try:
+            logits = self._forward._logits(self._texts, self._everybody, exact, pack)
+        finally:
+            hook.remove()
+        given = states[0].flatten(0, 1).cpu().numpy()
+        if pack:
+            return Said(given, logits.cpu().numpy())
+        return Said(given[self._filled], logits.cpu().numpy(), self._felt(exact))
+
+    def under_autocast(self) -> Said:
+        """Raises `UserError` where the network cannot compute in bfloat16 at all."""
+        try:
+            return self.said()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            said = str(error).partition("\n")[0]
+            why = f"{type(self._forward.network).__name__} cannot compute in it ({said})"
+            raise reject("precision", "bfloat16", why, "set precision=float32") from error
+
+    def _felt(self, exact: bool) -> np.ndarray:
+        """Of the short texts, which suffice to find what cannot be learned by, or is learned by wrongly."""
+        forward, short = self._forward, self._everybody[-len(checks.PROBE) :]
+        with torch.enable_grad():
+            logits = forward._logits(self._texts, short, exact, False)
+            weights = np.random.default_rng(1).standard_normal(tuple(logits.shape)).astype(np.float32)
+            (logits * torch.from_numpy(weights).to(logits.device)).sum().backward()
+        if forward.half and not exact:
+            forward.half.hand_over()
+        parameters = list(forward.network.parameters())
+        norms = [logits.new_zeros(()) if p.grad is None else p.grad.norm() for p in parameters]
+        for network in (forward.network, forward.working_network):
+            network.zero_grad(set_to_none=True)
+        return torch.stack(norms).cpu().numpy()

@@ -30,9 +30,6 @@ class Half:
         self._gradients: list[torch.Tensor] = []
         self._cast = list(zip(self._masters, self._copies, strict=True))
         for module in list(self.network.modules()):
-            for name, buffer in module.named_buffers(recurse=False):
-                if buffer.is_floating_point():
-                    module.register_buffer(name, buffer.bfloat16())
             for name, child in module.named_children():
                 if isinstance(child, nn.Linear) and child is not head and id(child.weight) not in shared:
                     made = Linear(child)

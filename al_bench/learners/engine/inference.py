@@ -1,5 +1,6 @@
 """What a network says of many examples: sorted by length, in batches of a token budget."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.heads import inputs_of, last_layer
 from al_bench.learners.predictions import Predictions, assembled
 
+log = logging.getLogger(__name__)
 # Sub-words in a batch, padding included: what fits the caches of a CPU, and what fills a GPU.
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 PART = 64  # batches whose predictions are handed over together: bounds what is in memory
@@ -65,14 +67,28 @@ def _begin(
     exact: bool,
     embeddings: bool,
 ) -> "_Underway":
-    probs, seen = [], []
     network = forward.network if exact else forward.working_network
     head = last_layer(network, forward.classes) if embeddings else None
-    for batch in group:
-        with inputs_of(head) as given:
-            probs.append(forward.logits(encoded, ids[batch], exact).softmax(dim=-1))
-        seen += [states.float() for states in given]
+    said = [_said(forward, encoded, ids[batch], exact, head) for batch in group]
+    probs = [logits.softmax(dim=-1) for logits, _ in said]
+    seen = [states.float() for _, inputs in said for states in inputs]
     return _Underway(np.concatenate(group), _sent(probs), _sent(seen) if embeddings else None)
+
+
+def _said(
+    forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, head: torch.nn.Module | None
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """(logits, inputs of the head) of a batch, or of its halves where the device has too little memory for it."""
+    try:
+        with inputs_of(head) as given:
+            return forward.logits(encoded, ids, exact), given
+    except torch.OutOfMemoryError:
+        if len(ids) == 1:
+            raise
+    log.warning("not enough memory for %d texts at a time: scoring half as many", len(ids))
+    middle = len(ids) // 2
+    halves = [_said(forward, encoded, part, exact, head) for part in (ids[:middle], ids[middle:])]
+    return torch.cat([logits for logits, _ in halves]), [states for _, inputs in halves for states in inputs]
 
 
 @dataclass

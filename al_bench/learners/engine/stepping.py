@@ -20,7 +20,7 @@ class Examples:
     """Labelled examples.
 
     ids: into `encoded`; labels: one (or a row of tags) for each: numbers, or distributions over all labels
-    weights: (n,) of each example's loss, 1 on average; None: all alike
+    weights: (n,) of each example's loss; None: all alike
     """
 
     encoded: Encoded
@@ -120,7 +120,7 @@ class Stepper:
             self.forward.half.hand_over()
         if self._table:
             self._table.fill()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), self._clip, foreach=True)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), self._clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         if self._table:
@@ -150,8 +150,8 @@ class _Table:
 
     def fill(self) -> None:
         weight = self._module.weight
-        if weight.grad is None:
-            return
+        if weight.grad is None or not weight.grad.is_sparse:
+            return  # words are looked up by another module, which shares the table
         gradient = weight.grad.coalesce()
         self._rows = gradient.indices()[0]
         self._dense[self._rows] = gradient.values()

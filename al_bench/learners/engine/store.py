@@ -78,6 +78,12 @@ class Store:
         return self.tokens.values.device
 
 
+def sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """On its way to the device, which the host does not wait for."""
+    found = torch.from_numpy(np.ascontiguousarray(array))
+    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found.to(device)
+
+
 def tensor(array: Any, device: torch.device) -> torch.Tensor:
     """Of the array's own memory where the device is the host: not to be written to."""
     with warnings.catch_warnings():
