@@ -131,23 +131,29 @@ class _Trial:
         longest = min(longest, positions(forward.network) or longest)
         vocabulary = forward.network.get_input_embeddings().num_embeddings
         self._texts = checks.probe(vocabulary, collator.pad_id, forward.tagging, longest)
-        self._everybody = np.arange(len(self._texts))
-        _, cells = collator.grid(self._texts, self._everybody, int(self._texts.tokens.lengths.max()))
-        self._filled = cells.flatten().cpu().numpy()
+        everybody, lengths = np.arange(len(self._texts)), self._texts.tokens.lengths
+        # Padded, the long text is alone: beside it the short ones would cost more than all else.
+        self._short = everybody[-len(checks.PROBE) :]
+        self._batches = [ids for ids in (everybody[: -len(checks.PROBE)], self._short) if len(ids)]
+        cells = [collator.grid(self._texts, ids, int(lengths[ids].max()))[1] for ids in self._batches]
+        self._filled = torch.cat([filled.flatten() for filled in cells])
 
     def said(self, *, exact: bool = False, pack: bool = False) -> Said:
-        states: list[torch.Tensor] = []
+        seen: list[torch.Tensor] = []
         network = self._forward.network if exact else self._forward.working_network
         encoder = encoder_of(network) or network.base_model
-        hook = encoder.register_forward_hook(lambda module, args, output: states.append(output[0].float()))
+        hook = encoder.register_forward_hook(
+            lambda module, args, output: seen.append(output[0].float().flatten(0, 1))
+        )
+        batches = [np.concatenate(self._batches)] if pack else self._batches
         try:
-            logits = self._forward._logits(self._texts, self._everybody, exact, pack)
+            logits = torch.cat([self._forward._logits(self._texts, ids, exact, pack) for ids in batches])
         finally:
             hook.remove()
-        given = states[0].flatten(0, 1).cpu().numpy()
+        states = torch.cat(seen)
         if pack:
-            return Said(given, logits.cpu().numpy())
-        return Said(given[self._filled], logits.cpu().numpy(), self._felt(exact))
+            return Said(states.cpu().numpy(), logits.cpu().numpy())
+        return Said(states[self._filled].cpu().numpy(), logits.cpu().numpy(), self._felt(exact))
 
     def under_autocast(self) -> Said:
         """Raises `UserError` where the network cannot compute in bfloat16 at all."""
@@ -162,9 +168,9 @@ class _Trial:
 
     def _felt(self, exact: bool) -> np.ndarray:
         """Of the short texts, which suffice to find what cannot be learned by, or is learned by wrongly."""
-        forward, short = self._forward, self._everybody[-len(checks.PROBE) :]
+        forward = self._forward
         with torch.enable_grad():
-            logits = forward._logits(self._texts, short, exact, False)
+            logits = forward._logits(self._texts, self._short, exact, False)
             weights = np.random.default_rng(1).standard_normal(tuple(logits.shape)).astype(np.float32)
             (logits * torch.from_numpy(weights).to(logits.device)).sum().backward()
         if forward.half and not exact:
