@@ -123,6 +123,7 @@ class Workbench:
                 self.precision,
                 self.output_dir / "cache" / "encodings",
             )
+            self.display.say(f"{role.replace('_', '-')} {model.name}: {learner.computes}")
             began = time.perf_counter()
             for split in (self.corpus.train, self.corpus.test):
                 learner.prepare(Unlabelled(split.inputs))

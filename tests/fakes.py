@@ -115,6 +115,7 @@ class FakeLearner:
 
     classes: int = 3
     task: str = "classification"
+    computes: str = "nothing"
     opinion: Opinion = moody
     fits: list[Fit] = field(default_factory=list)
     asked: list[np.ndarray] = field(default_factory=list)

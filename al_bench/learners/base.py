@@ -92,6 +92,11 @@ class Model(Protocol):
 
 
 class Learner(Protocol):
+    @property
+    def computes(self) -> str:
+        """How, in a few words for the person who watches."""
+        ...
+
     def prepare(self, inputs: Unlabelled) -> None:
         """Do what is done once per corpus (tokenise, embed), so that no later phase pays for it."""
         ...

@@ -69,6 +69,10 @@ class LinearLearner:
         )
         self._scalings: dict[int, Scaling] = {}
 
+    @property
+    def computes(self) -> str:
+        return "a linear head on frozen embeddings"
+
     def prepare(self, inputs: Unlabelled) -> None:
         self.scaling(inputs)
 

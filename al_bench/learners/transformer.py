@@ -78,6 +78,10 @@ class TransformerLearner:
         self._embedder = Embedder(self._network, self._pristine, self._collator, cache)
         self._fits = 0
 
+    @property
+    def computes(self) -> str:
+        return ", ".join([*self.forward.taken, *self._stepper.taken]) or "as the library does"
+
     def prepare(self, inputs: Unlabelled) -> None:
         self.encoded(inputs)
 

@@ -14,7 +14,7 @@ from al_bench.errors import UserError
 from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine import forward as forward_module
 from al_bench.learners.engine import half, packing
-from al_bench.learners.engine.ways import PROBE, Said, Ways, error, probe
+from al_bench.learners.engine.ways import PLAIN, PROBE, Said, Ways, error, probe
 
 PACKED = ("bert", "distilbert", "roberta", "electra", "albert", "xlm_roberta")
 PADDED = ("mpnet", "xlnet", "deberta", "modernbert")
@@ -295,3 +295,16 @@ def test_a_table_that_another_module_looks_up(bert: Path) -> None:
     before = shown.weight.detach().clone()
     probs_of(learner, "classification")
     assert not torch.equal(shown.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "said"),
+    [
+        ("bert", "float32", "attention for a CPU, packed"),
+        ("bert", "bfloat16", "weights in bfloat16, attention for a CPU, packed"),
+        ("modernbert", "float32", "attention for a CPU"),
+    ],
+)
+def test_what_is_taken_is_said(name: str, precision: str, said: str, family: Family) -> None:
+    assert build(family(name), precision=precision).computes == said
+    assert build(family(name), ways=PLAIN).computes == "as the library does"

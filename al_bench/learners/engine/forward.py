@@ -52,6 +52,16 @@ class Forward:
         casting = self.precision == "bfloat16" and self.half is None and not exact
         return autocast(self.collator.device, "bfloat16" if casting else "float32")
 
+    @property
+    def taken(self) -> list[str]:
+        """The ways, in words."""
+        chosen = {
+            "weights in bfloat16": self.half is not None,
+            "attention for a CPU": self.working_network.config._attn_implementation == host.NAME,
+            "packed": self.packs(),
+        }
+        return [way for way, is_taken in chosen.items() if is_taken]
+
     def follow(self) -> None:
         """The network's weights are new."""
         if self.half:

@@ -50,6 +50,10 @@ class GraphedStepper(Stepper):
         self._pool: Any = None
         self._works = takes_prepared(forward)
 
+    @property
+    def taken(self) -> list[str]:
+        return ["CUDA graphs"] if self._works else []
+
     def begin(self, examples: Examples, batch_size: int) -> None:
         self._examples, self._batch_size = examples, batch_size
         self._bounds = length_bounds(examples.encoded.tokens.lengths)

@@ -75,6 +75,11 @@ class Stepper:
         self.forward, self._decay, self._clip = forward, settings.weight_decay, settings.clip
         self._table: _Table | None = None
 
+    @property
+    def taken(self) -> list[str]:
+        """As `Forward.taken`."""
+        return []
+
     def begin(self, examples: Examples, batch_size: int) -> None:
         """A fit on these, with nothing of an earlier one."""
         self._examples = examples
