@@ -103,5 +103,6 @@ def test_the_device_becomes_the_current_one(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert machine.resolve_device("cuda:1") == torch.device("cuda:1")
     assert current == [torch.device("cuda:1")]
-    machine.resolve_device("cpu")
+    for name in ("cpu", "cuda"):  # set_device takes no device without a number
+        assert machine.resolve_device(name) == torch.device(name)
     assert len(current) == 1

@@ -20,7 +20,7 @@ def resolve_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise reject("device", name, "this machine has no MPS device", "use device=cpu or device=auto")
-    if device.type == "cuda":
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # streams, events and graphs are of the current device
     return device
 
