@@ -35,12 +35,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Recorded:
-    """row: a run's columns; problems: a line each, none for a run that is whole."""
+    """row: a run's columns; problems: a line each, none for a run that is whole.
+
+    damage: the files that are missing, or not as a run writes them; how far it went is no damage
+    """
 
     directory: Path
     row: dict[str, Any]
     cycles: list[Measured] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
 
 
 def read(folder: Path) -> Recorded:
@@ -66,6 +70,7 @@ def _read(folder: Path) -> Recorded:
     recorded, provenance = (_json(folder / f"{name}.json", late) for name in ("identity", "provenance"))
     behind = recorded.get("behind", {})
     cycles, exhausted = _cycles(folder, problems)
+    damage = [*problems, *late]
     problems += late if cycles else []
     done = len(cycles) == row["cycles_planned"] or exhausted
     state = _state(status, done, f"{len(cycles)} of {row['cycles_planned']} cycles", problems)
@@ -82,7 +87,7 @@ def _read(folder: Path) -> Recorded:
         "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
         "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
     }
-    return Recorded(folder, row, cycles, problems)
+    return Recorded(folder, row, cycles, problems, damage)
 
 
 def _yaml(text: str) -> dict[str, Any]:
