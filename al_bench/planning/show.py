@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.errors import known as listed
 from al_bench.planning.jobs import EXPERIMENT
 from al_bench.planning.past import Past
-from al_bench.planning.units import Job, Unit, union
+from al_bench.planning.units import Job, Unit, training_examples, union
 
 LISTED = 40  # jobs that are listed one by one
 
@@ -113,12 +114,19 @@ def _estimate(jobs: Sequence[Job]) -> Iterator[str]:
         next((s for past in pasts.values() if (s := past.seconds(unit)) is not None), None) for unit in left
     ]
     told = [seconds for seconds in known if seconds is not None]
-    strangers = sorted({f"{u.part} {u.model}" for u, s in zip(left, known, strict=True) if s is None})
+    unsized = [unit for unit in left if unit.steps is None]
+    unlike = [unit for unit, s in zip(left, known, strict=True) if s is None and unit.steps is not None]
+    strangers = sorted({f"{unit.part} {unit.model}" for unit in unlike})
     if told:
         yield f"time: about {duration(sum(told))} for {len(told):,} of {len(left):,} fits, by past runs on this machine"
     if strangers:
         shown = ", ".join(strangers[:4]) + (f" and {len(strangers) - 4} more" if len(strangers) > 4 else "")
-        yield f"time: unknown for {len(left) - len(told):,} fits, since no run here has made their like ({shown})"
+        yield f"time: unknown for {len(unlike):,} fits, since no run here has made their like ({shown})"
+    if unsized:
+        configs = [job.config for job in jobs if job.config is not None]
+        names = listed({config.dataset.name for config in configs if training_examples(config) is None})
+        remedy = f"; add dataset.train_examples=N, the size of {names}" if names else ""
+        yield f"time: unknown for {len(unsized):,} fits, since nobody knows on how many examples{remedy}"
 
 
 def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
