@@ -250,6 +250,7 @@ def test_refused_jobs(al):
         (["seed=1,2"], "add -m"),
         (["strategy"], "is no KEY=VALUE"),
         (["--nonsense"], "unrecognized arguments"),
+        (["--config-dir", "nowhere"], "al-bench: --config-dir=nowhere: no such folder; give the folder"),
     ],
 )
 def test_bad_command_lines(al, words, expected):
@@ -257,6 +258,7 @@ def test_bad_command_lines(al, words, expected):
     assert done.code != 0
     assert "Traceback" not in done.err
     assert expected in done.err + done.out
+    assert "to run it" not in done.out
 
 
 def test_another_machines_past_tells_nothing(tmp_path, al, tiny_run, monkeypatch):

@@ -601,6 +601,7 @@ def columns(**more: object) -> dict[str, object]:
         (columns(spread="gam"), "columns.d=gam: no such choice; choose among acquired, "),
         (columns(hide=True), "columns.d.hide=True: no column is made of it; leave the column out"),
         (columns(at="early"), "columns.d.at=early: no such choice; "),
+        ({"rows": []}, "rows=[]: names no column; give one or more, such as rows: [dataset]"),
         ({"columns": {"a": {"where": 3}}}, "columns.a.where=3: is of the wrong type; give a mapping"),
     ],
 )  # fmt: skip
@@ -624,3 +625,16 @@ def test_a_spec_that_is_none(tmp_path):
             read(tmp_path / "x.yaml")
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
+
+
+def test_a_spec_in_another_encoding(tmp_path):
+    (tmp_path / "x.yaml").write_bytes("title: größer".encode("latin-1"))
+    with pytest.raises(UserError, match=r"x\.yaml: byte 10 is not UTF-8; save the file in UTF-8$"):
+        read(tmp_path / "x.yaml")
+
+
+def test_a_config_folder_that_is_none(al):
+    """As `al-bench ls` and `al-bench run` say it."""
+    done = al("tables", "--config-dir", "nowhere")
+    expected = "al-bench: --config-dir=nowhere: no such folder; give the folder that holds your config groups"
+    assert (done.code, done.out, done.err.strip()) == (1, "", expected)
