@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from al_bench.errors import first_line
 from al_bench.identity import flat
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
@@ -69,10 +70,8 @@ class Tracker:
                 self._open()
             step()
         except Exception as error:  # any failure of a tracking server must not cost a result
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            self._warn(
-                f"tracking to {self.uri} failed ({first}); the run goes on, `al-bench sync` repairs it"
-            )
+            why = first_line(error)[:200]
+            self._warn(f"tracking to {self.uri} failed ({why}); the run goes on, `al-bench sync` repairs it")
             self.uri = None
             return False
         return True

@@ -13,6 +13,7 @@ from al_bench.errors import known as listed
 from al_bench.planning.jobs import EXPERIMENT
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, Unit, training_examples, union
+from al_bench.results.words import HARD, duration
 
 LISTED = 40  # jobs that are listed one by one
 
@@ -118,7 +119,8 @@ def _estimate(jobs: Sequence[Job]) -> Iterator[str]:
     unlike = [unit for unit, s in zip(left, known, strict=True) if s is None and unit.steps is not None]
     strangers = sorted({f"{unit.part} {unit.model}" for unit in unlike})
     if told:
-        yield f"time: about {duration(sum(told))} for {len(told):,} of {len(left):,} fits, by past runs on this machine"
+        about = duration(sum(told)).replace(HARD, " ")  # no console breaks a line there
+        yield f"time: about {about} for {len(told):,} of {len(left):,} fits, by past runs on this machine"
     if strangers:
         shown = ", ".join(strangers[:4]) + (f" and {len(strangers) - 4} more" if len(strangers) > 4 else "")
         yield f"time: unknown for {len(unlike):,} fits, since no run here has made their like ({shown})"
@@ -138,9 +140,3 @@ def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
     if experiments:
         lines = [[*(w for w in words if not w.startswith(EXPERIMENT)), chosen] for chosen in experiments]
     return ["to run it:", *(f"  al-bench run {shlex.join(line)}" for line in lines)]
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

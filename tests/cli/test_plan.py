@@ -217,7 +217,7 @@ def test_the_plan_is_what_the_sweep_does(al, tiny_run, tmp_path, monkeypatch):
     assert "nothing is left to train" in after.out
     assert "to run it" not in after.out
     more = al("plan", *words, "seed=1,2")
-    assert re.search(r"time: about \d+ s for \d+ of \d+ fits", more.out), more.out
+    assert re.search(r"time: about \d+\.\d s for \d+ of \d+ fits", more.out), more.out
 
 
 def row(printed: str, name: str) -> int:
