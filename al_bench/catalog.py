@@ -5,6 +5,7 @@ from pathlib import Path
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config import shipped_configs
 from al_bench.errors import UserError, known, reject
+from al_bench.identity import ROLES
 
 KINDS = {
     "datasets": "dataset",
@@ -32,7 +33,7 @@ def show(kind: str | None, config_dir: str | None) -> None:
 
 def usage(group: str) -> str:
     if group == "model":
-        return "model@acquisition=NAME, model@successor=NAME, model@pseudo_labeler=NAME"
+        return ", ".join(f"model@{role}=NAME" for role in ROLES)
     if group == "tables":
         return "al-bench tables NAME"
     return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
@@ -40,21 +41,24 @@ def usage(group: str) -> str:
 
 def listing(group: str, config_dir: str | None) -> dict[str, str]:
     """{option: one line} of a config group, a user's own options over the shipped ones."""
-    roots = [shipped_configs()]
-    if config_dir is not None:
-        if not Path(config_dir).is_dir():
-            raise reject(
-                "--config-dir", config_dir, "no such folder", "give the folder that holds your config groups"
-            )
-        roots.append(Path(config_dir))
     options = {}
-    for root in roots:
+    for root in roots(config_dir):
         for path in sorted((root / group).rglob("*.yaml")):
             option = path.relative_to(root / group).with_suffix("").as_posix()
             options[option] = first_comment(path)
     if group == "strategy":
         options = {name: text or STRATEGIES[name].summary for name, text in options.items()}
     return dict(sorted(options.items()))
+
+
+def roots(config_dir: str | None) -> list[Path]:
+    """The folders of config groups, a user's own last. Raises `UserError` where there is none of that name."""
+    if config_dir is None:
+        return [shipped_configs()]
+    if not Path(config_dir).is_dir():
+        remedy = "give the folder that holds your config groups"
+        raise reject("--config-dir", config_dir, "no such folder", remedy)
+    return [shipped_configs(), Path(config_dir)]
 
 
 def first_comment(path: Path) -> str:

@@ -36,6 +36,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def first_line(error: object) -> str:
+    """Of a message; of an error without one, its kind."""
+    text = str(error).strip() or (type(error).__name__ if isinstance(error, BaseException) else "")
+    return text.partition("\n")[0]
+
+
 def known(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 

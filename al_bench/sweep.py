@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.errors import first_line
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
 
@@ -52,26 +53,15 @@ def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
     cards = {int(path.stem): read_json(path) for path in sorted((sweep / CARDS).glob("*.json"))}
     rows = []
     for number in sorted(set(cards) | set(range(len(expected)))):
-        if number not in cards:
-            rows.append(
-                {
-                    "job": number,
-                    "overrides": expected[number],
-                    "state": "not started",
-                    "error": "",
-                    "directory": "",
-                }
-            )
-            continue
-        card = cards[number]
-        status = RunDirectory(Path(card["directory"])).status
+        card = cards.get(number, {})
+        status = RunDirectory(Path(card["directory"])).status if card else {}
         rows.append(
             {
                 "job": number,
-                "overrides": card["overrides"],
+                "overrides": card["overrides"] if card else expected[number],
                 "state": status.get("state", "not started"),
                 "error": status.get("error", ""),
-                "directory": card["directory"],
+                "directory": card.get("directory", ""),
             }
         )
     return rows
@@ -89,14 +79,11 @@ def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
         table.add_column(head, overflow="fold")
     for row in rows:
         own = " ".join(word for word in row["overrides"] if word not in shared)
-        table.add_row(str(row["job"]), own, row["state"], _first(row) or row["directory"])
+        table.add_row(str(row["job"]), own, row["state"], first_line(row["error"]) or row["directory"])
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
     return [
-        f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {_first(row) or 'it left no reason'}"
+        f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: "
+        f"{first_line(row['error']) or 'it left no reason'}"
         for row in rows
         if row["state"] != "finished"
     ]
-
-
-def _first(row: dict[str, Any]) -> str:
-    return row["error"].partition("\n")[0]

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.catalog import KINDS
 from al_bench.config import RunConfig, register_schema, shipped_configs
+from al_bench.identity import ROLES
 from al_bench.task import checked, register_resolvers
 
 CONFIGS = shipped_configs()
@@ -120,6 +121,10 @@ def test_listing(al, kind):
         first = next(line for line in text.splitlines() if not line.startswith("# @"))
         assert first == f"# {summary}"
         assert len(summary) >= 10
+
+
+def test_the_models_usage_names_every_role(al):
+    assert all(f"model@{role}=NAME" in al("ls", "models").out for role in ROLES)
 
 
 def test_no_file_says_what_the_schema_says():

@@ -57,3 +57,7 @@ def test_option(text, al, tmp_path):
     name = re.search(r"^name: (\w+)", text, flags=re.MULTILINE)
     assert name is not None
     assert f"name: {name[1]}" in done.out
+    summary = next(
+        line for line in al("ls", "--config-dir", "my_configs").out.splitlines() if " mine " in line
+    )
+    assert ".yaml" not in summary, "what `al-bench ls` says of it is the first line"

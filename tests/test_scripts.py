@@ -1,4 +1,4 @@
-"""The committed scripts: every experiment of the paper is in one block, and each block's plan works."""
+"""The committed script: every experiment of the paper is in one block, and each block's plan works."""
 
 import os
 import subprocess
@@ -9,38 +9,71 @@ import pytest
 
 from al_bench.catalog import listing
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
-BLOCKS = sorted(SCRIPTS.glob("reproduce_*.sh"))
+SCRIPT = Path(__file__).parent.parent / "scripts" / "reproduce.sh"
+BLOCKS = ("asm", "ceilings", "filters", "no_mismatch", "plasm", "random", "subsampling", "threshold", "ups")
+SHIPPED = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
 
 
-def experiments(script: Path) -> list[str]:
-    return [
-        line.strip() for line in script.read_text(encoding="utf-8").splitlines() if line.startswith("    ")
-    ]
+def reproduce(
+    folder: Path, program: str, *words: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """The script with an `al-bench` of our own."""
+    stub = folder / "al-bench"
+    stub.write_text(f"#!/bin/sh\n{program}\n")
+    stub.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **environment}
+    return subprocess.run([SCRIPT, *words], env=environment, capture_output=True, text=True, check=False)
 
 
-def test_every_experiment_is_in_one_block():
-    named = [name for script in BLOCKS for name in experiments(script)]
-    shipped = [
-        name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"
-    ]
-    assert sorted(named) == sorted(shipped)
+def run_by(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The experiments that a script would run, by what `ECHO` printed."""
+    return [line.split("=")[1].split()[0] for line in done.stdout.splitlines() if line.startswith("run ")]
 
 
-@pytest.mark.parametrize("script", BLOCKS, ids=lambda path: path.stem)
-def test_a_block_plans_with_overrides(script, tmp_path):
-    program = tmp_path / "al-bench"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m al_bench "$@"\n')
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PLAN": "only"}
-    done = subprocess.run(
-        [script, "seed=7", f"output_dir={tmp_path}/out"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+ECHO = 'echo "$@"'
+
+
+def test_every_experiment_is_in_one_block(tmp_path):
+    named = [name for block in BLOCKS for name in run_by(reproduce(tmp_path, ECHO, block))]
+    assert sorted(named) == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_plans_with_overrides(block, tmp_path):
+    names = run_by(reproduce(tmp_path, ECHO, block))
+    words = ["seed=7", f"output_dir={tmp_path}/out"]
+    done = reproduce(tmp_path, f'exec {sys.executable} -m al_bench "$@"', block, *words, PLAN="only")
     assert done.returncode == 0, done.stderr
     assert "0 refused" not in done.stdout
-    for name in experiments(script):
+    for name in names:
         assert f"al-bench run seed=7 output_dir={tmp_path}/out +experiment={name}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], "tables --output-dir outputs"), (["output_dir=my out", "seed=7"], "tables --output-dir my out")],
+)
+def test_the_tables_are_of_the_runs(tmp_path, words, expected):
+    done = reproduce(tmp_path, ECHO, "threshold", *words)
+    run, tables = done.stdout.splitlines()[1:]
+    assert run == " ".join(["run +experiment=paper/ag_news/plasm_threshold", *words])
+    assert tables == expected
+
+
+@pytest.mark.parametrize(
+    ("fails", "code"), [("tables", 0), ("run", 1), ("plan", 1), ("nothing", 0)], ids=lambda value: str(value)
+)
+def test_the_exit_code_is_of_the_runs(tmp_path, fails, code):
+    """Tables that fail hide neither runs that failed nor runs that did not, and it is said how to make them."""
+    done = reproduce(tmp_path, f'{ECHO}; [ "$1" != {fails} ]', "threshold", "output_dir=mine")
+    assert done.returncode == code
+    assert ("al-bench tables --output-dir mine" in done.stderr) == (fails == "tables")
+
+
+@pytest.mark.parametrize("words", [(), ("asn",)])
+def test_no_such_block(tmp_path, words):
+    done = reproduce(tmp_path, ECHO, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    for block in BLOCKS:
+        assert block in done.stderr.partition("choose one of")[2]

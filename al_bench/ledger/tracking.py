@@ -12,9 +12,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from al_bench.errors import first_line
 from al_bench.identity import flat
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.results.files import load_record
 
 ARTIFACTS = ("config.yaml", "ledger.jsonl", "costs.jsonl", "identity.json", "provenance.json", "status.json")
 BATCH = 100  # params in one call: MLflow's limit
@@ -56,9 +58,9 @@ class Tracker:
 
     @property
     def complete(self) -> bool:
-        path = self.run.folder / FILE
-        known = read_json(path) if path.exists() else {}
-        return known.get("uri") == self.uri and known.get("state") == self.run.status["state"] == "finished"
+        known = load_record(self.run.folder / FILE)
+        state = self.run.status.get("state")
+        return known.get("uri") == self.uri and known.get("state") == state == "finished"
 
     def _attempt(self, step: Any) -> bool:
         if self.uri is None:
@@ -68,10 +70,8 @@ class Tracker:
                 self._open()
             step()
         except Exception as error:  # any failure of a tracking server must not cost a result
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            self._warn(
-                f"tracking to {self.uri} failed ({first}); the run goes on, `al-bench sync` repairs it"
-            )
+            why = first_line(error)[:200]
+            self._warn(f"tracking to {self.uri} failed ({why}); the run goes on, `al-bench sync` repairs it")
             self.uri = None
             return False
         return True
@@ -112,7 +112,8 @@ class Tracker:
 
     def _known(self, path: Path) -> dict[str, Any] | None:
         """The MLflow run recorded in a directory, if it is of this store and still there."""
-        if not path.exists() or (known := read_json(path))["uri"] != self.uri:
+        known = load_record(path)
+        if known.get("uri") != self.uri or not {"run_id", "logged"} <= known.keys():
             return None
         try:
             found = self._client.get_run(known["run_id"])
@@ -173,9 +174,9 @@ class Tracker:
 
 def finish_sweep(sweep: Path, *, failed: bool) -> None:
     """Close the sweep's own MLflow run and give it the summary."""
-    if not (sweep / FILE).exists():
+    known = load_record(sweep / FILE)
+    if not known:
         return
-    known = read_json(sweep / FILE)
     with suppress(Exception):  # as above: the summary is on disk
         client = connect(known["uri"])
         for path in sweep.glob("summary.*"):

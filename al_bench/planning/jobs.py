@@ -13,7 +13,7 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from al_bench.catalog import listing
+from al_bench.catalog import listing, roots
 from al_bench.config import RunConfig, shipped_configs
 from al_bench.errors import UserError, reject
 from al_bench.explain import explain
@@ -29,7 +29,7 @@ def jobs_of(options: argparse.Namespace) -> Iterator[tuple[list[str], RunConfig 
     """
     extra = []
     if options.config_dir:
-        extra = [f"hydra.searchpath=[file://{Path(options.config_dir).absolute()}]"]
+        extra = [f"hydra.searchpath=[file://{roots(options.config_dir)[-1].absolute()}]"]
     composed = _Composed(extra)
     with initialize_config_dir(str(shipped_configs()), version_base="1.3"):
         for overrides in expanded(options.overrides, options.config_dir):

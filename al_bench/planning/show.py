@@ -9,9 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.errors import known as listed
 from al_bench.planning.jobs import EXPERIMENT
 from al_bench.planning.past import Past
-from al_bench.planning.units import Job, Unit, union
+from al_bench.planning.units import Job, Unit, training_examples, union
+from al_bench.results.words import HARD, duration
 
 LISTED = 40  # jobs that are listed one by one
 
@@ -113,12 +115,20 @@ def _estimate(jobs: Sequence[Job]) -> Iterator[str]:
         next((s for past in pasts.values() if (s := past.seconds(unit)) is not None), None) for unit in left
     ]
     told = [seconds for seconds in known if seconds is not None]
-    strangers = sorted({f"{u.part} {u.model}" for u, s in zip(left, known, strict=True) if s is None})
+    unsized = [unit for unit in left if unit.steps is None]
+    unlike = [unit for unit, s in zip(left, known, strict=True) if s is None and unit.steps is not None]
+    strangers = sorted({f"{unit.part} {unit.model}" for unit in unlike})
     if told:
-        yield f"time: about {duration(sum(told))} for {len(told):,} of {len(left):,} fits, by past runs on this machine"
+        about = duration(sum(told)).replace(HARD, " ")  # no console breaks a line there
+        yield f"time: about {about} for {len(told):,} of {len(left):,} fits, by past runs on this machine"
     if strangers:
         shown = ", ".join(strangers[:4]) + (f" and {len(strangers) - 4} more" if len(strangers) > 4 else "")
-        yield f"time: unknown for {len(left) - len(told):,} fits, since no run here has made their like ({shown})"
+        yield f"time: unknown for {len(unlike):,} fits, since no run here has made their like ({shown})"
+    if unsized:
+        configs = [job.config for job in jobs if job.config is not None]
+        names = listed({config.dataset.name for config in configs if training_examples(config) is None})
+        remedy = f"; add dataset.train_examples=N, the size of {names}" if names else ""
+        yield f"time: unknown for {len(unsized):,} fits, since nobody knows on how many examples{remedy}"
 
 
 def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
@@ -130,9 +140,3 @@ def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
     if experiments:
         lines = [[*(w for w in words if not w.startswith(EXPERIMENT)), chosen] for chosen in experiments]
     return ["to run it:", *(f"  al-bench run {shlex.join(line)}" for line in lines)]
-
-
-def duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

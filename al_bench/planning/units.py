@@ -5,12 +5,12 @@ union of these identities over all jobs, less what is on disk. Nothing is loaded
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config import ModelConfig, RunConfig, TrainingConfig, uses_pseudo_labels
+from al_bench.config import DatasetConfig, ModelConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.identity import (
     dataset_identity,
     digest,
@@ -62,6 +62,7 @@ class Job:
 
 def job_of(overrides: Sequence[str], config: RunConfig, precision: str) -> Job:
     """The plan of one resolved config. precision: "float32" or "bfloat16"."""
+    config = replace(config, dataset=sized(config.dataset, overrides))
     cycles = list(range(config.schedule.cycles + 1))
     asked = config.evaluate_at
     at = asked if isinstance(asked, list) else cycles if asked == "all" else cycles[-1:]
@@ -149,6 +150,16 @@ def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:
     )
     epochs = epochs if early else raised
     return float(epochs * -(-size // batch)), epochs
+
+
+def sized(dataset: DatasetConfig, overrides: Sequence[str]) -> DatasetConfig:
+    """Without the sizes of the data that an option ships, where `path` puts other data in its place."""
+    if dataset.path is None or (dataset.hub is None and dataset.package is None):
+        return dataset
+    given = {word.partition("=")[0].lstrip("+") for word in overrides}
+    examples = dataset.train_examples if "dataset.train_examples" in given else None
+    words = dataset.train_words if "dataset.train_words" in given else None
+    return replace(dataset, train_examples=examples, train_words=words)
 
 
 def training_examples(config: RunConfig) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from al_bench.errors import first_line
 from al_bench.ledger.tracking import metrics_of
 from al_bench.progress import ITERATION, iteration_seconds, successor_seconds
 from al_bench.results.columns import alike, columns_of
@@ -35,12 +36,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Recorded:
-    """row: a run's columns; problems: a line each, none for a run that is whole."""
+    """row: a run's columns; problems: a line each, none for a run that is whole.
+
+    damage: the files that are missing, or not as a run writes them; how far it went is no damage
+    """
 
     directory: Path
     row: dict[str, Any]
     cycles: list[Measured] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
 
 
 def read(folder: Path) -> Recorded:
@@ -48,7 +53,7 @@ def read(folder: Path) -> Recorded:
     try:
         return _read(folder)
     except WRONG_SHAPE as error:
-        raise Unreadable(f"its files are not as a run writes them ({_first(error)})") from error
+        raise Unreadable(f"its files are not as a run writes them ({first_line(error)})") from error
 
 
 def _read(folder: Path) -> Recorded:
@@ -58,14 +63,15 @@ def _read(folder: Path) -> Recorded:
         config = _yaml((folder / "config.yaml").read_text(encoding="utf-8"))
         row = columns_of(config)
     except FileNotFoundError as error:
-        began = f"failed before it began: {_first(status['error'])}" if "error" in status else ""
+        began = f"failed before it began: {first_line(status['error'])}" if "error" in status else ""
         raise Unreadable(began or "config.yaml is missing") from error
     except (yaml.YAMLError, OSError, *WRONG_SHAPE) as error:
-        raise Unreadable(f"config.yaml cannot be read ({_first(error)})") from error
+        raise Unreadable(f"config.yaml cannot be read ({first_line(error)})") from error
     late: list[str] = []  # what a run writes only once it has read its data
     recorded, provenance = (_json(folder / f"{name}.json", late) for name in ("identity", "provenance"))
     behind = recorded.get("behind", {})
     cycles, exhausted = _cycles(folder, problems)
+    damage = [*problems, *late]
     problems += late if cycles else []
     done = len(cycles) == row["cycles_planned"] or exhausted
     state = _state(status, done, f"{len(cycles)} of {row['cycles_planned']} cycles", problems)
@@ -82,7 +88,7 @@ def _read(folder: Path) -> Recorded:
         "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
         "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
     }
-    return Recorded(folder, row, cycles, problems)
+    return Recorded(folder, row, cycles, problems, damage)
 
 
 def _yaml(text: str) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{path.name} is missing")
         return {}
     except (OSError, ValueError) as error:
-        problems.append(f"{path.name} cannot be read ({_first(error)})")
+        problems.append(f"{path.name} cannot be read ({first_line(error)})")
         return {}
     if not isinstance(content, dict):
         problems.append(f"{path.name} is not a JSON object")
@@ -166,7 +172,7 @@ def _state(status: dict[str, Any], done: bool, cycles: str, problems: list[str])
     """
     state = status.get("state") or ("finished" if done else "interrupted")
     if state == "failed":
-        problems.append(f"failed: {_first(status.get('error', 'no reason left'))} ({cycles})")
+        problems.append(f"failed: {first_line(status.get('error', 'no reason left'))} ({cycles})")
     elif state == "running":
         problems.append(f"running, or killed: {cycles}")
     elif state == "finished" and not done:
@@ -177,8 +183,3 @@ def _state(status: dict[str, Any], done: bool, cycles: str, problems: list[str])
     elif not done:
         problems.append(f"interrupted: {cycles}; the same command continues it")
     return state
-
-
-def _first(error: object) -> str:
-    """The first line of a message."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from al_bench.config import shipped_configs
+from al_bench.catalog import roots
 from al_bench.errors import UserError, known, reject
 from al_bench.results.frame import COLUMNS
 
@@ -70,8 +70,8 @@ class Spec:
 
 def available(config_dir: str | None = None) -> dict[str, Path]:
     """{name: file} of the shipped specs, a user's own over them."""
-    roots = [shipped_configs(), *([Path(config_dir)] if config_dir else [])]
-    return {path.stem: path for root in roots for path in sorted((root / "tables").glob("*.yaml"))}
+    folders = [root / "tables" for root in roots(config_dir)]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def is_file(word: str) -> bool:
@@ -85,6 +85,8 @@ def read(path: Path) -> Spec:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; give the YAML file of a table") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file in UTF-8") from error
     except yaml.YAMLError as error:
         first = " ".join(str(error).split())
         raise UserError(f"{path}: is no YAML: {first}") from error
@@ -145,6 +147,8 @@ def _check(spec: Spec) -> None:
     values = {head for head, column in spec.columns.items() if column.show == "value"}
     _one_of("test", spec.test, TESTS)
     _check_at("at", spec.at)
+    if not spec.rows:
+        raise reject("rows", spec.rows, "names no column", "give one or more, such as rows: [dataset]")
     for key in (*spec.rows, *spec.where):
         _one_of("rows or where", key, COLUMNS)
     for head in spec.best:

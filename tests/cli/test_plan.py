@@ -154,6 +154,41 @@ def test_a_split_of_unknown_size_cannot_be_weighed(jobs):
     assert all(unit.work is None for unit in job.asked)
 
 
+OWN = ("dataset=ag_news", "dataset.name=tickets", "dataset.path=tickets.csv", "dataset.text=[body]")
+
+
+def test_data_of_ones_own_is_not_of_the_shipped_size(al, jobs, tmp_path):
+    """`path` replaces the data of an option, and with it what is known of them; what the user says counts."""
+    (tmp_path / "tickets.csv").write_text("body,queue\nhello,a\nbye,b\n")
+    done = al("plan", *OWN, "dataset.label=[queue]")
+    assert done.code == 0, done.err
+    assert "120,000" not in done.out
+    assert re.search(
+        r"time: unknown for \d+ fits, since nobody knows on how many examples; "
+        r"add dataset.train_examples=N, the size of tickets",
+        done.out,
+    )
+    assert "no run here has made their like" not in done.out
+    for words, expected in (
+        ((), None),
+        (("dataset.train_examples=500",), 5),
+        (("dataset.limit.train=300",), 3),
+        (("dataset.train_words=9000",), None),
+    ):
+        (job,) = jobs(*OWN, *words)
+        assert labelled_at(job.config, 0) == expected
+
+
+def test_an_option_of_ones_own_knows_its_size(jobs, tmp_path):
+    """Its file has both the path and the size, and no other source."""
+    (tmp_path / "tickets.csv").write_text("text,label\nhello,a\n")
+    (tmp_path / "mine" / "dataset").mkdir(parents=True)
+    text = "name: tickets\ntask: classification\npath: tickets.csv\ntrain_examples: 700\n"
+    (tmp_path / "mine" / "dataset" / "tickets.yaml").write_text(text)
+    (job,) = jobs("--config-dir", "mine", "dataset=tickets")
+    assert labelled_at(job.config, 0) == 7
+
+
 def test_the_plan_is_what_the_sweep_does(al, tiny_run, tmp_path, monkeypatch):
     """Fits are counted where they are made; afterwards nothing is missing, and the past tells the seconds."""
     from al_bench.learners.transformer import TransformerLearner
@@ -182,7 +217,7 @@ def test_the_plan_is_what_the_sweep_does(al, tiny_run, tmp_path, monkeypatch):
     assert "nothing is left to train" in after.out
     assert "to run it" not in after.out
     more = al("plan", *words, "seed=1,2")
-    assert re.search(r"time: about \d+ s for \d+ of \d+ fits", more.out), more.out
+    assert re.search(r"time: about \d+\.\d s for \d+ of \d+ fits", more.out), more.out
 
 
 def row(printed: str, name: str) -> int:
@@ -215,6 +250,7 @@ def test_refused_jobs(al):
         (["seed=1,2"], "add -m"),
         (["strategy"], "is no KEY=VALUE"),
         (["--nonsense"], "unrecognized arguments"),
+        (["--config-dir", "nowhere"], "al-bench: --config-dir=nowhere: no such folder; give the folder"),
     ],
 )
 def test_bad_command_lines(al, words, expected):
@@ -222,6 +258,7 @@ def test_bad_command_lines(al, words, expected):
     assert done.code != 0
     assert "Traceback" not in done.err
     assert expected in done.err + done.out
+    assert "to run it" not in done.out
 
 
 def test_another_machines_past_tells_nothing(tmp_path, al, tiny_run, monkeypatch):

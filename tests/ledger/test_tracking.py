@@ -1,6 +1,7 @@
 """MLflow as a copy of the run directory, on a real SQLite store."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,44 @@ def test_tracking_none_then_sync_then_nothing_new(al, tiny_run, tmp_path):
     assert "already logged" in again.out
     assert "0 runs logged" in again.out
     assert al("sync", "nowhere").code == 1
+
+
+def test_damaged_runs_are_named_and_the_others_logged(al, tiny_run, tmp_path):
+    """In the order of their names, so that every damaged one stands before the last that is whole."""
+    assert al("run", *tracked(tiny_run), "tracking=none").code == 0
+    (folder,) = run_folders(tmp_path)
+    damages = {
+        "status.json": [None, "{", "[]", "{}"],
+        "identity.json": [None, "{", '{"behind": {}}'],
+        "provenance.json": ["", "[1]"],
+        "config.yaml": [None, "- 1", "{"],
+        "ledger.jsonl": ["{\n"],
+        "costs.jsonl": [None],
+    }
+    copies = []
+    for name, contents in damages.items():
+        for number, content in enumerate(contents):
+            copy = folder.parent / f"a-{name}-{number}"
+            shutil.copytree(folder, copy)
+            (copy / name).unlink()
+            if content is not None:
+                (copy / name).write_text(content)
+            copies.append((copy, name))
+    listed = folder.parent / "b"
+    shutil.copytree(folder, listed)
+    (listed / "mlflow.json").write_text("[1]")
+    moved = folder.parent / "c"
+    shutil.copytree(folder, moved)
+    status = json.loads((moved / "status.json").read_text())
+    (moved / "status.json").write_text(json.dumps({**status, "sweep": "/nowhere/sweeps/x"}))
+    done = al("sync")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    lines = done.err.strip().splitlines()
+    for line, (copy, name) in zip(lines, sorted(copies), strict=True):
+        assert line.startswith(f"al-bench: {copy}: not logged, since {name} ")
+        assert "give its command again, or delete the folder" in line
+    assert "3 runs logged" in done.out
 
 
 def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, monkeypatch):

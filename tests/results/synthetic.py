@@ -37,6 +37,17 @@ def configs(command: str) -> list[tuple[list[str], RunConfig]]:
     return [([*told, f"seed={seed}"], _seeded(config, seed)) for seed in numbers for told, config in composed]
 
 
+def jobs(command: str) -> list[RunConfig]:
+    """What `al-bench run` makes of a command line, an experiment's own sweep included."""
+    return [config for _, config in _composed(tuple(shlex.split(command.removeprefix("al-bench run "))))]
+
+
+def write_job(output: Path, command: str) -> Path:
+    """The finished run directory of a command line's one job, whose own words it keeps as they are."""
+    ((words, config),) = _composed(tuple(shlex.split(command)))
+    return write_run(output, words, config, lambda row: 0.0, 0.004)
+
+
 @cache
 def _composed(words: tuple[str, ...]) -> list[tuple[list[str], RunConfig]]:
     """By Hydra, which takes a tenth of a second for each job; so the seeds come after it."""

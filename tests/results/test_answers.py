@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sweeps import SWEEP, varied
-from synthetic import write_runs
+from synthetic import jobs, write_job, write_runs
 
 from al_bench.results.comparisons import pair, random_of
 from al_bench.results.frame import load
@@ -260,6 +260,50 @@ def test_what_is_missing_comes_with_its_command(tmp_path):
     assert alone.acquisition.name == alone.successor.name == "minilm_l6"
     (_, ceiling), *_ = configs(found["How far it is from the ceiling"].removeprefix("al-bench run "))
     assert (ceiling.schedule.initial, ceiling.schedule.cycles) == (1.0, 0)
+
+
+def asked(folder, *commands) -> dict[str, list]:
+    """{what is missing: the configs of the jobs that its command starts}"""
+    for command in commands:
+        write_job(folder, command)
+    (setting,) = settings(load([folder]))
+    return {unknown.text.partition(":")[0]: jobs(unknown.command) for unknown in unknowns(setting)}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "+experiment=conll_distil_ups seed=7",
+        "+experiment=paper/ag_news/plasm seed=7",
+        "subsampling.gamma=0.05 subsampling.temperature=0.1 +experiment=paper/conll2003/ups_grid seed=7",
+        "pseudo_labeling=plasm_knn +experiment=paper/conll2003/plasm_filters seed=7",
+    ],
+)
+def test_what_is_missing_to_an_experiment_is_a_command_that_runs(tmp_path, command):
+    """Whatever the experiment chooses or sweeps, each command is taken, and trains what it says: once a seed."""
+    for kind, found in asked(tmp_path, command).items():
+        assert [config.seed for config in found] == [7, 8, 9, 10, 11, 12], kind
+        for config in found:
+            if kind.startswith(("Whether selecting", "How far")):
+                assert (config.strategy.name, config.subsampling.name) == ("random", "none")
+                assert (config.pseudo_labeling.name, config.pseudo_labeler) == ("none", None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        varied("seed=7").removeprefix("-m ") + " successor.name=mine successor.max_length=48",
+        varied("seed=7").replace("model@successor=minilm_l6 ", "").removeprefix("-m ")
+        + " successor.name=mine",
+        "+experiment=conll_distil successor.name=mine acquisition.name=mine seed=7",
+    ],
+)
+def test_a_name_is_no_option(tmp_path, command):
+    """The model that selects for itself is the one which the run trains, whatever that run calls it."""
+    (trained,) = jobs(command)
+    for config in asked(tmp_path, command)["What the mismatch costs"]:
+        assert config.acquisition == trained.successor
+        assert config.successor == trained.successor
 
 
 def test_nothing_is_missing_where_all_is_there(rivals):

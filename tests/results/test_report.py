@@ -14,6 +14,7 @@ from synthetic import write_runs
 
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.results.frame import load
+from al_bench.results.report import costs
 from al_bench.results.report import publish as publishing
 from al_bench.results.report.build import report
 from al_bench.results.report.texts import spans
@@ -96,6 +97,27 @@ def test_all_kinds_of_methods(rivals, tmp_path):
     assert "no run here has them" in page.text["stopping"]
     assert "No query is recorded" in page.text["queried"]
     assert "had every run been on its own" in page.text["costs"]
+
+
+def test_sub_words_are_counted_where_their_seconds_are(tmp_path):
+    """Two runs share their first fit; other fits of as many sub-words, in one trajectory or not, are others."""
+    folders = write_runs(tmp_path, varied("seed=1,2", "schedule.cycles=1"))
+    spent = [(20.5, 7000), (30.25, 9000), (20.5, 7000), (31.75, 9000)]
+    for number, folder in enumerate(folders):
+        lines = []
+        for cycle in (0, 1):
+            seconds, count = spent[2 * number + cycle]
+            parts = {"successor_train": seconds, "labeller_train": seconds, "first_successor_train": seconds}
+            counts = {"successor_tokens": count, "labeller_tokens": 100, "first_successor_tokens": 10}
+            lines.append(json.dumps({"cycle": cycle, "seconds": parts, **counts, "finished_at": 0.0}) + "\n")
+        (folder / "costs.jsonl").write_text("".join(lines))
+    results = load([tmp_path])
+    assert costs.phases(results).times["successor_train"] == 3
+    assert costs.tokens(results) == [
+        ("to train labellers", 300),
+        ("to train what filters look back on", 30),
+        ("to train successors", 7000 + 9000 + 9000),
+    ]
 
 
 def test_one_run(tmp_path):

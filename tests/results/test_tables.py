@@ -3,16 +3,20 @@
 import csv
 import re
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from scipy import stats
-from synthetic import write_runs
+from synthetic import jobs, write_job, write_runs
 
 from al_bench.errors import UserError
+from al_bench.results import fill
 from al_bench.results.cells import Cell
+from al_bench.results.columns import columns_of
 from al_bench.results.frame import load, wide
 from al_bench.results.render import FORMATS, cell_text, letter, markdown
 from al_bench.results.samples import Measures
@@ -265,6 +269,44 @@ def test_the_printed_commands_fill_the_table(tmp_path, name):
     filled = shipped(tmp_path, name)
     assert filled.notes == ()
     assert not any(cell.word == "–" for row in filled.rows for cell in row.cells)
+
+
+@pytest.mark.parametrize(
+    ("name", "experiment", "expected"),
+    [
+        ("mismatch", "paper/conll2003/plasm", {"no mismatch", "ASM", "random"}),
+        ("ups", "conll_distil_ups", {"ASM"}),
+    ],
+)
+def test_what_an_experiment_chose_is_said_otherwise(tmp_path, name, experiment, expected):
+    """The only run has pseudo-labels or a subsampling; what has neither is not to keep them."""
+    write_job(tmp_path, f"+experiment={experiment} seed=1")
+    made = shipped(tmp_path, name)
+    found = [columns_of(asdict(config)) for command in commands(made) for config in jobs(command)]
+    assert {row["arm"] for row in found} == expected
+    assert {row["subsampling"] for row in found} == {"none"}
+
+
+def test_the_run_without_pseudo_labels_is_the_closest():
+    """Missing is what is wanted, so the run that lacks it is like it."""
+    lines = {"pseudo_labeling": ["plasm", None], "dataset": ["a", "a"], "arm": ["PLASM", "ASM"]}
+    lines |= {key: ["b", "b"] for key in ("successor", "filters", "acquisition", "strategy", "subsampling")}
+    runs = pd.DataFrame(lines | {"command": ["al-bench run first", "al-bench run second"]})
+    runs["pseudo_labeler"] = [None, None]
+    wanted = {"dataset": "a", "successor": "b", "arm": "random"}
+    assert fill.command(runs, wanted, [1]) == (
+        "al-bench run second strategy=random subsampling=none pseudo_labeling=none seed=1"
+    )
+
+
+def test_a_model_is_chosen_as_the_runs_have_it(tmp_path):
+    """Its name is the user's own, and no option of the group."""
+    mine = "successor.path=. successor.sha256=null successor.name=mine"
+    write_job(tmp_path, f"{PAIR} {mine} seed=1")
+    found = [config for command in commands(shipped(tmp_path, "mismatch")) for config in jobs(command)]
+    assert {config.successor.path for config in found} == {"."}
+    (alone,) = {c.acquisition.path for c in found if c.acquisition.name == "mine"}
+    assert alone == "."
 
 
 def test_the_labeller_is_that_of_the_other_runs(tmp_path):
@@ -559,6 +601,7 @@ def columns(**more: object) -> dict[str, object]:
         (columns(spread="gam"), "columns.d=gam: no such choice; choose among acquired, "),
         (columns(hide=True), "columns.d.hide=True: no column is made of it; leave the column out"),
         (columns(at="early"), "columns.d.at=early: no such choice; "),
+        ({"rows": []}, "rows=[]: names no column; give one or more, such as rows: [dataset]"),
         ({"columns": {"a": {"where": 3}}}, "columns.a.where=3: is of the wrong type; give a mapping"),
     ],
 )  # fmt: skip
@@ -582,3 +625,16 @@ def test_a_spec_that_is_none(tmp_path):
             read(tmp_path / "x.yaml")
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
+
+
+def test_a_spec_in_another_encoding(tmp_path):
+    (tmp_path / "x.yaml").write_bytes("title: größer".encode("latin-1"))
+    with pytest.raises(UserError, match=r"x\.yaml: byte 10 is not UTF-8; save the file in UTF-8$"):
+        read(tmp_path / "x.yaml")
+
+
+def test_a_config_folder_that_is_none(al):
+    """As `al-bench ls` and `al-bench run` say it."""
+    done = al("tables", "--config-dir", "nowhere")
+    expected = "al-bench: --config-dir=nowhere: no such folder; give the folder that holds your config groups"
+    assert (done.code, done.out, done.err.strip()) == (1, "", expected)

@@ -7,6 +7,7 @@ from al_bench.config import DatasetConfig
 from al_bench.data.readers.columns import examples
 from al_bench.data.readers.raw import Raw, Table, bad
 from al_bench.data.readers.splits import pick
+from al_bench.errors import first_line
 
 
 def read_hub(config: DatasetConfig) -> dict[str, Raw]:
@@ -17,7 +18,7 @@ def read_hub(config: DatasetConfig) -> dict[str, Raw]:
         found = datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
     except Exception as error:  # datasets, its hub client and its HTTP client each raise their own kinds
         remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
-        raise bad(config, f"cannot be loaded ({_first_line(error)})", remedy) from error
+        raise bad(config, f"cannot be loaded ({first_line(error)})", remedy) from error
     return _splits(found, config, str(config.hub))
 
 
@@ -29,7 +30,7 @@ def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever Arrow and datasets make of a damaged folder
         remedy = "save it again with save_to_disk"
-        raise bad(config, f"cannot be loaded ({_first_line(error)})", remedy) from error
+        raise bad(config, f"cannot be loaded ({first_line(error)})", remedy) from error
     if isinstance(found, datasets.Dataset):
         return {"train": examples(_table(found, folder.name), config)}
     return _splits(found, config, folder.name)
@@ -52,7 +53,3 @@ def _table(dataset: Any, where: str) -> Table:
         if names is not None:
             classes[name] = names
     return Table(where, dataset.column_names, lambda name: dataset[name][:], classes)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -11,7 +11,7 @@ from al_bench.config import DatasetConfig
 from al_bench.data.readers.columns import examples
 from al_bench.data.readers.raw import Raw, Table, bad
 from al_bench.data.readers.text import read_text
-from al_bench.errors import reject
+from al_bench.errors import first_line, reject
 
 LONGEST_CELL = 2**31 - 1  # the csv module stops at 131,072 characters, short of some documents
 
@@ -45,8 +45,8 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
 def _delimiter(text: str, config: DatasetConfig) -> str:
     delimiter = {"\\t": "\t", "tab": "\t"}.get(config.delimiter, config.delimiter)
     if delimiter == "auto":
-        first_line = text.lstrip("\r\n").partition("\n")[0]
-        return max(",;\t", key=first_line.count)
+        heads = text.lstrip("\r\n").partition("\n")[0]
+        return max(",;\t", key=heads.count)
     if len(delimiter) != 1 or delimiter in '\r\n"':
         raise reject("dataset.delimiter", delimiter, "must be one character", "try auto, ',', ';' or tab")
     return delimiter
@@ -97,7 +97,7 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
 
         return examples(Table(path.name, schema.names, read, _classes(schema.metadata)), config)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         raise bad(config, f"{path.name} is no readable Parquet file ({reason})", "write it again") from None
 
 

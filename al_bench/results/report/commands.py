@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from al_bench.results.comparisons import ceiling_of, random_of, unmismatched_of, unsubsampled_of
-from al_bench.results.fill import EVERYTHING, varied
+from al_bench.results.fill import chance, everything, in_role, varied
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import pairs_needed
 
@@ -48,17 +48,17 @@ def _asked(setting: Setting, method: Method) -> Iterator[tuple[str, Unknown | No
     yield "seeds", unless(n >= ENOUGH, f"{few}An exact paired test takes {ENOUGH} seeds or more.")
     if method.selects and method.arm != "PLASM":
         text = f"Whether selecting is better than chance: no run trains {trained} on as many random examples."
-        yield "random", unless(random_of(setting, method), text, strategy="random")
+        yield "random", unless(random_of(setting, method), text, **chance(about))
     if method.arm == "ASM":
         text = f"What the mismatch costs: no run has {trained} select for itself."
-        choices = {"model@acquisition": str(about.successor)}
+        choices = in_role(about.command, "successor", "acquisition", str(about.successor))
         yield "mismatch", unless(unmismatched_of(setting, method), text, **choices)
     if method.selects and about.subsampling != "none":
         text = f"What `{about.subsampling}` costs or saves: no run scores the whole pool instead."
         yield "whole", unless(unsubsampled_of(setting, method), text, subsampling="none")
     if method.role == "successor":
         text = f"How far it is from the ceiling: no run trains {trained} on everything labelled."
-        yield "ceiling", unless(ceiling_of(setting, method), text, **EVERYTHING)
+        yield "ceiling", unless(ceiling_of(setting, method), text, **everything(about))
 
 
 def more_seeds(seeds: Sequence[int]) -> str:

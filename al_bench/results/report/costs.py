@@ -13,11 +13,14 @@ SHARING = (
     "Runs that need the same trajectory, fit or pseudo-labels compute it once; the columns to the right are what it "
     "would have taken without that."
 )
+# The count, and the seconds that were spent on it.
 COUNTS = {
-    "cost/train_tokens": "to train acquisition models",
-    "cost/scored_tokens": "to score",
-    "cost/successor_tokens": "to train successors",
-    "cost/pseudo_labelled_tokens": "to pseudo-label",
+    ("cost/train_tokens", "seconds/train"): "to train acquisition models",
+    ("cost/scored_tokens", "seconds/predict"): "to score",
+    ("cost/labeller_tokens", "seconds/labeller_train"): "to train labellers",
+    ("cost/pseudo_labelled_tokens", "seconds/pseudo_label"): "to pseudo-label",
+    ("cost/first_successor_tokens", "seconds/first_successor_train"): "to train what filters look back on",
+    ("cost/successor_tokens", "seconds/successor_train"): "to train successors",
 }
 
 
@@ -60,12 +63,13 @@ def account(spent: pd.DataFrame) -> Table:
 
 
 def tokens(results: Results) -> list[tuple[str, float]]:
-    """What was processed, counted once where it was shared, as far as seconds can tell."""
+    """What was processed, counted once where it was shared: with the seconds that `phases` counts once."""
+    cycles = results.cycles.set_index(["run", "cycle"])
     found = []
-    for metric, name in COUNTS.items():
-        mine = results.cycles[results.cycles.metric == metric]
-        trajectories = results.runs.trajectory.reindex(mine.run).to_numpy()
-        once = mine.assign(trajectory=trajectories).drop_duplicates(["trajectory", "cycle", "value"])
+    for (count, phase), name in COUNTS.items():
+        mine = cycles[cycles.metric == count].value
+        seconds = cycles[cycles.metric == phase].value.reindex(mine.index)
+        once = mine[~seconds.duplicated() | seconds.isna()]
         if len(once):
-            found.append((name, float(once.value.sum())))
+            found.append((name, float(once.sum())))
     return found

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from al_bench.errors import first_line
 from al_bench.ledger.tracking import FILE, connect, store_uri
 from al_bench.results.files import load_record
 
@@ -41,7 +42,7 @@ def publish(
         try:
             connect(known["uri"]).log_artifact(known["run_id"], str(page))
         except Exception as error:  # any failure of a tracking server must not cost the page
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            first = first_line(error)[:200]
             say(f"the report of {folder.name} could not be logged to {known['uri']} ({first})")
         else:
             say(f"logged to {known['uri']}, run {known['run_id']}")

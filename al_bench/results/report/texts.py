@@ -14,7 +14,7 @@ from al_bench.config import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
 from al_bench.data.loading import load_corpus
 from al_bench.data.ragged import Ragged
-from al_bench.errors import UserError
+from al_bench.errors import UserError, first_line
 from al_bench.results.queries import Query, read_queries, sample, selections
 from al_bench.results.settings import Method, Setting
 from al_bench.results.words import count, listed, number
@@ -76,7 +76,7 @@ def _dataset_config(folder: Path) -> DatasetConfig:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), written))
     except OmegaConfBaseException as error:
-        raise ValueError(str(error).partition("\n")[0]) from error
+        raise ValueError(first_line(error)) from error
     assert isinstance(config, DatasetConfig)
     return config
 
