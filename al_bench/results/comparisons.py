@@ -9,7 +9,7 @@ import pandas as pd
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import Estimate, mean_interval
 
-SELECTION = ("acquisition", "strategy", "subsampling", "replay", "schedule")
+SELECTION = ("acquisition", "strategy", "subsampling", "rescore", "replay", "schedule")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def random_of(setting: Setting, method: Method) -> Method | None:
 
 def unmismatched_of(setting: Setting, method: Method) -> Method | None:
     """The same successor, which selected for itself."""
-    return _first(setting, method, ["no mismatch"], ["strategy", "subsampling", "schedule"])
+    return _first(setting, method, ["no mismatch"], ["strategy", "subsampling", "rescore", "schedule"])
 
 
 def unlabelled_of(setting: Setting, method: Method) -> Method | None:

@@ -17,7 +17,7 @@ def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list
     firsts: a run of each; parts: as `_parts` gives them
     """
     acquiring = firsts[firsts.acquisition.notna()]
-    several = {column: acquiring[column].nunique() > 1 for column in ("acquisition", "strategy")}
+    several = {column: acquiring[column].nunique() > 1 for column in ("acquisition", "strategy", "rescore")}
     several["successor"] = firsts.successor.nunique(dropna=False) > 1
     for column in SYMBOLS:
         several[column] = acquiring[acquiring.subsampling != "none"][column].nunique() > 1
@@ -37,10 +37,10 @@ def _selection(row: pd.Series, several: dict[str, bool]) -> str:
     said = str(row.acquisition if several["acquisition"] else row.strategy)
     if several["acquisition"] and several["strategy"]:
         said = f"{row.acquisition} · {row.strategy}"
-    if row.subsampling == "none":
-        return said
-    details = [f"{SYMBOLS[c]} {row[c]}" for c in SYMBOLS if several[c] and pd.notna(row[c])]
-    return f"{said} + {row.subsampling}" + (f" ({', '.join(details)})" if details else "")
+    if row.subsampling != "none":
+        details = [f"{SYMBOLS[c]} {row[c]}" for c in SYMBOLS if several[c] and pd.notna(row[c])]
+        said += f" + {row.subsampling}" + (f" ({', '.join(details)})" if details else "")
+    return said + (f" + rescore {row.rescore:g}" if several["rescore"] and row.rescore else "")
 
 
 def _training(row: pd.Series, several: dict[str, bool]) -> list[str]:

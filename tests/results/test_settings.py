@@ -93,6 +93,16 @@ def test_what_is_called_the_same_is_told_apart(tmp_path):
     assert len(methods) == 2
 
 
+def test_scoring_again_makes_another_method(tmp_path):
+    """None of its runs is lost as a repetition of another's; random is the same, since nobody scores for it."""
+    for rescore in (0, 2):
+        write_runs(tmp_path, varied("strategy=least_confidence,random", f"rescore={rescore}"))
+    setting, methods = only(tmp_path)
+    assert list(methods) == ["least_confidence", "least_confidence + rescore 2", "random"]
+    assert [len(method.runs) for method in methods.values()] == [3, 3, 3]
+    assert [m.label for m in acquirers(setting)] == list(methods)[:2]
+
+
 def test_counterparts(rivals):
     setting, methods = only(rivals)
     asm, ups, plasm = (methods[f"minilm_l3{more}"] for more in ("", " + ups", " + plasm"))

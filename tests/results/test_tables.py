@@ -330,6 +330,18 @@ def test_runs_that_differ_by_more_than_their_seed_are_not_averaged(tmp_path):
     assert "narrow `where`" in told
 
 
+def test_scoring_again_is_not_averaged_with_scoring_once(tmp_path):
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2 rescore=0")
+    write_runs(tmp_path, f"-m {PAIR} seed=3,4 rescore=2")
+    columns = "{score: {}, seconds: {metric: seconds/train, at: rounds}}"
+    made = table(tmp_path, f"{{title: x, rows: [dataset], columns: {columns}}}")
+    assert [cell.word for cell in cells(made).values()] == ["mixed", "mixed"]
+    assert made.notes[0].startswith("these runs differ in rescore (")
+    made = table(tmp_path, f"{{title: x, rows: [dataset, rescore], columns: {columns}}}")
+    assert [row.key for row in made.rows] == [("trec6", 0.0), ("trec6", 2.0)]
+    assert [cell.seeds for row in made.rows for cell in row.cells] == [(1, 2), (1, 2), (3, 4), (3, 4)]
+
+
 def test_a_trajectory_that_two_successors_share_counts_once(tmp_path):
     write_runs(
         tmp_path, f"-m {DATA} model@acquisition=minilm_l3 model@successor=minilm_l3,minilm_l6 seed=1,2,3"
