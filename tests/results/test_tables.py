@@ -145,6 +145,36 @@ def test_nobody_is_bold_without_a_difference(tmp_path):
     )
 
 
+def test_what_is_worse_on_the_common_seeds_is_not_bold(tmp_path):
+    """Random is worse in each of the six pairs, but best on average, by two seeds that nobody else has."""
+
+    def lucky(row) -> float:
+        return arms(row) + (0.6 if row["seed"] > 6 else 0.0)
+
+    write_runs(tmp_path, f"{THREE[0]} {SEEDS}", lucky)
+    write_runs(tmp_path, f"{THREE[2]} {SEEDS},7,8", lucky)
+    made = shipped(tmp_path, "mismatch")
+    found = cells(made)
+    assert found["random"].estimate.mean > found["ASM"].estimate.mean
+    assert not any(cell.bold for cell in found.values())
+    assert any(line.startswith("Nothing is bold: nowhere is the best better") for line in made.legend)
+
+
+def test_one_lucky_seed_makes_nothing_bold(tmp_path):
+    """Better on average, worse in eleven pairs of twelve, which the signed-rank test finds significant."""
+
+    def lucky(row) -> float:
+        return 0.0 if row["arm"] != "ASM" else (0.5 if row["seed"] == 12 else -0.02)
+
+    seeds = "seed=" + ",".join(map(str, range(1, 13)))
+    for command in THREE[:2]:
+        write_runs(tmp_path, f"{command} {seeds}", lucky, noise=0.001)
+    found = cells(shipped(tmp_path, "mismatch"))
+    assert found["ASM − no mismatch"].marks == "*"
+    assert found["ASM − no mismatch"].estimate.mean > 0
+    assert not any(cell.bold for cell in found.values())
+
+
 def test_less_is_better_for_seconds(tmp_path):
     for sub in ("none", "ups"):
         write_runs(tmp_path, f"-m {PAIR} {SEEDS} subsampling={sub} subsampling.refresh=[0]")
