@@ -86,14 +86,13 @@ def _unlike(runs: Sequence[str], measures: Measures) -> str:
     return f"{', '.join(told[:4])} ({runs[0]}, {runs[1]})"
 
 
-def uneven(spec: Spec, layout: Layout, row: int, measures: Measures) -> dict[str, str]:
+def uneven(layout: Layout, row: int, measures: Measures) -> dict[str, str]:
     """{head: line} where columns of a row are compared that end at budgets more than a twentieth apart."""
     made = [column.of for column in layout.columns.values() if column.show in ("difference", "equivalence")]
     compared = {*layout.competing, *(head for heads in made for head in heads)}
     ends = {}
     for head, source in layout.sources[row].items():
-        at = spec.at if layout.columns[head].at is None else layout.columns[head].at
-        if head in compared and at in ("last", "aulc") and source.sample.runs:
+        if head in compared and source.at in ("last", "aulc") and source.sample.runs:
             last = [measures.curve(run, source.metric)[0][-1] for run in source.sample.runs.values()]
             ends[head] = sum(last) / len(last)
     if not ends or max(ends.values()) <= 1.05 * min(ends.values()):

@@ -40,8 +40,9 @@ def pooled(spec: Spec, layout: Layout) -> dict[str, Cell]:
         if not spec.pool or column.show not in ("difference", "equivalence"):
             continue
         unit = unit_of(layout.columns[column.of[0]].metric or spec.metric)
-        rows = [[sources[other].sample for other in column.of] for sources in layout.sources]
-        pairs = [(samples, common(samples)) for samples in rows if samples[0].runs != samples[1].runs]
+        rows = [[sources[other] for other in column.of] for sources in layout.sources]
+        paired_rows = [[one.sample for one in row] for row in rows if not row[0].same_as(row[1])]
+        pairs = [(samples, common(samples)) for samples in paired_rows]
         if sum(bool(seeds) for _, seeds in pairs) < 2:
             continue
         arms = [

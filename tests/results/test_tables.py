@@ -222,6 +222,32 @@ def test_a_difference_beyond_the_margin_is_not_equivalent(tmp_path):
     assert cells(shipped(tmp_path, "ups"))["UPS − whole pool"].marks == ""
 
 
+def test_two_points_of_one_curve_are_compared(tmp_path):
+    """The same runs and metric are the reference of each other only at the same budget."""
+    for dataset in ("trec6", "ag_news"):
+        write_runs(tmp_path, f"-m {PAIR} schedule.stratified=false dataset={dataset} {SEEDS}", noise=0.001)
+    spec = """
+    title: x
+    rows: [dataset]
+    pool: true
+    columns:
+      end: {}
+      start: {at: 0}
+      again: {}
+      gain: {show: difference, of: [end, start]}
+      factor: {show: ratio, of: [end, start]}
+      nothing: {show: difference, of: [end, again]}
+    """
+    made = table(tmp_path, spec)
+    found = cells(made)
+    rise = 40 * (np.exp(-0.3) - np.exp(-1.2))  # from 100 to 400 labels
+    assert found["gain"].estimate.mean == pytest.approx(rise, abs=0.2)
+    assert found["factor"].estimate.mean > 1.1
+    assert found["nothing"].word == "reference"
+    assert list(made.pooled) == ["gain"]
+    assert made.pooled["gain"].estimate.n == 12
+
+
 def test_gap_closed_half(tmp_path):
     def effect(row):
         return {"ASM": -0.04, "PLASM": -0.02}.get(row["arm"], 0.0)
