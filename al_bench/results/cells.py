@@ -75,7 +75,7 @@ def unit_of(metric: str) -> Unit:
 def value(source: Source) -> Cell:
     sample, unit = source.sample, unit_of(source.metric)
     if not sample.values:
-        return Cell("value", unit, word="mixed" if sample.unlike else MISSING)
+        return Cell("value", unit, word="mixed" if sample.unlike or sample.staggered else MISSING)
     numbers = unit.scale * np.array(list(sample.values.values()))
     return Cell("value", unit, mean_interval(numbers), tuple(sample.values))
 

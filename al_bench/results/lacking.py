@@ -27,6 +27,10 @@ def remarks(spec: Spec, layout: Layout, row: int, head: str, measures: Measures)
     if sample.unlike:
         told = _unlike(sample.unlike, measures)
         return [f"these runs differ in {told}; narrow `where` in the spec, or give fewer directories"]
+    if sample.staggered:
+        first, second = sample.staggered[:2]
+        what = "end at different cycles" if source.at == "last" else "were evaluated at different cycles"
+        return [f"these runs {what} ({first}, {second}); evaluate them alike, or set `at` to a cycle of all"]
     # Without the column's head: what several columns lack is one thing, to be done once.
     # What none of them measures, such as the precision of a filter that there is not, they do not lack.
     lacking = sample.silent if sample.values else [run for run in sample.silent if not measures.complete[run]]

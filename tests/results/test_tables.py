@@ -398,6 +398,51 @@ def test_scoring_again_is_not_averaged_with_scoring_once(tmp_path):
     assert [cell.seeds for row in made.rows for cell in row.cells] == [(1, 2), (1, 2), (3, 4), (3, 4)]
 
 
+POINTS = """
+title: x
+rows: [dataset]
+columns:
+  end: {}
+  area: {at: aulc}
+  second: {at: 1}
+  seconds: {metric: seconds/iteration, at: rounds}
+"""
+
+
+def test_areas_over_different_cycles_are_not_averaged(tmp_path):
+    """Where all were evaluated at the end, that is still one budget."""
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2")
+    write_runs(tmp_path, f"-m {PAIR} seed=3 evaluate_at=[1,3]")
+    made = table(tmp_path, POINTS)
+    found = cells(made)
+    assert (found["end"].seeds, found["second"].seeds) == ((1, 2, 3), (1, 2, 3))
+    assert found["area"].word == "mixed"
+    (note,) = made.notes
+    assert re.fullmatch(
+        r"these runs were evaluated at different cycles \(.*seed1.*, .*seed3.*\); evaluate them alike, .*",
+        note,
+    )
+
+
+def test_ends_at_different_cycles_are_not_averaged(tmp_path):
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2")
+    write_runs(tmp_path, f"-m {PAIR} seed=3 evaluate_at=[0,1]")
+    made = table(tmp_path, POINTS)
+    found = cells(made)
+    assert (found["end"].word, found["second"].seeds) == ("mixed", (1, 2, 3))
+    assert made.notes[found["end"].notes[0]].startswith("these runs end at different cycles (")
+
+
+def test_rounds_are_of_complete_runs(tmp_path):
+    """Training takes longer with every label, so that a run's first cycles are cheaper than all of them."""
+    (first, *_) = write_runs(tmp_path, f"-m {PAIR} seed=1,2,3")
+    lines = (first / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (first / "ledger.jsonl").write_text("".join(lines[:2]))
+    made = table(tmp_path, POINTS)
+    assert cells(made)["seconds"].seeds == (2, 3)
+    assert made.notes[cells(made)["seconds"].notes[0]].startswith("seed 1 was interrupted with 2 of 4 cycles")
+
+
 def test_a_trajectory_that_two_successors_share_counts_once(tmp_path):
     write_runs(
         tmp_path, f"-m {DATA} model@acquisition=minilm_l3 model@successor=minilm_l3,minilm_l6 seed=1,2,3"
