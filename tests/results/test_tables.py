@@ -343,7 +343,9 @@ def test_commands_for_filters(tmp_path):
             write_runs(tmp_path, command.removeprefix("al-bench run "))
     made = shipped(tmp_path, "filters")
     assert made.notes == ()
-    assert [row.key[-1] for row in made.rows] == ["knn adaptive", "none", "tracin adaptive"]
+    assert [row.key[-2:] for row in made.rows] == [
+        ("knn adaptive", "plasm_knn"), ("none", "plasm_unfiltered"), ("tracin adaptive", "plasm")
+    ]  # fmt: skip
     assert cells(made, 1)["gain"].word == "reference"
     assert cells(made, 2)["dropped"].estimate.mean == pytest.approx(10, abs=0.1)
     assert cells(made, 2)["precision"].estimate.mean == pytest.approx(40)
@@ -468,6 +470,40 @@ def test_budgets_that_differ_are_told(tmp_path):
 
 
 # ------------------------------------------------------------------------------------ shipped, all formats
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of all of the paper's experiments on AG News that differ by more than their models."""
+    folder = tmp_path_factory.mktemp("matrix")
+    for name in ("no_mismatch", "asm_distilbert", "plasm", "plasm_fixed_shares", "plasm_filters",
+                 "plasm_threshold", "plasm_ups", "subsampling", "ups", "ups_grid"):  # fmt: skip
+        write_runs(folder, f"+experiment=paper/ag_news/{name} seed=1,2")
+    write_runs(folder, "+experiment=paper/ag_news/plasm pseudo_labeling=plasm_soft seed=1,2")
+    return folder
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_shipped_table_mixes_the_shipped_experiments(matrix, name):
+    made = shipped(matrix, name)
+    assert not made.empty
+    assert not [cell for row in made.rows for cell in row.cells if cell.word == "mixed"]
+    assert not [note for note in made.notes if "differ" in note]
+
+
+def test_the_paper_s_own_choices_are_in_the_tables(matrix):
+    """Of PLASM the one with the adaptive filter, of UPS the one that all experiments but the grid take."""
+    made = shipped(matrix, "mismatch")
+    there = {
+        head for row in range(len(made.rows)) for head, cell in cells(made, row).items() if cell.estimate
+    }
+    assert {"PLASM", "PLASM − ASM"} <= there
+    electra = next(row for row in shipped(matrix, "ups").rows if row.key[1] == "electra_base")
+    assert [bool(cell.estimate) for cell in electra.cells] == [True] * 6
+    rows = [row.key[-2:] for row in shipped(matrix, "filters").rows]
+    assert {("tracin adaptive", "plasm"), ("tracin adaptive", "plasm_soft"), ("tracin 0.05", "plasm")} <= set(
+        rows
+    )
 
 
 @pytest.fixture(scope="module")
