@@ -27,7 +27,7 @@ class Method:
     """Runs that differ by seeds only.
 
     label: short, unique in its setting: what sets the method apart from the others there
-    selection: the part of the label that says how examples were selected
+    selection: the part of the label that says how examples were selected, unique to those that select alike
     about: a row of `Results.runs` that all of them share, but for seed and place
     parts: what the method consists of (`PARTS`), each as a hash, so that methods can be compared part by part
     runs, repeats: ids of its runs, and beside them their seeds, by which methods are paired
