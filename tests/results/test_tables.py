@@ -411,6 +411,19 @@ columns:
 """
 
 
+def test_the_legend_says_where_each_column_is_measured(tmp_path):
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2")
+    _, *lines = table(tmp_path, POINTS).legend
+    assert lines[:3] == [
+        "area: values are areas under the learning curve, divided by its span.",
+        "second: values at cycle 1.",
+        "seconds: values are means over the cycles that query.",
+    ]
+    first, second, *_ = shipped(tmp_path, "efficiency").legend
+    assert first.startswith("Values are areas under the learning curve")
+    assert second == "at the end, ECE of who selects: values at the last budget."
+
+
 def test_areas_over_different_cycles_are_not_averaged(tmp_path):
     """Where all were evaluated at the end, that is still one budget."""
     write_runs(tmp_path, f"-m {PAIR} seed=1,2")
