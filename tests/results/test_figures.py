@@ -145,6 +145,20 @@ def test_random_waits_for_nothing(rivals):
     assert levels == pytest.approx(expected)
 
 
+def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
+    """The level is that of the budget which most of its runs reached, as in sentences and tables."""
+    setting = setting_of(
+        tmp_path,
+        varied("seed=1"),
+        varied("strategy=random", "seed=1,2", "schedule.cycles=2"),
+        varied("strategy=random", "seed=3"),
+    )
+    random = next(method for method in setting.methods if method.arm == "random")
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (level,) = (line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1)
+    assert level == pytest.approx(100 * setting.scores(random)[2].mean())
+
+
 def test_bars_are_seconds(rivals):
     setting = setting_of(rivals)
     figure = costs.phase_seconds(setting)
