@@ -82,7 +82,7 @@ def _elsewhere(spec: Spec, layout: Layout) -> list[str]:
     for head, column in layout.columns.items():
         if column.show == "value" and not column.hide and column.at not in (None, spec.at):
             heads.setdefault(column.at, []).append(head)
-    return [f"{', '.join(mine)}: {_at(at)[0].lower()}{_at(at)[1:]}." for at, mine in heads.items()]
+    return [f"{'; '.join(mine)}: {_at(at)[0].lower()}{_at(at)[1:]}." for at, mine in heads.items()]
 
 
 def _said(cell: Cell) -> bool:

@@ -421,7 +421,7 @@ def test_the_legend_says_where_each_column_is_measured(tmp_path):
     ]
     first, second, *_ = shipped(tmp_path, "efficiency").legend
     assert first.startswith("Values are areas under the learning curve")
-    assert second == "at the end, ECE of who selects: values at the last budget."
+    assert second == "at the end; ECE of who selects: values at the last budget."
 
 
 def test_areas_over_different_cycles_are_not_averaged(tmp_path):
