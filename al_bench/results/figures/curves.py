@@ -77,7 +77,7 @@ def score_label(setting: Setting) -> str:
     return f"{'F1' if setting.metric == 'f1' else setting.metric} on the test split (%)"
 
 
-def curve(axes: Axes, x: pd.Series, scores: pd.DataFrame, look: Look) -> None:
+def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
     found = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
     axes.plot(
         x,
