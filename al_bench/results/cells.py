@@ -75,7 +75,7 @@ def unit_of(metric: str) -> Unit:
 def value(source: Source) -> Cell:
     sample, unit = source.sample, unit_of(source.metric)
     if not sample.values:
-        return Cell("value", unit, word="mixed" if sample.unlike else MISSING)
+        return Cell("value", unit, word="mixed" if sample.unlike or sample.staggered else MISSING)
     numbers = unit.scale * np.array(list(sample.values.values()))
     return Cell("value", unit, mean_interval(numbers), tuple(sample.values))
 
@@ -85,7 +85,7 @@ def derived(column: Column, sources: Sequence[Source], measures: Measures, test:
     show, unit, first = column.show, unit_of(sources[0].metric), sources[0].sample
     if any(not source.sample.values for source in sources):
         return Cell(show, unit, word=MISSING)
-    if first.runs == sources[1].sample.runs and sources[0].metric == sources[1].metric:
+    if sources[0].same_as(sources[1]):
         return Cell(show, unit, word=REFERENCE)
     if show == "labels_to":
         assert column.share is not None

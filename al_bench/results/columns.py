@@ -25,6 +25,7 @@ def columns_of(config: dict[str, Any]) -> dict[str, Any]:
         "gamma": subsampling["gamma"] if sampled != "none" else None,
         "temperature": subsampling["temperature"] if sampled == "ups" else None,
         "refresh": ",".join(map(str, subsampling["refresh"])) if sampled != "none" else None,
+        "rescore": config.get("rescore", 0.0) if acquires else None,
         "acquisition": acquisition and acquisition["name"],
         "successor": successor and successor["name"],
         "pseudo_labeling": pseudo["name"] if labeller else None,
@@ -47,6 +48,8 @@ def alike(identity: dict[str, Any], behind: dict[str, Any]) -> dict[str, str]:
     acquired = [identity["schedule"], identity["strategy"], identity["acquisition"], identity["replay"]]
     unsampled = identity["acquisition"] is None or sampled["name"] == "none"
     acquired += [*data, "none" if unsampled else sampled]
+    if identity["acquisition"] is not None:
+        acquired.append(float(identity.get("rescore", 0.0)))  # runs made before it was an option have none
     learned = [identity.get(key) for key in ("successor", "pseudo_labeling", "pseudo_labeler", "verifier")]
     return {"method": digest([acquired, learned]), "acquired": digest(acquired)}
 

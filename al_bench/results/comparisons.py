@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from al_bench.results.labels import SELECTION
 from al_bench.results.settings import Method, Setting
 from al_bench.results.statistics import Estimate, mean_interval
-
-SELECTION = ("acquisition", "strategy", "subsampling", "replay", "schedule")
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,6 @@ class Pair:
 def pair(setting: Setting, first: Method, second: Method) -> Pair | None:
     """At the last budget that both were evaluated at; None where they have no seed or no budget in common."""
     mine, other = setting.scores(first), setting.scores(second)
-    if second.arm == "ceiling":  # its one score stands beside any budget
-        other = pd.DataFrame({cycle: other.ffill(axis=1).iloc[:, -1] for cycle in mine.columns})
     cycles, repeats = mine.columns.intersection(other.columns), mine.index.intersection(other.index)
     both = mine.loc[repeats, cycles].notna() & other.loc[repeats, cycles].notna()
     cycle = last_cycle(both)
@@ -106,7 +103,7 @@ def random_of(setting: Setting, method: Method) -> Method | None:
 
 def unmismatched_of(setting: Setting, method: Method) -> Method | None:
     """The same successor, which selected for itself."""
-    return _first(setting, method, ["no mismatch"], ["strategy", "subsampling", "schedule"])
+    return _first(setting, method, ["no mismatch"], ["strategy", "subsampling", "rescore", "schedule"])
 
 
 def unlabelled_of(setting: Setting, method: Method) -> Method | None:

@@ -13,11 +13,13 @@ from al_bench.results.reading import Recorded, Unreadable, read
 
 COLUMNS = (
     "directory", "name", "dataset", "task", "strategy", "subsampling", "gamma", "temperature", "refresh",
-    "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters", "acquisition_learner",
+    "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters", "acquisition_learner",
     "successor_learner", "unit", "seed", "precision", "trajectory", "state", "cycles_done", "cycles_planned",
     "output_dir", "host", "version", "command", "selector", "arm", "method", "acquired",
 )  # fmt: skip
-NUMBERS = {"gamma": float, "temperature": float, "seed": int, "cycles_done": int, "cycles_planned": int}
+NUMBERS = {
+    "gamma": float, "temperature": float, "rescore": float, "seed": int, "cycles_done": int, "cycles_planned": int
+}  # fmt: skip
 # Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
 NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
 MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them

@@ -6,8 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from al_bench.identity import flat
+from al_bench.identity import digest, flat
 
+# What of a method decides which examples are labelled.
+SELECTION = ("acquisition", "strategy", "subsampling", "rescore", "replay", "schedule")
 SYMBOLS = {"gamma": "γ", "temperature": "T", "refresh": "refresh"}
 
 
@@ -17,16 +19,17 @@ def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list
     firsts: a run of each; parts: as `_parts` gives them
     """
     acquiring = firsts[firsts.acquisition.notna()]
-    several = {column: acquiring[column].nunique() > 1 for column in ("acquisition", "strategy")}
+    several = {column: acquiring[column].nunique() > 1 for column in ("acquisition", "strategy", "rescore")}
     several["successor"] = firsts.successor.nunique(dropna=False) > 1
     for column in SYMBOLS:
         several[column] = acquiring[acquiring.subsampling != "none"][column].nunique() > 1
-    selections = [_selection(row, several) for _, row in firsts.iterrows()]
+    selecting = [{part: one[part] for part in SELECTION} for one in parts]
+    selections = _told_apart([_selection(row, several) for _, row in firsts.iterrows()], selecting)
     labels = [
         " ".join([selection, *_training(row, several)])
         for selection, (_, row) in zip(selections, firsts.iterrows(), strict=True)
     ]
-    return [(_told_apart(i, labels, parts), selection) for i, selection in enumerate(selections)]
+    return list(zip(_told_apart(labels, parts), selections, strict=True))
 
 
 def _selection(row: pd.Series, several: dict[str, bool]) -> str:
@@ -37,10 +40,10 @@ def _selection(row: pd.Series, several: dict[str, bool]) -> str:
     said = str(row.acquisition if several["acquisition"] else row.strategy)
     if several["acquisition"] and several["strategy"]:
         said = f"{row.acquisition} · {row.strategy}"
-    if row.subsampling == "none":
-        return said
-    details = [f"{SYMBOLS[c]} {row[c]}" for c in SYMBOLS if several[c] and pd.notna(row[c])]
-    return f"{said} + {row.subsampling}" + (f" ({', '.join(details)})" if details else "")
+    if row.subsampling != "none":
+        details = [f"{SYMBOLS[c]} {row[c]}" for c in SYMBOLS if several[c] and pd.notna(row[c])]
+        said += f" + {row.subsampling}" + (f" ({', '.join(details)})" if details else "")
+    return said + (f" + rescore {row.rescore:g}" if several["rescore"] and row.rescore else "")
 
 
 def _training(row: pd.Series, several: dict[str, bool]) -> list[str]:
@@ -50,16 +53,17 @@ def _training(row: pd.Series, several: dict[str, bool]) -> list[str]:
     return said
 
 
-def _told_apart(i: int, labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> str:
-    """The label, with the settings that differ where another method has the same one."""
-    alike = [j for j, label in enumerate(labels) if label == labels[i]]
-    if len(alike) == 1:
-        return labels[i]
-    known = [dict(flat(parts[j])) for j in alike]
-    mine = known[alike.index(i)]
-    differing = [key for key in mine if len({json.dumps(other.get(key)) for other in known}) > 1]
-    told = ", ".join(f"{key.removeprefix('schedule.')}={mine[key]}" for key in differing[:2])
-    return f"{labels[i]} [{told or alike.index(i) + 1}]"
+def _told_apart(labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> list[str]:
+    """The labels, each with the settings that differ where what has other parts has the same one."""
+    told = []
+    for label, mine in zip(labels, parts, strict=True):
+        alike = (other for name, other in zip(labels, parts, strict=True) if name == label)
+        known = {digest(one): dict(flat(one)) for one in alike}
+        own = known[digest(mine)]
+        differing = [key for key in own if len({json.dumps(other.get(key)) for other in known.values()}) > 1]
+        said = ", ".join(f"{key.removeprefix('schedule.')}={own[key]}" for key in differing[:2])
+        told.append(f"{label} [{said or list(known).index(digest(mine)) + 1}]" if len(known) > 1 else label)
+    return told
 
 
 def shared_by(firsts: pd.DataFrame) -> str:

@@ -27,6 +27,10 @@ def remarks(spec: Spec, layout: Layout, row: int, head: str, measures: Measures)
     if sample.unlike:
         told = _unlike(sample.unlike, measures)
         return [f"these runs differ in {told}; narrow `where` in the spec, or give fewer directories"]
+    if sample.staggered:
+        first, second = sample.staggered[:2]
+        what = "end at different cycles" if source.at == "last" else "were evaluated at different cycles"
+        return [f"these runs {what} ({first}, {second}); evaluate them alike, or set `at` to a cycle of all"]
     # Without the column's head: what several columns lack is one thing, to be done once.
     # What none of them measures, such as the precision of a filter that there is not, they do not lack.
     lacking = sample.silent if sample.values else [run for run in sample.silent if not measures.complete[run]]
@@ -86,14 +90,13 @@ def _unlike(runs: Sequence[str], measures: Measures) -> str:
     return f"{', '.join(told[:4])} ({runs[0]}, {runs[1]})"
 
 
-def uneven(spec: Spec, layout: Layout, row: int, measures: Measures) -> dict[str, str]:
+def uneven(layout: Layout, row: int, measures: Measures) -> dict[str, str]:
     """{head: line} where columns of a row are compared that end at budgets more than a twentieth apart."""
     made = [column.of for column in layout.columns.values() if column.show in ("difference", "equivalence")]
     compared = {*layout.competing, *(head for heads in made for head in heads)}
     ends = {}
     for head, source in layout.sources[row].items():
-        at = spec.at if layout.columns[head].at is None else layout.columns[head].at
-        if head in compared and at in ("last", "aulc") and source.sample.runs:
+        if head in compared and source.at in ("last", "aulc") and source.sample.runs:
             last = [measures.curve(run, source.metric)[0][-1] for run in source.sample.runs.values()]
             ends[head] = sum(last) / len(last)
     if not ends or max(ends.values()) <= 1.05 * min(ends.values()):

@@ -52,14 +52,14 @@ def legend(
     if not layout.keys:
         return ["No run belongs in this table."]
     n = common_n(grid)
-    at = AT.get(str(spec.at), f"Values at cycle {spec.at}")
+    at = _at(spec.at)
     number = f"n = {n} seeds" if n else "n seeds, n in each cell"
     lines = [f"{at}: mean ± standard deviation over {number}, [95 % t interval]."]
     if n == 1:
         lines = [f"{at}, of one seed, which shows nothing of chance."]
     if any(cell.unit.scale == 100 for cell in values):
         lines[0] += " Scores × 100."
-    lines += _differences(spec, grid)
+    lines += [*_elsewhere(spec, layout), *_differences(spec, grid)]
     margins = sorted({column.margin for column in layout.columns.values() if column.margin is not None})
     if margins and any(cell.estimate for cell in _all(grid, "equivalence")):
         lines.append(EQUIVALENT.format(margins=", ".join(f"{margin:g}" for margin in margins)))
@@ -70,6 +70,19 @@ def legend(
         )
     lines += [*_best(spec, found), *too_few(spec, layout), *unmeasured(layout, measures)]
     return [*lines, *_machines(layout, grid, measures)]
+
+
+def _at(at: str | int) -> str:
+    return AT.get(str(at), f"Values at cycle {at}")
+
+
+def _elsewhere(spec: Spec, layout: Layout) -> list[str]:
+    """A line for the columns that are not of the table's own point of the curve."""
+    heads: dict[str | int, list[str]] = {}
+    for head, column in layout.columns.items():
+        if column.show == "value" and not column.hide and column.at not in (None, spec.at):
+            heads.setdefault(column.at, []).append(head)
+    return [f"{'; '.join(mine)}: {_at(at)[0].lower()}{_at(at)[1:]}." for at, mine in heads.items()]
 
 
 def _said(cell: Cell) -> bool:

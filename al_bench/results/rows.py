@@ -17,12 +17,17 @@ Key = tuple[Any, ...]  # a row's values of the spec's row columns; None: its run
 class Source:
     """A column of values in one row: a cell, and what other columns are made of.
 
-    metric: as in MLflow; wanted: the columns of the runs that belong here
+    metric: as in MLflow; at: where on the curve; wanted: the columns of the runs that belong here
     """
 
     sample: Sample
     metric: str
+    at: str | int
     wanted: Mapping[str, Any]
+
+    def same_as(self, other: "Source") -> bool:
+        """Whether both are the same numbers, so that nothing is compared."""
+        return (self.sample.runs, self.metric, self.at) == (other.sample.runs, other.metric, other.at)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def lay_out(spec: Spec, measures: Measures) -> Layout:
             task = str(runs.task.iloc[0]) if len(runs) else ""
             metric = metric.replace("headline", headline(task))
         at = spec.at if column.at is None else column.at
-        return Source(measures.sample(runs, metric, at), metric, {**spec.where, **column.where, **mine})
+        return Source(measures.sample(runs, metric, at), metric, at, {**spec.where, **column.where, **mine})
 
     competing = [head for best in spec.best for head in spread[best]]
     sources = [{head: source(key, head) for head in groups} for key in keys]

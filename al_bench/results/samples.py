@@ -29,6 +29,7 @@ class Sample:
     seeds: of all runs that belong here
     silent: those whose seed has no value, since they are unfinished or never measured it
     unlike: a run of each kind, where runs that differ by more than their seed share the cell; it has no values then
+    staggered: a run of each kind, where they end, or draw their areas, at different cycles; it has no values then
     """
 
     values: dict[int, float]
@@ -36,6 +37,7 @@ class Sample:
     seeds: tuple[int, ...] = ()
     silent: tuple[str, ...] = ()
     unlike: tuple[str, ...] = ()
+    staggered: tuple[str, ...] = ()
 
 
 class Measures:
@@ -75,6 +77,9 @@ class Measures:
         kinds = alike.drop_duplicates().index
         if len(kinds) > 1:
             return Sample({}, {}, seeds, silent, tuple(kinds))
+        staggered = self._staggered(there.index, metric, at)
+        if len(staggered) > 1:
+            return Sample({}, {}, seeds, silent, staggered=staggered)
         # The same run in two places, or a trajectory that several runs share, counts once; two runs of one seed whose
         # other seeds differ are no pair of anything.
         folders = there.directory.map(os.path.basename)
@@ -84,6 +89,15 @@ class Measures:
             return Sample({}, {}, seeds, silent, tuple(once.index[once.seed.duplicated(keep=False)][:2]))
         values = {int(seed): float(numbers[run]) for run, seed in once.seed.items()}
         return Sample(values, {int(seed): str(run) for run, seed in once.seed.items()}, seeds, silent)
+
+    def _staggered(self, runs: pd.Index, metric: str, at: str | int) -> tuple[str, ...]:
+        """A run for each last cycle, or for each choice of cycles, at which some of the runs were measured."""
+        measured = self.wide(metric).loc[runs].notna()
+        if at == "aulc":
+            return tuple(measured.drop_duplicates().index)
+        if at == "last" and measured.shape[1]:
+            return tuple(measured.iloc[:, ::-1].idxmax(axis=1).drop_duplicates().index)
+        return ()
 
     def _of(self, metric: str, at: str | int) -> pd.Series:
         """(runs,) the metric at a point of the curve, or over it; missing: none."""
@@ -99,9 +113,9 @@ class Measures:
         wide = self.wide(metric)
         if isinstance(at, int):
             return wide[at] if at in wide else pd.Series(np.nan, index=wide.index)
-        if at == "rounds":
-            return wide.where(self.wide("seconds/select").notna()).mean(axis=1)
         done = wide[self.complete]
+        if at == "rounds":
+            return done.where(self.wide("seconds/select").notna()).mean(axis=1)
         if at == "total":
             return done.sum(axis=1, min_count=1)
         if at == "last":

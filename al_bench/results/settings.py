@@ -17,8 +17,8 @@ from al_bench.results.labels import label_methods, shared_by
 
 ARMS = ("ceiling", "no mismatch", "ASM", "PLASM", "replay", "acquisition only", "random")
 PARTS = (
-    "acquisition", "strategy", "subsampling", "replay", "schedule", "pseudo_labeling", "pseudo_labeler", "verifier",
-    "successor", "precision",
+    "acquisition", "strategy", "subsampling", "rescore", "replay", "schedule", "pseudo_labeling", "pseudo_labeler",
+    "verifier", "successor", "precision",
 )  # fmt: skip
 
 
@@ -27,7 +27,7 @@ class Method:
     """Runs that differ by seeds only.
 
     label: short, unique in its setting: what sets the method apart from the others there
-    selection: the part of the label that says how examples were selected
+    selection: the part of the label that says how examples were selected, unique to those that select alike
     about: a row of `Results.runs` that all of them share, but for seed and place
     parts: what the method consists of (`PARTS`), each as a hash, so that methods can be compared part by part
     runs, repeats: ids of its runs, and beside them their seeds, by which methods are paired
@@ -130,7 +130,9 @@ def _parts(identity: dict[str, Any] | None, row: pd.Series) -> dict[str, Any]:
     """All that a run's ledger depends on, but for data, seeds and how far it went, by `PARTS`."""
     if identity is None:
         return {part: None if pd.isna(row.get(part)) else str(row.get(part)) for part in PARTS}
-    parts = {part: identity[part] for part in PARTS}
+    parts = {part: identity[part] for part in PARTS if part != "rescore"}
+    # As the row has it: None where nobody scores, and runs made before it was an option have none in their identity.
+    parts["rescore"] = None if pd.isna(row.rescore) else float(row.rescore)
     if row.subsampling == "none":
         parts["subsampling"] = None
     if pd.isna(row.acquisition):

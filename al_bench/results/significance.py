@@ -40,8 +40,9 @@ def pooled(spec: Spec, layout: Layout) -> dict[str, Cell]:
         if not spec.pool or column.show not in ("difference", "equivalence"):
             continue
         unit = unit_of(layout.columns[column.of[0]].metric or spec.metric)
-        rows = [[sources[other].sample for other in column.of] for sources in layout.sources]
-        pairs = [(samples, common(samples)) for samples in rows if samples[0].runs != samples[1].runs]
+        rows = [[sources[other] for other in column.of] for sources in layout.sources]
+        paired_rows = [[one.sample for one in row] for row in rows if not row[0].same_as(row[1])]
+        pairs = [(samples, common(samples)) for samples in paired_rows]
         if sum(bool(seeds) for _, seeds in pairs) < 2:
             continue
         arms = [
@@ -57,7 +58,7 @@ def pooled(spec: Spec, layout: Layout) -> dict[str, Cell]:
 
 
 def contests(spec: Spec, layout: Layout) -> list[Contest]:
-    """For each row, the best of the columns that compete and how sure that is."""
+    """For each row, the best of the columns that compete and how sure that is: p = 1 where its pairs say otherwise."""
     heads = layout.competing
     found: list[Contest] = []
     for row, sources in enumerate(layout.sources):
@@ -69,7 +70,11 @@ def contests(spec: Spec, layout: Layout) -> list[Contest]:
         best, second = sorted(means, key=lambda head: -means[head])[:2]
         seeds = common([there[best], there[second]])
         if len(seeds) > 1:
-            result = paired(values_of(there[best], seeds), values_of(there[second], seeds))
-            found.append(Contest(row, best, len(seeds), result.t if spec.test == "t" else result.wilcoxon))
+            first, other = (sign * values_of(there[head], seeds) for head in (best, second))
+            result = paired(first, other)
+            p = result.t if spec.test == "t" else result.wilcoxon
+            # Tests have two sides: the best over all seeds may be the worse one on those that are paired.
+            ahead = result.difference.mean > 0 and np.median(first - other) > 0
+            found.append(Contest(row, best, len(seeds), p if ahead else 1.0))
     adjusted = holm([contest.p for contest in found])
     return [replace(contest, p=p) for contest, p in zip(found, adjusted, strict=True)]

@@ -82,7 +82,7 @@ def _annotate(spec: Spec, layout: Layout, grid: dict[str, list[Cell]], measures:
     notes: dict[str, int] = {}
     for row, sources in enumerate(layout.sources):
         said = {head: remarks(spec, layout, row, head, measures) for head in sources}
-        for head, line in uneven(spec, layout, row, measures).items():
+        for head, line in uneven(layout, row, measures).items():
             said[head].append(line)
         for head, lines in said.items():
             mine = [notes.setdefault(line, len(notes)) for line in lines]

@@ -67,6 +67,29 @@ def test_what_cannot_be_drawn_says_why(tmp_path):
     assert "two methods" in reasons["Final score against seconds"]
 
 
+def test_a_panel_of_ceilings_is_omitted(tmp_path):
+    """Many methods get a panel for each successor, and of one of these there is a ceiling alone."""
+    ceiling = ("strategy=random", "schedule.initial=1.0", "schedule.cycles=0", "seed=1")
+    many = varied("strategy=least_confidence,entropy,breaking_ties", "seed=1")
+    made = pictures(
+        setting_of(
+            tmp_path,
+            f"{many} model@acquisition=minilm_l3,minilm_l6,mpnet_base",
+            varied("strategy=random", "seed=1"),
+            varied(*ceiling, "model@successor=mpnet_base"),
+        ),
+        [],
+    )
+    drawn, omitted = [picture.title for picture in made.drawn], dict(made.omitted)
+    alone, compared = (f": {name} is trained" for name in ("mpnet_base", "minilm_l6"))
+    for title, reason in (
+        ("Final score against seconds", "it takes two methods"),
+        ("Score against labelled examples", "no method was evaluated at more than one budget"),
+    ):
+        assert omitted[title + alone] == reason
+        assert any(one.startswith(title + compared) for one in drawn)
+
+
 def test_many_methods_get_several_panels(rivals):
     """By successor, then by who selects; random is in each, to compare with."""
     about = settings(load([rivals]))[0].methods[1].about
@@ -120,6 +143,20 @@ def test_random_waits_for_nothing(rivals):
         for method in (setting.methods[0], setting.methods[-1])
     ]
     assert levels == pytest.approx(expected)
+
+
+def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
+    """The level is that of the budget which most of its runs reached, as in sentences and tables."""
+    setting = setting_of(
+        tmp_path,
+        varied("seed=1"),
+        varied("strategy=random", "seed=1,2", "schedule.cycles=2"),
+        varied("strategy=random", "seed=3"),
+    )
+    random = next(method for method in setting.methods if method.arm == "random")
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (level,) = (line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1)
+    assert level == pytest.approx(100 * setting.scores(random)[2].mean())
 
 
 def test_bars_are_seconds(rivals):

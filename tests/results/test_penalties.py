@@ -1,5 +1,7 @@
 """Who beats whom: made-up runs with known effects."""
 
+import json
+
 import numpy as np
 from sweeps import varied
 from synthetic import write_runs
@@ -40,6 +42,22 @@ def test_a_budget_where_one_was_not_evaluated_does_not_count(tmp_path):
     late = varied(SEEDS, "model@acquisition=minilm_l6", "evaluate_at=[3]")
     table = table_of(tmp_path, ARMS[0], late, ARMS[2], random=-5.0, mismatch=-2.0)
     assert [cell.sort for cell in table.rows[0][2:4]] == [1.0, 1.0]
+
+
+def test_the_seed_set_that_all_share_does_not_count(tmp_path):
+    """Whoever is best at all budgets that queries decide beats the others at all of them, not at three of four."""
+    for command in ARMS:
+        for folder in write_runs(tmp_path, command, effects(random=-5.0, mismatch=-2.0), 0.0005):
+            first, *rest = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
+            fitted = json.dumps(json.loads(first) | {"successor": {"accuracy": 0.5, "ece": 0.1}})
+            (folder / "ledger.jsonl").write_text("".join([f"{fitted}\n", *rest]))
+    (setting,) = settings(load([tmp_path]))
+    assert [cell.sort for cell in penalty_table(setting).rows[0][2:4]] == [1.0, 1.0]
+
+
+def test_before_the_first_query_there_is_nothing_to_compare(tmp_path):
+    commands = (f"{command} evaluate_at=[0]" for command in ARMS)
+    assert table_of(tmp_path, *commands, random=-5.0, mismatch=-2.0) is None
 
 
 def test_nobody_beats_anybody(tmp_path):

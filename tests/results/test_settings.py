@@ -93,6 +93,32 @@ def test_what_is_called_the_same_is_told_apart(tmp_path):
     assert len(methods) == 2
 
 
+def test_selections_of_other_trainings_have_names_of_their_own(tmp_path):
+    """So that no cell of who should select for whom is lost, and successors that share a selection share its name."""
+    for epochs in (3, 4):
+        write_runs(
+            tmp_path,
+            varied(f"acquisition.training.epochs={epochs}", "model@successor=minilm_l6,mpnet_base", "seed=1"),
+        )
+    write_runs(tmp_path, varied("strategy=random", "model@successor=minilm_l6,mpnet_base", "seed=1"))
+    setting, methods = only(tmp_path)
+    mine = [f"least_confidence [acquisition.training.epochs={epochs}]" for epochs in (3, 4)]
+    assert [m.selection for m in acquirers(setting)] == mine
+    assert set(gains(setting)) == {(one, name) for one in mine for name in ("minilm_l6", "mpnet_base")}
+    assert f"{mine[0]} → mpnet_base" in methods
+    assert len(methods) == 6
+
+
+def test_scoring_again_makes_another_method(tmp_path):
+    """None of its runs is lost as a repetition of another's; random is the same, since nobody scores for it."""
+    for rescore in (0, 2):
+        write_runs(tmp_path, varied("strategy=least_confidence,random", f"rescore={rescore}"))
+    setting, methods = only(tmp_path)
+    assert list(methods) == ["least_confidence", "least_confidence + rescore 2", "random"]
+    assert [len(method.runs) for method in methods.values()] == [3, 3, 3]
+    assert [m.label for m in acquirers(setting)] == list(methods)[:2]
+
+
 def test_counterparts(rivals):
     setting, methods = only(rivals)
     asm, ups, plasm = (methods[f"minilm_l3{more}"] for more in ("", " + ups", " + plasm"))

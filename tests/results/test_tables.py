@@ -149,6 +149,36 @@ def test_nobody_is_bold_without_a_difference(tmp_path):
     )
 
 
+def test_what_is_worse_on_the_common_seeds_is_not_bold(tmp_path):
+    """Random is worse in each of the six pairs, but best on average, by two seeds that nobody else has."""
+
+    def lucky(row) -> float:
+        return arms(row) + (0.6 if row["seed"] > 6 else 0.0)
+
+    write_runs(tmp_path, f"{THREE[0]} {SEEDS}", lucky)
+    write_runs(tmp_path, f"{THREE[2]} {SEEDS},7,8", lucky)
+    made = shipped(tmp_path, "mismatch")
+    found = cells(made)
+    assert found["random"].estimate.mean > found["ASM"].estimate.mean
+    assert not any(cell.bold for cell in found.values())
+    assert any(line.startswith("Nothing is bold: nowhere is the best better") for line in made.legend)
+
+
+def test_one_lucky_seed_makes_nothing_bold(tmp_path):
+    """Better on average, worse in eleven pairs of twelve, which the signed-rank test finds significant."""
+
+    def lucky(row) -> float:
+        return 0.0 if row["arm"] != "ASM" else (0.5 if row["seed"] == 12 else -0.02)
+
+    seeds = "seed=" + ",".join(map(str, range(1, 13)))
+    for command in THREE[:2]:
+        write_runs(tmp_path, f"{command} {seeds}", lucky, noise=0.001)
+    found = cells(shipped(tmp_path, "mismatch"))
+    assert found["ASM − no mismatch"].marks == "*"
+    assert found["ASM − no mismatch"].estimate.mean > 0
+    assert not any(cell.bold for cell in found.values())
+
+
 def test_less_is_better_for_seconds(tmp_path):
     for sub in ("none", "ups"):
         write_runs(tmp_path, f"-m {PAIR} {SEEDS} subsampling={sub} subsampling.refresh=[0]")
@@ -194,6 +224,32 @@ def test_a_difference_beyond_the_margin_is_not_equivalent(tmp_path):
             0.001,
         )
     assert cells(shipped(tmp_path, "ups"))["UPS − whole pool"].marks == ""
+
+
+def test_two_points_of_one_curve_are_compared(tmp_path):
+    """The same runs and metric are the reference of each other only at the same budget."""
+    for dataset in ("trec6", "ag_news"):
+        write_runs(tmp_path, f"-m {PAIR} schedule.stratified=false dataset={dataset} {SEEDS}", noise=0.001)
+    spec = """
+    title: x
+    rows: [dataset]
+    pool: true
+    columns:
+      end: {}
+      start: {at: 0}
+      again: {}
+      gain: {show: difference, of: [end, start]}
+      factor: {show: ratio, of: [end, start]}
+      nothing: {show: difference, of: [end, again]}
+    """
+    made = table(tmp_path, spec)
+    found = cells(made)
+    rise = 40 * (np.exp(-0.3) - np.exp(-1.2))  # from 100 to 400 labels
+    assert found["gain"].estimate.mean == pytest.approx(rise, abs=0.2)
+    assert found["factor"].estimate.mean > 1.1
+    assert found["nothing"].word == "reference"
+    assert list(made.pooled) == ["gain"]
+    assert made.pooled["gain"].estimate.n == 12
 
 
 def test_gap_closed_half(tmp_path):
@@ -329,7 +385,9 @@ def test_commands_for_filters(tmp_path):
             write_runs(tmp_path, command.removeprefix("al-bench run "))
     made = shipped(tmp_path, "filters")
     assert made.notes == ()
-    assert [row.key[-1] for row in made.rows] == ["knn adaptive", "none", "tracin adaptive"]
+    assert [row.key[-2:] for row in made.rows] == [
+        ("knn adaptive", "plasm_knn"), ("none", "plasm_unfiltered"), ("tracin adaptive", "plasm")
+    ]  # fmt: skip
     assert cells(made, 1)["gain"].word == "reference"
     assert cells(made, 2)["dropped"].estimate.mean == pytest.approx(10, abs=0.1)
     assert cells(made, 2)["precision"].estimate.mean == pytest.approx(40)
@@ -372,6 +430,76 @@ def test_runs_that_differ_by_more_than_their_seed_are_not_averaged(tmp_path):
     assert "narrow `where`" in told
 
 
+def test_scoring_again_is_not_averaged_with_scoring_once(tmp_path):
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2 rescore=0")
+    write_runs(tmp_path, f"-m {PAIR} seed=3,4 rescore=2")
+    columns = "{score: {}, seconds: {metric: seconds/train, at: rounds}}"
+    made = table(tmp_path, f"{{title: x, rows: [dataset], columns: {columns}}}")
+    assert [cell.word for cell in cells(made).values()] == ["mixed", "mixed"]
+    assert made.notes[0].startswith("these runs differ in rescore (")
+    made = table(tmp_path, f"{{title: x, rows: [dataset, rescore], columns: {columns}}}")
+    assert [row.key for row in made.rows] == [("trec6", 0.0), ("trec6", 2.0)]
+    assert [cell.seeds for row in made.rows for cell in row.cells] == [(1, 2), (1, 2), (3, 4), (3, 4)]
+
+
+POINTS = """
+title: x
+rows: [dataset]
+columns:
+  end: {}
+  area: {at: aulc}
+  second: {at: 1}
+  seconds: {metric: seconds/iteration, at: rounds}
+"""
+
+
+def test_the_legend_says_where_each_column_is_measured(tmp_path):
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2")
+    _, *lines = table(tmp_path, POINTS).legend
+    assert lines[:3] == [
+        "area: values are areas under the learning curve, divided by its span.",
+        "second: values at cycle 1.",
+        "seconds: values are means over the cycles that query.",
+    ]
+    first, second, *_ = shipped(tmp_path, "efficiency").legend
+    assert first.startswith("Values are areas under the learning curve")
+    assert second == "at the end; ECE of who selects: values at the last budget."
+
+
+def test_areas_over_different_cycles_are_not_averaged(tmp_path):
+    """Where all were evaluated at the end, that is still one budget."""
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2")
+    write_runs(tmp_path, f"-m {PAIR} seed=3 evaluate_at=[1,3]")
+    made = table(tmp_path, POINTS)
+    found = cells(made)
+    assert (found["end"].seeds, found["second"].seeds) == ((1, 2, 3), (1, 2, 3))
+    assert found["area"].word == "mixed"
+    (note,) = made.notes
+    assert re.fullmatch(
+        r"these runs were evaluated at different cycles \(.*seed1.*, .*seed3.*\); evaluate them alike, .*",
+        note,
+    )
+
+
+def test_ends_at_different_cycles_are_not_averaged(tmp_path):
+    write_runs(tmp_path, f"-m {PAIR} seed=1,2")
+    write_runs(tmp_path, f"-m {PAIR} seed=3 evaluate_at=[0,1]")
+    made = table(tmp_path, POINTS)
+    found = cells(made)
+    assert (found["end"].word, found["second"].seeds) == ("mixed", (1, 2, 3))
+    assert made.notes[found["end"].notes[0]].startswith("these runs end at different cycles (")
+
+
+def test_rounds_are_of_complete_runs(tmp_path):
+    """Training takes longer with every label, so that a run's first cycles are cheaper than all of them."""
+    (first, *_) = write_runs(tmp_path, f"-m {PAIR} seed=1,2,3")
+    lines = (first / "ledger.jsonl").read_text().splitlines(keepends=True)
+    (first / "ledger.jsonl").write_text("".join(lines[:2]))
+    made = table(tmp_path, POINTS)
+    assert cells(made)["seconds"].seeds == (2, 3)
+    assert made.notes[cells(made)["seconds"].notes[0]].startswith("seed 1 was interrupted with 2 of 4 cycles")
+
+
 def test_a_trajectory_that_two_successors_share_counts_once(tmp_path):
     write_runs(
         tmp_path, f"-m {DATA} model@acquisition=minilm_l3 model@successor=minilm_l3,minilm_l6 seed=1,2,3"
@@ -397,6 +525,40 @@ def test_budgets_that_differ_are_told(tmp_path):
 
 
 # ------------------------------------------------------------------------------------ shipped, all formats
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of all of the paper's experiments on AG News that differ by more than their models."""
+    folder = tmp_path_factory.mktemp("matrix")
+    for name in ("no_mismatch", "asm_distilbert", "plasm", "plasm_fixed_shares", "plasm_filters",
+                 "plasm_threshold", "plasm_ups", "subsampling", "ups", "ups_grid"):  # fmt: skip
+        write_runs(folder, f"+experiment=paper/ag_news/{name} seed=1,2")
+    write_runs(folder, "+experiment=paper/ag_news/plasm pseudo_labeling=plasm_soft seed=1,2")
+    return folder
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_shipped_table_mixes_the_shipped_experiments(matrix, name):
+    made = shipped(matrix, name)
+    assert not made.empty
+    assert not [cell for row in made.rows for cell in row.cells if cell.word == "mixed"]
+    assert not [note for note in made.notes if "differ" in note]
+
+
+def test_the_paper_s_own_choices_are_in_the_tables(matrix):
+    """Of PLASM the one with the adaptive filter, of UPS the one that all experiments but the grid take."""
+    made = shipped(matrix, "mismatch")
+    there = {
+        head for row in range(len(made.rows)) for head, cell in cells(made, row).items() if cell.estimate
+    }
+    assert {"PLASM", "PLASM − ASM"} <= there
+    electra = next(row for row in shipped(matrix, "ups").rows if row.key[1] == "electra_base")
+    assert [bool(cell.estimate) for cell in electra.cells] == [True] * 6
+    rows = [row.key[-2:] for row in shipped(matrix, "filters").rows]
+    assert {("tracin adaptive", "plasm"), ("tracin adaptive", "plasm_soft"), ("tracin 0.05", "plasm")} <= set(
+        rows
+    )
 
 
 @pytest.fixture(scope="module")

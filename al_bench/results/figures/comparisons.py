@@ -3,15 +3,16 @@
 from textwrap import fill
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from al_bench.results.comparisons import acquirers
-from al_bench.results.figures.curves import band
+from al_bench.results.figures.curves import curve
 from al_bench.results.figures.style import PAPER, canvas, key, legend_below, looks, n_seeds, styled
 from al_bench.results.settings import Setting
-from al_bench.results.statistics import Estimate, mean_interval
+from al_bench.results.statistics import Estimate
 from al_bench.results.words import FEW, signed
 
 Gains = dict[tuple[str, str], Estimate]  # (selection, successor) -> points over a random-trained successor
@@ -57,15 +58,12 @@ def query_lengths(setting: Setting, lengths: dict[str, np.ndarray]) -> Figure:
         keys = {}
         chosen = [*acquirers(setting), *(m for m in setting.methods if m.about.strategy == "random")]
         for method in chosen:
-            values = lengths.get(method.label)
-            if values is None or np.isnan(values).all():
+            values = pd.DataFrame(lengths.get(method.label)).dropna(axis=1, how="all")
+            if values.empty:
                 continue
             look = looks(setting)[method.label]
-            cycles = [c for c in range(values.shape[1]) if not np.isnan(values[:, c]).all()]
-            found = [mean_interval(values[:, c][~np.isnan(values[:, c])]) for c in cycles]
-            axes.plot(cycles, [e.mean for e in found], **look.line)
-            band(axes, cycles, found, look.color)
-            keys[f"{method.selection} ({n_seeds([e.n for e in found])})"] = key(**look.line)
+            curve(axes, values.columns, values, look)
+            keys[f"{method.selection} ({n_seeds(values.count())})"] = key(**look.line)
         axes.set_xlabel("query of cycle")
         axes.set_ylabel("words per queried example")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from al_bench.results.comparisons import ends
 from al_bench.results.figures.style import (
     INK,
     MUTED,
@@ -55,7 +56,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ())
             look = looks(setting)[method.label]
             x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
             if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
-                level(axes, scores.iloc[:, -1].dropna(), look)
+                level(axes, ends(setting, method)[1], look)
             else:
                 curve(axes, x, scores, look)
             keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
@@ -76,7 +77,7 @@ def score_label(setting: Setting) -> str:
     return f"{'F1' if setting.metric == 'f1' else setting.metric} on the test split (%)"
 
 
-def curve(axes: Axes, x: pd.Series, scores: pd.DataFrame, look: Look) -> None:
+def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
     found = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
     axes.plot(
         x,

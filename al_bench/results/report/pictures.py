@@ -76,8 +76,6 @@ def bands(methods: Sequence[Method]) -> str:
 
 def _curves(setting: Setting, made: Pictures) -> None:
     scored = [method for method in setting.methods if not setting.scores(method).empty]
-    several = any(setting.scores(method).shape[1] > 1 for method in scored)
-    without = "" if several else "no method was evaluated at more than one budget"
     arms = {method.arm for method in scored}
     selected = ""
     if arms & {"ASM", "PLASM"}:
@@ -92,13 +90,15 @@ def _curves(setting: Setting, made: Pictures) -> None:
         on_seconds += " Random waits for none; the dashed line is what it is worth at its end."
     on_labels, on_seconds = (f"{said}{selected}{bands(scored)}" for said in (on_labels, on_seconds))
     for axis, name, title, caption, reason in (
-        ("labelled", "labels", "Score against labelled examples", on_labels, without),
-        ("words", "words", "Score against labelled words", on_labels, without),
-        ("seconds/cumulative", "seconds", "Score against seconds", on_seconds, without or _idle(setting)),
+        ("labelled", "labels", "Score against labelled examples", on_labels, ""),
+        ("words", "words", "Score against labelled words", on_labels, ""),
+        ("seconds/cumulative", "seconds", "Score against seconds", on_seconds, _idle(setting)),
     ):
         for number, (panel, methods) in enumerate(_panels(scored).items()):
+            several = any(setting.scores(method).shape[1] > 1 for method in methods)
+            without = reason if several else "no method was evaluated at more than one budget"
             draw = partial(curves.learning_curves, setting, axis, methods)
-            made.add(f"curve_{name}" + (f"_{number}" if panel else ""), title + panel, caption, draw, reason)
+            made.add(f"curve_{name}" + (f"_{number}" if panel else ""), title + panel, caption, draw, without)
 
 
 def _idle(setting: Setting) -> str:
@@ -139,15 +139,15 @@ def _spending(setting: Setting, made: Pictures) -> None:
         _idle(setting),
     )
     scored = [method for method in setting.methods if not ends(setting, method)[1].empty]
-    without = "" if sum(method.arm != "ceiling" for method in scored) > 1 else "it takes two methods"
     for number, (panel, methods) in enumerate(_panels(scored).items()):
+        several = sum(method.arm != "ceiling" for method in methods) > 1
         made.add(
             "score_against_seconds" + (f"_{number}" if panel else ""),
             f"Final score against seconds{panel}",
             "Up and to the left is better. The dotted line joins the methods that no other one here beats in both; "
             f"small dots are single seeds, bars 95 % t intervals, from {FEW} seeds on.",
             partial(costs.score_against_seconds, setting, methods),
-            without,
+            "" if several else "it takes two methods",
         )
 
 

@@ -31,9 +31,9 @@ Amdahl’s bound on what scoring fewer examples can bring."""
 OVERLAP_CAPTION = (
     "Jaccard overlap of all that was queried with the same seed: 1 is the same examples, 0 none in common."
 )
-PENALTIES_CAPTION = """In which share of the budgets the method of the row beats that of the column, by a paired t
-test at 5 % (Ash et al. 2020, who sum this over data sets), and the means of that. Nothing is corrected for the many
-tests: one pair in forty differs by chance."""
+PENALTIES_CAPTION = """In which share of the budgets after the first query the method of the row beats that of the
+column, by a paired t test at 5 % (Ash et al. 2020, who sum this over data sets), and the means of that. Nothing is
+corrected for the many tests: one pair in forty differs by chance."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,8 @@ def penalty_table(setting: Setting) -> Table | None:
     if len(methods) < 3 or len({method.parts["schedule"] for method in methods}) > 1:
         return None
     scores = [setting.scores(method) for method in methods]
-    cycles = sorted({cycle for table in scores for cycle in table.columns})
+    # Before the first query all learn from the same seed set, most often in the same fit, and nobody can beat anybody.
+    cycles = sorted({cycle for table in scores for cycle in table.columns} - {0})
     repeats = sorted({repeat for table in scores for repeat in table.index})
     arrays = [table.reindex(index=repeats, columns=cycles).to_numpy().T for table in scores]
     shares = penalty_matrix(np.stack(arrays))
