@@ -115,12 +115,12 @@ class FakeLearner:
 
     classes: int = 3
     task: str = "classification"
-    computes: str = "nothing"
     opinion: Opinion = moody
     fits: list[Fit] = field(default_factory=list)
     asked: list[np.ndarray] = field(default_factory=list)
     compared: list[np.ndarray] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    computes: str = "nothing"
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.events.append("prepare")

@@ -73,10 +73,11 @@ def _labels_everything(config: dict[str, Any]) -> bool:
     initial, dataset = config["schedule"]["initial"], config["dataset"]
     if isinstance(initial, float):
         return initial == 1.0
-    shipped = (
-        dataset["train_examples"] if config["schedule"]["unit"] == "examples" else dataset["train_words"]
-    )
-    limit = dataset["limit"]["train"] if config["schedule"]["unit"] == "examples" else None
+    by_examples = config["schedule"]["unit"] == "examples"
+    # Other data in the place of what an option ships have another size.
+    elsewhere = dataset["path"] is not None and (dataset["hub"] or dataset["package"])
+    shipped = None if elsewhere else dataset["train_examples" if by_examples else "train_words"]
+    limit = dataset["limit"]["train"] if by_examples else None
     return initial >= min((n for n in (shipped, limit) if n is not None), default=initial + 1)
 
 

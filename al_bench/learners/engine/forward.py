@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from al_bench.errors import reject
+from al_bench.errors import first_line, reject
 from al_bench.learners.engine import host
 from al_bench.learners.engine import ways as checks
 from al_bench.learners.engine.collation import Collator
@@ -172,8 +172,7 @@ class _Trial:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            said = str(error).partition("\n")[0]
-            why = f"{type(self._forward.network).__name__} cannot compute in it ({said})"
+            why = f"{type(self._forward.network).__name__} cannot compute in it ({first_line(error)})"
             raise reject("precision", "bfloat16", why, "set precision=float32") from error
 
     def _felt(self, exact: bool) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from al_bench.config import TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.errors import first_line
 from al_bench.learners.engine.batching import length_bounds
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.forward import Forward
@@ -83,7 +84,7 @@ class GraphedStepper(Stepper):
             try:
                 self._captured[shape] = self._capture(batch)
             except Exception as error:
-                log.warning("training without CUDA graphs: %s", str(error).partition("\n")[0])
+                log.warning("training without CUDA graphs: %s", first_line(error))
                 self._works = False
                 return None
         captured = self._captured[shape]
