@@ -61,7 +61,7 @@ def test_a_real_run(al, tiny_run, tmp_path):
         ("dataset.limit.train=300 schedule.initial=300 schedule.cycles=0", "ceiling", {}),
         ("schedule.initial=5000 schedule.cycles=0", "ASM", {}),
         # Of other data in their place, nobody knows how many are all.
-        ("dataset.path=mine.csv schedule.initial=5452 schedule.cycles=0", "ASM", {}),
+        (f"dataset.path={__file__} schedule.initial=5452 schedule.cycles=0", "ASM", {}),
         ("evaluate_at=none", "acquisition only", {}),
         (
             "subsampling=ups subsampling.refresh=[0,1]",
