@@ -75,7 +75,7 @@ def _labels_everything(config: dict[str, Any]) -> bool:
         return initial == 1.0
     by_examples = config["schedule"]["unit"] == "examples"
     # Other data in the place of what an option ships have another size.
-    elsewhere = dataset["path"] is not None and (dataset["hub"] or dataset["package"])
+    elsewhere = dataset.get("path") is not None and (dataset.get("hub") or dataset.get("package"))
     shipped = None if elsewhere else dataset["train_examples" if by_examples else "train_words"]
     limit = dataset["limit"]["train"] if by_examples else None
     return initial >= min((n for n in (shipped, limit) if n is not None), default=initial + 1)

@@ -213,6 +213,7 @@ def test_a_cuda_device_that_is_not_here(name: str, monkeypatch: pytest.MonkeyPat
 
 def test_a_cuda_index_is_counted_from_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
     assert resolve_device("cuda") == torch.device("cuda")
     assert "has 2 CUDA devices" in line(lambda: resolve_device("cuda:2"))
