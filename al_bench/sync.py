@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from al_bench.errors import UserError, reject
+from al_bench.ledger.ledger import load_record
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.tracking import Tracker
-from al_bench.results.files import load_record
 from al_bench.results.reading import Unreadable, read
 
 NEEDED = {"status.json": ("state", "started_at"), "identity.json": ("behind",), "provenance.json": ("git",)}

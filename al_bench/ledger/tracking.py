@@ -14,9 +14,8 @@ from filelock import FileLock
 
 from al_bench.errors import first_line
 from al_bench.identity import flat
-from al_bench.ledger.ledger import read_json, write_json
+from al_bench.ledger.ledger import load_record, read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
-from al_bench.results.files import load_record
 
 ARTIFACTS = ("config.yaml", "ledger.jsonl", "costs.jsonl", "identity.json", "provenance.json", "status.json")
 BATCH = 100  # params in one call: MLflow's limit

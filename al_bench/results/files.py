@@ -18,15 +18,6 @@ def load_array(trajectory: Path, name: str, cycle: int) -> np.ndarray | None:
     return array if isinstance(array, np.ndarray) else None
 
 
-def load_record(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none to read."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def load_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a ledger but for a torn last line, none where one cannot be read."""
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.identity import differences
-from al_bench.results.files import load_record
+from al_bench.ledger.ledger import load_record
 from al_bench.results.fill import command, labeller_of
 from al_bench.results.rows import Layout, Source
 from al_bench.results.samples import Measures

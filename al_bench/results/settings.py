@@ -11,7 +11,7 @@ import pandas as pd
 from al_bench.config import TASKS
 from al_bench.data.metrics import headline
 from al_bench.identity import digest
-from al_bench.results.files import load_record
+from al_bench.ledger.ledger import load_record
 from al_bench.results.frame import Results
 from al_bench.results.labels import label_methods, shared_by
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from al_bench.results.files import load_array, load_lines, load_record
+from al_bench.ledger.ledger import load_record
+from al_bench.results.files import load_array, load_lines
 from al_bench.results.settings import Method, Setting
 
 # Strategies whose scores fall towards 0 as the model becomes certain; a distance, such as mahalanobis, does not.

@@ -303,6 +303,8 @@ def test_a_table_that_another_module_looks_up(bert: Path) -> None:
         ("bert", "float32", "attention for a CPU, packed"),
         ("bert", "bfloat16", "weights in bfloat16, attention for a CPU, packed"),
         ("modernbert", "float32", "attention for a CPU"),
+        ("mpnet", "float32", "as the library does"),
+        ("deberta", "bfloat16", "weights in bfloat16"),
     ],
 )
 def test_what_is_taken_is_said(name: str, precision: str, said: str, family: Family) -> None:

@@ -120,11 +120,11 @@ class Forward:
                 if self.half and not right("weights in bfloat16"):
                     self.half = None
             if ways.host and on_cpu:
+                host.replace_dropout(self.working_network)
                 config = self.working_network.config
                 before, config._attn_implementation = config._attn_implementation, host.NAME
-                if not right("attention of the host"):
+                if not (trial.asks_for_attention() and right("attention of the host")):
                     config._attn_implementation = before
-                host.replace_dropout(self.working_network)
             if ways.packed and encoder_of(self.network) is not None:
                 exactly = right("packed, float32", exact=True, pack=True)
                 # On CUDA only the kernel that knows the boundaries pays, and it computes in bfloat16.
@@ -164,6 +164,18 @@ class _Trial:
         if pack:
             return Said(states.cpu().numpy(), logits.cpu().numpy())
         return Said(states[self._filled].cpu().numpy(), logits.cpu().numpy(), self._felt(exact))
+
+    def asks_for_attention(self) -> bool:
+        """Or computes it itself, whatever its configuration names (MPNet, XLNet, DeBERTa)."""
+        config = self._forward.working_network.config
+        before, config._attn_implementation = config._attn_implementation, host.ASKED
+        try:
+            tried("its own attention", self.said, unless=host.Asked)
+        except host.Asked:
+            return True
+        finally:
+            config._attn_implementation = before
+        return False
 
     def under_autocast(self) -> Said:
         """Raises `UserError` where the network cannot compute in bfloat16 at all."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-NAME = "al_bench_host"
+NAME, ASKED = "al_bench_host", "al_bench_asked"
 CHUNK = (
     2**19
 )  # attention weights that are in work at a time where no gradient is asked for: they stay in cache
@@ -41,7 +41,7 @@ def attend(
         some = slice(start, start + at_a_time)
         weights = torch.matmul(query[some], key[some].mT).float().mul_(scale)
         if mask is not None:
-            weights.add_(mask[some])
+            weights.add_(mask.expand(texts, -1, -1, -1)[some])
         weights = dropout(weights.softmax(dim=-1), p).to(value.dtype)
         found.append(torch.matmul(weights, value[some]))
     return found[0] if len(found) == 1 else torch.cat(found)
@@ -62,8 +62,18 @@ def attention(
     return attend(query, key, value, scale, attention_mask, dropout).transpose(1, 2), None
 
 
+class Asked(Exception):
+    """Raised where a network looks for the attention that its configuration names."""
+
+
+def asked(*_: Any, **__: Any) -> tuple[torch.Tensor, None]:
+    raise Asked
+
+
 AttentionInterface.register(NAME, attention)
-AttentionMaskInterface.register(NAME, eager_mask)
+AttentionInterface.register(ASKED, asked)
+for name in (NAME, ASKED):
+    AttentionMaskInterface.register(name, eager_mask)
 
 
 def dropout(x: torch.Tensor, p: float) -> torch.Tensor:

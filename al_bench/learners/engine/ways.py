@@ -85,11 +85,14 @@ def apart(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected)) / max(spread, 1e-30)
 
 
-def tried(way: str, make: Callable[[], Any]) -> Any:
-    """None where the network is not built for it, in whatever way it says so; a lack of memory is an error."""
+def tried(way: str, make: Callable[[], Any], unless: type[Exception] = torch.OutOfMemoryError) -> Any:
+    """None where the network is not built for it, in whatever way it says so; a lack of memory is an error.
+
+    unless: what is raised further, too
+    """
     try:
         return make()
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, unless):
         raise
     except Exception as error:
         log.debug("%s: not for this network (%s)", way, error)

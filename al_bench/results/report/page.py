@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import al_bench
-from al_bench.results.files import load_record
+from al_bench.ledger.ledger import load_record
 from al_bench.results.frame import Results
 from al_bench.results.report import origin
 from al_bench.results.report.chapters import Chapter

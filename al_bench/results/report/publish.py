@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from al_bench.errors import first_line
+from al_bench.ledger.ledger import load_record
 from al_bench.ledger.tracking import FILE, connect, store_uri
-from al_bench.results.files import load_record
 
 
 def parents(runs: pd.DataFrame) -> list[Path]:
