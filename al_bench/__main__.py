@@ -1,3 +1,3 @@
-from al_bench.cli import main
+from al_bench.front.cli import main
 
 main()

@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from al_bench.acquisition.loop import Computed, Costs, Cycle, Setup, acquire
+from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config import RunConfig, uses_pseudo_labels
+from al_bench.config.identity import content_hash, model_identity, trajectory_identity
+from al_bench.config.rules import validate_with_data
+from al_bench.config.schema import RunConfig, uses_pseudo_labels
+from al_bench.costs import Costs
 from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
-from al_bench.identity import content_hash, model_identity, trajectory_identity
+from al_bench.front.progress import Display
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.weights import identify
@@ -27,8 +30,6 @@ from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.steps import Steps
 from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
-from al_bench.progress import Display
-from al_bench.rules import validate_with_data
 from al_bench.successor.pseudo_labeling import plasm
 from al_bench.successor.successor import Succession, succeed
 

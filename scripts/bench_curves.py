@@ -16,12 +16,12 @@ import numpy as np
 from benching import MINILM, Report, arguments, prepared, training
 
 from al_bench.acquisition.loop import Setup, acquire
-from al_bench.config import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig, resolve
+from al_bench.analysis.statistics import tost
+from al_bench.config.schema import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig, resolve
 from al_bench.data.loading import load_corpus
 from al_bench.data.metrics import headline
 from al_bench.learners.engine.ways import PLAIN, Ways
 from al_bench.learners.transformer import TransformerLearner
-from al_bench.results.statistics import tost
 
 
 def main() -> None:

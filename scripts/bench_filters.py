@@ -18,7 +18,7 @@ import numpy as np
 from benching import MINILM
 from sklearn.metrics import roc_auc_score
 
-from al_bench.config import PAPER_TRAINING, DatasetConfig, Limits, TrainingConfig
+from al_bench.config.schema import PAPER_TRAINING, DatasetConfig, Limits, TrainingConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.loading import load_corpus
 from al_bench.data.ragged import Ragged

@@ -16,7 +16,7 @@ from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, tim
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
 from al_bench.acquisition.subsampling import candidates
-from al_bench.config import SubsamplingConfig
+from al_bench.config.schema import SubsamplingConfig
 
 UPS = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
 

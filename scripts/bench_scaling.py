@@ -23,7 +23,7 @@ from torch import nn
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
 from al_bench.acquisition.subsampling import candidates
-from al_bench.config import SubsamplingConfig
+from al_bench.config.schema import SubsamplingConfig
 from al_bench.learners.engine.ways import PLAIN, Ways
 
 BYTES = 64

@@ -27,7 +27,7 @@ import torch
 import transformers
 from torch.utils.data import Dataset
 
-from al_bench.config import ModelConfig, TrainingConfig
+from al_bench.config.schema import ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.collation import Collator
@@ -148,7 +148,7 @@ def model_of(source: str) -> ModelConfig:
 
 def real(task: str, data: str, limit: int | None = None, model: ModelConfig = MINILM) -> Workload:
     """A pretrained encoder, and a folder of CSV files (text, label) or of CoNLL files."""
-    from al_bench.config import DatasetConfig, Limits
+    from al_bench.config.schema import DatasetConfig, Limits
     from al_bench.data.loading import load_corpus
 
     corpus = load_corpus(DatasetConfig(name="data", task=task, path=data, limit=Limits(train=limit)))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from made import NAMES, NEGATIVE, NEUTRAL, POSITIVE, reviews, sentences
+from sweeps import RIVALS, SWEEP, varied
+from synthetic import write_runs
 
 # Tiny matrices gain nothing from threads, and threads that wait for each other on busy cores cost minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -88,7 +90,7 @@ def al(
     def call(*arguments: object) -> Outcome:
         from hydra.core.global_hydra import GlobalHydra
 
-        from al_bench.cli import main
+        from al_bench.front.cli import main
 
         GlobalHydra.instance().clear()
         monkeypatch.setattr(sys, "argv", ["al-bench", *map(str, arguments)])
@@ -139,3 +141,12 @@ def tiny_overrides(model: Path, data: Path, task: str) -> list[str]:
         "training.batch_size=8",
     ]
     return [*shared, *budget, *fit, "device=cpu", "precision=float32"]
+
+
+@pytest.fixture(scope="session")
+def rivals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seeds of all kinds of methods on one data set: an output directory, for reading only."""
+    folder = tmp_path_factory.mktemp("rivals")
+    for command in (SWEEP, *(varied(*changes) for changes in RIVALS)):
+        write_runs(folder, command)
+    return folder

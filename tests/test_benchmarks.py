@@ -98,7 +98,7 @@ def test_the_gpu_script_needs_little_and_begins_nothing_without_time(tmp_path: P
         "import sys; sys.path.insert(0, 'scripts'); import bench_gpu\n"
         f"sys.argv = ['bench_gpu', '--smoke', '--device', 'cpu', '--budget', '-1', '--json', {str(out)!r}]\n"
         "bench_gpu.main()\n"
-        "heavy = ('hydra', 'omegaconf', 'pandas', 'datasets', 'mlflow', 'seqeval', 'sklearn', 'al_bench.results')\n"
+        "heavy = ('hydra', 'omegaconf', 'pandas', 'datasets', 'mlflow', 'seqeval', 'sklearn', 'al_bench.analysis')\n"
         "print([m for m in heavy if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

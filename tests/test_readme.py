@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from al_bench.cli import _hydra_options, _multirun_first
-from al_bench.config import register_schema
+from al_bench.config.schema import register_schema
 from al_bench.errors import UserError
-from al_bench.planning.jobs import jobs_of
-from al_bench.task import register_resolvers
+from al_bench.front.cli import _hydra_options, _multirun_first
+from al_bench.front.job import register_resolvers
+from al_bench.front.jobs import jobs_of
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from al_bench.catalog import listing
+from al_bench.config.catalog import listing
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "reproduce.sh"
 BLOCKS = ("asm", "ceilings", "filters", "no_mismatch", "plasm", "random", "subsampling", "threshold", "ups")

@@ -18,7 +18,8 @@ from al_bench.acquisition.selection import costs_of, ranked, seed_set, target
 from al_bench.acquisition.selection import prefix as affordable
 from al_bench.acquisition.strategies import STRATEGIES, Known, Strategy
 from al_bench.acquisition.subsampling import candidates
-from al_bench.config import RunConfig
+from al_bench.config.schema import RunConfig
+from al_bench.costs import Clock, Costs, Listener
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
@@ -26,7 +27,6 @@ from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
 from al_bench.learners.predictions import Predictions
 from al_bench.learners.testing import tested
 from al_bench.seeds import stream
-from al_bench.timing import Clock, Listener
 
 NOBODY = np.empty(0, dtype=np.int64)
 
@@ -59,14 +59,6 @@ class Cycle:
     def then(self, pool: Pool) -> Pool:
         """The pool after this cycle's query was labelled."""
         return pool.see(self.scored, self.scores, self.number).label(self.queried, self.number + 1)
-
-
-@dataclass
-class Costs:
-    """What the cycle cost: seconds per phase, and counts. Never compared, never fed back."""
-
-    seconds: dict[str, float]
-    counts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from al_bench.config import ScheduleConfig
+from al_bench.config.schema import ScheduleConfig
 from al_bench.data.corpus import Labels
 from al_bench.errors import reject
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import prefix, ranked
-from al_bench.config import SubsamplingConfig
+from al_bench.config.schema import SubsamplingConfig
 
 
 @dataclass(frozen=True)

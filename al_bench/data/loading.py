@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
 from al_bench.data.numbering import number_classes, number_tags
 from al_bench.data.ragged import Ragged

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.ragged import Ragged
 from al_bench.data.readers.raw import Raw
 from al_bench.data.tags import check_tags, recognise, tag_names, to_iob2, type_of

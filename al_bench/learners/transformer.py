@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from al_bench.config import ModelConfig
+from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle, describe
+from al_bench.acquisition.loop import NOBODY, Computed, Cycle, describe
 from al_bench.acquisition.selection import as_ids
+from al_bench.costs import Costs
 from al_bench.data.corpus import Corpus
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import reject

@@ -11,9 +11,9 @@ from typing import Any
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from al_bench.config import RunConfig
+from al_bench.config.identity import differences, run_identity
+from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
-from al_bench.identity import differences, run_identity
 from al_bench.ledger.ledger import Ledger, damaged, read_json, turn, write_json, write_whole
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import Costs
+from al_bench.config.identity import differences, digest
+from al_bench.costs import Costs
 from al_bench.errors import UserError
-from al_bench.identity import differences, digest
 from al_bench.ledger.ledger import read_json, turn, write_json, write_whole
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from filelock import FileLock
 
+from al_bench.config.identity import flat
 from al_bench.errors import first_line
-from al_bench.identity import flat
 from al_bench.ledger.ledger import load_record, read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
 
@@ -127,7 +127,7 @@ class Tracker:
         if known is not None:
             return known["run_id"]
         name = f"sweep {self.sweep.name}"
-        tags = {"mlflow.runName": name, "al_bench.sweep": self.sweep.name}
+        tags = {"mlflow.runName": name, "al_bench.front.sweep": self.sweep.name}
         run_id = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
         write_json(self.sweep / FILE, {"uri": self.uri, "run_id": run_id, "logged": 0})
         return run_id

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import NOBODY, Computed, Costs, Cycle
+from al_bench.acquisition.loop import NOBODY, Computed, Cycle
+from al_bench.config.identity import differences, digest
+from al_bench.costs import Costs
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
-from al_bench.identity import differences, digest
 from al_bench.ledger.ledger import Ledger, damaged, read_json, turn, write_json, write_whole
 
 ARRAYS = ("scores", "tested")

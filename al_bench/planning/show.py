@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.costs import HARD, duration
 from al_bench.errors import known as listed
-from al_bench.planning.jobs import EXPERIMENT
+from al_bench.front.jobs import EXPERIMENT
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, Unit, training_examples, union
-from al_bench.results.words import HARD, duration
 
 LISTED = 40  # jobs that are listed one by one
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config import DatasetConfig, ModelConfig, RunConfig, TrainingConfig, uses_pseudo_labels
-from al_bench.identity import (
+from al_bench.config.identity import (
     dataset_identity,
     digest,
     first_look_back,
@@ -22,6 +21,7 @@ from al_bench.identity import (
     suspicion_identity,
     trajectory_identity,
 )
+from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.rundir import RunDirectory

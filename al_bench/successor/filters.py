@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from al_bench.acquisition.strategies.uncertainty import least_confidence, mnlp
-from al_bench.config import FilterConfig
+from al_bench.config.schema import FilterConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import Costs
-from al_bench.config import AFTER_A_FIT, FilterConfig
+from al_bench.config.identity import fit_identity, pseudo_labels_identity, suspicion_identity
+from al_bench.config.schema import AFTER_A_FIT, FilterConfig
+from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, offsets_of
-from al_bench.identity import fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.learners.base import Watch
 from al_bench.ledger.steps import Step
 from al_bench.successor.filters import (

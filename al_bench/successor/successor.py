@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import Costs, fit_seeds
-from al_bench.config import RunConfig
+from al_bench.acquisition.loop import fit_seeds
+from al_bench.config.identity import fit_identity
+from al_bench.config.schema import RunConfig
+from al_bench.costs import Clock, Costs, Listener
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.identity import fit_identity
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
 from al_bench.learners.testing import tested
 from al_bench.ledger.steps import Step, Steps
-from al_bench.timing import Clock, Listener
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fakes import (
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config import SubsamplingConfig
+from al_bench.config.schema import SubsamplingConfig
 from al_bench.data.corpus import Corpus
 from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged

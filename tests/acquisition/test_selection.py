@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from al_bench.acquisition.selection import costs_of, prefix, ranked, seed_set, target
-from al_bench.config import ScheduleConfig
+from al_bench.config.schema import ScheduleConfig
 from al_bench.errors import UserError
 
 WORDS = np.array([4, 3, 5, 2, 6])

@@ -5,7 +5,7 @@ import pytest
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.subsampling import candidates
-from al_bench.config import SubsamplingConfig
+from al_bench.config.schema import SubsamplingConfig
 
 PAPER = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
 AG_NEWS = 118_800  # unlabelled after the seed set

@@ -198,7 +198,7 @@ def test_config(al, tmp_path, monkeypatch, overrides, expected):
     def execute(*_):
         pytest.fail("was accepted")
 
-    monkeypatch.setattr("al_bench.task.execute", execute)
+    monkeypatch.setattr("al_bench.front.job.execute", execute)
     assert_refused(al("run", *overrides), expected)
     assert not any(tmp_path.iterdir())
 
@@ -207,7 +207,7 @@ def test_config_errors_come_before_torch(checkout, tmp_path):
     """In a process of its own: neither a mistake in a type nor one against a rule costs an import of torch."""
     script = """
 import sys
-from al_bench.cli import main
+from al_bench.front.cli import main
 try:
     main()
 finally:
@@ -531,7 +531,7 @@ def test_full_disk(al, quick_run, checkout, tmp_path, longest):
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({longest}, {longest}))
-from al_bench.cli import main
+from al_bench.front.cli import main
 main()
 """
     done = subprocess.run(

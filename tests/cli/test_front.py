@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 WITHOUT_TORCH = """
 import sys
-from al_bench.cli import main
+from al_bench.front.cli import main
 sys.argv = ["al-bench", *sys.argv[1:]]
 try:
     main()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from al_bench.catalog import listing
-from al_bench.cli import _hydra_options
-from al_bench.config import PAPER_TRAINING, TrainingConfig, register_schema
-from al_bench.planning.jobs import jobs_of
+from al_bench.config.catalog import listing
+from al_bench.config.schema import PAPER_TRAINING, TrainingConfig, register_schema
+from al_bench.front.cli import _hydra_options
+from al_bench.front.job import register_resolvers
+from al_bench.front.jobs import jobs_of
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
-from al_bench.task import register_resolvers
 
 EXPERIMENTS = [
     name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"

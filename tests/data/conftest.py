@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
 

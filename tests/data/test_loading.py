@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from al_bench.config import DatasetConfig, Limits
+from al_bench.config.schema import DatasetConfig, Limits
 from al_bench.data.corpus import Corpus, Split
 from al_bench.data.loading import fingerprint, load_corpus
 from al_bench.errors import UserError

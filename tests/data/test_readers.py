@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from al_bench.config import DatasetConfig, SplitNames
+from al_bench.config.schema import DatasetConfig, SplitNames
 from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
 from al_bench.errors import UserError

@@ -14,7 +14,7 @@ import transformers
 from sklearn.linear_model import LogisticRegression
 from tiny import FAMILIES, SEEDS, build, save_family, settings
 
-from al_bench.config import ModelConfig
+from al_bench.config.schema import ModelConfig
 from al_bench.data.metrics import evaluate
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import UserError

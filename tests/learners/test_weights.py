@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import build, save_family
 
-from al_bench.config import ModelConfig
+from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError
 from al_bench.learners.engine.device import resolve_device
 from al_bench.learners.engine.weights import fingerprint, identify, locate, package_folder

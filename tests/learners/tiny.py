@@ -7,7 +7,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from al_bench.config import PAPER_TRAINING, ModelConfig, TrainingConfig
+from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.ways import Ways
 from al_bench.learners.transformer import TransformerLearner

@@ -5,8 +5,8 @@ import pytest
 from fakes import config_of, corpus_of, fake_for
 
 from al_bench.acquisition.loop import Setup, acquire
+from al_bench.config.identity import content_hash
 from al_bench.errors import UserError
-from al_bench.identity import content_hash
 from al_bench.ledger.ledger import Ledger, write_json
 from al_bench.ledger.replay import replay
 from al_bench.ledger.trajectory import Trajectory

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from al_bench.acquisition.loop import Costs
+from al_bench.costs import Costs
 from al_bench.errors import UserError
 from al_bench.ledger.steps import Step, Steps, finished, step_folder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from al_bench.config import RunConfig
+from al_bench.config.schema import RunConfig
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.tracking import connect, metrics_of, read_config
 

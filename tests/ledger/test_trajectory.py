@@ -12,7 +12,7 @@ import pytest
 from fakes import FakeLearner, collected, config_of, corpus_of, fake_for, later_is_harder, snapshot
 
 from al_bench.acquisition.loop import Computed, Setup, acquire
-from al_bench.config import SubsamplingConfig
+from al_bench.config.schema import SubsamplingConfig
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.trajectory import Trajectory

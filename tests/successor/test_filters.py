@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from al_bench.config import FilterConfig
+from al_bench.config.schema import FilterConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.predictions import Predictions
 from al_bench.successor.filters import Suspicion, dropped, of_confidence, of_neighbours, of_verifier, to_drop

@@ -7,7 +7,7 @@ import pytest
 import torch
 from made import reviews, sentences
 
-from al_bench.config import PAPER_TRAINING, ModelConfig, TrainingConfig
+from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.families import LEARNERS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import FakeLearner, FakeModel, Fit, config_of, corpus_of, fake_for
 
-from al_bench.config import FilterConfig, ModelConfig, PseudoLabelingConfig, RunConfig
+from al_bench.config.schema import FilterConfig, ModelConfig, PseudoLabelingConfig, RunConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
 from al_bench.ledger.steps import Steps

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.hub import read_hub
 from al_bench.data.readers.local import read_path
 from al_bench.data.readers.package import read_package

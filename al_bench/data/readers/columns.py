@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.raw import Raw, Table, bad, wants
 from al_bench.errors import reject
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.raw import Raw, bad, wants
 from al_bench.data.readers.text import read_text
 

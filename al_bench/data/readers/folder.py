@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.raw import Raw, wants
 from al_bench.data.readers.text import read_text
 

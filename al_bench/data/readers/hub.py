@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.columns import examples
 from al_bench.data.readers.raw import Raw, Table, bad
 from al_bench.data.readers.splits import pick

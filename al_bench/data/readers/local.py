@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.conll import read_conll
 from al_bench.data.readers.folder import class_folders, read_folder
 from al_bench.data.readers.hub import read_saved

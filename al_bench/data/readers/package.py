@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.local import read_local
 from al_bench.data.readers.raw import Raw
 from al_bench.errors import reject

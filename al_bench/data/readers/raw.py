@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.errors import UserError, reject
 
 SOURCES = ("path", "package", "hub")  # a config's fields that say where its corpus is; the first that is set

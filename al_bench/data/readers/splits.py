@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from al_bench.config import SplitNames
+from al_bench.config.schema import SplitNames
 
 
 def pick(found: Sequence[str], names: SplitNames) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from al_bench.config import DatasetConfig
+from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.columns import examples
 from al_bench.data.readers.raw import Raw, Table, bad
 from al_bench.data.readers.text import read_text

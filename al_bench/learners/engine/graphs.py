@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from al_bench.config import TrainingConfig
+from al_bench.config.schema import TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import first_line
 from al_bench.learners.engine.batching import length_bounds

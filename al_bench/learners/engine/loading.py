@@ -6,7 +6,7 @@ import torch
 import transformers
 from tokenizers.pre_tokenizers import ByteLevel
 
-from al_bench.config import ModelConfig
+from al_bench.config.schema import ModelConfig
 from al_bench.errors import reject
 
 HEADS = {

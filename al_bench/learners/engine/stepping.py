@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from al_bench.config import TrainingConfig
+from al_bench.config.schema import TrainingConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.collation import Collator, word_labels

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from al_bench.config import TrainingConfig
+from al_bench.config.schema import TrainingConfig
 from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Watch
 from al_bench.learners.engine.batching import small_data_rule, training_batches
 from al_bench.learners.engine.stepping import Examples, Stepper, units

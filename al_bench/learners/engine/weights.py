@@ -12,7 +12,7 @@ from typing import Any
 import transformers
 from transformers.utils import cached_file
 
-from al_bench.config import ModelConfig
+from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError, reject
 
 WEIGHTS = "model.safetensors"

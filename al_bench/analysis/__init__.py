@@ -1,0 +1,1 @@
+"""What the ledgers say: runs, arms, measures, contrasts, statistics."""

@@ -1,0 +1,69 @@
+"""`al-bench ls`: what can be composed, a line each, from the first comment of every option file."""
+
+from pathlib import Path
+
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.config.identity import ROLES
+from al_bench.config.schema import shipped_configs
+from al_bench.errors import UserError, known, reject
+
+KINDS = {
+    "datasets": "dataset",
+    "models": "model",
+    "strategies": "strategy",
+    "subsamplings": "subsampling",
+    "pseudo-labelings": "pseudo_labeling",
+    "schedules": "schedule",
+    "experiments": "experiment",
+    "tables": "tables",
+}
+
+
+def show(kind: str | None, config_dir: str | None) -> None:
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"ls {kind}: no such kind; choose one of {known(KINDS)}")
+    for name in [kind] if kind else KINDS:
+        options = listing(KINDS[name], config_dir)
+        width = max((len(option) for option in options), default=0)
+        print(f"{name} ({usage(KINDS[name])})")
+        for option, summary in options.items():
+            print(f"  {option:<{width}}  {summary}")
+        print()
+
+
+def usage(group: str) -> str:
+    if group == "model":
+        return ", ".join(f"model@{role}=NAME" for role in ROLES)
+    if group == "tables":
+        return "al-bench tables NAME"
+    return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
+
+
+def listing(group: str, config_dir: str | None) -> dict[str, str]:
+    """{option: one line} of a config group, a user's own options over the shipped ones."""
+    options = {}
+    for root in roots(config_dir):
+        for path in sorted((root / group).rglob("*.yaml")):
+            option = path.relative_to(root / group).with_suffix("").as_posix()
+            options[option] = first_comment(path)
+    if group == "strategy":
+        options = {name: text or STRATEGIES[name].summary for name, text in options.items()}
+    return dict(sorted(options.items()))
+
+
+def roots(config_dir: str | None) -> list[Path]:
+    """The folders of config groups, a user's own last. Raises `UserError` where there is none of that name."""
+    if config_dir is None:
+        return [shipped_configs()]
+    if not Path(config_dir).is_dir():
+        remedy = "give the folder that holds your config groups"
+        raise reject("--config-dir", config_dir, "no such folder", remedy)
+    return [shipped_configs(), Path(config_dir)]
+
+
+def first_comment(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# @"):  # a directive to Hydra
+            continue
+        return line.removeprefix("#").strip() if line.startswith("#") else ""
+    return ""

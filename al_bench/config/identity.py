@@ -1,0 +1,230 @@
+"""What makes two runs, two trajectories, or two fits of a successor the same.
+
+All are functions of the resolved config alone, so that they are known before anything is loaded. What is
+behind the config (the bytes of the data and of the weights) is recorded at first use and checked ever after.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.errors import reject
+
+FORMAT = 4  # raised when equal configs no longer give equal ledgers
+
+# Where, how visibly and on what a run is executed, and what it is called (so are the names of datasets and
+# models); `seed` and the shared `training` count through `seeds` and the models' own training, into which
+# they were resolved.
+IMMATERIAL = {"name", "device", "output_dir", "tracking", "progress", "seed", "training"}
+ROLES = ("acquisition", "successor", "pseudo_labeler", "verifier")
+
+
+def run_identity(config: RunConfig) -> dict[str, Any]:
+    """The part of a resolved config that a run's ledger depends on."""
+    material = {key: value for key, value in asdict(config).items() if key not in IMMATERIAL}
+    for role in ROLES:
+        model = getattr(config, role)
+        material[role] = model and model_identity(model)
+    if config.replay is not None or not STRATEGIES[config.strategy.name].needs:
+        material["acquisition"] = None  # nobody fits it
+    material["pseudo_labeling"] = None
+    if uses_pseudo_labels(config):
+        material["pseudo_labeling"] = training_set_identity(config, config.pseudo_labeling.filters)
+    if config.replay is not None:
+        material["replay"] = str(Path(config.replay).expanduser().absolute())
+    return {"format": FORMAT, **material, **_data_identity(config)}
+
+
+def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
+    """The part of a resolved config that the acquired examples depend on.
+
+    precision: the resolved one, "float32" or "bfloat16". A strategy that needs no model depends on none.
+    """
+    identity = {"format": FORMAT, **_data_identity(config)}
+    seeds = identity["seeds"]
+    if not STRATEGIES[config.strategy.name].needs:
+        needed = {key: seeds[key] for key in ("seed_set", "strategy")}
+        return {**identity, "strategy": {"name": config.strategy.name}, "seeds": needed}
+    subsampling = asdict(config.subsampling)
+    if config.subsampling.name == "none":
+        subsampling = {"name": "none"}
+        seeds["subsampling"] = None
+    return {
+        **identity,
+        "acquisition": model_identity(config.acquisition),
+        "strategy": asdict(config.strategy),
+        "subsampling": subsampling,
+        "precision": precision,
+        "rescore": config.rescore,
+    }
+
+
+def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
+    """What decides which examples are labelled at a cycle: before the first query, the seed set alone."""
+    if config.replay is not None:
+        return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle}
+    if cycle > 0:
+        return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
+    data = _data_identity(config)
+    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set")}
+    return {"dataset": data["dataset"], "seed_set": {**drawn, "seed": data["seeds"]["seed_set"]}}
+
+
+def fit_identity(
+    config: RunConfig, precision: str, cycle: int, role: str, filters: Sequence[FilterConfig] | None = None
+) -> dict[str, Any]:
+    """One fit outside the loop, of the role's model: on gold, or on gold and what the filters leave.
+
+    filters: the first of the config's; None: gold labels alone
+    """
+    model = getattr(config, role)
+    seeds = {"model": config.seeds.model, "order": config.seeds.order}
+    identity = {
+        "step": "fit",
+        "format": FORMAT,
+        "dataset": dataset_identity(config),
+        "labelled": labelled_identity(config, precision, cycle),
+        "model": model_identity(model),
+        "precision": precision,
+        "seeds": {**seeds, "cycle": cycle},
+    }
+    if filters is None:
+        return identity
+    pseudo = {"labels": pseudo_labels_identity(config, precision, cycle)}
+    pseudo |= training_set_identity(config, filters)
+    if config.verifier is not None and any(chosen.by == "verifier" for chosen in filters):
+        pseudo["verifier"] = model_identity(config.verifier)
+    return {**identity, "pseudo": pseudo}
+
+
+def pseudo_labels_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
+    """What the labeller says of the rest of the pool."""
+    labeller = fit_identity(config, precision, cycle, "pseudo_labeler")
+    return {"step": "pseudo_labels", "fit": labeller, "labels": config.pseudo_labeling.labels}
+
+
+def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: int) -> dict[str, Any]:
+    """What a filter thinks of the pseudo-labels; number: of the filter in the config."""
+    filters = config.pseudo_labeling.filters
+    chosen = filters[number]
+    identity = {"step": "suspicion", **filter_identity(chosen)}
+    del identity["drop"], identity["threshold"]
+    identity["labels"] = pseudo_labels_identity(config, precision, cycle)
+    if chosen.by in AFTER_A_FIT:
+        before = filters[: first_look_back(filters)]
+        identity["fit"] = fit_identity(config, precision, cycle, "successor", before)
+    elif chosen.by == "verifier":
+        identity["fit"] = fit_identity(config, precision, cycle, "verifier")
+    elif chosen.by == "knn":
+        assert config.successor is not None
+        identity["model"] = model_identity(config.successor)
+    return identity
+
+
+def first_look_back(filters: Sequence[FilterConfig]) -> int | None:
+    """Which filter is the first that needs a fit on pseudo-labels to look back on; None if none does."""
+    return next((number for number, chosen in enumerate(filters) if chosen.by in AFTER_A_FIT), None)
+
+
+def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) -> dict[str, Any]:
+    """How pseudo-labels become a training set."""
+    settings = asdict(config.pseudo_labeling)
+    del settings["name"]
+    return {**settings, "filters": [filter_identity(chosen) for chosen in filters]}
+
+
+def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
+    """A filter by what it reads: `neighbours` is of knn, `checkpoints` of tracin, and a threshold replaces a share."""
+    material = {"by": chosen.by, "drop": chosen.drop if chosen.threshold is None else None}
+    material |= {"threshold": chosen.threshold}
+    if chosen.by == "tracin":
+        material["checkpoints"] = chosen.checkpoints
+    if chosen.by == "knn":
+        material["neighbours"] = chosen.neighbours
+    return material
+
+
+def content_hash(source: Path) -> str:
+    """sha256 of what a replay reads: a trajectory's ledger, or a file of ids."""
+    path = source / "ledger.jsonl" if source.is_dir() else source
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        remedy = "give a trajectory's folder (with ledger.jsonl) or a file of ids"
+        raise reject("replay", source, f"cannot be read ({error.strerror})", remedy) from error
+
+
+def _data_identity(config: RunConfig) -> dict[str, Any]:
+    """Dataset, schedule and seeds; a seed set from a file counts by the file's content."""
+    schedule, seeds = asdict(config.schedule), asdict(config.seeds)
+    if config.schedule.seed_set is not None:
+        content = Path(config.schedule.seed_set).expanduser().read_bytes()
+        schedule |= {"seed_set": hashlib.sha256(content).hexdigest(), "initial": None, "stratified": False}
+        seeds["seed_set"] = None
+    return {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds}
+
+
+def dataset_identity(config: RunConfig) -> dict[str, Any]:
+    material = asdict(config.dataset)
+    return {
+        key: value for key, value in material.items() if key not in ("name", "train_examples", "train_words")
+    }
+
+
+def model_identity(model: ModelConfig) -> dict[str, Any]:
+    """A model by its weights: their hash where the config pins it, else where they come from."""
+    material = asdict(model)
+    del material["name"]
+    if model.learner == "linear":  # its solver has no epochs
+        material["training"] = {key: material["training"][key] for key in ("dev_share",)}
+    else:
+        del material["regularization"]
+    if model.sha256 is not None:
+        return material | dict.fromkeys(("path", "package", "hub", "revision"))
+    if model.path is not None:
+        material["path"] = str(Path(model.path).expanduser().absolute())
+    return material
+
+
+def digest(identity: Any, length: int = 12) -> str:
+    """A short name for an identity: equal for equal content, whatever the order of keys."""
+    text = json.dumps(identity, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def run_folder(config: RunConfig) -> str:
+    """Where a run lives under `output_dir`, readable and never shared by two different configs."""
+    acquired = [config.acquisition.name, config.strategy.name, config.subsampling.name]
+    if config.replay is not None:
+        acquired = ["replay"]
+    elif not STRATEGIES[config.strategy.name].needs:
+        acquired = [config.strategy.name]
+    parts = [config.dataset.name, *acquired]
+    if config.pseudo_labeler is not None:
+        parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
+    parts.append(config.successor.name if config.successor else "acquire_only")
+    parts = [re.sub(r"[^\w.+-]", "_", part) for part in parts]
+    return f"runs/{config.name}/{'-'.join(parts)}-seed{config.seed}-{digest(run_identity(config), 8)}"
+
+
+def differences(recorded: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """The dotted keys at which two identities differ; 1 (a count) and 1.0 (a share) do."""
+    old, new = dict(flat(recorded)), dict(flat(wanted))
+    return [key for key in sorted(old | new) if json.dumps(old.get(key)) != json.dumps(new.get(key))]
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """(dotted key, value) of every leaf."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            rows += flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((prefix + key, value))
+    return rows

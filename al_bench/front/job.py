@@ -1,0 +1,106 @@
+"""What Hydra calls for each job, in whatever process its launcher chose."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from al_bench.config.identity import digest, run_folder
+from al_bench.config.rules import validate
+from al_bench.config.schema import RunConfig, from_hydra, resolve
+from al_bench.errors import UserError, of_disk, reject
+from al_bench.front.messages import explain
+
+
+class JobFailed(CompactHydraException):
+    """A job of a sweep failed; its directory holds the reason, the other jobs go on."""
+
+
+def register_resolvers() -> None:
+    """`${run_folder:}`: the directory of the job's run, a function of its config. `${process:}`: who began a sweep."""
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
+    OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
+
+
+def _run_folder(*, _root_: DictConfig) -> str:
+    try:
+        return run_folder(checked(_root_, _root_.hydra.overrides.task))
+    except Exception:
+        if _root_.hydra.mode != RunMode.MULTIRUN:
+            raise
+        # Hydra would end the whole sweep here; the job itself will fail with this error, in this directory.
+        return f"runs/invalid/{digest(OmegaConf.to_container(_without_hydra(_root_)))}"
+
+
+def _without_hydra(composed: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+
+
+def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
+    """The composed config as a validated and resolved `RunConfig`. Raises `UserError`.
+
+    overrides: the command line's, for the message
+    """
+    try:
+        config = from_hydra(_without_hydra(composed))
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error, overrides)) from error
+    validate(config)
+    return resolve(config)
+
+
+def task(composed: DictConfig) -> None:
+    hydra = HydraConfig.get()
+    folder = Path(hydra.runtime.output_dir).resolve()
+    overrides = list(hydra.overrides.task)
+    if hydra.mode != RunMode.MULTIRUN:
+        try:
+            execute(composed, folder, None, {"overrides": overrides})
+        except UserError as error:
+            # SystemExit, because Hydra puts a line of its own before any other exception of a job.
+            print(*(f"al-bench: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
+            raise SystemExit(1) from error
+        return
+    from al_bench.front.sweep import record_job
+
+    sweep = Path(hydra.sweep.dir).resolve()
+    record_job(sweep, hydra.job.num, overrides, folder)
+    try:
+        execute(composed, folder, sweep, {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num})
+    except Exception as error:
+        _leave_reason(folder, error)
+        raise JobFailed(f"job {hydra.job.num} failed: {error}") from error
+
+
+def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[str, Any]) -> None:
+    config = checked(composed, job["overrides"])
+    from torch import OutOfMemoryError
+
+    from al_bench.run import run
+
+    try:
+        run(config, folder, sweep, job)
+    except OSError as error:
+        raise (of_disk(error) or error) from error
+    except (OutOfMemoryError, MemoryError) as error:
+        raise reject(
+            "device",
+            config.device,
+            f"it has not enough memory ({str(error).partition('.')[0]})",
+            "lower training.batch_size or a model's max_length; the same command then goes on where this one ended",
+        ) from error
+
+
+def _leave_reason(folder: Path, error: Exception) -> None:
+    """For a job that failed before its run directory was claimed."""
+    from al_bench.ledger.rundir import RunDirectory
+
+    RunDirectory(folder).leave_reason(error)

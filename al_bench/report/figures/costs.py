@@ -1,0 +1,131 @@
+"""What iterations cost: seconds by phase and cycle, and score against all that was spent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from al_bench.analysis.comparisons import acquirers, ends
+from al_bench.analysis.settings import Method, Setting
+from al_bench.analysis.spending import phase_means, spent_by
+from al_bench.analysis.statistics import mean_interval
+from al_bench.analysis.words import FEW
+from al_bench.report.figures.curves import level, score_label
+from al_bench.report.figures.style import (
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    canvas,
+    key,
+    legend_below,
+    looks,
+    styled,
+)
+
+# By phase: name, colour, hatch.
+LOOKS = {
+    "train": ("train", "#0072b2", ""),
+    "predict": ("score the pool", "#e69f00", "////"),
+    "rest": ("subsample, rank, select", "#cc79a7", "...."),
+}
+MOST = 6  # acquiring methods in one figure
+
+
+def phase_seconds(setting: Setting) -> Figure:
+    """A row per selection: mean seconds of each cycle, stacked by phase; above, how many examples were scored."""
+    methods = acquirers(setting)[:MOST]
+    with styled():
+        figure, rows = canvas(0.55 + 0.95 * len(methods), len(methods), sharex=True, sharey=True)
+        for axes, method in zip(rows, methods, strict=True):
+            seconds, bottom = phase_means(setting, method), 0.0
+            for phase, (_, color, hatch) in LOOKS.items():
+                style: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.3}
+                axes.bar(seconds.index, seconds[phase], bottom=bottom, **style)
+                bottom = bottom + seconds[phase]
+            scored = setting.values(method, "scored").mean(axis=0)
+            many = len(scored) > 8
+            for cycle, top in seconds.sum(axis=1).items():
+                axes.annotate(
+                    brief(scored[cycle]) if scored[cycle] else "–",
+                    (cycle, top),
+                    (0, 2),
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom",
+                    rotation=90 if many else 0,
+                    fontsize=6,
+                )
+            axes.grid(axis="x", visible=False)
+            axes.set_title(f"{method.selection} (n = {len(method.runs)})", fontsize=7.5)
+            axes.set_xticks(scored.index)
+        highest = max(phase_means(setting, method).sum(axis=1).max() for method in methods)
+        rows[-1].set_ylim(0, max(highest * (1.34 if many else 1.24), 1e-3))
+        rows[-1].set_xlabel("cycle")
+        figure.supylabel("seconds", fontsize=7.5)
+        keys = {
+            name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER)
+            for name, color, hatch in LOOKS.values()
+        }
+        legend_below(figure, keys)
+    return figure
+
+
+def brief(count: float) -> str:
+    """1920 -> 1.9k"""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return f"{count:.0f}"
+
+
+def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> Figure:
+    """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
+
+    A ceiling is a level: its seconds are few, but its labels are all. methods: of the setting, none: all
+    """
+    with styled():
+        figure, (axes,) = canvas(2.2)
+        keys: dict[str, Any] = {}
+        points = []
+        for method in methods or setting.methods:
+            (_, final), seconds = ends(setting, method), spent_by(setting, method)
+            if final.empty:
+                continue
+            look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
+            if method.arm == "ceiling":
+                level(axes, final, look)
+                keys[name] = key(**look.line)
+                continue
+            y, x = mean_interval(final), mean_interval(seconds)
+            axes.scatter(seconds, final, s=7, color=look.color, alpha=0.6, linewidths=0)
+            errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}
+            axes.errorbar(x.mean, y.mean, **errors, **look.dot, elinewidth=0.7, capsize=1.5)
+            points.append((x.mean, y.mean))
+            keys[name] = key(**look.dot)
+        front = pareto(points)
+        if len(front) > 1:
+            axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle=":", zorder=1)
+        low, high = min(x for x, _ in points), max(x for x, _ in points)
+        if low > 0 and high / low > 8:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.grid(which="minor", color=GRID, linewidth=0.25)
+        axes.set_xlabel("seconds of all iterations and of the last successor")
+        axes.set_ylabel(score_label(setting))
+        axes.tick_params(which="minor", color=MUTED)
+        legend_below(figure, keys)
+    return figure
+
+
+def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those of (cost, score) that no other one undercuts at no lower score, by rising cost."""
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front

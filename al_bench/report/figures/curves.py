@@ -1,0 +1,205 @@
+"""Learning curves against what was labelled or spent; what pseudo-labels were worth; where one could have stopped."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from al_bench.analysis.comparisons import ends
+from al_bench.analysis.settings import Method, Setting
+from al_bench.analysis.statistics import Estimate, mean_interval
+from al_bench.analysis.stopping import CRITERIA
+from al_bench.analysis.words import FEW
+from al_bench.report.figures.style import (
+    INK,
+    MUTED,
+    PAPER,
+    Look,
+    canvas,
+    key,
+    legend_below,
+    looks,
+    n_seeds,
+    numbered,
+    styled,
+)
+
+AXES = {
+    "labelled": "labelled examples",
+    "words": "labelled words",
+    "seconds/cumulative": "seconds spent in iterations",
+}
+BEYOND = 0.15  # of the span of all scores that a panel may grow by, either way, for what else it shows
+THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
+
+
+def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ()) -> Figure:
+    """Mean score of each method with its 95 % t interval, from three runs on; axis: a key of `AXES`.
+
+    A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
+    last budget, since it waits for no model.
+
+    methods: of the setting, none: all
+    """
+    methods = methods or setting.methods
+    with styled():
+        figure, (axes,) = canvas(2.35)
+        keys: dict[str, Any] = {}
+        for method in methods:
+            scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+            if scores.empty:
+                continue
+            look = looks(setting)[method.label]
+            x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
+            if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
+                level(axes, ends(setting, method)[1], look)
+            else:
+                curve(axes, x, scores, look)
+            keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
+        low, high = axes.dataLim.intervaly
+        for method in methods:
+            _acquisition(axes, setting, method, axis, looks(setting)[method.label])
+        if any(method.arm in ("ASM", "PLASM") for method in methods):
+            keys["acquisition model, where it is another"] = key(color=INK, **THIN)
+        axes.set_xlabel(AXES[axis])
+        axes.set_ylabel(score_label(setting))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
+        _limit(axes, low, high)
+        legend_below(figure, keys)
+    return figure
+
+
+def score_label(setting: Setting) -> str:
+    return f"{'F1' if setting.metric == 'f1' else setting.metric} on the test split (%)"
+
+
+def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
+    found = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
+    axes.plot(
+        x,
+        [e.mean for e in found],
+        **look.line,
+        markeredgecolor=PAPER if look.marker != "x" else look.color,
+        markeredgewidth=0.5 if look.marker != "x" else 1,
+        zorder=3,
+    )
+    band(axes, x, found, look.color)
+
+
+def band(axes: Axes, x: Any, found: Sequence[Estimate], color: str) -> None:
+    """The t intervals, a line at a single budget; those of two runs, 13 standard errors wide, would hide all else."""
+    low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in found] for side in ("low", "high"))
+    if len(found) > 1:
+        axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=2)
+    else:
+        axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=1, zorder=2)
+
+
+def level(axes: Axes, scores: pd.Series, look: Look) -> None:
+    found = mean_interval(scores)
+    axes.axhline(found.mean, color=look.color, linestyle=look.dash, linewidth=1.1, zorder=2)
+    if found.n >= FEW:
+        axes.axhspan(found.low, found.high, color=look.color, alpha=0.1, linewidth=0, zorder=1)
+
+
+def _acquisition(axes: Axes, setting: Setting, method: Method, axis: str, look: Look) -> None:
+    """The model that selected, as a thin line, where another one's score is drawn."""
+    scores = setting.scores(method).dropna(axis=1, how="all")
+    selected = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
+    if method.role == "successor" and method.arm != "no mismatch" and not scores.empty and len(selected):
+        x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
+        axes.plot(x, selected.reindex(x.index), zorder=2, **{**look.line, **THIN})
+
+
+def _limit(axes: Axes, low: float, high: float) -> None:
+    """By the curves that count and their bands: a weak acquisition model would leave them little room."""
+    if not math.isfinite(high - low):  # nothing is drawn
+        return
+    room = max(high - low, 1.0)
+    least, most = axes.dataLim.intervaly
+    bottom = max(least, low - BEYOND * room) - 0.06 * room
+    top = min(most, high + BEYOND * room) + 0.06 * room
+    axes.set_ylim(max(bottom, 0.0), min(top, 100.5))
+
+
+def pseudo_labels(setting: Setting, method: Method) -> Figure:
+    """What the labeller thought of itself, what its labels were worth, and what a filter left of them."""
+    metric = setting.metric
+    series = {
+        "pseudo/quality": "labeller on its dev split",
+        f"pseudo/{metric}": "all pseudo-labels, against gold",
+        f"pseudo/kept_{metric}": "kept by the filter, against gold",
+        f"successor/{metric}": "successor on the test split",
+    }
+    with styled():
+        figure, (axes,) = canvas(2.1)
+        labelled = setting.values(method, "labelled").mean(axis=0)
+        keys: dict[str, Any] = {}
+        budgets = set()
+        for number, (name, label) in enumerate(series.items()):
+            values = 100 * setting.values(method, name).dropna(axis=1, how="all")
+            if values.empty:
+                continue
+            look = numbered(number)
+            x = labelled.reindex(values.columns)
+            budgets |= set(x)
+            # Beside each other where each is a point.
+            curve(axes, x * (0.985 + 0.01 * number) if len(x) == 1 else x, values, look)
+            keys[f"{label} ({n_seeds(values.count())})"] = key(**look.line)
+        if len(budgets) == 1:  # ticks beside it would be of nothing
+            axes.set_xticks(list(budgets))
+            axes.margins(x=0.5)
+        axes.set_xlabel(AXES["labelled"])
+        axes.set_ylabel(f"{metric if metric != 'f1' else 'F1'} (%)")
+        _limit(axes, *axes.dataLim.intervaly)
+        legend_below(figure, keys)
+    return figure
+
+
+def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Figure:
+    """The learning curve; below it a lane per criterion with a mark where each repetition would have stopped.
+
+    found: as `stopping.stops` gives it
+    """
+    with styled():
+        figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
+        scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+        labelled = setting.values(method, "labelled").mean(axis=0)
+        curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
+        top.set_ylabel(score_label(setting))
+        top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
+        for lane, criterion in enumerate(CRITERIA):
+            mine = found[found.criterion == criterion.name]
+            stopped = mine.dropna(subset="cycle")
+            look = numbered(lane + 1)
+            at = stopped.labelled.value_counts()
+            # As large as runs are many that stop at the same budget.
+            lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look.marker, color=look.color)
+            for x, count in at.items():
+                lanes.annotate(
+                    str(count) if count > 1 else "",
+                    (x, lane),
+                    (0, -9),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6,
+                )
+            never = len(mine) - len(stopped)
+            if never:
+                text = f"never in {never} of {len(mine)}"
+                over = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # the line of its lane
+                lanes.text(1.0, lane, text, transform=lanes.get_yaxis_transform(), ha="right", va="center",
+                           fontsize=6.5, color=MUTED, bbox=over)  # fmt: skip
+        lanes.set_yticks(
+            range(len(CRITERIA)),
+            [criterion.name.replace("n ", "n\n").replace("overall ", "overall\n") for criterion in CRITERIA],
+        )
+        lanes.set_ylim(len(CRITERIA) - 0.4, -0.6)
+        lanes.set_xlabel(AXES["labelled"])
+        lanes.grid(axis="x")
+        lanes.tick_params(axis="y", length=0)
+    return figure

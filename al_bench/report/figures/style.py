@@ -1,0 +1,139 @@
+"""How every figure looks: one paper column wide, legible in print, apart without colour.
+
+Ink, grid and paper are colours of their own, so that a page may replace them by its own in dark surroundings.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from al_bench.analysis.settings import Setting
+
+WIDTH = 3.35  # inches: a column of a two-column paper
+INK, MUTED, GRID, PAPER = "#1a1b1e", "#63666d", "#dcdde1", "#ffffff"
+# Okabe and Ito (2008), without yellow, which paper swallows, and black, which is ink; sky blue last, because it is
+# the nearest to another.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)))
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that a figure is the same everywhere
+    "font.size": 7.5,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.labelcolor": INK,
+    "axes.unicode_minus": True,
+    "text.color": INK,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "legend.borderaxespad": 0.2,
+    "legend.labelspacing": 0.35,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.5,
+    "svg.fonttype": "none",  # text stays text: it can be searched, read aloud, and takes a page's colour
+    "savefig.dpi": 300,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colour, marker and line together: any one of them tells the first series apart."""
+
+    color: str
+    marker: str
+    dash: Any
+
+    @property
+    def line(self) -> dict[str, Any]:
+        return {"color": self.color, "marker": self.marker, "linestyle": self.dash}
+
+    @property
+    def dot(self) -> dict[str, Any]:
+        return {**self.line, "linestyle": "none"}
+
+
+def key(**style: Any) -> Line2D:
+    """What stands for a line or a mark in a legend."""
+    return Line2D([], [], **style)
+
+
+def looks(setting: Setting) -> dict[str, Look]:
+    """By label: the same in every figure of a setting. Random is grey, and drawn through in ink is the ceiling."""
+    chosen, number = {}, 0
+    for method in setting.methods:
+        if method.arm == "random":
+            chosen[method.label] = Look(MUTED, "x", (0, (3, 2)))
+        elif method.arm == "ceiling":
+            chosen[method.label] = Look(INK, "", (0, (1, 1)))
+        else:
+            chosen[method.label] = numbered(number)
+            number += 1
+    return chosen
+
+
+def numbered(number: int) -> Look:
+    return Look(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def canvas(height: float = 2.2, rows: int = 1, **more: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of one column and its axes, from top to bottom; height: of all rows, in inches."""
+    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03))
+    axes = figure.subplots(rows, 1, squeeze=False, **more)
+    return figure, list(axes[:, 0])
+
+
+def legend_below(figure: Figure, keys: Mapping[str, Any]) -> None:
+    """Labels and what stands for them: under the axes, in two columns where labels are short; the figure grows."""
+    columns = 2 if len(keys) > 1 and max(map(len, keys)) <= 22 else 1
+    rows = -(-len(keys) // columns)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.15 * rows + 0.05)
+    figure.legend(list(keys.values()), list(keys), loc="outside lower left", ncols=columns)
+
+
+def n_seeds(counts: Sequence[int]) -> str:
+    """Such as "n = 6", or "n = 4-6" where some repetitions lack a part."""
+    low, high = min(counts), max(counts)
+    return f"n = {high}" if low == high else f"n = {low}–{high}"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As PNG (300 dpi) or SVG, by the path's ending; the same figure gives the same SVG."""
+    with styled(), matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(path, metadata=metadata)

@@ -1,1 +1,0 @@
-"""What the ledgers say: one tidy frame, paired statistics, tables, figures, a report."""

@@ -1,0 +1,1 @@
+"""`al-bench tables`: a YAML spec -> cells -> Markdown, LaTeX, CSV."""

@@ -1,0 +1,190 @@
+"""Table specs: `configs/tables/*.yaml`, typed and checked as soon as they are read."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from al_bench.analysis.frame import COLUMNS
+from al_bench.config.catalog import roots
+from al_bench.errors import UserError, known, reject
+
+AT = ("last", "aulc", "rounds", "total")
+TESTS = ("wilcoxon", "t")
+WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+WORDS |= {list: "a list", dict: "a mapping", NoneType: "null"}
+# How many other columns a derived one is made of.
+SHOWN = {
+    "value": 0,
+    "difference": 2,
+    "equivalence": 2,
+    "ratio": 2,
+    "gap_closed": 3,
+    "labels_to": 2,
+    "speed_up": 2,
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: what of the row's runs is shown, or what is made of other columns.
+
+    Of a value, per seed: a metric of the runs that agree with the row and with `where`.
+    """
+
+    where: dict[str, Any] = field(default_factory=dict)  # a run's columns: a value or a list; null: not used
+    ignore: list[str] = field(default_factory=list)  # row keys that these runs need not share
+    metric: str | None = None  # null: the table's
+    at: str | int | None = None  # null: the table's
+    spread: str | None = None  # one column for each value of this column of the runs
+    # value | difference | ratio (a, b) | equivalence (a, b, `margin`) | gap_closed (no mismatch, ASM, PLASM)
+    # | labels_to (a, ceiling, `share` of it) | speed_up (random, a)
+    show: str = "value"
+    of: list[str] = field(default_factory=list)  # heads of the columns that it is made of, paired by seed
+    margin: float | None = None  # of an equivalence, in the unit shown
+    share: float | None = None  # of the ceiling
+    hide: bool = False  # it is there for others to be made of
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A table: a row for each combination of `rows` that the runs have."""
+
+    title: str
+    columns: dict[str, Column]  # head: column
+    rows: list[str]  # columns of the runs
+    where: dict[str, Any] = field(default_factory=dict)  # of all columns
+    metric: str = "successor/headline"  # as in MLflow; headline: accuracy, of tagging f1
+    # last budget | a cycle | aulc: area under the curve | rounds: mean over the cycles that query | total: sum
+    at: str | int = "last"
+    seeds: int | list[int] | None = None  # expected: how many, or which; null: whatever a row has
+    best: list[str] = field(default_factory=list)  # heads of the columns of which the best is bold
+    test: str = "wilcoxon"  # wilcoxon (exact signed-rank) | t (paired)
+    pool: bool = False  # a last row with the pairs of all rows, under differences and equivalences
+    name: str = ""  # the file's; not to be set in it
+
+
+def available(config_dir: str | None = None) -> dict[str, Path]:
+    """{name: file} of the shipped specs, a user's own over them."""
+    folders = [root / "tables" for root in roots(config_dir)]
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def is_file(word: str) -> bool:
+    """Whether a word is meant as the path of a spec."""
+    return word.endswith((".yaml", ".yml"))
+
+
+def read(path: Path) -> Spec:
+    """A spec from its file. Raises `UserError` with the key, its value and the rule."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give the YAML file of a table") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file in UTF-8") from error
+    except yaml.YAMLError as error:
+        first = " ".join(str(error).split())
+        raise UserError(f"{path}: is no YAML: {first}") from error
+    return parse(content, path.stem)
+
+
+def parse(content: Any, name: str) -> Spec:
+    try:
+        spec = _typed(Spec, {**content, "name": name} if isinstance(content, dict) else content, "")
+        _check(spec)
+    except UserError as error:
+        raise UserError(f"table {name}: {error}") from error
+    return spec
+
+
+def _typed(kind: type, content: Any, where: str) -> Any:
+    """A dataclass from a mapping, with nothing unknown, nothing missing, and the declared types."""
+    if not isinstance(content, Mapping):
+        raise reject(where or "the file", content, "is not a mapping", "write KEY: VALUE lines")
+    declared = {f.name: f for f in fields(kind)}
+    for key in content:
+        if key not in declared:
+            near = get_close_matches(str(key), declared, 1)
+            remedy = f"did you mean {near[0]}?" if near else f"the keys are {known(declared)}"
+            raise UserError(f"{where}{key}: no such key; {remedy}")
+    for key, one in declared.items():
+        if one.default is MISSING and one.default_factory is MISSING and key not in content:
+            raise UserError(f"{where}{key}: is missing; set it")
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in content.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """The value, as declared: a scalar, a list of them, a mapping, or columns by head."""
+    if get_origin(hint) is dict and get_args(hint)[1] is Column:
+        if not isinstance(value, Mapping) or not value:
+            raise reject(where, value, "is not a mapping of heads to columns", "write HEAD: {where: {...}}")
+        return {str(head): _typed(Column, one or {}, f"{where}.{head}.") for head, one in value.items()}
+    allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if not any(_fits(one, value) for one in allowed):
+        said = " or ".join(WORDS[get_origin(one) or one] for one in allowed)
+        raise reject(where, value, "is of the wrong type", f"give {said}")
+    return value
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(_fits(get_args(kind)[0], one) for one in value)
+    if get_origin(kind) is dict:
+        return isinstance(value, dict)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is kind
+
+
+def _check(spec: Spec) -> None:
+    """The rules between keys."""
+    values = {head for head, column in spec.columns.items() if column.show == "value"}
+    _one_of("test", spec.test, TESTS)
+    _check_at("at", spec.at)
+    if not spec.rows:
+        raise reject("rows", spec.rows, "names no column", "give one or more, such as rows: [dataset]")
+    for key in (*spec.rows, *spec.where):
+        _one_of("rows or where", key, COLUMNS)
+    for head in spec.best:
+        _one_of("best", head, values)
+    if all(spec.columns[head].ignore for head in values):
+        raise reject(
+            "columns", known(spec.columns), "all ignore a part of their row", "let one ignore nothing"
+        )
+    for head, column in spec.columns.items():
+        at = f"columns.{head}"
+        _one_of(f"{at}.show", column.show, SHOWN)
+        _check_at(f"{at}.at", column.at)
+        for key in (*column.where, *column.ignore, *([column.spread] if column.spread else [])):
+            _one_of(at, key, COLUMNS)
+        for key in column.ignore:
+            _one_of(f"{at}.ignore", key, spec.rows)
+        if len(column.of) != SHOWN[column.show]:
+            remedy = f"give {SHOWN[column.show]} heads"
+            raise reject(f"{at}.of", column.of, f"does not fit show={column.show}", remedy)
+        if column.hide and not any(head in other.of for other in spec.columns.values()):
+            raise reject(f"{at}.hide", column.hide, "no column is made of it", "leave the column out")
+        for other in column.of:
+            _one_of(f"{at}.of", other, {one for one in values if not spec.columns[one].spread})
+        if (column.show == "equivalence") != (column.margin is not None and column.margin > 0):
+            raise reject(f"{at}.margin", column.margin, "an equivalence has one, above 0", "set margin: 0.5")
+        if (column.show == "labels_to") != (column.share is not None and 0 < column.share <= 1):
+            raise reject(f"{at}.share", column.share, "labels_to has one, in (0, 1]", "set share: 0.95")
+
+
+def _check_at(where: str, at: str | int | None) -> None:
+    if isinstance(at, str):
+        _one_of(where, at, AT)
+    elif at is not None and at < 0:
+        raise reject(where, at, "a cycle is 0 or above", f"give a cycle, or {known(AT)}")
+
+
+def _one_of(where: str, value: object, options: Any) -> None:
+    if value not in options:
+        raise reject(where, value, "no such choice", f"choose among {known(options)}")

@@ -1,0 +1,150 @@
+"""Stopping criteria against hand-worked numbers; where they stop never depends on a label or a metric."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import cohen_kappa_score
+from synthetic import write_runs
+
+from al_bench.analysis.frame import Results, load
+from al_bench.analysis.settings import settings
+from al_bench.analysis.stopping import CRITERIA, Trail, changed, delta_f, kappa, read_trail, stops
+from al_bench.ledger.trajectory import array_path
+
+BY_NAME = {criterion.name: criterion for criterion in CRITERIA}
+
+
+def trail(*predictions, doubt=None, task="classification"):
+    said = tuple(None if p is None else np.array(p, dtype=np.int16) for p in predictions)
+    return Trail(task, said, tuple(doubt or [None] * len(said)))
+
+
+def test_kappa_by_hand():
+    # 3 of 4 agree; by chance 1/2 x 1/4 + 1/2 x 3/4 = 1/2 would.
+    assert kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])) == pytest.approx(0.5)
+
+
+def test_kappa_is_cohens():
+    rng = np.random.default_rng(0)
+    before = rng.integers(0, 5, 200)
+    now = np.where(rng.random(200) < 0.7, before, rng.integers(0, 5, 200))
+    assert kappa(before, now) == pytest.approx(cohen_kappa_score(before, now))
+
+
+def test_agreement_on_one_label_says_nothing():
+    assert math.isnan(kappa(np.zeros(4), np.zeros(4)))
+    assert math.isnan(delta_f(np.zeros(4), np.zeros(4), "tagging"))
+
+
+def test_delta_f_by_hand():
+    before, now = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    # Label 0: 2 x 1 / (2 + 1) = 2/3; label 1: 2 x 2 / (2 + 3) = 4/5.
+    assert delta_f(before, now, "classification") == pytest.approx(1 - (2 / 3 + 4 / 5) / 2)
+    # Of 3 and 3 words with a tag, 2 have the same one.
+    assert delta_f(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), "tagging") == pytest.approx(1 - 2 * 2 / 6)
+    assert changed(before, now) == 0.25
+
+
+def test_where_each_would_stop():
+    same = trail([0, 0, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1])
+    first = {criterion.name: criterion.first(same) for criterion in CRITERIA}
+    # The first comparison disagrees, so three good ones end in cycle 4; one is enough for classification change.
+    assert first == {"kappa": 4, "delta F": 4, "classification change": 2, "overall uncertainty": None}
+
+
+def test_kappa_is_averaged_over_three_and_not_over_two():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 1000)
+    nearly = labels.copy()
+    nearly[:4] = 1 - nearly[:4]  # kappa 0.992
+    assert BY_NAME["kappa"].first(trail(labels, nearly, labels)) is None
+    assert BY_NAME["kappa"].first(trail(labels, nearly, labels, nearly)) == 3
+    far = labels.copy()
+    far[:20] = 1 - far[:20]  # 0.96: one of three such comparisons brings the mean below 0.99
+    assert BY_NAME["kappa"].first(trail(labels, far, far, far)) is None
+
+
+def test_overall_uncertainty_waits_for_the_whole_pool():
+    assert BY_NAME["overall uncertainty"].first(trail(None, None, None, doubt=[0.3, None, 0.04])) == 2
+    assert BY_NAME["overall uncertainty"].first(trail(None, None, doubt=[0.3, 0.05])) is None
+
+
+def test_no_model_no_stop():
+    assert all(criterion.first(trail(None, None, None, None)) is None for criterion in CRITERIA)
+
+
+def write_arrays(folder: Path, cycle: int, predictions, scores) -> None:
+    for name, array in (
+        ("tested", np.array(predictions, dtype=np.int16)),
+        ("scores", np.array(scores, dtype=np.float32)),
+    ):
+        path = array_path(folder, name, cycle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, array)
+
+
+def test_a_trail_is_read_from_disk(tmp_path):
+    nan = np.nan
+    write_arrays(tmp_path, 0, [0, 1], [nan, 0.2, 0.4, 0.6])
+    write_arrays(tmp_path, 1, [1, 1], [nan, nan, 0.3, nan])  # half of the unlabelled pool: says nothing
+    read = read_trail(tmp_path, "classification", "least_confidence", [1, 2, 4])
+    assert [None if p is None else p.tolist() for p in read.predictions] == [[0, 1], [1, 1], None]
+    assert read.doubt[0] == pytest.approx(0.4)
+    assert read.doubt[1:] == (None, None)
+    assert read_trail(tmp_path, "classification", "mahalanobis", [1]).doubt == (None,)
+
+
+@pytest.mark.parametrize(("task", "labels"), [("classification", 4), ("tagging", 9)])
+def test_entropy_is_normalised(tmp_path, task, labels):
+    line = {"query": {"labels": dict.fromkeys("abcd", 1)}}
+    (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "identity.json").write_text(json.dumps({"identity": {"dataset": {"task": task}}}))
+    write_arrays(tmp_path, 0, [0], [np.nan, math.log(labels)])
+    assert read_trail(tmp_path, task, "entropy", [1]).doubt[0] == pytest.approx(1.0)
+
+
+@pytest.fixture
+def stopped(tmp_path) -> Results:
+    """Two seeds whose models agree from the second cycle on."""
+    write_runs(tmp_path, "-m dataset=trec6 name=x strategy=least_confidence schedule.initial=100 schedule.step=100 "
+                         "schedule.cycles=5 seed=1,2")  # fmt: skip
+    results = load([tmp_path])
+    rng = np.random.default_rng(0)
+    final = rng.integers(0, 6, 300)
+    for _, row in results.runs.iterrows():
+        folder = Path(row.output_dir, "trajectories", row.trajectory)
+        for cycle in range(6):
+            predictions = final if cycle else rng.permutation(final)
+            write_arrays(folder, cycle, predictions, np.full(2000, 0.5))
+    return results
+
+
+def test_what_stopping_loses(stopped):
+    (setting,) = settings(stopped)
+    (method,) = setting.methods
+    found = stops(setting, method)
+    scores = setting.scores(method)
+    for name, cycle in (("classification change", 2), ("kappa", 4), ("delta F", 4)):
+        mine = found[found.criterion == name]
+        assert mine.cycle.tolist() == [cycle, cycle]
+        assert mine.labelled.tolist() == [100 * (cycle + 1)] * 2
+        assert mine.score.tolist() == scores[cycle].tolist()
+        assert mine["last"].tolist() == scores[5].tolist()
+    assert found[found.criterion == "overall uncertainty"].cycle.isna().all()
+
+
+def test_metrics_do_not_move_a_stop(stopped):
+    """A metric is all that is known of test labels; with every one of them changed, the stops are where they were."""
+    poisoned = stopped.cycles.assign(
+        value=stopped.cycles.value.where(~stopped.cycles.metric.str.contains("accuracy"), 0.123)
+    )
+    before, after = (
+        stops(setting, setting.methods[0])
+        for setting in (*settings(stopped), *settings(replace(stopped, cycles=poisoned)))
+    )
+    assert after.cycle.equals(before.cycle)
+    assert not after.score.equals(before.score)

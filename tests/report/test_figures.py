@@ -1,0 +1,240 @@
+"""Figures draw for whatever runs there are, without a warning, in the width of a paper's column."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sweeps import SWEEP, varied
+from synthetic import write_runs
+
+from al_bench.analysis.comparisons import acquirers, gains
+from al_bench.analysis.frame import load
+from al_bench.analysis.settings import Method, Setting, settings
+from al_bench.analysis.stopping import stops as found_stops
+from al_bench.analysis.words import signed
+from al_bench.report.figures import comparisons, costs, curves, style
+from al_bench.report.pictures import _panels as panels
+from al_bench.report.pictures import pictures
+from al_bench.report.svg import COLORS, inline
+
+
+def setting_of(folder: Path, *commands: str) -> Setting:
+    for command in commands:
+        write_runs(folder, command)
+    (setting,) = settings(load([folder]))
+    return setting
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        pytest.param([varied("seed=1")], id="one run"),
+        pytest.param([varied("seed=1,2"), varied("strategy=random", "seed=1")], id="two seeds"),
+        pytest.param([varied("schedule.cycles=15")], id="16 cycles"),
+        pytest.param([varied("evaluate_at=none")], id="no successor"),
+        pytest.param([varied("strategy=random", "seed=1")], id="random alone"),
+        pytest.param(
+            [varied("dataset=conll2003", "strategy=mnlp", "schedule.unit=words", "schedule.initial=1000")],
+            id="words",
+        ),
+    ],
+)
+def test_all_figures_draw(tmp_path, commands):
+    draw_all(setting_of(tmp_path, *commands), tmp_path)
+
+
+def test_all_arms_draw(rivals, tmp_path):
+    draw_all(setting_of(rivals), tmp_path)
+
+
+def draw_all(setting: Setting, tmp_path: Path) -> None:
+    made = pictures(setting, [])
+    for picture in made.drawn:
+        for kind in ("png", "svg"):
+            style.save(picture.figure, tmp_path / f"{picture.name}.{kind}")
+        assert picture.figure.get_size_inches()[0] == style.WIDTH
+        assert picture.caption.endswith(".")
+    assert len({picture.name for picture in made.drawn}) == len(made.drawn)
+    assert all(reason for _, reason in made.omitted)
+
+
+def test_what_cannot_be_drawn_says_why(tmp_path):
+    made = pictures(setting_of(tmp_path, varied("seed=1")), [])
+    reasons = dict(made.omitted)
+    assert "two selections, or two successors" in reasons["Who should select for whom?"]
+    assert "two methods" in reasons["Final score against seconds"]
+
+
+def test_a_panel_of_ceilings_is_omitted(tmp_path):
+    """Many methods get a panel for each successor, and of one of these there is a ceiling alone."""
+    ceiling = ("strategy=random", "schedule.initial=1.0", "schedule.cycles=0", "seed=1")
+    many = varied("strategy=least_confidence,entropy,breaking_ties", "seed=1")
+    made = pictures(
+        setting_of(
+            tmp_path,
+            f"{many} model@acquisition=minilm_l3,minilm_l6,mpnet_base",
+            varied("strategy=random", "seed=1"),
+            varied(*ceiling, "model@successor=mpnet_base"),
+        ),
+        [],
+    )
+    drawn, omitted = [picture.title for picture in made.drawn], dict(made.omitted)
+    alone, compared = (f": {name} is trained" for name in ("mpnet_base", "minilm_l6"))
+    for title, reason in (
+        ("Final score against seconds", "it takes two methods"),
+        ("Score against labelled examples", "no method was evaluated at more than one budget"),
+    ):
+        assert omitted[title + alone] == reason
+        assert any(one.startswith(title + compared) for one in drawn)
+
+
+def test_many_methods_get_several_panels(rivals):
+    """By successor, then by who selects; random is in each, to compare with."""
+    about = settings(load([rivals]))[0].methods[1].about
+
+    def method(acquisition: str | None, successor: str, strategy: str) -> Method:
+        row = about.copy()
+        row[["acquisition", "successor", "strategy"]] = acquisition, successor, strategy
+        return Method("", "", row, {}, (), (), (), ())
+
+    few = [method("a", "s", strategy) for strategy in "123"]
+    assert panels(few) == {"": few}
+    more = [method(who, "s", strategy) for who in "ab" for strategy in "12345"]
+    random, other = method(None, "s", "random"), method("a", "t", "1")
+    found = panels([*more, random, other])
+    assert found == {
+        ": t is trained": [other],
+        ": s is trained, a selects": [*more[:5], random],
+        ": s is trained, b selects": [*more[5:], random],
+    }
+
+
+def test_lines_are_where_the_means_are(rivals):
+    setting = setting_of(rivals)
+    figure = curves.learning_curves(setting, "labelled")
+    (axes,) = figure.axes
+    shown = {
+        tuple(np.round(line.get_ydata(), 9)): list(line.get_xdata())
+        for line in axes.lines
+        if line.get_linewidth() > 1 and len(set(line.get_ydata())) > 1
+    }
+    expected = {}
+    for method in setting.methods[1:]:
+        means = 100 * setting.scores(method).mean(axis=0).dropna()
+        expected[tuple(np.round(means, 9))] = [100 * (cycle + 1) for cycle in means.index]
+    assert shown == expected
+    assert axes.get_ylabel() == "accuracy on the test split (%)"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == [
+        *(f"{m.label} (n = 3)" for m in setting.methods),
+        "acquisition model, where it is another",
+    ]
+
+
+def test_random_waits_for_nothing(rivals):
+    """Against seconds, random is a level, its last score; so is a ceiling."""
+    setting = setting_of(rivals)
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    levels = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
+    expected = [
+        100 * setting.scores(method).iloc[:, -1].mean()
+        for method in (setting.methods[0], setting.methods[-1])
+    ]
+    assert levels == pytest.approx(expected)
+
+
+def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
+    """The level is that of the budget which most of its runs reached, as in sentences and tables."""
+    setting = setting_of(
+        tmp_path,
+        varied("seed=1"),
+        varied("strategy=random", "seed=1,2", "schedule.cycles=2"),
+        varied("strategy=random", "seed=3"),
+    )
+    random = next(method for method in setting.methods if method.arm == "random")
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (level,) = (line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1)
+    assert level == pytest.approx(100 * setting.scores(random)[2].mean())
+
+
+def test_bars_are_seconds(rivals):
+    setting = setting_of(rivals)
+    figure = costs.phase_seconds(setting)
+    tops = {}
+    for bar in figure.axes[0].patches:
+        cycle = round(bar.get_x() + bar.get_width() / 2)
+        tops[cycle] = max(tops.get(cycle, 0), bar.get_y() + bar.get_height())
+    expected = setting.values(acquirers(setting)[0], "seconds/iteration").mean(axis=0)
+    assert tops == pytest.approx(expected.to_dict())
+    assert "1.9k" in {text.get_text() for text in figure.axes[0].texts}
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(12, "12"), (1920, "1.92k"), (13500, "13.5k"), (2.5e6, "2.5M")]
+)
+def test_brief(count, expected):
+    assert costs.brief(count) == expected
+
+
+def test_a_ceiling_is_a_level_beside_what_was_spent(rivals):
+    """Its labels are all: it would beat everything at the price of one fit."""
+    setting = setting_of(rivals)
+    (axes,) = costs.score_against_seconds(setting).axes
+    levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
+    assert levels == pytest.approx([100 * setting.scores(setting.methods[0])[0].mean()])
+
+
+def test_pareto():
+    assert costs.pareto([(2, 5), (1, 3), (3, 4), (2, 4), (4, 6)]) == [(1, 3), (2, 5), (4, 6)]
+
+
+def test_heat_map_says_its_numbers(rivals):
+    setting = setting_of(rivals)
+    found = gains(setting)
+    shown = [text.get_text() for text in comparisons.heat_map(found).axes[0].texts]
+    assert [text.split("\n")[0] for text in shown] == [signed(gain.mean) for gain in found.values()]
+
+
+def test_stops_are_drawn_where_they_are(tmp_path):
+    setting = setting_of(tmp_path, SWEEP)
+    method = setting.methods[0]
+    rng = np.random.default_rng(0)
+    said = rng.integers(0, 6, 100).astype(np.int16)
+    for folder in method.trajectories:
+        (folder / "tested").mkdir(parents=True)
+        for cycle in range(4):
+            np.save(folder / "tested" / f"cycle_{cycle:04d}.npy", said)
+    figure = curves.stopping_points(setting, method, found_stops(setting, method))
+    assert isinstance(figure, Figure)
+    # All three seeds: classification change in cycle 1 (200 labels), kappa and delta F in cycle 3.
+    marks = [points.get_offsets().tolist() for points in figure.axes[1].collections]
+    assert marks[:3] == [[[400, 0]], [[400, 1]], [[200, 2]]]
+    assert "never in 3 of 3" in {text.get_text() for text in figure.axes[1].texts}
+
+
+def test_the_same_figure_is_the_same_svg(rivals, tmp_path):
+    setting = setting_of(rivals)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        style.save(curves.learning_curves(setting, "labelled"), tmp_path / name / "curve.svg")
+    assert (tmp_path / "a/curve.svg").read_bytes() == (tmp_path / "b/curve.svg").read_bytes()
+
+
+def test_looks_differ_without_colour(rivals):
+    setting = setting_of(rivals)
+    chosen = style.looks(setting)
+    assert len({(look.marker, json.dumps(look.dash)) for look in chosen.values()}) == len(setting.methods)
+
+
+def test_inline_takes_the_pages_colours(rivals):
+    setting = setting_of(rivals)
+    for picture in pictures(setting, []).drawn:
+        text = inline(picture.figure, picture.name, 'a "quoted" <description>')
+        assert not any(color in text for color in COLORS)
+        assert "http" not in text
+        assert "font-family" not in text
+        assert 'aria-label="a &quot;quoted&quot; &lt;description&gt;"' in text
+        assert text.startswith("<svg ")
+        assert text.rstrip().endswith("</svg>")

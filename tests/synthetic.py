@@ -1,0 +1,164 @@
+"""Run directories as a sweep leaves them, without the sweep: real configs, made-up numbers with known effects."""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from al_bench.analysis.columns import columns_of
+from al_bench.config.identity import digest, run_folder, run_identity, trajectory_identity
+from al_bench.config.schema import RunConfig, register_schema
+from al_bench.data.metrics import headline
+from al_bench.front.cli import _hydra_options, _multirun_first
+from al_bench.front.job import register_resolvers
+from al_bench.front.jobs import jobs_of
+from al_bench.ledger.ledger import write_json
+
+POOL = 2000  # examples, of 14 words each
+WORDS = 14
+Row = dict[str, Any]  # the columns that say what a run is
+Effect = Callable[[Row], float]  # what is added to a run's successor at every cycle
+
+
+def configs(command: str) -> list[tuple[list[str], RunConfig]]:
+    """(overrides, resolved config) of every job of an `al-bench run` command line."""
+    words = shlex.split(command)
+    seeds = [word for word in words if word.startswith("seed=")]
+    composed = _composed(tuple(word for word in words if word not in seeds))
+    if not seeds:
+        return composed
+    numbers = [int(text) for text in seeds[-1].removeprefix("seed=").split(",")]
+    return [([*told, f"seed={seed}"], _seeded(config, seed)) for seed in numbers for told, config in composed]
+
+
+def jobs(command: str) -> list[RunConfig]:
+    """What `al-bench run` makes of a command line, an experiment's own sweep included."""
+    return [config for _, config in _composed(tuple(shlex.split(command.removeprefix("al-bench run "))))]
+
+
+def write_job(output: Path, command: str) -> Path:
+    """The finished run directory of a command line's one job, whose own words it keeps as they are."""
+    ((words, config),) = _composed(tuple(shlex.split(command)))
+    return write_run(output, words, config, lambda row: 0.0, 0.004)
+
+
+@cache
+def _composed(words: tuple[str, ...]) -> list[tuple[list[str], RunConfig]]:
+    """By Hydra, which takes a tenth of a second for each job; so the seeds come after it."""
+    register_schema()
+    register_resolvers()
+    jobs = []
+    for told, config in jobs_of(_hydra_options(_multirun_first(list(words)))):
+        assert isinstance(config, RunConfig), str(config)
+        jobs.append((told, config))
+    return jobs
+
+
+def _seeded(config: RunConfig, seed: int) -> RunConfig:
+    followed = {key: seed for key, value in vars(config.seeds).items() if value == config.seed}
+    return replace(config, seed=seed, seeds=replace(config.seeds, **followed))
+
+
+def write_runs(
+    output: Path, command: str, effect: Effect = lambda row: 0.0, noise: float = 0.004
+) -> list[Path]:
+    """A finished run directory for every job of the command."""
+    return [write_run(output, words, config, effect, noise) for words, config in configs(command)]
+
+
+def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Effect, noise: float) -> Path:
+    folder = output / run_folder(config)
+    if folder.exists():  # already finished, nothing to do
+        return folder
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.dump(asdict(config), Dumper=yaml.CSafeDumper, sort_keys=False))
+    identity = run_identity(config)
+    trajectory = digest(trajectory_identity(config, "float32"))
+    behind = {"trajectory": trajectory, "precision": "float32"}
+    write_json(folder / "identity.json", {"identity": identity, "behind": behind})
+    write_json(folder / "provenance.json", {"al_bench": "0.1.0", "git": "0" * 40, "host": "made"})
+    write_json(folder / "status.json", {"state": "finished", "started_at": 0.0, "overrides": overrides})
+    row = columns_of(asdict(config))
+    shared, own = (np.random.default_rng(int(text, 16)) for text in (trajectory, digest(identity)))
+    # What the seed does to every arm alike: the reason to pair.
+    luck = float(np.random.default_rng(config.seed).normal(0, 2 * noise))
+    lines = []
+    for cycle in range(config.schedule.cycles + 1):
+        numbers = (luck + shared.normal(0, noise), luck + effect(row) + own.normal(0, noise))
+        lines.append(_cycle(config, row, cycle, *numbers, shared.uniform(0.95, 1.05)))
+    for name, records in zip(("ledger", "costs"), zip(*lines, strict=True), strict=True):
+        text = "".join(json.dumps(record) + "\n" for record in records)
+        (folder / f"{name}.jsonl").write_text(text)
+    return folder
+
+
+def _cycle(
+    config: RunConfig, row: Row, cycle: int, acquisition: float, successor: float, pace: float
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was decided and what was spent; acquisition, successor: what is added to the curve of either."""
+    labelled, last = _labelled(config, cycle), cycle == config.schedule.cycles
+    metric = headline(row["task"])
+    curve = 0.9 - 0.4 * float(np.exp(-6 * labelled / POOL))
+    scored = 0
+    if row["acquisition"] and not last:
+        asleep = row["subsampling"] != "none" and cycle not in config.subsampling.refresh
+        scored = int((POOL - labelled) * (0.11 if asleep else 1.0))
+    seconds: dict[str, float] = {}
+    if row["acquisition"]:
+        seconds |= {"train": (8 + 0.01 * labelled) * pace, "evaluate": 2.0}
+    if not last:
+        seconds |= {"subsample": 0.001, "predict": 0.005 * scored * pace, "select": 0.012}
+    evaluated = config.evaluate_at == "all" or (
+        last if config.evaluate_at == "last" else cycle in config.evaluate_at
+    )
+    pseudo = None
+    if evaluated and config.successor:
+        seconds |= {"successor_train": 20.0 * pace, "successor_evaluate": 4.0}
+        if row["pseudo_labeler"]:
+            pseudo = _pseudo(row, metric, curve, POOL - labelled)
+            seconds |= {"labeller_train": 30.0, "pseudo_label": 9.0, "influence": 12.0}
+    decided = {
+        "cycle": cycle,
+        "labelled": labelled,
+        "words": labelled * WORDS,
+        "acquisition": {metric: curve + acquisition, "ece": 0.05} if row["acquisition"] else None,
+        "successor": {metric: curve + successor, "ece": 0.04} if evaluated and config.successor else None,
+        "pseudo": pseudo,
+        "scored": scored,
+        "extended": 0,
+        "query": {} if last else {"examples": 20, "words": 280, "mean_words": 14.0, "labels": {}},
+    }
+    spent = {"cycle": cycle, "seconds": seconds, "scored_examples": scored, "peak_memory_bytes": 1}
+    return decided, {**spent, "finished_at": float(cycle)}
+
+
+def _labelled(config: RunConfig, cycle: int) -> int:
+    """Examples, whatever the budget counts."""
+    schedule, whole = config.schedule, POOL * (WORDS if config.schedule.unit == "words" else 1)
+    initial, step = (
+        share * whole if isinstance(share, float) else share for share in (schedule.initial, schedule.step)
+    )
+    budget = min(initial + cycle * step, whole)
+    return round(budget / (WORDS if schedule.unit == "words" else 1))
+
+
+def _pseudo(row: Row, metric: str, curve: float, rest: int) -> dict[str, Any]:
+    filtered = row["filters"] != "none"
+    return {
+        "examples": rest,
+        "kept": round(rest * 0.9) if filtered else rest,
+        "quality": curve - 0.01,
+        metric: curve,
+        f"kept_{metric}": curve + (0.03 if filtered else 0.0),
+        "wrong": 1 - curve,
+        "dropped": {row["filters"].split()[0]: 0.1} if filtered else {},
+        "filter_precision": 0.4 if filtered else None,
+        "filter_recall": 0.35 if filtered else None,
+        "unfiltered_successor": {metric: curve - 0.01} if filtered else None,
+    }
