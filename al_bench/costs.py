@@ -10,7 +10,7 @@ successor   all else: fits of the successor, the pseudo-labeller and the verifie
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -70,7 +70,7 @@ def successor_seconds(seconds: Seconds) -> float | None:
     )
 
 
-def seconds_until_scores(cycles: list[Seconds]) -> list[float]:
+def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
     """By cycle, what had been spent when its acquisition model was fitted.
 
     That is the one-off work, all iterations before, and the cycle's own training: the query that follows serves the

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from al_bench.analysis.columns import columns_of
+from al_bench.analysis.arms import Setting
+from al_bench.analysis.contrasts import Contrasts
+from al_bench.analysis.runs import columns_of
+from al_bench.analysis.store import load
 from al_bench.config.identity import digest, run_folder, run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig, register_schema
 from al_bench.data.metrics import headline
@@ -24,6 +27,14 @@ POOL = 2000  # examples, of 14 words each
 WORDS = 14
 Row = dict[str, Any]  # the columns that say what a run is
 Effect = Callable[[Row], float]  # what is added to a run's successor at every cycle
+
+
+def settings_of(folder: Path) -> tuple[Setting, ...]:
+    return tuple(contrasts_of(folder).settings)
+
+
+def contrasts_of(folder: Path) -> Contrasts:
+    return Contrasts.of(load([folder]))
 
 
 def configs(command: str) -> list[tuple[list[str], RunConfig]]:
@@ -80,8 +91,8 @@ def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Eff
     (folder / "config.yaml").write_text(yaml.dump(asdict(config), Dumper=yaml.CSafeDumper, sort_keys=False))
     identity = run_identity(config)
     trajectory = digest(trajectory_identity(config, "float32"))
-    behind = {"trajectory": trajectory, "precision": "float32"}
-    write_json(folder / "identity.json", {"identity": identity, "behind": behind})
+    fingerprints = {"trajectory": trajectory, "precision": "float32"}
+    write_json(folder / "identity.json", {"identity": identity, "fingerprints": fingerprints})
     write_json(folder / "provenance.json", {"al_bench": "0.1.0", "git": "0" * 40, "host": "made"})
     write_json(folder / "status.json", {"state": "finished", "started_at": 0.0, "overrides": overrides})
     row = columns_of(asdict(config))

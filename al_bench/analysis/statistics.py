@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 ALPHA = 0.05
+FEW = 3  # values: the t interval of two is 13 standard errors wide
 Values = Sequence[float] | np.ndarray
 
 
@@ -24,6 +25,18 @@ class Estimate:
     low: float
     high: float
     n: int
+
+
+@dataclass(frozen=True)
+class Censored:
+    """A number that is known to lie between two bounds, exactly where they are equal; high may be infinite."""
+
+    low: float
+    high: float
+
+    @property
+    def exact(self) -> bool:
+        return self.low == self.high
 
 
 @dataclass(frozen=True)
@@ -86,39 +99,42 @@ def aulc(labels: Values, scores: Values) -> float:
     return float(np.trapezoid(y, x) / (x[-1] - x[0])) if len(x) > 1 else math.nan
 
 
-def labels_to_reach(labels: Values, scores: Values, target: float) -> float | None:
-    """Labels at which the curve first reaches the target, linearly between budgets; None: it never does.
+def labels_to_reach(labels: Values, scores: Values, target: float) -> Censored:
+    """Labels at which the curve first reaches the target, linearly between budgets.
 
-    labels: (n,) rising; scores: (n,). A curve that starts above the target needs its first budget or fewer.
+    labels: (n,) rising; scores: (n,). A curve that starts at the target or above needs its first budget or fewer; one
+    that never reaches it needs more than its last.
     """
     x, y = np.asarray(labels, dtype=float), np.asarray(scores, dtype=float)
     reached = np.flatnonzero(y >= target)
     if not len(reached):
-        return None
+        return Censored(float(x[-1]), math.inf)
     at = int(reached[0])
     if at == 0:
-        return float(x[0])
+        return Censored(0.0, float(x[0]))
     share = (target - y[at - 1]) / (y[at] - y[at - 1])
-    return float(x[at - 1] + share * (x[at] - x[at - 1]))
+    needed = float(x[at - 1] + share * (x[at] - x[at - 1]))
+    return Censored(needed, needed)
 
 
-def speed_up(
-    random: tuple[Values, Values],
-    method: tuple[Values, Values],
-    target: float,
-) -> float | None:
+def speed_up(random: tuple[Values, Values], method: tuple[Values, Values], target: float) -> Censored:
     """Labels that random needs for the target score, divided by those that the method needs.
 
-    random, method: (labels, scores) of a curve. None where a curve never reaches the target, and where one starts
-    above it, since then nobody knows how few labels would have done.
+    random, method: (labels, scores) of a curve
     """
-    needed = []
-    for labels, scores in (random, method):
-        reached = labels_to_reach(labels, scores, target)
-        if reached is None or scores[0] > target:
-            return None
-        needed.append(reached)
-    return needed[0] / needed[1]
+    of_random, of_method = (labels_to_reach(*curve, target) for curve in (random, method))
+    high = of_random.high / of_method.low if of_method.low else math.inf
+    return Censored(of_random.low / of_method.high, high)
+
+
+def censored_median(values: Sequence[Censored]) -> Censored:
+    """Between which bounds the sample's median lies: exact where the values in the middle are.
+
+    A mean would need every value; leaving the censored ones out would bias it towards those that are known.
+    """
+    low, high = (sorted(getattr(value, end) for value in values) for end in ("low", "high"))
+    middle = (len(values) - 1) // 2, len(values) // 2
+    return Censored(*((ends[middle[0]] + ends[middle[1]]) / 2 for ends in (low, high)))
 
 
 # ---------------------------------------------------------------------------------- of two arms, by seed
@@ -220,10 +236,10 @@ def penalty_matrix(scores: np.ndarray, *, alpha: float = ALPHA) -> np.ndarray:
 
 def _share_beaten(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
     beaten = []
-    for mine, other in zip(a, b, strict=True):
-        both = np.isfinite(mine) & np.isfinite(other)
+    for one, other in zip(a, b, strict=True):
+        both = np.isfinite(one) & np.isfinite(other)
         if np.count_nonzero(both) >= 2:
-            difference = _differences(mine[both], other[both])
+            difference = _differences(one[both], other[both])
             beaten.append(difference.mean() > 0 and _t(difference) <= alpha)
     return float(np.mean(beaten)) if beaten else math.nan
 
@@ -236,11 +252,11 @@ def gap_closed(no_mismatch: Values, asm: Values, plasm: Values) -> GapClosed:
     (1954), the shares s for which a paired t test does not tell PLASM - ASM from s times the gap, is bounded. It
     covers the truth as often as it says with 3 seeds, too, where a bootstrap over seeds does in 3 of 4 cases.
     """
-    top, low, mine = (np.asarray(values, dtype=float) for values in (no_mismatch, asm, plasm))
+    top, low, closer = (np.asarray(values, dtype=float) for values in (no_mismatch, asm, plasm))
     gap = mean_interval(_differences(top, low))
     if not gap.low > 0:
         return GapClosed(gap, None)
-    closed = _differences(mine, low)
+    closed = _differences(closer, low)
     t = float(stats.t.ppf(1 - ALPHA / 2, gap.n - 1))
     (aa, ab), (_, bb) = t**2 * np.cov(closed, _differences(top, low)) / gap.n
     # The roots of (closed - s gap)^2 = t^2 var(closed - s gap), of means.

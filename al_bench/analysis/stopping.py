@@ -1,36 +1,38 @@
 """Where stopping criteria would have ended a trajectory that went on.
 
-A criterion reads what the acquisition models said of the test inputs, or how uncertain they were of the pool: no label
-of either, no metric. Scores are looked up afterwards, where it would have stopped.
+A criterion reads what the acquisition models predicted for the stop set, or how uncertain they were of the pool: no
+label and no metric. The stop set is the dev split where there is one, else a seeded part of the training split, of
+which only those examples count that were never labelled. Scores are looked up afterwards.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from al_bench.analysis.files import load_array, load_lines
-from al_bench.analysis.settings import Method, Setting
+from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.store import load_array, load_lines
 from al_bench.ledger.ledger import load_record
-
-# Strategies whose scores fall towards 0 as the model becomes certain; a distance, such as mahalanobis, does not.
-UNCERTAINTIES = ("least_confidence", "entropy", "breaking_ties", "mnlp")
 
 
 @dataclass(frozen=True)
 class Trail:
-    """What a trajectory's models said, by cycle.
+    """What a trajectory's models predicted, by cycle.
 
-    predictions: (n,) labels of the test examples, or of their words; None where no model was fitted
-    doubt: mean score of the unlabelled pool, of entropy as a share of its maximum; None where only a part was scored
+    predictions: (n,) labels of the stop set's examples, or of their words; None where no model was fitted
+    entropy: mean entropy of the unlabelled pool as a share of its maximum; None where only a part of it was scored, or
+        by another measure: a threshold for one measure means nothing to another
+    split: "dev" or "pool", where the stop set is from; "" where there is none
     """
 
     task: str
     predictions: tuple[np.ndarray | None, ...]
-    doubt: tuple[float | None, ...]
+    entropy: tuple[float | None, ...]
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,18 +85,15 @@ def delta_f(before: np.ndarray, now: np.ndarray, task: str) -> float:
         either = np.count_nonzero(before) + np.count_nonzero(now)
         return math.nan if either == 0 else 1 - 2 * both / either
     labels = np.unique(np.concatenate([before, now]))
-    scores = [
-        2 * np.sum((before == k) & (now == k)) / (np.sum(before == k) + np.sum(now == k)) for k in labels
-    ]
+    scores = [2 * np.sum((before == k) & (now == k)) / (np.sum(before == k) + np.sum(now == k)) for k in labels]
     return 1 - float(np.mean(scores))
 
 
 def _between(measure: Callable[..., float], trail: Trail, *more: str) -> np.ndarray:
     """The measure of each cycle's model and the one before it."""
-    said = trail.predictions
-    values = [math.nan] * len(said)
-    for cycle in range(1, len(said)):
-        before, now = said[cycle - 1], said[cycle]
+    values = [math.nan] * len(trail.predictions)
+    for cycle in range(1, len(values)):
+        before, now = trail.predictions[cycle - 1 : cycle + 1]
         if before is not None and now is not None:
             values[cycle] = measure(before, now, *more)
     return np.array(values)
@@ -129,9 +128,9 @@ CRITERIA = (
     ),
     Criterion(
         "overall uncertainty",
-        "mean uncertainty of the unlabelled pool < 0.05, in cycles that score all of it",
-        "Zhu, Wang and Hovy, COLING 2008, of normalised entropy; the number is the default of small-text",
-        lambda trail: np.array([math.nan if doubt is None else doubt for doubt in trail.doubt]),
+        "mean normalised entropy of the unlabelled pool < 0.05, in cycles that score all of it by entropy",
+        "Zhu, Wang and Hovy, COLING 2008; the number is the default of small-text",
+        lambda trail: np.array([math.nan if share is None else share for share in trail.entropy]),
         lambda values: bool(values[-1] < 0.05),
     ),
 )
@@ -140,66 +139,69 @@ CRITERIA = (
 # ----------------------------------------------------------------------------------------- trajectories on disk
 
 
-def read_trail(folder: Path, task: str, strategy: str, labelled: Sequence[int]) -> Trail:
-    """labelled: number of examples by cycle, as many cycles as are asked for"""
-    cycles = range(len(labelled))
-    predictions = tuple(load_array(folder, "tested", cycle) for cycle in cycles)
-    return Trail(task, predictions, tuple(_doubt(folder, c, strategy, labelled[c]) for c in cycles))
+def read_trail(folder: Path, task: str) -> Trail:
+    """Of all cycles that the trajectory's ledger has."""
+    lines = load_lines(folder / "ledger.jsonl")
+    stop_set = (lines[0].get("stop_set") if lines else None) or {}
+    predictions = [load_array(folder, "stop", cycle) for cycle in range(len(lines))]
+    if stop_set.get("split") == "pool":
+        labelled = {i for line in lines for i in (*line.get("seeded", ()), *line["queried"])}
+        kept = np.array([i not in labelled for i in stop_set["ids"]])
+        words = np.array(stop_set.get("words") or np.ones(len(kept), dtype=int))
+        chosen = np.repeat(kept, words)
+        predictions = [None if p is None or len(p) != len(chosen) else p[chosen] for p in predictions]
+    entropy = _entropies(folder, lines)
+    return Trail(task, tuple(predictions), entropy, str(stop_set.get("split", "")))
 
 
-def _doubt(folder: Path, cycle: int, strategy: str, labelled: int) -> float | None:
-    scores = load_array(folder, "scores", cycle) if strategy in UNCERTAINTIES else None
-    if scores is None:
-        return None
-    seen = ~np.isnan(scores)
-    if not seen.any() or np.count_nonzero(seen) < len(scores) - labelled:
-        return None
-    mean = float(scores[seen].mean(dtype=np.float64))
-    if strategy != "entropy":
-        return mean
-    most = _maximal_entropy(folder)
-    return None if most is None else mean / most
+def _entropies(folder: Path, lines: list[dict[str, Any]]) -> tuple[float | None, ...]:
+    identity = load_record(folder / "identity.json").get("identity", {})
+    most = _maximal_entropy(identity, lines)
+    strategy = identity.get("strategy", {})
+    if strategy.get("name") != "entropy" or strategy.get("aggregate", "mean") != "mean" or most is None:
+        return (None,) * len(lines)
+    shares = []
+    for cycle, line in enumerate(lines):
+        scores = load_array(folder, "scores", cycle)
+        known = np.empty(0) if scores is None else scores[~np.isnan(scores)]
+        whole = scores is not None and len(known) and len(known) >= len(scores) - line["labelled"]
+        shares.append(float(known.mean(dtype=np.float64)) / most if whole else None)
+    return tuple(shares)
 
 
-def _maximal_entropy(folder: Path) -> float | None:
+def _maximal_entropy(identity: dict[str, Any], lines: list[dict[str, Any]]) -> float | None:
     """log of the number of labels; a tagging trajectory's ledger counts types, which have two tags each, beside O."""
-    first, *_ = load_lines(folder / "ledger.jsonl") or [{}]
-    labels = len(first.get("query", {}).get("labels", {}))
-    dataset = load_record(folder / "identity.json").get("identity", {}).get("dataset", {})
-    if not labels or "task" not in dataset:
+    labels = len(lines[0].get("query", {}).get("labels", {})) if lines else 0
+    if not labels or "task" not in identity.get("dataset", {}):
         return None
-    return math.log(2 * labels + 1 if dataset["task"] == "tagging" else labels)
+    return math.log(2 * labels + 1 if identity["dataset"]["task"] == "tagging" else labels)
 
 
 # ---------------------------------------------------------------------------------------------- what was lost
 
 
 def stops(setting: Setting, method: Method) -> pd.DataFrame:
-    """A row per repetition and criterion: cycle (NaN: never), labelled, score there, last (score of the last cycle).
+    """A row per seed and criterion: cycle (NaN: never), labelled, score there, last (score of the last cycle), split.
 
     Empty where no model selects, or its trajectories are gone.
     """
     labelled, scores = setting.values(method, "labelled"), setting.scores(method)
     rows = []
-    for folder, repeat in zip(method.trajectories, method.repeats, strict=True):
-        known = labelled.loc[repeat].dropna()
-        trail = read_trail(folder, setting.task, str(method.about.strategy), known.astype(int).tolist())
-        if all(said is None for said in trail.predictions) or repeat not in scores.index:
+    for folder, seed in zip(method.trajectories, method.seeds, strict=True):
+        if seed not in labelled.index or seed not in scores.index:
             continue
-        curve = scores.loc[repeat]
+        trail, known, curve = read_trail(folder, setting.task), labelled.loc[seed].dropna(), scores.loc[seed]
+        if all(one is None for one in trail.predictions):
+            continue
         for criterion in CRITERIA:
             cycle = criterion.first(trail)
-            never = cycle is None
-            rows.append(
-                {
-                    "repeat": repeat,
-                    "criterion": criterion.name,
-                    "cycle": math.nan if never else cycle,
-                    "labelled": math.nan if never else known[cycle],
-                    "score": math.nan if never else curve.get(cycle, math.nan),
-                    "last": curve.dropna().iloc[-1],
-                    "all_labelled": known.iloc[-1],
-                }
-            )
-    columns = ["repeat", "criterion", "cycle", "labelled", "score", "last", "all_labelled"]
+            stopped = cycle is not None and cycle in known.index
+            row = {"seed": seed, "criterion": criterion.name, "cycle": cycle if stopped else math.nan}
+            row |= {"labelled": known[cycle] if stopped else math.nan}
+            row |= {
+                "score": curve.get(cycle, math.nan) if stopped else math.nan,
+                "last": curve.dropna().iloc[-1],
+            }
+            rows.append({**row, "all_labelled": known.iloc[-1], "split": trail.split})
+    columns = ["seed", "criterion", "cycle", "labelled", "score", "last", "all_labelled", "split"]
     return pd.DataFrame(rows, columns=columns)

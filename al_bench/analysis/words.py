@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 
-from al_bench.analysis.statistics import Estimate
+from al_bench.analysis.statistics import FEW, Estimate
 from al_bench.costs import HARD
 
 MINUS = "−"
-FEW = 3  # values: the t interval of two is 13 standard errors wide
 
 
 def number(value: float, digits: int = 1) -> str:

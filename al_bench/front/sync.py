@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from al_bench.analysis.reading import Unreadable, read
+from al_bench.analysis.store import Unreadable, read
 from al_bench.errors import UserError, reject
 from al_bench.ledger.ledger import load_record
 from al_bench.ledger.rundir import RunDirectory

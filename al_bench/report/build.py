@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from al_bench.analysis.frame import load
-from al_bench.analysis.settings import settings
+from al_bench.analysis.contrasts import Contrasts
+from al_bench.analysis.store import load
 from al_bench.errors import UserError, of_disk
 from al_bench.ledger.ledger import write_whole
-from al_bench.report.chapters import Chapter, chapter
 from al_bench.report.figures import style
-from al_bench.report.page import page
+from al_bench.report.page import Chapter, chapters_of, page
 from al_bench.report.publish import publish
 
 
@@ -27,7 +26,7 @@ def report(
         where = ", ".join(paths) or root
         raise UserError(f"{where}: holds no run directory; run something first, or give --output-dir")
     target = Path(output).absolute() if output else root / "report.html"
-    chapters = [chapter(number, setting) for number, setting in enumerate(settings(results), start=1)]
+    chapters = chapters_of(Contrasts.of(results))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, page(results, chapters).encode())
@@ -44,6 +43,4 @@ def save_figures(chapters: Sequence[Chapter], folder: Path) -> None:
     for one in chapters:
         for picture in one.pictures.drawn:
             for kind in ("png", "svg"):
-                style.save(
-                    picture.figure, folder / f"{one.setting.title}-{picture.name}.{kind}".replace(" ", "_")
-                )
+                style.save(picture.figure, folder / f"{one.setting.title}-{picture.name}.{kind}".replace(" ", "_"))

@@ -2,12 +2,13 @@
 
 import pandas as pd
 
-from al_bench.analysis.frame import Results
+from al_bench.analysis.store import Results
 from al_bench.analysis.words import number, percent
-from al_bench.costs import ITERATION, duration
+from al_bench.costs import ITERATION, ONE_OFF, duration
 from al_bench.report.tables import Table, amount, word
 
-DERIVED = ("seconds/iteration", "seconds/cumulative", "seconds/successor_total")
+DERIVED = ("seconds/iteration", "seconds/one_off", "seconds/cumulative", "seconds/successor_total")
+KINDS = dict.fromkeys(ITERATION, " (iteration)") | dict.fromkeys(ONE_OFF, " (one-off)")
 SHARED_HEADS = ("seconds without sharing", "times without sharing")
 SHARING = (
     "Runs that need the same trajectory, fit or pseudo-labels compute it once; the columns to the right are what it "
@@ -38,9 +39,7 @@ def phases(results: Results) -> pd.DataFrame:
     }
     rows = [(name, once.sum(), len(once), all_.sum(), len(all_)) for name, (once, all_) in groups.items()]
     rows.sort(key=lambda row: (row[0] not in ITERATION, -row[1]))
-    return pd.DataFrame(rows, columns=["phase", "seconds", "times", "alone", "times_alone"]).set_index(
-        "phase"
-    )
+    return pd.DataFrame(rows, columns=["phase", "seconds", "times", "alone", "times_alone"]).set_index("phase")
 
 
 def account(spent: pd.DataFrame) -> Table:
@@ -51,7 +50,9 @@ def account(spent: pd.DataFrame) -> Table:
         caption="All runs of this report. " + (SHARING if some else "They had nothing to share."),
     )
     for row in spent.itertuples():
-        label = str(row.Index).replace("_", " ") + (" (iteration)" if row.Index in ITERATION else "")
+        label = str(row.Index).replace("_", " ") + (
+            " (iteration)" if row.Index in ITERATION else " (one-off)" if row.Index in ONE_OFF else ""
+        )
         share = row.seconds / spent.seconds.sum()
         cells = [word(label), amount(row.seconds, duration(row.seconds)), amount(share, percent(share, 1))]
         cells.append(amount(row.times, number(row.times, 0)))
@@ -65,11 +66,11 @@ def account(spent: pd.DataFrame) -> Table:
 def tokens(results: Results) -> list[tuple[str, float]]:
     """What was processed, counted once where it was shared: with the seconds that `phases` counts once."""
     cycles = results.cycles.set_index(["run", "cycle"])
-    found = []
+    totals = []
     for (count, phase), name in COUNTS.items():
-        mine = cycles[cycles.metric == count].value
-        seconds = cycles[cycles.metric == phase].value.reindex(mine.index)
-        once = mine[~seconds.duplicated() | seconds.isna()]
+        counts = cycles[cycles.metric == count].value
+        seconds = cycles[cycles.metric == phase].value.reindex(counts.index)
+        once = counts[~seconds.duplicated() | seconds.isna()]
         if len(once):
-            found.append((name, float(once.sum())))
-    return found
+            totals.append((name, float(once.sum())))
+    return totals

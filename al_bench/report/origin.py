@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from al_bench.analysis.frame import Results
+from al_bench.analysis.store import Results
 from al_bench.analysis.words import count
 from al_bench.report.tables import Table, amount, word
 
@@ -25,15 +25,15 @@ the hash of all that its queries depend on."""
 
 def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What was recorded, by name; where runs differ, each value with the number of its runs."""
-    found = [(name, _said([_text(p.get(key)) for p in provenances])) for key, name in FACTS.items()]
-    found.append(("packages", _packages([provenance.get("versions") or {} for provenance in provenances])))
-    return [(name, said) for name, said in found if said]
+    values = [(name, _counted([_text(p.get(key)) for p in provenances])) for key, name in FACTS.items()]
+    values.append(("packages", _packages([provenance.get("versions") or {} for provenance in provenances])))
+    return [(name, text) for name, text in values if text]
 
 
 def _packages(versions: list[dict[str, Any]]) -> str:
     names = sorted({name for one in versions for name in one})
-    said = [(name, _said([_text(one.get(name)) for one in versions])) for name in names]
-    return ", ".join(f"{name} {version}" for name, version in said if version)
+    values = [(name, _counted([_text(one.get(name)) for one in versions])) for name in names]
+    return ", ".join(f"{name} {version}" for name, version in values if version)
 
 
 def _text(value: Any) -> str:
@@ -42,7 +42,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _said(values: list[str]) -> str:
+def _counted(values: list[str]) -> str:
     counted = {value: values.count(value) for value in dict.fromkeys(values) if value}
     if len(counted) < 2:
         return "".join(counted)

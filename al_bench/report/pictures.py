@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from al_bench.analysis.comparisons import acquirers, ends, gains
-from al_bench.analysis.queries import mean_lengths
-from al_bench.analysis.settings import Method, Setting
-from al_bench.analysis.words import FEW
+from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.contrasts import gains
+from al_bench.analysis.statistics import FEW
 from al_bench.report.figures import comparisons, costs, curves
+from al_bench.report.texts import mean_lengths
 
 CROWDED = 8  # methods: more of them get several panels
 
@@ -56,14 +56,14 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pi
             "What the filter is good for is the gap between kept and all pseudo-labels." + bands([method]),
             partial(curves.pseudo_labels, setting, method),
         )
-    for number, (method, found) in enumerate(stopped):
+    for number, (method, stops) in enumerate(stopped):
         made.add(
             f"stopping_{number}",
             f"When one could have stopped: {method.label}",
             "A mark is a budget at which a criterion would have ended runs; a number under it counts them. The further "
             "left at an unchanged score, the more labels it saves; left of the rise, it stops too early.",
-            partial(curves.stopping_points, setting, method, found),
-            "no criterion would have ended a run" if found.cycle.isna().all() else "",
+            partial(curves.stopping_points, setting, method, stops),
+            "no criterion would have ended a run" if stops.cycle.isna().all() else "",
         )
     return made
 
@@ -84,11 +84,12 @@ def _curves(setting: Setting, made: Pictures) -> None:
     if "random" not in arms:
         on_labels = "Without a random run beside it, a curve does not tell whether selecting paid off."
     on_seconds = (
-        "Seconds are those an annotator waits for: training, scoring and selecting, up to that cycle."
+        "Seconds passed until the score was known: what is done once for the pool, the iterations before, and the "
+        "training of the cycle’s own model."
     )
     if "random" in arms:
         on_seconds += " Random waits for none; the dashed line is what it is worth at its end."
-    on_labels, on_seconds = (f"{said}{selected}{bands(scored)}" for said in (on_labels, on_seconds))
+    on_labels, on_seconds = (f"{text}{selected}{bands(scored)}" for text in (on_labels, on_seconds))
     for axis, name, title, caption, reason in (
         ("labelled", "labels", "Score against labelled examples", on_labels, ""),
         ("words", "words", "Score against labelled words", on_labels, ""),
@@ -103,7 +104,7 @@ def _curves(setting: Setting, made: Pictures) -> None:
 
 def _idle(setting: Setting) -> str:
     """Why there are no seconds to show."""
-    selecting = acquirers(setting)
+    selecting = setting.acquirers()
     if not selecting:
         return "no model selects, so there is nothing to wait for"
     timed = any(setting.values(method, "seconds/iteration").size for method in selecting)
@@ -116,19 +117,19 @@ def _panels(methods: list[Method]) -> dict[str, list[Method]]:
     What has none of them, such as random examples, stands in every panel for comparison.
     """
     panels = {"": methods}
-    for part, said in (("successor", "is trained"), ("acquisition", "selects")):
+    for part, verb in (("successor", "is trained"), ("acquisition", "selects")):
         for title, group in list(panels.items()):
             names = [name for name in dict.fromkeys(m.about[part] for m in group) if pd.notna(name)]
             if len(group) > CROWDED and len(names) > 1:
                 del panels[title]
                 for name in names:
-                    mine = [m for m in group if m.about[part] == name or pd.isna(m.about[part])]
-                    panels[f"{title}{',' if title else ':'} {name} {said}"] = mine
+                    members = [m for m in group if m.about[part] == name or pd.isna(m.about[part])]
+                    panels[f"{title}{',' if title else ':'} {name} {verb}"] = members
     return panels
 
 
 def _spending(setting: Setting, made: Pictures) -> None:
-    selecting = acquirers(setting)
+    selecting = setting.acquirers()
     more = f" The first {costs.MOST} of {len(selecting)} selections." if len(selecting) > costs.MOST else ""
     made.add(
         "seconds_by_phase",
@@ -138,7 +139,7 @@ def _spending(setting: Setting, made: Pictures) -> None:
         partial(costs.phase_seconds, setting),
         _idle(setting),
     )
-    scored = [method for method in setting.methods if not ends(setting, method)[1].empty]
+    scored = [method for method in setting.methods if not setting.end(method)[1].empty]
     for number, (panel, methods) in enumerate(_panels(scored).items()):
         several = sum(method.arm != "ceiling" for method in methods) > 1
         made.add(
@@ -152,15 +153,15 @@ def _spending(setting: Setting, made: Pictures) -> None:
 
 
 def _selections(setting: Setting, made: Pictures) -> None:
-    found = gains(setting)
-    selections, successors = {selection for selection, _ in found}, {successor for _, successor in found}
+    points = gains(setting)
+    selections, successors = {selection for selection, _ in points}, {successor for _, successor in points}
     enough = len(selections) > 1 or len(successors) > 1
     made.add(
         "gains",
         "Who should select for whom?",
         "Points over the same successor trained on as many random examples, at the last budget, ± half the width of "
         "the paired 95 % t interval. A row that is good everywhere selects data that are worth something to any model.",
-        partial(comparisons.heat_map, found),
+        partial(comparisons.heat_map, points),
         "" if enough else "it takes two selections, or two successors, with a random run beside them",
     )
     lengths = mean_lengths(setting)

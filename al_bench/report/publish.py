@@ -12,18 +12,14 @@ from al_bench.ledger.tracking import FILE, connect, store_uri
 
 def parents(runs: pd.DataFrame) -> list[Path]:
     """The directories of the sweeps that the runs belong to; of a run on its own, the run's own directory."""
-    sweeps = {
-        run: load_record(Path(row.directory) / "status.json").get("sweep") for run, row in runs.iterrows()
-    }
-    found = [Path(sweep) for sweep in sweeps.values() if sweep]
-    if not found and len(runs) == 1:
-        found = [Path(runs.directory.iloc[0])]
-    return sorted(set(found))
+    sweeps = {run: load_record(Path(row.directory) / "status.json").get("sweep") for run, row in runs.iterrows()}
+    folders = [Path(sweep) for sweep in sweeps.values() if sweep]
+    if not folders and len(runs) == 1:
+        folders = [Path(runs.directory.iloc[0])]
+    return sorted(set(folders))
 
 
-def publish(
-    page: Path, runs: pd.DataFrame, tracking: str | None, output_dir: Path, say: Callable[[str], None]
-) -> None:
+def publish(page: Path, runs: pd.DataFrame, tracking: str | None, output_dir: Path, say: Callable[[str], None]) -> None:
     """Log the page to the MLflow run of each sweep.
 
     tracking: the only store to log to, or "none"; None: where each sweep was logged
@@ -35,9 +31,7 @@ def publish(
         known = load_record(folder / FILE)
         if "run_id" not in known or (wanted is not None and known.get("uri") != wanted):
             if wanted is not None:
-                say(
-                    f"{folder.name} is not logged to {wanted}, so its report is not either; see `al-bench sync`"
-                )
+                say(f"{folder.name} is not logged to {wanted}, so its report is not either; see `al-bench sync`")
             continue
         try:
             connect(known["uri"]).log_artifact(known["run_id"], str(page))

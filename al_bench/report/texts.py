@@ -1,8 +1,8 @@
-"""A sample of what was queried: the ids are in the trajectories, the texts are read from their source again."""
+"""What was queried: lengths, overlaps between selections, and a sample of the texts, read from their source again."""
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from al_bench.analysis.queries import Query, read_queries, sample, selections
-from al_bench.analysis.settings import Method, Setting
+from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.statistics import jaccard
+from al_bench.analysis.store import load_array, load_lines
 from al_bench.analysis.words import count, listed, number
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
@@ -52,11 +53,80 @@ class Selection:
     queries: list[Shown]
 
 
+@dataclass(frozen=True)
+class Query:
+    """One cycle's query. ids: in the order of the query; scores: beside them, NaN where nobody scored
+
+    about: what the ledger says of it (`acquisition.loop.describe`)
+    """
+
+    cycle: int
+    labelled: int
+    ids: np.ndarray
+    scores: np.ndarray
+    about: dict[str, Any]
+
+
+def read_queries(trajectory: Path) -> list[Query]:
+    """None where its ledger cannot be read."""
+    queries: list[Query] = []
+    for line in load_lines(trajectory / "ledger.jsonl"):
+        ids = np.array(line["queried"], dtype=np.int64)
+        if len(ids):
+            every = load_array(trajectory, "scores", line["cycle"])
+            scores = np.full(len(ids), np.nan) if every is None else every[ids]
+            queries.append(Query(line["cycle"], line["labelled"], ids, scores, line["query"]))
+    return queries
+
+
+def mean_lengths(setting: Setting) -> dict[str, np.ndarray]:
+    """Label of a selecting method -> (seeds, cycles) mean words of a queried example; NaN where none was."""
+    lengths = {}
+    for method in setting.selections():
+        ledgers = [load_lines(Path(directory, "ledger.jsonl")) for directory in method.runs.directory]
+        rows = [[line.get("query", {}).get("mean_words", np.nan) for line in lines] for lines in ledgers]
+        width = max(map(len, rows), default=0)
+        lengths[method.label] = np.array([row + [np.nan] * (width - len(row)) for row in rows], dtype=float)
+    return lengths
+
+
+def overlaps(setting: Setting) -> tuple[list[Method], dict[tuple[int, int], np.ndarray]]:
+    """The selecting methods, and of each two of them the Jaccard overlap of all they queried, seed by seed."""
+    methods = setting.selections()
+    queried = [
+        {
+            seed: {int(i) for query in read_queries(trajectory) for i in query.ids}
+            for seed, trajectory in zip(method.seeds, method.trajectories, strict=True)
+        }
+        for method in methods
+    ]
+    shares = {}
+    for i, one in enumerate(queried):
+        for j, other in enumerate(queried[:i]):
+            common = [seed for seed in one if one[seed] and other.get(seed)]
+            if common:
+                shares[i, j] = np.array([jaccard(one[seed], other[seed]) for seed in common])
+    return methods, shares
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most so many of the positions 0 to count - 1, first and last among them."""
+    return sorted({round(x) for x in np.linspace(0, count - 1, min(count, most))}) if count else []
+
+
+def sample(queries: Sequence[Query], most: int, each: int) -> list[tuple[Query, list[int]]]:
+    """At most so many queries, and of each the ranks of at most so many of its examples, evenly spaced."""
+    return [(queries[at], evenly(len(queries[at].ids), each)) for at in evenly(len(queries), most)]
+
+
+# ------------------------------------------------------------------------------- texts, read again from their source
+
+
 def corpus_of(setting: Setting) -> tuple[Corpus | None, str]:
     """The setting's data, or why they cannot be shown; nothing is downloaded."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         os.environ.setdefault(name, "1")
-    folder = setting.methods[0].folders[0]
+    folder = Path(setting.methods[0].runs.directory.iloc[0])
     try:
         corpus = load_corpus(_dataset_config(folder))
     except UserError as error:
@@ -83,8 +153,8 @@ def _dataset_config(folder: Path) -> DatasetConfig:
 
 def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
     """Of every way to select, the first run's queries."""
-    found = []
-    for method in selections(setting):
+    chosen = []
+    for method in setting.selections():
         queries = read_queries(method.trajectories[0])
         if not queries:
             continue
@@ -92,27 +162,23 @@ def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
             Shown(query.cycle, summary(query), list(_texts(query, ranks, corpus)))
             for query, ranks in sample(queries, CYCLES, EACH)
         ]
-        found.append(Selection(method.selection, _about(method, len(queries), len(shown)), shown))
-    return found
+        chosen.append(Selection(method.selection, _about(method, len(queries), len(shown)), shown))
+    return chosen
 
 
 def _about(method: Method, queries: int, shown: int) -> str:
-    part = (
-        f"{shown} of {count(queries, 'query', 'queries')}"
-        if shown < queries
-        else count(queries, "query", "queries")
-    )
-    return f"seed {method.repeats[0]}, {part}; of each at most {EACH} texts, evenly spaced by rank"
+    part = f"{shown} of {count(queries, 'query', 'queries')}" if shown < queries else count(queries, "query", "queries")
+    return f"seed {method.seeds[0]}, {part}; of each at most {EACH} texts, evenly spaced by rank"
 
 
 def summary(query: Query) -> str:
     """Such as "80 examples after 160 labelled, 11.5 words on average; NUM 40, DESC 12"."""
-    said = f"{count(len(query.ids), 'example')} on top of {number(query.labelled, 0)} labelled"
+    text = f"{count(len(query.ids), 'example')} on top of {number(query.labelled, 0)} labelled"
     if "mean_words" in query.about:
-        said += f", {number(query.about['mean_words'])} words on average"
+        text += f", {number(query.about['mean_words'])} words on average"
     labels = sorted(query.about.get("labels", {}).items(), key=lambda item: -item[1])
     named = [f"{name} {n:,}" for name, n in labels[:8] if n]
-    return f"{said}; gold: {listed(named)}" if named else said
+    return f"{text}; gold: {listed(named)}" if named else text
 
 
 def _texts(query: Query, ranks: list[int], corpus: Corpus | None) -> Iterator[Text]:

@@ -1,27 +1,35 @@
-"""What one cell of a table says: a number with its interval, or a word in its place."""
+"""What one cell of a table shows: a number with its interval, or a word in its place."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from al_bench.analysis.samples import Measures, Sample
+from al_bench.analysis.contrasts import Contrast, Contrasts, contrast
+from al_bench.analysis.measures import Measures, Paired, Sample
 from al_bench.analysis.statistics import (
+    Censored,
     Estimate,
+    censored_median,
     gap_closed,
     geometric,
     labels_to_reach,
     mean_interval,
-    paired,
+    reachable,
     speed_up,
     tost,
 )
-from al_bench.tables.rows import Source
+from al_bench.analysis.words import number
 from al_bench.tables.specs import Column
 
 SHARES = ("acquisition/", "successor/", "pseudo/")
 COUNTS = ("pseudo/examples", "pseudo/kept")
 ERRORS = ("ece", "wrong")
+Key = tuple[Any, ...]  # a row's values of the spec's row columns; None: its runs do not use the thing
+STAR, UNTESTABLE = "*", "†"
+MISSING = "–"
+REFERENCE = "reference"  # what the other rows are compared with
 
 
 @dataclass(frozen=True)
@@ -34,14 +42,51 @@ class Unit:
     lower_is_better: bool = False
 
 
+RATIO = Unit(suffix="×", decimals=2)
+PERCENT = Unit(scale=100.0, suffix=" %", decimals=0)
+BUDGET = Unit(decimals=0, lower_is_better=True)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A column of values in one row: a cell, and what other columns are made of.
+
+    metric: as in MLflow; at: where on the curve; wanted: the columns of the runs that belong here
+    """
+
+    sample: Sample
+    metric: str
+    at: str | int
+    wanted: Mapping[str, Any]
+
+    def same_as(self, other: "Source") -> bool:
+        """Whether both are the same numbers, so that nothing is compared."""
+        return (self.sample.runs, self.metric, self.at) == (other.sample.runs, other.metric, other.at)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """
+    columns: by head, those spread out that a spec only describes
+    competing: heads of those of which the best is bold
+    keys: of the rows, in order; sources: of each row, its columns of values by head
+    """
+
+    columns: dict[str, Column]
+    competing: list[str]
+    keys: list[Key]
+    sources: list[dict[str, Source]]
+
+
 @dataclass(frozen=True)
 class Cell:
     """
     show: what kind of column it is in
     estimate: in the unit shown; None where `word` stands instead
     seeds: whose runs it is of
-    p: of a difference, after Holm's correction once the table is whole; of an equivalence, as it is
+    p: of a difference, adjusted over its family of `tests`; of an equivalence, as it is
     marks: signs behind the number; notes: which of the table's notes are about it, counted from 0
+    pairs: of a difference, before it is tested in its family
     """
 
     show: str
@@ -50,16 +95,11 @@ class Cell:
     seeds: tuple[int, ...] = ()
     word: str = ""
     p: float | None = None
+    tests: int = 0
     marks: str = ""
     bold: bool = False
     notes: tuple[int, ...] = ()
-
-
-RATIO = Unit(suffix="×", decimals=2)
-PERCENT = Unit(scale=100.0, suffix=" %", decimals=0)
-BUDGET = Unit(decimals=0, lower_is_better=True)
-MISSING = "–"
-REFERENCE = "reference"  # what the other rows are compared with
+    pairs: Contrast | None = field(default=None, compare=False, repr=False)
 
 
 def unit_of(metric: str) -> Unit:
@@ -75,74 +115,105 @@ def unit_of(metric: str) -> Unit:
 def value(source: Source) -> Cell:
     sample, unit = source.sample, unit_of(source.metric)
     if not sample.values:
-        return Cell("value", unit, word="mixed" if sample.unlike or sample.staggered else MISSING)
-    numbers = unit.scale * np.array(list(sample.values.values()))
-    return Cell("value", unit, mean_interval(numbers), tuple(sample.values))
+        return Cell("value", unit, word="mixed" if sample.unlike else MISSING)
+    return Cell("value", unit, mean_interval(unit.scale * sample.array), tuple(sample.values))
 
 
 def derived(column: Column, sources: Sequence[Source], measures: Measures, test: str) -> Cell:
     """A cell made of others, from the seeds that they have in common; test: wilcoxon | t."""
-    show, unit, first = column.show, unit_of(sources[0].metric), sources[0].sample
+    show, unit = column.show, unit_of(sources[0].metric)
     if any(not source.sample.values for source in sources):
         return Cell(show, unit, word=MISSING)
     if sources[0].same_as(sources[1]):
         return Cell(show, unit, word=REFERENCE)
     if show == "labels_to":
         assert column.share is not None
-        target = column.share * float(np.mean(list(sources[1].sample.values.values())))
-        curves = [measures.curve(run, sources[0].metric) for run in first.runs.values()]
-        needed = [labels_to_reach(labels, scores, target) for labels, scores in curves]
-        return replace(_reached(needed, BUDGET), show=show, seeds=tuple(first.runs))
-    seeds = common([source.sample for source in sources])
-    if not seeds:
-        return Cell(show, unit, word="no common seed")
+        curves = [measures.curve(run, sources[0].metric) for run in sources[0].sample.runs.values()]
+        target = column.share * float(sources[1].sample.array.mean())
+        reached = [labels_to_reach(*curve, target) for curve in curves]
+        return _of_censored(show, BUDGET, reached, tuple(sources[0].sample.values))
+    pairs = paired_values(sources, measures)
+    if not pairs.seeds:
+        alone = any(set(sources[0].sample.values) & set(source.sample.values) for source in sources[1:])
+        return Cell(show, unit, word="other machines" if alone and unit.suffix == " s" else "no common seed")
     if show == "speed_up":
-        both = [[measures.curve(one.sample.runs[seed], one.metric) for one in sources] for seed in seeds]
-        factors = [speed_up(random, method, random[1][-1]) for random, method in both]
-        return replace(_reached(factors, RATIO), show=show, seeds=seeds)
-    arms = [unit.scale * values_of(source.sample, seeds) for source in sources]
-    return replace(compared(column, unit, arms, test), show=show, seeds=seeds)
+        curves_of = [[measures.curve(one.sample.runs[s], one.metric) for one in sources] for s in pairs.seeds]
+        factors = [speed_up(random, method, random[1][-1]) for random, method in curves_of]
+        return _of_censored(show, RATIO, factors, pairs.seeds)
+    return compared(column, unit, pairs, test)
 
 
-def common(samples: Sequence[Sample]) -> tuple[int, ...]:
-    """The seeds that all have."""
-    return tuple(seed for seed in samples[0].values if all(seed in other.values for other in samples))
+def paired_values(sources: Sequence[Source], measures: Measures) -> Paired:
+    first = sources[0]
+    if all((one.metric, one.at) == (first.metric, first.at) for one in sources):
+        return measures.together([one.sample for one in sources], first.metric, first.at)
+    seeds = tuple(s for s in first.sample.values if all(s in one.sample.values for one in sources))
+    return Paired(seeds, tuple(one.sample.of(seeds) for one in sources))
 
 
-def values_of(sample: Sample, seeds: Sequence[int]) -> np.ndarray:
-    return np.array([sample.values[seed] for seed in seeds])
-
-
-def compared(column: Column, unit: Unit, arms: Sequence[np.ndarray], test: str) -> Cell:
-    """A cell of pairs: arms are (n,) arrays in the unit shown, one value a seed."""
-    n = len(arms[0])
-    match column.show:
+def compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
+    show, arrays = column.show, [unit.scale * array for array in pairs.arrays]
+    match show:
         case "difference":
-            found = paired(arms[0], arms[1])
-            p = found.t if test == "t" else found.wilcoxon
-            return Cell("", unit, found.difference, p=p if n > 1 else None)
+            one = contrast(pairs, test, unit.scale)
+            return Cell(show, unit, one.difference, pairs.seeds, pairs=one)
         case "equivalence":
             assert column.margin is not None
-            same = tost(arms[0], arms[1], column.margin)
-            marks = " ≡" if same.equivalent else ""
-            return Cell("", unit, same.difference, p=same.p if n > 1 else None, marks=marks)
-        case "ratio" if any((arm <= 0).any() for arm in arms):
-            return Cell("", RATIO, word=MISSING)
+            same = tost(arrays[0], arrays[1], column.margin)
+            marks = " ≡" if contrast(pairs, test, unit.scale).equivalent(column.margin) else ""
+            return Cell(
+                show,
+                unit,
+                same.difference,
+                pairs.seeds,
+                p=same.p if len(arrays[0]) > 1 else None,
+                marks=marks,
+            )
+        case "ratio" if any((array <= 0).any() for array in arrays):
+            return Cell(show, RATIO, word=MISSING, seeds=pairs.seeds)
         case "ratio":
-            return Cell("", RATIO, geometric(arms[0] / arms[1]))
-        case _:
-            share = gap_closed(*arms).share
-            if share is None:
-                return Cell("", PERCENT, word="no gap")
-            mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
-            return Cell("", PERCENT, Estimate(mean, np.nan, low, high, n))
+            return Cell(show, RATIO, geometric(arrays[0] / arrays[1]), pairs.seeds)
+    share = gap_closed(*arrays).share
+    if share is None:
+        return Cell(show, PERCENT, word="no gap", seeds=pairs.seeds)
+    mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
+    return Cell(show, PERCENT, Estimate(mean, np.nan, low, high, len(arrays[0])), pairs.seeds)
 
 
-def _reached(found: Sequence[float | None], unit: Unit) -> Cell:
-    """Of the seeds that reach what is to be reached; how many, where some do not."""
-    reached = np.array([one for one in found if one is not None])
-    if not len(reached):
-        return Cell("", unit, word=f"0 of {len(found)}")
-    estimate = geometric(reached) if unit is RATIO else mean_interval(reached)
-    marks = "" if len(reached) == len(found) else f" ({len(reached)} of {len(found)})"
-    return Cell("", unit, estimate, marks=marks)
+def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple[int, ...]) -> Cell:
+    """A mean where every seed's number is known; else the median, or its bound, and how many are known."""
+    known = [one.low for one in values if one.exact]
+    if len(known) == len(values):
+        return Cell(show, unit, geometric(known) if unit is RATIO else mean_interval(known), seeds)
+    digits = unit.decimals or 0
+    middle = censored_median(values)
+    low, high = (number(end, digits) for end in (middle.low, middle.high))
+    if middle.exact:
+        word = f"median {low}"
+    elif middle.low > 0 and np.isfinite(middle.high):
+        word = f"{low} to {high}"
+    else:
+        word = f"> {low}" if middle.low > 0 else f"≤ {high}" if np.isfinite(middle.high) else "unknown"
+    return Cell(show, unit, word=f"{word}{unit.suffix} ({len(known)} of {len(values)})", seeds=seeds)
+
+
+def tested(cell: Cell, one: Contrast, test: str) -> Cell:
+    """A difference with the p-value of its family, and the mark that the report would put into words."""
+    if np.isnan(one.p):
+        return replace(cell, pairs=None)
+    hopeless = test == "wilcoxon" and not reachable(len(cell.seeds), one.tests)
+    marks = STAR if one.significant else UNTESTABLE if hopeless else ""
+    return replace(cell, p=one.p, tests=one.tests, marks=marks, pairs=None)
+
+
+def family_of(cell: Cell, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
+    """The contrast that answers one of the report's questions, where a difference is one."""
+    first = sources[0]
+    if cell.pairs is None or not first.metric.startswith("successor/") or any(s.at != first.at for s in sources):
+        return None
+    runs = contrasts.measures.runs.method
+    keys = [{runs[run] for run in source.sample.runs.values()} for source in sources]
+    if any(len(key) != 1 for key in keys):
+        return None
+    pairs = Paired(cell.seeds, (cell.pairs.a, cell.pairs.b))
+    return contrasts.between(pairs, (min(keys[0]), min(keys[1])), first.at, test)

@@ -5,17 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from al_bench.analysis.frame import load
-from al_bench.analysis.samples import Measures
+from al_bench.analysis.contrasts import Contrasts
+from al_bench.analysis.store import load
 from al_bench.errors import UserError, known, reject
 from al_bench.tables.build import build
 from al_bench.tables.render import FORMATS
 from al_bench.tables.specs import available, is_file, read
 
 
-def publish(
-    words: Sequence[str], kind: str, output: str | None, output_dir: str, config_dir: str | None
-) -> None:
+def publish(words: Sequence[str], kind: str, output: str | None, output_dir: str, config_dir: str | None) -> None:
     """Print the tables, or write a file for each.
 
     words: names of tables, YAML files, and folders of runs, in any order; kind: a key of `FORMATS`
@@ -34,12 +32,12 @@ def publish(
         print(f"al-bench: note: {problem.directory}: {problem.reason}", file=sys.stderr)
     if results.runs.empty:
         raise UserError(f"{', '.join(folders) or output_dir}: holds no run; `al-bench run` makes one")
-    measures = Measures(results)
+    contrasts = Contrasts.of(results)
     where = [*folders, *(["--output-dir", output_dir] if output_dir != "outputs" and not folders else [])]
     where += ["--config-dir", config_dir] if config_dir else []
     render, suffix = FORMATS[kind]
     for name, spec in specs.items():
-        table = build(spec, measures, shlex.join(["al-bench", "tables", name, *where]))
+        table = build(spec, contrasts, shlex.join(["al-bench", "tables", name, *where]))
         if table.empty and not names:  # nobody asked for it
             print(f"al-bench: note: no run for the table {name}", file=sys.stderr)
         elif output is None:
@@ -53,7 +51,5 @@ def _written(path: Path, text: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise reject(
-            "--output", path.parent, str(error.strerror), "give a folder that can be written"
-        ) from error
+        raise reject("--output", path.parent, str(error.strerror), "give a folder that can be written") from error
     return path

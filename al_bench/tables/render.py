@@ -16,27 +16,27 @@ POOLED = "all rows"
 
 
 def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
-    """(number, interval, marks, seeds), empty where there is none; n: the seeds of a value that need not be told."""
-    found, unit = cell.estimate, cell.unit
-    told = not cell.seeds or len(cell.seeds) == n or " of " in cell.word + cell.marks
-    seeds = "" if told else f"(n = {len(cell.seeds)})"
-    if found is None:
+    """(number, interval, marks, seeds), empty where there is none; n: the seeds of a value that need not be shown."""
+    estimate, unit = cell.estimate, cell.unit
+    known = not cell.seeds or len(cell.seeds) == n or " of " in cell.word
+    seeds = "" if known else f"(n = {len(cell.seeds)})"
+    if estimate is None:
         return cell.word, "", cell.marks, seeds
-    if unit.suffix == " s" and abs(found.mean) < 0.005:
+    if unit.suffix == " s" and abs(estimate.mean) < 0.005:
         return "< 0.01 s", "", "", ""
     digits = unit.decimals
     if digits is None:
-        digits = min(3, max(0, 2 - math.floor(math.log10(abs(found.mean))))) if found.mean else 0
-    said = signed if cell.show in ("difference", "equivalence") else number
-    text = said(found.mean, digits)
-    if cell.show == "value" and found.n > 1:
-        text += f" ± {number(found.std, digits)}"
-    interval = f"[{said(found.low, digits)}, {said(found.high, digits)}]" if found.n > 1 else ""
+        digits = min(3, max(0, 2 - math.floor(math.log10(abs(estimate.mean))))) if estimate.mean else 0
+    shown = signed if cell.show in ("difference", "equivalence") else number
+    text = shown(estimate.mean, digits)
+    if cell.show == "value" and estimate.n > 1:
+        text += f" ± {number(estimate.std, digits)}"
+    interval = f"[{shown(estimate.low, digits)}, {shown(estimate.high, digits)}]" if estimate.n > 1 else ""
     return text + unit.suffix, interval, cell.marks, seeds
 
 
 def cell_text(cell: Cell, n: int | None) -> str:
-    """Such as "91.20 ± 0.31 [90.87, 91.53]*"; n: the seeds of a value that need not be told."""
+    """Such as "91.20 ± 0.31 [90.87, 91.53]*"; n: the seeds of a value that need not be shown."""
     text, interval, marks, seeds = cell_parts(cell, n)
     return " ".join(part for part in (text, interval) if part) + marks + (f" {seeds}" if seeds else "")
 
@@ -103,9 +103,7 @@ def latex(table: Table) -> str:
     shared = [f"{name} {first[i]}" for i, name in enumerate(table.keys) if first and i not in shown]
     title = f"{table.title} ({', '.join(shared)})" if shared else table.title
     named = [*(table.keys[i] for i in shown), *table.heads]
-    heads = [
-        _stacked(wrap(escape(head), 12), "l" if at < len(shown) else "r") for at, head in enumerate(named)
-    ]
+    heads = [_stacked(wrap(escape(head), 12), "l" if at < len(shown) else "r") for at, head in enumerate(named)]
     size, gap = ("scriptsize", 1.5) if len(heads) > WIDE else ("footnotesize", 4)
     lines = [
         r"\begin{table*}",
@@ -124,9 +122,7 @@ def latex(table: Table) -> str:
         lines.append(f"    {' & '.join(cells)} \\\\[4pt]")
     if table.pooled:
         cells = [POOLED, *[""] * (len(shown) - 1)]
-        cells += [
-            _latex_cell(table.pooled[head], None) if head in table.pooled else "" for head in table.heads
-        ]
+        cells += [_latex_cell(table.pooled[head], None) if head in table.pooled else "" for head in table.heads]
         lines += [r"    \midrule", f"    {' & '.join(cells)} \\\\"]
     lines += [
         r"    \bottomrule",
@@ -184,11 +180,11 @@ def comma_separated(table: Table) -> str:
 
 
 def _fields(cell: Cell, table: Table) -> list[object]:
-    found = cell.estimate
+    estimate = cell.estimate
     numbers: list[object] = ["", "", "", "", len(cell.seeds)]
-    if found is not None:
-        ends = (found.mean, found.std, found.low, found.high)
-        numbers = [*("" if math.isnan(value) else f"{value:.10g}" for value in ends), found.n]
+    if estimate is not None:
+        ends = (estimate.mean, estimate.std, estimate.low, estimate.high)
+        numbers = [*("" if math.isnan(value) else f"{value:.10g}" for value in ends), estimate.n]
     tested = ["" if cell.p is None else f"{cell.p:.4g}", int(cell.bold), " ".join(map(str, cell.seeds))]
     notes = " / ".join(table.notes[i] for i in cell.notes)
     return [cell.show, *numbers, *tested, cell.word or cell.marks.strip(), notes]

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from al_bench.analysis.frame import COLUMNS
+from al_bench.analysis.store import COLUMNS
 from al_bench.config.catalog import roots
 from al_bench.errors import UserError, known, reject
 
@@ -127,8 +127,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return {str(head): _typed(Column, one or {}, f"{where}.{head}.") for head, one in value.items()}
     allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if not any(_fits(one, value) for one in allowed):
-        said = " or ".join(WORDS[get_origin(one) or one] for one in allowed)
-        raise reject(where, value, "is of the wrong type", f"give {said}")
+        kinds = " or ".join(WORDS[get_origin(one) or one] for one in allowed)
+        raise reject(where, value, "is of the wrong type", f"give {kinds}")
     return value
 
 
@@ -154,9 +154,7 @@ def _check(spec: Spec) -> None:
     for head in spec.best:
         _one_of("best", head, values)
     if all(spec.columns[head].ignore for head in values):
-        raise reject(
-            "columns", known(spec.columns), "all ignore a part of their row", "let one ignore nothing"
-        )
+        raise reject("columns", known(spec.columns), "all ignore a part of their row", "let one ignore nothing")
     for head, column in spec.columns.items():
         at = f"columns.{head}"
         _one_of(f"{at}.show", column.show, SHOWN)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from synthetic import configs, write_runs
 
-from al_bench.analysis.columns import columns_of
-from al_bench.analysis.frame import COLUMNS, load, wide
+from al_bench.analysis.runs import columns_of
+from al_bench.analysis.store import COLUMNS, load, wide
 from al_bench.costs import iteration_seconds
 from al_bench.errors import UserError
 from al_bench.ledger.rundir import RunDirectory
@@ -93,7 +93,7 @@ def test_runs_that_differ_by_seeds_only_are_one_method(tmp_path):
     runs = load([tmp_path]).runs
     assert runs.groupby("method").seed.apply(sorted).tolist() == [[1, 2]] * 4
     # What is acquired depends on the data, but not on the successor.
-    assert runs.groupby("acquired").seed.apply(sorted).tolist() == [[1, 1, 2, 2]] * 2
+    assert runs.groupby("selection").seed.apply(sorted).tolist() == [[1, 1, 2, 2]] * 2
     assert list(runs.columns) == list(COLUMNS)
 
 
@@ -234,7 +234,9 @@ def test_a_run_whose_pool_was_exhausted_is_whole(tmp_path):
 @pytest.mark.slow
 def test_two_thousand_runs(tmp_path, capsys):
     """Load and tabulate; a minute of writing them, then seconds of reading, which are printed."""
-    from al_bench.analysis.samples import Measures
+    from al_bench.analysis.arms import settings
+    from al_bench.analysis.contrasts import Contrasts
+    from al_bench.analysis.measures import Measures
     from al_bench.tables.build import build
     from al_bench.tables.specs import available, read
 
@@ -247,7 +249,8 @@ def test_two_thousand_runs(tmp_path, capsys):
     results = load([tmp_path])
     loaded = time.perf_counter()
     measures = Measures(results)
-    tables = [build(read(path), measures, "") for path in available().values()]
+    contrasts = Contrasts(measures, settings(measures))
+    tables = [build(read(path), contrasts, "") for path in available().values()]
     done = time.perf_counter()
     with capsys.disabled():
         print(f"\n2,000 runs: {loaded - began:.1f} s to load, {done - loaded:.1f} s for {len(tables)} tables")

@@ -2,24 +2,20 @@
 
 import pytest
 from sweeps import SWEEP, varied
-from synthetic import write_runs
+from synthetic import contrasts_of, settings_of, write_runs
 
-from al_bench.analysis.comparisons import (
-    acquirers,
+from al_bench.analysis.contrasts import (
     ceiling_of,
     gains,
-    pair,
     random_of,
     unlabelled_of,
     unmismatched_of,
     unsubsampled_of,
 )
-from al_bench.analysis.frame import load
-from al_bench.analysis.settings import settings
 
 
 def only(tmp_path):
-    (setting,) = settings(load([tmp_path]))
+    (setting,) = settings_of(tmp_path)
     return setting, {method.label: method for method in setting.methods}
 
 
@@ -27,7 +23,7 @@ def test_seeds_make_a_method(tmp_path):
     write_runs(tmp_path, SWEEP)
     setting, methods = only(tmp_path)
     assert list(methods) == ["least_confidence"]
-    assert methods["least_confidence"].repeats == ("1", "2", "3")
+    assert methods["least_confidence"].seeds == (1, 2, 3)
     assert setting.scores(methods["least_confidence"]).shape == (3, 4)
     assert (
         setting.shared
@@ -39,7 +35,7 @@ def test_how_far_a_run_went_is_no_other_method(tmp_path):
     write_runs(tmp_path, varied("seed=1,2"))
     write_runs(tmp_path, varied("seed=2,3", "schedule.cycles=2", "evaluate_at=last"))
     setting, methods = only(tmp_path)
-    assert methods["least_confidence"].repeats == ("1", "2", "3")
+    assert methods["least_confidence"].seeds == (1, 2, 3)
     # Seed 2 was run twice: the longer run counts.
     assert setting.scores(methods["least_confidence"]).notna().sum().tolist() == [2, 2, 3, 2]
 
@@ -55,7 +51,7 @@ def test_of_two_runs_the_one_that_says_more_counts(tmp_path):
 def test_other_data_are_another_setting(tmp_path):
     write_runs(tmp_path, varied("seed=1"))
     write_runs(tmp_path, varied("seed=1", "dataset=conll2003", "strategy=mnlp"))
-    assert [setting.title for setting in settings(load([tmp_path]))] == ["conll2003", "trec6"]
+    assert [setting.title for setting in settings_of(tmp_path)] == ["conll2003", "trec6"]
 
 
 def test_labels_say_what_differs(tmp_path):
@@ -73,7 +69,7 @@ def test_labels_say_what_differs(tmp_path):
         "least_confidence + plasm",
         "random",
     ]
-    assert [m.label for m in acquirers(setting)] == list(methods)[1:4]
+    assert [m.label for m in setting.acquirers()] == list(methods)[1:4]
 
 
 def test_several_models_are_named(tmp_path):
@@ -103,7 +99,7 @@ def test_selections_of_other_trainings_have_names_of_their_own(tmp_path):
     write_runs(tmp_path, varied("strategy=random", "model@successor=minilm_l6,mpnet_base", "seed=1"))
     setting, methods = only(tmp_path)
     mine = [f"least_confidence [acquisition.training.epochs={epochs}]" for epochs in (3, 4)]
-    assert [m.selection for m in acquirers(setting)] == mine
+    assert [m.selection for m in setting.acquirers()] == mine
     assert set(gains(setting)) == {(one, name) for one in mine for name in ("minilm_l6", "mpnet_base")}
     assert f"{mine[0]} → mpnet_base" in methods
     assert len(methods) == 6
@@ -116,7 +112,7 @@ def test_scoring_again_makes_another_method(tmp_path):
     setting, methods = only(tmp_path)
     assert list(methods) == ["least_confidence", "least_confidence + rescore 2", "random"]
     assert [len(method.runs) for method in methods.values()] == [3, 3, 3]
-    assert [m.label for m in acquirers(setting)] == list(methods)[:2]
+    assert [m.label for m in setting.acquirers()] == list(methods)[:2]
 
 
 def test_counterparts(rivals):
@@ -142,13 +138,10 @@ def test_pairs_are_of_common_seeds_at_the_last_common_budget(tmp_path):
     write_runs(tmp_path, varied("seed=1,2,3,4"))
     write_runs(tmp_path, varied("strategy=random", "seed=2,3,4,5", "evaluate_at=[0,2]"))
     setting, methods = only(tmp_path)
-    found = pair(setting, methods["least_confidence"], methods["random"])
-    assert found.repeats == ("2", "3", "4")
-    assert (found.cycle, found.labelled) == (2, 300)
-    assert (
-        found.a.tolist()
-        == (100 * setting.scores(methods["least_confidence"]).loc[["2", "3", "4"], 2]).tolist()
-    )
+    (answer,) = contrasts_of(tmp_path).family("selection")
+    assert (answer.contrast.seeds, answer.contrast.cycle) == ((2, 3, 4), 2)
+    scores = 100 * setting.scores(methods["least_confidence"]).loc[[2, 3, 4], 2]
+    assert answer.contrast.a.tolist() == scores.tolist()
 
 
 def test_a_straggler_does_not_hold_the_others_back(tmp_path):
@@ -157,9 +150,8 @@ def test_a_straggler_does_not_hold_the_others_back(tmp_path):
     for name in ("ledger.jsonl", "costs.jsonl"):
         lines = (folders[0] / name).read_text().splitlines(keepends=True)
         (folders[0] / name).write_text(lines[0])
-    setting, methods = only(tmp_path)
-    found = pair(setting, methods["least_confidence"], methods["random"])
-    assert (found.cycle, found.repeats) == (3, ("2", "3"))
+    (answer,) = contrasts_of(tmp_path).family("selection")
+    assert (answer.contrast.cycle, answer.contrast.seeds) == (3, (2, 3))
 
 
 def test_gains_over_random(tmp_path):

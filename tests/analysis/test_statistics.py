@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from al_bench.analysis.statistics import (
+    Censored,
     Comparison,
     aulc,
+    censored_median,
     gap_closed,
     holm,
     jaccard,
@@ -123,25 +125,58 @@ def test_aulc():
     assert math.isnan(aulc([100], [0.5]))
 
 
+def exactly(value):
+    return Censored(pytest.approx(value), pytest.approx(value))
+
+
 def test_labels_to_reach():
     labels, scores = [100, 200, 400], [0.5, 0.7, 0.8]
-    assert labels_to_reach(labels, scores, 0.6) == pytest.approx(150)
-    assert labels_to_reach(labels, scores, 0.75) == pytest.approx(300)
-    assert labels_to_reach(labels, scores, 0.8) == pytest.approx(400)
-    assert labels_to_reach(labels, scores, 0.81) is None
-    assert labels_to_reach(labels, scores, 0.4) == 100
+    assert labels_to_reach(labels, scores, 0.6) == exactly(150)
+    assert labels_to_reach(labels, scores, 0.75) == exactly(300)
+    assert labels_to_reach(labels, scores, 0.8) == exactly(400)
     # The first time counts, though the curve falls below again.
-    assert labels_to_reach([1, 2, 3, 4], [0.1, 0.5, 0.3, 0.6], 0.5) == 2
+    assert labels_to_reach([1, 2, 3, 4], [0.1, 0.5, 0.3, 0.6], 0.5) == exactly(2)
+
+
+def test_labels_that_are_only_bounded():
+    """A curve that starts at the target or above needs its first budget or fewer; one that stays below, more than its last."""
+    labels, scores = [800, 1200, 4000], [0.5, 0.7, 0.8]
+    assert labels_to_reach(labels, scores, 0.4) == Censored(0, 800)
+    assert labels_to_reach(labels, scores, 0.5) == Censored(0, 800)
+    assert labels_to_reach(labels, scores, 0.81) == Censored(4000, math.inf)
+    assert not labels_to_reach(labels, scores, 0.81).exact
+
+
+def test_the_median_of_censored_values():
+    few, many = Censored(0, 800), Censored(4000, math.inf)
+    known = [Censored(n, n) for n in (1000, 1100, 1200)]
+    assert censored_median([few, *known, many]) == Censored(1100, 1100)
+    assert censored_median([few, few, few, known[0]]) == Censored(0, 800)
+    assert censored_median([few, few, many]) == Censored(0, 800)
+    assert censored_median([many, many, few]) == many
+    assert censored_median([few, known[0], known[1], many]) == Censored(1050, 1050)
+    assert censored_median([few, few, known[0], known[1]]) == Censored(500, 900)
+
+
+@given(st.lists(st.floats(1, 100), min_size=1, max_size=9), st.floats(1, 50), st.floats(51, 100))
+def test_the_bounds_hold_the_median(values, low, high):
+    censored = [
+        Censored(0, low) if v <= low else Censored(high, math.inf) if v > high else Censored(v, v) for v in values
+    ]
+    bounds = censored_median(censored)
+    assert bounds.low <= np.median(values) + 1e-9
+    assert np.median(values) <= bounds.high + 1e-9
 
 
 def test_speed_up():
     random = ([100, 200, 400], [0.5, 0.6, 0.7])
     method = ([100, 200, 400], [0.5, 0.7, 0.8])
-    assert speed_up(random, method, 0.7) == pytest.approx(400 / 200)
-    assert speed_up(random, method, 0.6) == pytest.approx(200 / 150)
-    assert speed_up(random, method, 0.75) is None
-    assert speed_up(method, random, 0.7) == pytest.approx(0.5)
-    assert speed_up(random, ([100, 200], [0.65, 0.7]), 0.6) is None, "nobody knows where it crossed 0.6"
+    assert speed_up(random, method, 0.7) == exactly(400 / 200)
+    assert speed_up(random, method, 0.6) == exactly(200 / 150)
+    assert speed_up(method, random, 0.7) == exactly(0.5)
+    assert speed_up(random, method, 0.75) == Censored(pytest.approx(400 / 300), math.inf), "random never gets there"
+    assert speed_up(random, ([100, 200], [0.65, 0.7]), 0.6) == Censored(2.0, math.inf), "it may have crossed 0.6 early"
+    assert speed_up(random, ([100, 200], [0.5, 0.6]), 0.7) == Censored(0.0, 2.0), "it may never cross 0.7"
 
 
 def test_holm():

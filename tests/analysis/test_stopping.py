@@ -10,9 +10,10 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 from synthetic import write_runs
 
-from al_bench.analysis.frame import Results, load
-from al_bench.analysis.settings import settings
+from al_bench.analysis.arms import settings
+from al_bench.analysis.measures import Measures
 from al_bench.analysis.stopping import CRITERIA, Trail, changed, delta_f, kappa, read_trail, stops
+from al_bench.analysis.store import Results, load
 from al_bench.ledger.trajectory import array_path
 
 BY_NAME = {criterion.name: criterion for criterion in CRITERIA}
@@ -124,7 +125,7 @@ def stopped(tmp_path) -> Results:
 
 
 def test_what_stopping_loses(stopped):
-    (setting,) = settings(stopped)
+    (setting,) = settings(Measures(stopped))
     (method,) = setting.methods
     found = stops(setting, method)
     scores = setting.scores(method)
@@ -144,7 +145,7 @@ def test_metrics_do_not_move_a_stop(stopped):
     )
     before, after = (
         stops(setting, setting.methods[0])
-        for setting in (*settings(stopped), *settings(replace(stopped, cycles=poisoned)))
+        for setting in (*settings(Measures(stopped)), *settings(Measures(replace(stopped, cycles=poisoned))))
     )
     assert after.cycle.equals(before.cycle)
     assert not after.score.equals(before.score)

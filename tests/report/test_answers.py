@@ -1,22 +1,18 @@
 """Sentences on made-up runs with known effects: the words say what the numbers say, and no more."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from sweeps import SWEEP, varied
-from synthetic import jobs, write_job, write_runs
+from synthetic import contrasts_of, jobs, settings_of, write_job, write_runs
 
-from al_bench.analysis.comparisons import pair, random_of
-from al_bench.analysis.frame import load
-from al_bench.analysis.settings import settings
+from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.statistics import Estimate, mean_interval, paired
+from al_bench.analysis.store import load
 from al_bench.analysis.words import interval, listed, number, p_value, signed, spans_of
 from al_bench.costs import duration
-from al_bench.report.answers import answers
-from al_bench.report.commands import more_seeds, unknowns
-from al_bench.report.commands import varied as command_of
+from al_bench.report.answers import answers, more_seeds, unknowns
 
 
 def effects(**by_kind: float):
@@ -40,9 +36,10 @@ def effects(**by_kind: float):
 def said(tmp_path, *commands, noise=0.001, **by_kind):
     for command in commands:
         write_runs(tmp_path, command, effects(**by_kind), noise)
-    (setting,) = settings(load([tmp_path]))
+    contrasts = contrasts_of(tmp_path)
+    (setting,) = contrasts.settings
     found = {}
-    for answer in answers(setting):
+    for answer in answers(setting, contrasts):
         found.setdefault(answer.topic, []).append(answer)
     return setting, found
 
@@ -56,13 +53,12 @@ def plain(text: str) -> str:
 
 
 def test_a_selection_that_is_worth_something(tmp_path):
-    setting, found = said(
+    _, found = said(
         tmp_path, varied(seeds(8)), varied("strategy=random", seeds(8)), random=-3.0, mismatch=-1.0
     )
     (answer,) = found["selection"]
     assert answer.verdict == "more"
-    method = setting.methods[0]
-    both = pair(setting, method, random_of(setting, method))
+    both = answer.contrast
     expected = mean_interval(both.a - both.b)
     assert expected.mean == pytest.approx(2.0, abs=0.2)
     assert plain(answer.text) == (
@@ -70,8 +66,8 @@ def test_a_selection_that_is_worth_something(tmp_path):
         f"examples: {expected.mean:.1f} ± {expected.mean - expected.low:.1f} points of accuracy more than on random "
         "examples (8 seeds, paired 95 % t interval)."
     )
-    assert vars(answer.difference) == pytest.approx(vars(expected))
-    assert answer.p == paired(both.a, both.b).wilcoxon == 2 / 2**8
+    assert vars(both.difference) == pytest.approx(vars(expected))
+    assert both.p == paired(both.a, both.b).wilcoxon == 2 / 2**8
     assert "p = 0.008." in plain(answer.detail)
     assert re.search(
         r"random’s last score with \d+ labels; random needs 400, 1\.\d times as many", answer.detail
@@ -82,7 +78,7 @@ def test_a_mismatch_that_costs(tmp_path):
     _, found = said(tmp_path, varied("model@acquisition=minilm_l3,minilm_l6", seeds(6)), mismatch=-1.5)
     (answer,) = found["mismatch"]
     assert answer.verdict == "less"
-    assert answer.difference.mean == pytest.approx(-1.5, abs=0.2)
+    assert answer.contrast.difference.mean == pytest.approx(-1.5, abs=0.2)
     assert re.match(
         r"minilm_l6 loses 1\.\d ± 0\.\d points of accuracy at 400 labelled examples when minilm_l3 selects in its "
         r"place by least_confidence \(6 seeds, paired 95 % t interval\)\.$",
@@ -97,7 +93,7 @@ def test_no_difference_is_not_called_one(tmp_path):
     assert answer.verdict == "open"
     assert "is not significant" in answer.text
     assert " more than" not in answer.text
-    assert signed(answer.difference.mean) in answer.text
+    assert signed(answer.contrast.difference.mean) in answer.text
 
 
 def test_a_loss_to_random_is_called_one(tmp_path):
@@ -119,7 +115,10 @@ def test_few_seeds_tell_nothing(tmp_path, seeds_, who):
 def test_three_seeds_are_not_testable(tmp_path):
     _, found = said(tmp_path, SWEEP, varied("strategy=random"), random=-3.0)
     (answer,) = found["selection"]
-    assert answer.verdict == "more"
+    assert answer.verdict == "untestable"
+    assert "cannot be tested with so few seeds" in answer.text
+    assert " more than" not in answer.text
+    assert "±" in answer.text, "the interval is shown"
     assert "3 seeds cannot reach 5 % here, 6 could" in plain(answer.detail)
 
 
@@ -127,7 +126,7 @@ def test_holm_over_the_answers_to_one_question(tmp_path):
     _, found = said(
         tmp_path, varied("subsampling=none,ups", seeds(6)), varied("strategy=random", seeds(6)), random=-3.0
     )
-    assert [answer.p for answer in found["selection"]] == [4 / 2**6, 4 / 2**6]
+    assert [answer.contrast.p for answer in found["selection"]] == [4 / 2**6, 4 / 2**6]
     detail = plain(found["selection"][0].detail)
     assert (
         "p = 0.031, p = 0.062 after Holm’s correction for 2 comparisons; 6 seeds cannot reach 5 % here, 7 could"
@@ -164,14 +163,14 @@ def test_pseudo_labels_and_the_gap_they_close(tmp_path):
     )
     (answer,) = found["pseudo"]
     assert answer.verdict == "more"
-    assert answer.difference.mean == pytest.approx(3.0, abs=0.3)
+    assert answer.contrast.difference.mean == pytest.approx(3.0, abs=0.3)
     assert answer.numbers["share"] == pytest.approx(0.75, abs=0.1)
     assert answer.numbers["low"] < answer.numbers["share"] < answer.numbers["high"]
 
 
 def test_the_best_beside_its_ceiling(rivals):
-    (setting,) = settings(load([rivals]))
-    answer = answers(setting)[0]
+    (setting,) = settings_of(rivals)
+    answer = answers(setting, contrasts_of(rivals))[0]
     assert answer.topic == "reached"
     assert "No other of the 5 methods ends with a higher mean." in answer.text
     best = max(100 * setting.scores(method)[3].mean() for method in setting.methods[1:])
@@ -208,14 +207,16 @@ def test_what_an_iteration_costs(tmp_path):
 
 
 def test_seconds_that_scatter_save_nothing(tmp_path):
-    setting, found = said(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
+    _, found = said(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
     clear = plain(found["subsampling"][0].text)
     low, high = map(int, re.search(r"\(95 % interval: (\d+) % to (\d+) %\); no scoring", clear).groups())
     assert low < 100 * found["subsampling"][0].numbers["saved"] < high
-    slow = setting.cycles.run.str.contains("-ups-") & setting.cycles.run.str.contains("seed1-|seed2-")
-    slow &= setting.cycles.metric == "seconds/iteration"
-    setting.cycles.loc[slow, "value"] *= 5
-    (answer,) = [answer for answer in answers(replace(setting)) if answer.topic == "subsampling"]
+    results = load([tmp_path])
+    slow = results.cycles.run.str.contains("-ups-") & results.cycles.run.str.contains("seed1-|seed2-")
+    slow &= results.cycles.metric == "seconds/iteration"
+    results.cycles.loc[slow, "value"] *= 5
+    contrasts = Contrasts.of(results)
+    (answer,) = [one for one in answers(contrasts.settings[0], contrasts) if one.topic == "subsampling"]
     assert "whether that saves seconds of iterations is open" in plain(answer.text)
 
 
@@ -243,7 +244,7 @@ def test_what_is_missing_comes_with_its_command(tmp_path):
     from synthetic import configs
 
     write_runs(tmp_path, varied("seed=7", "subsampling=ups"))
-    (setting,) = settings(load([tmp_path]))
+    (setting,) = settings_of(tmp_path)
     found = {unknown.text.partition(":")[0]: unknown.command for unknown in unknowns(setting)}
     assert list(found) == [
         "How much is chance",
@@ -267,7 +268,7 @@ def asked(folder, *commands) -> dict[str, list]:
     """{what is missing: the configs of the jobs that its command starts}"""
     for command in commands:
         write_job(folder, command)
-    (setting,) = settings(load([folder]))
+    (setting,) = settings_of(folder)
     return {unknown.text.partition(":")[0]: jobs(unknown.command) for unknown in unknowns(setting)}
 
 
@@ -308,28 +309,22 @@ def test_a_name_is_no_option(tmp_path, command):
 
 
 def test_nothing_is_missing_where_all_is_there(rivals):
-    (setting,) = settings(load([rivals]))
+    (setting,) = settings_of(rivals)
     assert [unknown.text.partition(":")[0] for unknown in unknowns(setting)] == ["How much is chance"]
 
 
 def test_what_one_method_answers_is_known(rivals):
     """No run has `minilm_l6` select from a part of the pool, but what a mismatch costs is known from the whole one."""
-    (setting,) = settings(load([rivals]))
+    (setting,) = settings_of(rivals)
     labels = {method.label for method in setting.methods}
     assert "minilm_l3 + ups" in labels
     assert "minilm_l6 + ups" not in labels
     assert not any("mismatch" in unknown.text for unknown in unknowns(setting))
 
 
-def test_commands():
-    typed = (
-        "al-bench run +experiment=demo seed=1 strategy=mnlp strategy.aggregate=max subsampling.refresh=[0,2]"
-    )
-    assert command_of(typed, {"strategy": "random", "seed": "1,2"}) == (
-        "al-bench run -m +experiment=demo strategy=random seed=1,2"
-    )
-    assert more_seeds([42]) == "42,43,44,45,46,47"
-    assert more_seeds([1, 2, 3, 4, 5, 6, 7]) == "1,2,3,4,5,6,7"
+def test_more_seeds():
+    assert more_seeds((42,)) == [42, 43, 44, 45, 46, 47]
+    assert more_seeds((1, 2, 3, 4, 5, 6, 7)) == [1, 2, 3, 4, 5, 6, 7]
 
 
 # ---------------------------------------------------------------------------------------------- numbers

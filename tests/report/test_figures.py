@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from sweeps import SWEEP, varied
-from synthetic import write_runs
+from synthetic import settings_of, write_runs
 
-from al_bench.analysis.comparisons import acquirers, gains
-from al_bench.analysis.frame import load
-from al_bench.analysis.settings import Method, Setting, settings
+from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.contrasts import gains
 from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
 from al_bench.report.figures import comparisons, costs, curves, style
@@ -23,7 +23,7 @@ from al_bench.report.svg import COLORS, inline
 def setting_of(folder: Path, *commands: str) -> Setting:
     for command in commands:
         write_runs(folder, command)
-    (setting,) = settings(load([folder]))
+    (setting,) = settings_of(folder)
     return setting
 
 
@@ -92,12 +92,12 @@ def test_a_panel_of_ceilings_is_omitted(tmp_path):
 
 def test_many_methods_get_several_panels(rivals):
     """By successor, then by who selects; random is in each, to compare with."""
-    about = settings(load([rivals]))[0].methods[1].about
+    about = settings_of(rivals)[0].methods[1].about
 
     def method(acquisition: str | None, successor: str, strategy: str) -> Method:
         row = about.copy()
         row[["acquisition", "successor", "strategy"]] = acquisition, successor, strategy
-        return Method("", "", row, {}, (), (), (), ())
+        return Method("", "", row, {}, pd.DataFrame())
 
     few = [method("a", "s", strategy) for strategy in "123"]
     assert panels(few) == {"": few}
@@ -166,7 +166,7 @@ def test_bars_are_seconds(rivals):
     for bar in figure.axes[0].patches:
         cycle = round(bar.get_x() + bar.get_width() / 2)
         tops[cycle] = max(tops.get(cycle, 0), bar.get_y() + bar.get_height())
-    expected = setting.values(acquirers(setting)[0], "seconds/iteration").mean(axis=0)
+    expected = setting.values(setting.acquirers()[0], "seconds/iteration").mean(axis=0)
     assert tops == pytest.approx(expected.to_dict())
     assert "1.9k" in {text.get_text() for text in figure.axes[0].texts}
 

@@ -4,11 +4,9 @@ import json
 
 import numpy as np
 from sweeps import varied
-from synthetic import write_runs
+from synthetic import settings_of, write_runs
 from test_answers import effects
 
-from al_bench.analysis.frame import load
-from al_bench.analysis.settings import settings
 from al_bench.report.tables import Table, penalty_table
 
 SEEDS = "seed=1,2,3,4,5"
@@ -18,7 +16,7 @@ ARMS = (varied(SEEDS), varied(SEEDS, "model@acquisition=minilm_l6"), varied(SEED
 def table_of(folder, *commands, **by_kind) -> Table | None:
     for command in commands:
         write_runs(folder, command, effects(**by_kind), 0.0005)
-    (setting,) = settings(load([folder]))
+    (setting,) = settings_of(folder)
     return penalty_table(setting)
 
 
@@ -51,7 +49,7 @@ def test_the_seed_set_that_all_share_does_not_count(tmp_path):
             first, *rest = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
             fitted = json.dumps(json.loads(first) | {"successor": {"accuracy": 0.5, "ece": 0.1}})
             (folder / "ledger.jsonl").write_text("".join([f"{fitted}\n", *rest]))
-    (setting,) = settings(load([tmp_path]))
+    (setting,) = settings_of(tmp_path)
     assert [cell.sort for cell in penalty_table(setting).rows[0][2:4]] == [1.0, 1.0]
 
 
@@ -64,7 +62,7 @@ def test_nobody_beats_anybody(tmp_path):
     """Made of the same numbers: the page says so in a line."""
     for command in ARMS:
         write_runs(tmp_path, command, lambda row: 0.0, 0.0)
-    (setting,) = settings(load([tmp_path]))
+    (setting,) = settings_of(tmp_path)
     table = penalty_table(setting)
     assert table.rows == []
     assert table.caption.startswith("No method beats another")

@@ -12,7 +12,7 @@ import pytest
 from sweeps import SWEEP, varied
 from synthetic import write_runs
 
-from al_bench.analysis.frame import load
+from al_bench.analysis.store import load
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.report import costs
 from al_bench.report import publish as publishing

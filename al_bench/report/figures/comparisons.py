@@ -8,10 +8,9 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from al_bench.analysis.comparisons import acquirers
-from al_bench.analysis.settings import Setting
-from al_bench.analysis.statistics import Estimate
-from al_bench.analysis.words import FEW, signed
+from al_bench.analysis.arms import Setting
+from al_bench.analysis.statistics import FEW, Estimate
+from al_bench.analysis.words import signed
 from al_bench.report.figures.curves import curve
 from al_bench.report.figures.style import PAPER, canvas, key, legend_below, looks, n_seeds, styled
 
@@ -32,9 +31,7 @@ def heat_map(gains: Gains) -> Figure:
             half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
             at = columns.index(column) + 0.5, rows.index(row) + 0.5
             # Cells are pale at these norms, so their text is dark on any page.
-            axes.text(
-                *at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7
-            )
+            axes.text(*at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
         axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
         axes.invert_yaxis()
@@ -51,13 +48,12 @@ def heat_map(gains: Gains) -> Figure:
 def query_lengths(setting: Setting, lengths: dict[str, np.ndarray]) -> Figure:
     """Mean words of a queried example by cycle.
 
-    lengths: label -> (repeats, cycles) mean words of a query, NaN where there was none
+    lengths: label -> (seeds, cycles) mean words of a query, NaN where there was none
     """
     with styled():
         figure, (axes,) = canvas(2.0)
         keys = {}
-        chosen = [*acquirers(setting), *(m for m in setting.methods if m.about.strategy == "random")]
-        for method in chosen:
+        for method in [*setting.acquirers(), *(m for m in setting.methods if m.about.strategy == "random")]:
             values = pd.DataFrame(lengths.get(method.label)).dropna(axis=1, how="all")
             if values.empty:
                 continue

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from al_bench.analysis.comparisons import acquirers, ends
-from al_bench.analysis.settings import Method, Setting
-from al_bench.analysis.spending import phase_means, spent_by
-from al_bench.analysis.statistics import mean_interval
-from al_bench.analysis.words import FEW
+from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.report.figures.curves import level, score_label
 from al_bench.report.figures.style import (
     GRID,
@@ -25,23 +23,23 @@ from al_bench.report.figures.style import (
     styled,
 )
 
-# By phase: name, colour, hatch.
+# What blocks an annotator, in the order of an iteration. By phase: what it is made of, name, colour, hatch.
 LOOKS = {
-    "train": ("train", "#0072b2", ""),
-    "predict": ("score the pool", "#e69f00", "////"),
-    "rest": ("subsample, rank, select", "#cc79a7", "...."),
+    "train": (("train",), "train", "#0072b2", ""),
+    "predict": (("predict",), "score the pool", "#e69f00", "////"),
+    "rest": (("subsample", "select", "rescore"), "subsample, rank, score again", "#cc79a7", "...."),
 }
 MOST = 6  # acquiring methods in one figure
 
 
 def phase_seconds(setting: Setting) -> Figure:
     """A row per selection: mean seconds of each cycle, stacked by phase; above, how many examples were scored."""
-    methods = acquirers(setting)[:MOST]
+    methods = setting.acquirers()[:MOST]
     with styled():
         figure, rows = canvas(0.55 + 0.95 * len(methods), len(methods), sharex=True, sharey=True)
         for axes, method in zip(rows, methods, strict=True):
             seconds, bottom = phase_means(setting, method), 0.0
-            for phase, (_, color, hatch) in LOOKS.items():
+            for phase, (*_, color, hatch) in LOOKS.items():
                 style: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.3}
                 axes.bar(seconds.index, seconds[phase], bottom=bottom, **style)
                 bottom = bottom + seconds[phase]
@@ -65,12 +63,34 @@ def phase_seconds(setting: Setting) -> Figure:
         rows[-1].set_ylim(0, max(highest * (1.34 if many else 1.24), 1e-3))
         rows[-1].set_xlabel("cycle")
         figure.supylabel("seconds", fontsize=7.5)
-        keys = {
-            name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER)
-            for name, color, hatch in LOOKS.values()
-        }
+        keys = {name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER) for _, name, color, hatch in LOOKS.values()}
         legend_below(figure, keys)
     return figure
+
+
+def phase_means(setting: Setting, method: Method) -> pd.DataFrame:
+    """Mean seconds, cycle x phase; a phase that a cycle does not have took none."""
+    cycles = setting.values(method, "scored").columns
+
+    def mean(name: str) -> pd.Series:
+        return setting.values(method, f"seconds/{name}").mean(axis=0).reindex(cycles, fill_value=0)
+
+    return pd.DataFrame({phase: sum(map(mean, names)) for phase, (names, *_) in LOOKS.items()})
+
+
+def spent_by(setting: Setting, method: Method) -> pd.Series:
+    """Seconds by seed until the last score: one-off work, all iterations, and the successor that was trained there.
+
+    Of the runs on the machine that most of them were on.
+    """
+    cycle, measures = setting.end(method)[0], setting.measures
+    if cycle is None:
+        return pd.Series(dtype=float)
+    spent = pd.Series(measures.sample(method.runs, "seconds/cumulative", cycle).values, dtype=float)
+    last = pd.Series(measures.sample(method.runs, "seconds/successor_total", cycle).values, dtype=float)
+    if last.empty:  # a successor that is the acquisition model costs no fit of its own
+        return spent
+    return spent.add(last, fill_value=0.0 if spent.empty else None).dropna()
 
 
 def brief(count: float) -> str:
@@ -91,7 +111,7 @@ def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> F
         keys: dict[str, Any] = {}
         points = []
         for method in methods or setting.methods:
-            (_, final), seconds = ends(setting, method), spent_by(setting, method)
+            final, seconds = setting.end(method)[1], spent_by(setting, method)
             if final.empty:
                 continue
             look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
@@ -99,6 +119,9 @@ def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> F
                 level(axes, final, look)
                 keys[name] = key(**look.line)
                 continue
+            if seconds.empty:
+                continue
+            final = final[seconds.index]
             y, x = mean_interval(final), mean_interval(seconds)
             axes.scatter(seconds, final, s=7, color=look.color, alpha=0.6, linewidths=0)
             errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}

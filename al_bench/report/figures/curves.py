@@ -9,11 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from al_bench.analysis.comparisons import ends
-from al_bench.analysis.settings import Method, Setting
-from al_bench.analysis.statistics import Estimate, mean_interval
+from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.statistics import FEW, Estimate, mean_interval
 from al_bench.analysis.stopping import CRITERIA
-from al_bench.analysis.words import FEW
 from al_bench.report.figures.style import (
     INK,
     MUTED,
@@ -31,7 +29,7 @@ from al_bench.report.figures.style import (
 AXES = {
     "labelled": "labelled examples",
     "words": "labelled words",
-    "seconds/cumulative": "seconds spent in iterations",
+    "seconds/cumulative": "seconds until the score was known",
 }
 BEYOND = 0.15  # of the span of all scores that a panel may grow by, either way, for what else it shows
 THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
@@ -56,7 +54,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ())
             look = looks(setting)[method.label]
             x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
             if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
-                level(axes, ends(setting, method)[1], look)
+                level(axes, setting.end(method)[1], look)
             else:
                 curve(axes, x, scores, look)
             keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
@@ -78,32 +76,32 @@ def score_label(setting: Setting) -> str:
 
 
 def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
-    found = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
+    estimates = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
     axes.plot(
         x,
-        [e.mean for e in found],
+        [e.mean for e in estimates],
         **look.line,
         markeredgecolor=PAPER if look.marker != "x" else look.color,
         markeredgewidth=0.5 if look.marker != "x" else 1,
         zorder=3,
     )
-    band(axes, x, found, look.color)
+    band(axes, x, estimates, look.color)
 
 
-def band(axes: Axes, x: Any, found: Sequence[Estimate], color: str) -> None:
+def band(axes: Axes, x: Any, estimates: Sequence[Estimate], color: str) -> None:
     """The t intervals, a line at a single budget; those of two runs, 13 standard errors wide, would hide all else."""
-    low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in found] for side in ("low", "high"))
-    if len(found) > 1:
+    low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high"))
+    if len(estimates) > 1:
         axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=2)
     else:
         axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=1, zorder=2)
 
 
 def level(axes: Axes, scores: pd.Series, look: Look) -> None:
-    found = mean_interval(scores)
-    axes.axhline(found.mean, color=look.color, linestyle=look.dash, linewidth=1.1, zorder=2)
-    if found.n >= FEW:
-        axes.axhspan(found.low, found.high, color=look.color, alpha=0.1, linewidth=0, zorder=1)
+    one = mean_interval(scores)
+    axes.axhline(one.mean, color=look.color, linestyle=look.dash, linewidth=1.1, zorder=2)
+    if one.n >= FEW:
+        axes.axhspan(one.low, one.high, color=look.color, alpha=0.1, linewidth=0, zorder=1)
 
 
 def _acquisition(axes: Axes, setting: Setting, method: Method, axis: str, look: Look) -> None:
@@ -127,7 +125,7 @@ def _limit(axes: Axes, low: float, high: float) -> None:
 
 
 def pseudo_labels(setting: Setting, method: Method) -> Figure:
-    """What the labeller thought of itself, what its labels were worth, and what a filter left of them."""
+    """The labeller on its dev split, its labels against gold, and what a filter left of them."""
     metric = setting.metric
     series = {
         "pseudo/quality": "labeller on its dev split",
@@ -160,10 +158,10 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
     return figure
 
 
-def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Figure:
-    """The learning curve; below it a lane per criterion with a mark where each repetition would have stopped.
+def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> Figure:
+    """The learning curve; below it a lane per criterion with a mark where each run would have stopped.
 
-    found: as `stopping.stops` gives it
+    stopped: as `stopping.stops` gives it
     """
     with styled():
         figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
@@ -173,10 +171,10 @@ def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Fi
         top.set_ylabel(score_label(setting))
         top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
         for lane, criterion in enumerate(CRITERIA):
-            mine = found[found.criterion == criterion.name]
-            stopped = mine.dropna(subset="cycle")
+            rows = stopped[stopped.criterion == criterion.name]
+            ended = rows.dropna(subset="cycle")
             look = numbered(lane + 1)
-            at = stopped.labelled.value_counts()
+            at = ended.labelled.value_counts()
             # As large as runs are many that stop at the same budget.
             lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look.marker, color=look.color)
             for x, count in at.items():
@@ -188,9 +186,9 @@ def stopping_points(setting: Setting, method: Method, found: pd.DataFrame) -> Fi
                     ha="center",
                     fontsize=6,
                 )
-            never = len(mine) - len(stopped)
+            never = len(rows) - len(ended)
             if never:
-                text = f"never in {never} of {len(mine)}"
+                text = f"never in {never} of {len(rows)}"
                 over = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # the line of its lane
                 lanes.text(1.0, lane, text, transform=lanes.get_yaxis_transform(), ha="right", va="center",
                            fontsize=6.5, color=MUTED, bbox=over)  # fmt: skip

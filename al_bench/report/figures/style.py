@@ -1,6 +1,7 @@
 """How every figure looks: one paper column wide, legible in print, apart without colour.
 
-Ink, grid and paper are colours of their own, so that a page may replace them by its own in dark surroundings.
+Ink, grid and paper are colours of their own, so that a page may replace them by its own in dark surroundings; what
+`paper.mplstyle` says of them is said here again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
-from al_bench.analysis.settings import Setting
+from al_bench.analysis.arms import Setting
 
 WIDTH = 3.35  # inches: a column of a two-column paper
 INK, MUTED, GRID, PAPER = "#1a1b1e", "#63666d", "#dcdde1", "#ffffff"
@@ -25,43 +26,7 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)))
 
-STYLE: Any = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that a figure is the same everywhere
-    "font.size": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 8,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.6,
-    "axes.labelcolor": INK,
-    "axes.unicode_minus": True,
-    "text.color": INK,
-    "grid.color": GRID,
-    "grid.linewidth": 0.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "legend.handlelength": 2.6,
-    "legend.borderaxespad": 0.2,
-    "legend.labelspacing": 0.35,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4,
-    "hatch.linewidth": 0.5,
-    "svg.fonttype": "none",  # text stays text: it can be searched, read aloud, and takes a page's colour
-    "savefig.dpi": 300,
-}
+STYLE = Path(__file__).with_name("paper.mplstyle")
 
 
 @dataclass(frozen=True)
@@ -106,7 +71,7 @@ def numbered(number: int) -> Look:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(fname=STYLE):
         yield
 
 

@@ -1,0 +1,210 @@
+"""Methods, and the settings in which they are compared: runs on the same data are a setting, runs that differ by
+seeds only are a method."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from al_bench.analysis.measures import Measures, end_of, one_per_seed
+from al_bench.analysis.runs import ARMS, PARTS, SELECTION, parts_of
+from al_bench.config.identity import digest, flat
+from al_bench.data.metrics import headline
+from al_bench.ledger.ledger import load_record
+
+SYMBOLS = {"gamma": "γ", "temperature": "T", "refresh": "refresh"}
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """Runs that differ by seeds only.
+
+    label: short, unique in its setting: what sets the method apart from the others there
+    selection: the part of the label that says how examples were selected, unique to those that select alike
+    about: a row of `Results.runs` that all of them share, but for seed and place
+    parts: what the method consists of (`runs.PARTS`), each as a hash, so that methods can be compared part by part
+    runs: one row per seed, by seed
+    """
+
+    label: str
+    selection: str
+    about: pd.Series
+    parts: dict[str, str]
+    runs: pd.DataFrame
+
+    @property
+    def arm(self) -> str:
+        return str(self.about.arm)
+
+    @property
+    def role(self) -> str:
+        """Whose score counts: the successor's, where one was fitted."""
+        return "acquisition" if self.arm == "acquisition only" else "successor"
+
+    @property
+    def selects(self) -> bool:
+        """Whether a model of its own chose the examples."""
+        return self.about.acquisition is not None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(map(int, self.runs.seed))
+
+    @property
+    def trajectories(self) -> list[Path]:
+        rows = zip(self.runs.output_dir, self.runs.trajectory, strict=True)
+        return [Path(str(output_dir), "trajectories", str(name)) for output_dir, name in rows]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Methods on the same data.
+
+    title: the dataset's name, made unique; shared: what all methods have in common, in words
+    """
+
+    key: str
+    title: str
+    task: str
+    shared: str
+    methods: tuple[Method, ...]
+    measures: Measures
+
+    @property
+    def metric(self) -> str:
+        return headline(self.task)
+
+    def values(self, method: Method, metric: str) -> pd.DataFrame:
+        """seed x cycle, missing where a run has none"""
+        table = self.measures.table(method.runs.index, metric).dropna(axis=0, how="all").dropna(axis=1, how="all")
+        return table.set_axis(method.runs.seed[table.index].rename("seed"), axis=0)
+
+    def scores(self, method: Method) -> pd.DataFrame:
+        """seed x cycle: the headline metric of the model that counts"""
+        return self.values(method, self.score(method))
+
+    def score(self, method: Method) -> str:
+        return f"{method.role}/{self.metric}"
+
+    def end(self, method: Method) -> tuple[int | None, pd.Series]:
+        """The last cycle, and by seed the score in percent there; none (None, empty) where nothing was evaluated."""
+        scores = self.scores(method)
+        cycle = end_of(scores)
+        return cycle, pd.Series(dtype=float) if cycle is None else 100 * scores[cycle].dropna()
+
+    def acquirers(self) -> list[Method]:
+        """A method for each selection by a model: those that share trajectories, such as two successors, count once."""
+        chosen: dict[str, Method] = {}
+        for method in self.methods:
+            known = chosen.get(method.about.selection)
+            if method.selects and (known is None or len(method.runs) > len(known.runs)):
+                chosen[method.about.selection] = method
+        return list(chosen.values())
+
+    def selections(self) -> list[Method]:
+        """A method for each way in which examples were selected, random draws too."""
+        drawn = {method.about.schedule: method for method in self.methods if method.arm == "random"}
+        return [*self.acquirers(), *drawn.values()]
+
+
+def settings(measures: Measures) -> tuple[Setting, ...]:
+    """Every setting of which there is a cycle, by title."""
+    runs = measures.runs[measures.results.runs.cycles_done > 0]
+    made = [
+        _setting(str(dataset), str(data), part, measures)
+        for (dataset, data), part in runs.groupby(["dataset", "fingerprint"], sort=True)
+    ]
+    titles = [one.title for one in made]
+    return tuple(
+        replace(one, title=f"{one.title} ({one.key[:6]})") if titles.count(one.title) > 1 else one for one in made
+    )
+
+
+def _setting(dataset: str, data: str, runs: pd.DataFrame, measures: Measures) -> Setting:
+    groups = [one_per_seed(part) for _, part in runs.groupby("method", sort=False)]
+    # Of the longest run: what a label says must not depend on which directory was read first.
+    firsts = runs.loc[[part.sort_values("cycles_done", kind="stable").index[-1] for part in groups]]
+    parts = [_parts(row) for _, row in firsts.iterrows()]
+    names = label_methods(firsts, parts)
+    methods = [
+        Method(*name, row, {part: digest(value) for part, value in one.items()}, part)
+        for name, (_, row), one, part in zip(names, firsts.iterrows(), parts, groups, strict=True)
+    ]
+    methods.sort(key=lambda m: (ARMS.index(m.arm), m.about.subsampling != "none", m.label))
+    return Setting(data, dataset, str(runs.task.iloc[0]), shared_by(firsts), tuple(methods), measures)
+
+
+def _parts(row: pd.Series) -> dict[str, Any]:
+    recorded = load_record(Path(row.directory, "identity.json"))
+    if "identity" in recorded:
+        return parts_of(recorded["identity"], recorded.get("fingerprints", {}), row)
+    return dict.fromkeys(PARTS, row.method)  # its identity is lost: like no other
+
+
+# --------------------------------------------------------------------------------------------------- labels
+
+
+def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(label, its part that says how examples were selected) of each method, of what they do not all share.
+
+    firsts: a run of each; parts: as `runs.parts_of` gives them
+    """
+    acquiring = firsts[firsts.acquisition.notna()]
+    several = {column: acquiring[column].nunique() > 1 for column in ("acquisition", "strategy", "rescore")}
+    several["successor"] = firsts.successor.nunique(dropna=False) > 1
+    for column in SYMBOLS:
+        several[column] = acquiring[acquiring.subsampling != "none"][column].nunique() > 1
+    rows = [row for _, row in firsts.iterrows()]
+    selecting = [{part: one[part] for part in SELECTION} for one in parts]
+    selections = _distinct([_selection(row, several) for row in rows], selecting)
+    labels = [" ".join([name, *_training(row, several)]) for name, row in zip(selections, rows, strict=True)]
+    return list(zip(_distinct(labels, parts), selections, strict=True))
+
+
+def _selection(row: pd.Series, several: dict[str, bool]) -> str:
+    if row.arm == "ceiling":
+        return "everything labelled"
+    if row.acquisition is None:
+        return f"replay {row.trajectory}" if row.strategy == "replay" else str(row.strategy)
+    name = str(row.acquisition if several["acquisition"] else row.strategy)
+    if several["acquisition"] and several["strategy"]:
+        name = f"{row.acquisition} · {row.strategy}"
+    if row.subsampling != "none":
+        details = [f"{SYMBOLS[c]} {row[c]}" for c in SYMBOLS if several[c] and row[c] is not None]
+        name += f" + {row.subsampling}" + (f" ({', '.join(details)})" if details else "")
+    return name + (f" + rescore {row.rescore:g}" if several["rescore"] and row.rescore else "")
+
+
+def _training(row: pd.Series, several: dict[str, bool]) -> list[str]:
+    names = [f"+ {row.pseudo_labeling}"] if row.pseudo_labeling is not None else []
+    if several["successor"]:
+        names.append(f"→ {row.successor}" if row.successor is not None else "(no successor)")
+    return names
+
+
+def _distinct(labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> list[str]:
+    """The labels, each with the settings that differ where what has other parts has the same one."""
+    distinct = []
+    for label, one in zip(labels, parts, strict=True):
+        same_name = (other for name, other in zip(labels, parts, strict=True) if name == label)
+        known = {digest(other): dict(flat(other)) for other in same_name}
+        own = known[digest(one)]
+        differing = [key for key in own if len({json.dumps(other.get(key)) for other in known.values()}) > 1]
+        details = ", ".join(f"{key.removeprefix('schedule.')}={own[key]}" for key in differing[:2])
+        number = str(list(known).index(digest(one)) + 1)
+        distinct.append(f"{label} [{details or number}]" if len(known) > 1 else label)
+    return distinct
+
+
+def shared_by(firsts: pd.DataFrame) -> str:
+    """Such as "minilm_l3 selects, where a model does; minilm_l6 is trained on it"; empty where nothing is shared."""
+    acquisitions, successors = firsts.acquisition.dropna().unique(), firsts.successor.dropna().unique()
+    parts = []
+    if len(acquisitions) == 1:
+        parts.append(f"`{acquisitions[0]}` selects, where a model does")
+    if len(successors) == 1:
+        parts.append(f"`{successors[0]}` is trained on what was selected")
+    return "; ".join(parts)

@@ -1,0 +1,231 @@
+"""Numbers of runs: points of a curve, areas, costs. The runs behind a number are of one method, or there is none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from al_bench.analysis.statistics import aulc
+from al_bench.analysis.store import ACQUIRED_SECONDS, Results
+from al_bench.data.metrics import headline
+
+# What a trajectory alone decides, so that runs which share one agree on it whatever they do with it.
+ACQUIRED = ACQUIRED_SECONDS | {"amdahl", "labelled", "words", "scored"}
+ACQUIRED |= {f"cost/{name}" for name in ("train_steps", "train_tokens", "scored_examples", "scored_tokens")}
+MOST = 2 / 3  # of the runs that got furthest: an end that fewer runs reached is no end of all
+At = str | int  # a cycle | last | aulc | rounds | total
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A value and a run per seed.
+
+    seeds: of all runs that were asked for
+    silent: runs whose seed has no value, since they are unfinished, or were evaluated at other cycles
+    unlike: a run of each method, where there are several; there are no values then
+    elsewhere: runs whose seconds are of another machine than those of most; they have no values
+    cycle: where a point of the curve was taken, None where the value is over several
+    """
+
+    values: dict[int, float]
+    runs: dict[int, str]
+    seeds: tuple[int, ...] = ()
+    silent: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    cycle: int | None = None
+
+    def of(self, seeds: Sequence[int]) -> np.ndarray:
+        return np.array([self.values[seed] for seed in seeds])
+
+    @property
+    def array(self) -> np.ndarray:
+        return self.of(list(self.values))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Values of several samples by the seeds that all have, at one budget.
+
+    arrays: (n,) each; cycle: None where the values are over several, or of different schedules
+    """
+
+    seeds: tuple[int, ...]
+    arrays: tuple[np.ndarray, ...]
+    cycle: int | None = None
+
+
+class Measures:
+    """runs: `Results.runs` with None rather than nan, which would not equal itself; complete: all cycles are there"""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+        self.runs = results.runs.astype(object).where(results.runs.notna(), None)
+        self.complete = (results.runs.state == "finished") | (results.runs.cycles_done >= results.runs.cycles_planned)
+        self._parts = {str(name): part for name, part in results.cycles.groupby("metric", observed=True)}
+        self.wide = cache(self._wide)
+        self._machines = cache(self._machines_of)
+
+    def knows(self, metric: str) -> bool:
+        """Whether any run has it."""
+        return metric in self._parts or metric == "amdahl"
+
+    def matching(self, where: Mapping[str, Any]) -> pd.DataFrame:
+        """The runs whose columns have the given values, or one of a list of them."""
+        keep = np.ones(len(self.runs), dtype=bool)
+        for column, wanted in where.items():
+            options = wanted if isinstance(wanted, list) else [wanted]
+            keep &= [value in options for value in self.runs[column]]
+        return self.runs[keep]
+
+    def table(self, runs: Sequence[str], metric: str) -> pd.DataFrame:
+        """run x cycle"""
+        return self.wide(metric).reindex(list(runs))
+
+    def sample(self, runs: pd.DataFrame, metric: str, at: At) -> Sample:
+        """A value per seed, of the runs of one method, or that agree on all that the metric depends on."""
+        seeds = tuple(sorted(map(int, runs.seed.unique())))
+        key = runs.selection if metric in ACQUIRED or metric.startswith("acquisition/") else runs.method
+        measured = runs[self.table(runs.index, metric).notna().any(axis=1)] if metric != "amdahl" else runs
+        kinds = key[measured.index].drop_duplicates().index
+        if len(kinds) > 1:
+            return Sample({}, {}, seeds, unlike=tuple(kinds))
+        values, cycle = self.values(one_per_seed(measured).index, metric, at)
+        known = values.dropna().index
+        here = self._on_one_machine(known, metric, cycle)
+        by_seed = {int(runs.seed[run]): str(run) for run in here}
+        return Sample(
+            {seed: float(values[run]) for seed, run in by_seed.items()},
+            by_seed,
+            seeds,
+            tuple(runs.index[~runs.seed.isin(runs.seed[known])]),
+            elsewhere=tuple(known.difference(here, sort=False)),
+            cycle=cycle,
+        )
+
+    def values(self, runs: Sequence[str], metric: str, at: At) -> tuple[pd.Series, int | None]:
+        """((runs,) the metric at a point of the curve, or over it, missing: none; the cycle of a point)."""
+        if metric == "amdahl":  # all seconds over those that are left if no pool were scored
+            whole, scoring = (self.values(runs, f"seconds/{name}", at) for name in ("iteration", "predict"))
+            return whole[0] / (whole[0] - scoring[0]), whole[1]
+        table = self.table(runs, metric)
+        if isinstance(at, int):
+            return table.get(at, pd.Series(np.nan, index=table.index)), at
+        end = end_of(table)
+        if end is None:
+            return pd.Series(np.nan, index=table.index), None
+        if at == "last":
+            return table[end], end
+        table = table.loc[table[end].notna(), :end]
+        if at == "rounds":
+            queried = self.table(table.index, "seconds/select").reindex(columns=table.columns).notna()
+            return table.where(queried).mean(axis=1).reindex(list(runs)), None
+        if at == "total":
+            return table.sum(axis=1, min_count=1).reindex(list(runs)), None
+        return self.areas(table).reindex(list(runs)), None
+
+    def areas(self, scores: pd.DataFrame) -> pd.Series:
+        """(runs,) areas under the curves, all over the cycles that most of the runs were evaluated at.
+
+        scores: run x cycle; missing for a run that lacks one of these cycles
+        """
+        scores = scores.loc[:, scores.notna().sum() >= MOST * len(scores)].dropna()
+        if scores.shape[1] < 2:
+            return pd.Series(dtype=float)
+        budgets = {run: self.budgets(str(run)) for run in scores.index}
+        areas = {run: aulc(budgets[run][scores.columns], row) for run, row in scores.iterrows()}
+        return pd.Series(areas, dtype=float)
+
+    def budgets(self, run: str) -> pd.Series:
+        """By cycle, what was labelled, in the unit that the run's schedule counts."""
+        unit = "words" if self.runs.at[run, "unit"] == "words" else "labelled"
+        return self.wide(unit).loc[run]
+
+    def curve(self, run: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """(budgets, scores) of a run."""
+        scores = self.wide(metric.replace("headline", headline(str(self.runs.at[run, "task"])))).loc[run].dropna()
+        return self.budgets(run)[scores.index].to_numpy(), scores.to_numpy()
+
+    def together(self, samples: Sequence[Sample], metric: str, at: At) -> Paired:
+        """The samples' values by common seeds and, at the last budget or over a curve, by common cycles.
+
+        Runs with different schedules have no cycle in common: each is taken where its own sample is.
+        """
+        seeds = tuple(seed for seed in samples[0].values if all(seed in one.values for one in samples))
+        runs = [[one.runs[seed] for seed in seeds] for one in samples]
+        schedules = {schedule for mine in runs for schedule in self.runs.loc[mine].schedule}
+        if metric.startswith("seconds/") or metric == "amdahl":
+            machines = [self._places(mine, metric, None) for mine in runs]
+            same = [len({places[i] for places in machines}) == 1 for i in range(len(seeds))]
+            seeds = tuple(seed for seed, alike in zip(seeds, same, strict=True) if alike)
+        elif at in ("last", "aulc") and len(schedules) == 1:
+            return self._aligned(seeds, runs, metric, at)
+        return Paired(seeds, tuple(one.of(seeds) for one in samples), samples[0].cycle)
+
+    def _aligned(self, seeds: tuple[int, ...], runs: list[list[str]], metric: str, at: At) -> Paired:
+        tables = [self.table(mine, metric).set_axis(list(seeds), axis=0) for mine in runs]
+        everywhere = pd.concat([table.notna() for table in tables]).groupby(level=0).all()
+        both = everywhere.where(everywhere).reindex(list(seeds))
+        end = end_of(both)
+        if end is None:
+            return Paired((), tuple(np.empty(0) for _ in runs))
+        chosen = both.index[both[end].notna()]
+        if at == "aulc":
+            common = both.loc[chosen, :end]
+            common = common.loc[:, common.notna().sum() >= MOST * len(common)].dropna()
+            chosen = common.index
+            tables = [table.where(both.notna())[common.columns] for table in tables]
+            areas = [
+                self.areas(table.loc[chosen].set_axis([mine[seeds.index(s)] for s in chosen], axis=0)).to_numpy()
+                for table, mine in zip(tables, runs, strict=True)
+            ]
+            return Paired(tuple(chosen) if len(areas[0]) else (), tuple(areas))
+        return Paired(tuple(map(int, chosen)), tuple(t.loc[chosen, end].to_numpy(float) for t in tables), end)
+
+    def _on_one_machine(self, runs: pd.Index, metric: str, cycle: int | None) -> pd.Index:
+        """Of runs with seconds, those on the machine that most of them were on; all runs of other metrics."""
+        if not (metric.startswith("seconds/") or metric == "amdahl") or not len(runs):
+            return runs
+        places = pd.Series(self._places(list(runs), metric, cycle), index=runs)
+        return runs[places == places.value_counts(sort=False).idxmax()]
+
+    def _places(self, runs: list[str], metric: str, cycle: int | None) -> list[str]:
+        """The machine, or machines, that each run's seconds are of."""
+        table = self._machines("seconds/iteration" if metric == "amdahl" else metric).reindex(runs)
+        if cycle is not None:
+            return [str(place) for place in table[cycle]]
+        return [" and ".join(dict.fromkeys(row.dropna())) for _, row in table.iterrows()]
+
+    def _wide(self, metric: str) -> pd.DataFrame:
+        """All runs x cycle."""
+        part = self._parts.get(metric)
+        if part is None:
+            return pd.DataFrame(index=self.runs.index, dtype=float)
+        return part.pivot(index="run", columns="cycle", values="value").reindex(self.runs.index)
+
+    def _machines_of(self, metric: str) -> pd.DataFrame:
+        part = self._parts.get(metric, self.results.cycles.iloc[:0])
+        return part.pivot(index="run", columns="cycle", values="machine")
+
+
+def end_of(table: pd.DataFrame) -> int | None:
+    """The last cycle that counts as the end; None where there is none.
+
+    Runs that are behind the others, running or failed, do not hold them back, nor does one alone run ahead: the end is
+    the last cycle that two thirds of the most have.
+
+    table: run x cycle, missing where a run has none
+    """
+    counts = table.notna().sum(axis=0)
+    if not len(counts) or not counts.any():
+        return None
+    return int(counts.index[counts >= counts.max() * MOST].max())
+
+
+def one_per_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of one method's runs in several directories with the same seed, the longest, or most often evaluated."""
+    ranked = runs.sort_values(["cycles_done", "evaluated"], ascending=False, kind="stable")
+    return ranked.drop_duplicates("seed").sort_values("seed", kind="stable")

@@ -1,0 +1,340 @@
+"""Run directories -> one tidy frame: a row per run, and a row per run, cycle and metric. Damage is named."""
+
+import json
+import os
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from al_bench.analysis.runs import columns_of, keys_of, parts_of
+from al_bench.costs import (
+    ITERATION,
+    ONE_OFF,
+    iteration_seconds,
+    one_off_seconds,
+    seconds_until_scores,
+    successor_seconds,
+)
+from al_bench.errors import UserError, first_line
+from al_bench.ledger.tracking import metrics_of
+from al_bench.ledger.trajectory import array_path
+
+COLUMNS = (
+    "directory", "name", "dataset", "task", "strategy", "subsampling", "gamma", "temperature", "refresh",
+    "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters", "acquisition_learner",
+    "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory", "state", "cycles_done",
+    "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector", "arm", "method",
+    "selection", "schedule",
+)  # fmt: skip
+NUMBERS: dict[str, type] = dict.fromkeys(("gamma", "temperature", "rescore"), float)
+NUMBERS |= dict.fromkeys(("seed", "cycles_done", "cycles_planned", "evaluated"), int)
+# Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
+NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
+MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them
+MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal where seconds may be compared
+# Seconds of the acquisition model; all others are of a successor, and may have been spent on another machine.
+ACQUIRED_SECONDS = {
+    f"seconds/{name}" for name in (*ITERATION, *ONE_OFF, "evaluate", "iteration", "one_off", "cumulative")
+}
+# libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
+
+
+class Unreadable(Exception):
+    """The directory does not say which run it holds."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A run directory that is damaged, incomplete or failed, and why."""
+
+    directory: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """
+    runs: a row per readable run directory, `COLUMNS`, by `run`: a short unique id, the folder's name unless
+        ambiguous; missing (`pd.isna`) where a run does not use the thing. `method` and `selection`: `runs.keys_of`
+    cycles: run, cycle, labelled (examples), words, metric, value, machine; metrics are named as in MLflow, with
+        seconds/iteration, seconds/one_off, seconds/cumulative (until the cycle's model was fitted),
+        seconds/successor_total and pseudo/share_dropped (by all filters) added; machine: that the seconds are of
+    problems: whatever is missing from the two above, or less than it should be
+    """
+
+    runs: pd.DataFrame
+    cycles: pd.DataFrame
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One run directory.
+
+    row: its columns; cycles: rows of `Results.cycles`, without the run
+    problems: a line each, none for a run that is whole; damage: files that are missing, or not as a run writes them
+    """
+
+    directory: Path
+    row: dict[str, Any]
+    cycles: list[tuple[Any, ...]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+
+
+def load(paths: Sequence[Path]) -> Results:
+    """All runs at or below the given folders: output directories, parts of them, or run directories.
+
+    Incomplete runs contribute the cycles they have. Raises `UserError` for a path that is no folder.
+    """
+    records: list[Recorded] = []
+    problems: list[Problem] = []
+    for folder in sorted({folder for path in paths for folder in run_directories(path)}):
+        try:
+            records.append(read(folder))
+        except Unreadable as error:
+            problems.append(Problem(folder, str(error)))
+        else:
+            problems += [Problem(folder, reason) for reason in records[-1].problems]
+    names = short_names([record.directory for record in records])
+    index = pd.Index(names, name="run", dtype=str)
+    runs = pd.DataFrame([record.row for record in records], index=index, columns=list(COLUMNS))
+    rows = [(run, *row) for run, record in zip(names, records, strict=True) for row in record.cycles]
+    cycles = pd.DataFrame(rows, columns=["run", "cycle", "labelled", "words", "metric", "value", "machine"])
+    return Results(runs.astype(NUMBERS), cycles, tuple(problems))
+
+
+def run_directories(path: Path) -> Iterator[Path]:
+    """Every folder at or below `path` that a run has claimed."""
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; give output directories, or run directories in them")
+    for folder, inside, files in os.walk(path.resolve()):
+        if set(files) & MARKS:
+            yield Path(folder)
+            inside.clear()
+        hidden = {name for name in inside if name.startswith(".")}
+        inside[:] = sorted(set(inside) - hidden - (NOT_RUNS if "runs" in inside else set()))
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path, and as many before it as keep it apart from the others."""
+    names, depth = [folder.name for folder in folders], 1
+    while ambiguous := {name for name, n in Counter(names).items() if n > 1}:
+        depth += 1
+        names = [
+            "/".join(folder.parts[-depth:]) if name in ambiguous else name
+            for name, folder in zip(names, folders, strict=True)
+        ]
+    return names
+
+
+def wide(results: Results, metric: str) -> pd.DataFrame:
+    """A metric as run x cycle, missing where a run or a cycle has none."""
+    chosen = results.cycles[results.cycles.metric == metric]
+    return chosen.pivot(index="run", columns="cycle", values="value")
+
+
+# --------------------------------------------------------------------------------------------- one directory
+
+
+def read(folder: Path) -> Recorded:
+    """Whatever can be read of a run directory. Raises `Unreadable` where it does not say which run it is."""
+    try:
+        return _read(folder)
+    except WRONG_SHAPE as error:
+        raise Unreadable(f"its files are not as a run writes them ({first_line(error)})") from error
+
+
+def _read(folder: Path) -> Recorded:
+    problems: list[str] = []
+    status = _json(folder / "status.json", problems)
+    try:
+        config = _yaml((folder / "config.yaml").read_text(encoding="utf-8"))
+        row = columns_of(config)
+    except FileNotFoundError as error:
+        began = f"failed before it began: {first_line(status['error'])}" if "error" in status else ""
+        raise Unreadable(began or "config.yaml is missing") from error
+    except (yaml.YAMLError, OSError, *WRONG_SHAPE) as error:
+        raise Unreadable(f"config.yaml cannot be read ({first_line(error)})") from error
+    late: list[str] = []  # what a run writes only once it has read its data
+    recorded, provenance = (_json(folder / f"{name}.json", late) for name in ("identity", "provenance"))
+    fingerprints = recorded.get("fingerprints", {})
+    parts = parts_of(recorded.get("identity") or config, fingerprints, row)
+    cycles, done, exhausted = _cycles(folder, _machine(provenance), problems)
+    damage = [*problems, *late]
+    problems += late if done else []
+    whole = done == row["cycles_planned"] or exhausted
+    nested = folder.parents[1].name == "runs"
+    output_dir = str(folder.parents[2]) if nested else config.get("output_dir")
+    row |= {
+        "directory": str(folder),
+        "precision": parts["precision"],
+        "engine": parts["engine"],
+        **keys_of(parts),
+        "fingerprint": fingerprints.get("data", f"{output_dir}/{row['dataset']}"),
+        "trajectory": fingerprints.get("trajectory"),
+        "state": _state(status, whole, f"{done} of {row['cycles_planned']} cycles", problems),
+        "cycles_done": done,
+        "evaluated": len({cycle for cycle, _, _, metric, *_ in cycles if metric.startswith("successor/")}),
+        "output_dir": output_dir,
+        "host": provenance.get("host"),
+        "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
+        "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
+    }
+    return Recorded(folder, row, cycles, problems, damage)
+
+
+def _yaml(text: str) -> dict[str, Any]:
+    """A mapping, read key by key: runs of a sweep differ in a few, and YAML is what takes the time of thousands."""
+    content: dict[str, Any] = {}
+    for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE):
+        content |= _part(part) or {}
+    return content
+
+
+@lru_cache(maxsize=4096)
+def _part(text: str) -> Any:
+    return yaml.load(text, YAML)
+
+
+def _json(path: Path, problems: list[str]) -> dict[str, Any]:
+    """A file's record, empty where there is none to read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing")
+        return {}
+    except (OSError, ValueError) as error:
+        problems.append(f"{path.name} cannot be read ({first_line(error)})")
+        return {}
+    if not isinstance(content, dict):
+        problems.append(f"{path.name} is not a JSON object")
+        return {}
+    return content
+
+
+def _lines(path: Path, problems: list[str]) -> list[Any]:
+    """The records up to the first that is damaged; a torn last line is none, as for the run itself."""
+    complete, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+    records = []
+    for number, line in enumerate(complete.splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            in_order = record["cycle"] == number - 1
+        except WRONG_SHAPE:
+            in_order = False
+        if not in_order:
+            problems.append(f"{path.name} is damaged in line {number}; what is before it counts")
+            break
+        records.append(record)
+    return records
+
+
+def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple[Any, ...]], int, bool]:
+    """(rows of the committed cycles, how many these are, whether the last of them queried nobody).
+
+    machine: of the run, where a cycle does not name its own
+    """
+    ledger, costs = (_lines(folder / name, problems) for name in ("ledger.jsonl", "costs.jsonl"))
+    if len(costs) < len(ledger):
+        problems.append(f"costs.jsonl lacks {len(ledger) - len(costs)} of {len(ledger)} cycles")
+    costs += [{"seconds": {}}] * (len(ledger) - len(costs))
+    rows: list[tuple[Any, ...]] = []
+    places: list[str] = []  # of the cycles so far
+    for number, line in enumerate(ledger):
+        cost = costs[number]
+        try:
+            metrics = {name: float(value) for name, value in metrics_of(line, cost).items()}
+            if line["pseudo"]:
+                metrics["pseudo/share_dropped"] = 1 - line["pseudo"]["kept"] / line["pseudo"]["examples"]
+            metrics |= _totals([cost["seconds"] for cost in costs[: number + 1]])
+            machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
+            places.append(machines.get("acquisition", machine))
+            for metric, value in metrics.items():
+                place = ""
+                if metric == "seconds/cumulative":
+                    place = " and ".join(dict.fromkeys(places))
+                elif metric.startswith("seconds/"):
+                    own = metric in ACQUIRED_SECONDS
+                    place = places[-1] if own else machines.get("successor", machine)
+                rows.append((number, line["labelled"], line["words"], metric, value, place))
+        except WRONG_SHAPE:
+            problems.append(f"cycle {number} is not as a run writes it; what is before it counts")
+            return rows, number, False
+    return rows, len(ledger), bool(ledger) and not ledger[-1]["query"]
+
+
+def _totals(seconds: list[dict[str, float]]) -> dict[str, float]:
+    """What the last of these cycles cost, and all of them."""
+    iteration = iteration_seconds(seconds[-1])
+    totals = {
+        "seconds/iteration": iteration,
+        "seconds/one_off": one_off_seconds(seconds[-1]),
+        "seconds/cumulative": None if iteration is None else seconds_until_scores(seconds)[-1],
+        "seconds/successor_total": successor_seconds(seconds[-1]),
+    }
+    return {name: total for name, total in totals.items() if total is not None}
+
+
+def _machine(provenance: Mapping[str, Any]) -> str:
+    """The machine of a run whose cycles do not name theirs."""
+    hardware = provenance.get("hardware") or {}
+    device = hardware.get("gpu") or hardware.get("device")
+    processor = provenance.get("processor") or provenance.get("host")
+    return machine_name({**provenance, **hardware, "processor": processor, "device": device})
+
+
+def machine_name(machine: Mapping[str, Any]) -> str:
+    """Equal for machines whose seconds may be compared."""
+    parts = {key: str(machine[key]) for key in MACHINE if machine.get(key) not in (None, "")}
+    return ", ".join(f"{part} threads" if key == "threads" else part for key, part in parts.items())
+
+
+def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]) -> str:
+    """running | finished | failed | interrupted; less than was planned is a problem.
+
+    whole: whether all cycles are there; cycles: how many, in words
+    """
+    state = status.get("state") or ("finished" if whole else "interrupted")
+    if state == "failed":
+        problems.append(f"failed: {first_line(status.get('error', 'no reason left'))} ({cycles})")
+    elif state == "running":
+        problems.append(f"running, or killed: {cycles}")
+    elif state == "finished" and not whole:
+        problems.append(f"finished, but its ledger holds {cycles}; delete status.json and give its command again")
+        return "interrupted"
+    elif not whole:
+        problems.append(f"interrupted: {cycles}; the same command continues it")
+    return state
+
+
+# ------------------------------------------------------------------------------------------- trajectories
+
+
+def load_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a ledger but for a torn last line, none where one cannot be read."""
+    try:
+        complete, _, _ = path.read_bytes().rpartition(b"\n")
+        return [json.loads(line) for line in complete.splitlines()]
+    except (OSError, ValueError):
+        return []
+
+
+def load_array(trajectory: Path, name: str, cycle: int) -> np.ndarray | None:
+    """name: a folder of the trajectory; None where the array was not written, or cannot be read"""
+    try:
+        array = np.load(array_path(trajectory, name, cycle))
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if isinstance(array, np.ndarray) else None

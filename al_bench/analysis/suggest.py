@@ -1,0 +1,282 @@
+"""The command for runs that are missing: a stored config, changed, as its difference from the shipped options."""
+
+import copy
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from al_bench.config.identity import ROLES, flat
+from al_bench.config.schema import (
+    PAPER_MAX_LENGTH,
+    PAPER_ON_PSEUDO_LABELS,
+    PAPER_PSEUDO_LABELER,
+    PAPER_TRAINING,
+    DatasetConfig,
+    ModelConfig,
+    PseudoLabelingConfig,
+    RunConfig,
+    ScheduleConfig,
+    StrategyConfig,
+    SubsamplingConfig,
+    shipped_configs,
+)
+
+Config = dict[str, Any]  # as config.yaml has it, but with null for all that `resolve` fills in
+GROUPS: dict[str, tuple[str, type]] = {
+    "dataset": ("dataset", DatasetConfig),
+    **dict.fromkeys(ROLES, ("model", ModelConfig)),
+    "strategy": ("strategy", StrategyConfig),
+    "subsampling": ("subsampling", SubsamplingConfig),
+    "pseudo_labeling": ("pseudo_labeling", PseudoLabelingConfig),
+    "schedule": ("schedule", ScheduleConfig),
+}
+# A run is the more like a missing one, the earlier the first of these in which they differ.
+CLOSEST = (
+    "dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling"
+)  # fmt: skip
+CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "name")
+NEEDED = ("dataset", "successor", "acquisition", "strategy")
+
+
+# -------------------------------------------------------------------------------------------- what to run
+
+
+def stored(directory: str) -> Config:
+    """A run's config without what follows from the rest of it."""
+    config: Config = yaml.safe_load(Path(directory, "config.yaml").read_text(encoding="utf-8"))
+    task, pseudo = config["dataset"]["task"], config["pseudo_labeling"]["name"] != "none"
+    special: dict[str, Mapping[str, Any]]
+    special = {"pseudo_labeler": PAPER_PSEUDO_LABELER, "successor": PAPER_ON_PSEUDO_LABELS if pseudo else {}}
+    config["training"] = _open(config["training"], PAPER_TRAINING[task])
+    shared = {key: value for key, value in config["training"].items() if value is not None}
+    for role in ROLES:
+        if config.get(role):
+            defaults = {**PAPER_TRAINING[task], **special.get(role, {}), **shared}
+            config[role]["training"] = _open(config[role]["training"], defaults)
+            config[role] |= _open({"max_length": config[role]["max_length"]}, {"max_length": PAPER_MAX_LENGTH[task]})
+    if config.get("verifier") == config["successor"]:
+        config["verifier"] = None
+    config["seeds"] = _open(config["seeds"], dict.fromkeys(config["seeds"], config["seed"]))
+    if config["subsampling"]["name"] == "none" or not config["subsampling"]["refresh"]:
+        config["subsampling"]["refresh"] = "none"
+    config["evaluate_at"] = config["evaluate_at"] or "none"
+    return config
+
+
+def _open(settings: Config, defaults: Mapping[str, Any]) -> Config:
+    return {key: None if value == defaults.get(key) else value for key, value in settings.items()}
+
+
+def with_random_examples(config: Config) -> Config:
+    return without_pseudo_labels(config) | {
+        "strategy": _option("strategy", "random"),
+        "subsampling": _option("subsampling", "none"),
+    }
+
+
+def with_everything_labelled(config: Config) -> Config:
+    schedule = config["schedule"] | {"initial": 1.0, "cycles": 0}
+    return with_random_examples(config) | {"schedule": schedule, "evaluate_at": "last"}
+
+
+def without_mismatch(config: Config) -> Config:
+    """The successor selects for itself."""
+    return config | {"acquisition": copy.deepcopy(config["successor"])}
+
+
+def without_subsampling(config: Config) -> Config:
+    return config | {"subsampling": _option("subsampling", "none")}
+
+
+def without_pseudo_labels(config: Config) -> Config:
+    none = _option("pseudo_labeling", "none")
+    return config | {"pseudo_labeling": none, "pseudo_labeler": None, "verifier": None}
+
+
+def filling(runs: pd.DataFrame, wanted: Mapping[str, Any], seeds: Sequence[int]) -> str | None:
+    """The command for runs with these columns and seeds; None where the columns do not say all that it takes.
+
+    runs: `Measures.runs`; the one that shares most with what is wanted is changed. wanted: of its columns
+    """
+    wanted = _sides(runs, wanted)
+    if not len(runs) or any(wanted.get(key, "") is None for key in NEEDED):
+        return None
+    donor = _closest_run(runs, wanted)
+    if not all(donor[key] == value for key, value in wanted.items() if key not in (*CHANGED, "arm")):
+        return None
+    config = stored(donor.directory)
+    for key in CHANGED:
+        if (
+            key in wanted
+            and donor[key] != wanted[key]
+            and not (key == "pseudo_labeling" and donor[key] is None and wanted[key] == "none")
+        ):
+            config = _changed(runs, config, key, wanted[key])
+    sides: dict[Any, Callable[[Config], Config]] = {
+        "random": with_random_examples,
+        "ceiling": with_everything_labelled,
+    }
+    if wanted.get("arm") == "no mismatch" != donor.arm:  # also where two models go by one name
+        config = without_mismatch(config)
+    return command(sides.get(wanted.get("arm"), dict)(config), seeds)
+
+
+def _changed(runs: pd.DataFrame, config: Config, key: str, value: Any) -> Config:
+    if key == "name":
+        return config | {"name": value}
+    if key in ("gamma", "temperature"):
+        return config | {"subsampling": config["subsampling"] | {key: value}}
+    if key == "pseudo_labeling" and value in (None, "none"):
+        return without_pseudo_labels(config)
+    if value is None:
+        return config | {key: None}
+    roles = ROLES[:3] if key in ROLES else (key,)
+    for role in (key, *roles) if key == "dataset" or key in ROLES else ():
+        for directory in runs.directory[runs[role] == value][:1]:  # as one of the runs has it
+            return config | {key: stored(directory)[role]}
+    return config | {key: _option(GROUPS[key][0], value)}
+
+
+def _closest_run(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
+    """The run that agrees on the first key of `CLOSEST`, among those on the second, and so on."""
+    for key in CLOSEST:
+        if key in wanted:
+            missing = wanted[key] is None or (key == "pseudo_labeling" and wanted[key] == "none")
+            alike = runs[runs[key].isna() if missing else runs[key] == wanted[key]]
+            runs = alike if len(alike) else runs
+    return runs.iloc[0]
+
+
+def labeler_of(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> str | None:
+    """Who labels where the columns do not say: as in the run most like them that has a labeller."""
+    single = {key: value for key, value in wanted.items() if not isinstance(value, list)}
+    known = runs[runs.pseudo_labeler.notna() & (runs.dataset == single.get("dataset"))]
+    return str(_closest_run(known, single).pseudo_labeler) if len(known) else None
+
+
+def _sides(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a side of the comparison stands for; a labeller that nobody knows is the successor."""
+    single = {key: value for key, value in wanted.items() if not isinstance(value, list)}
+    match single.get("arm"):
+        case "random":
+            return {**single, "strategy": "random", "subsampling": "none", "pseudo_labeling": "none"}
+        case "no mismatch":
+            return {**single, "acquisition": single.get("successor"), "pseudo_labeling": "none"}
+        case "ASM":
+            return {**single, "pseudo_labeling": "none"}
+        case "PLASM" if single.get("filters") == "none":
+            del single["filters"]
+            return {**single, "pseudo_labeling": "plasm_unfiltered"}
+        case "PLASM" if "filters" not in single:
+            labeler = labeler_of(runs, single) or single.get("successor")
+            return {"pseudo_labeling": "plasm", "pseudo_labeler": labeler, **single}
+    return single
+
+
+# -------------------------------------------------------------------------------------- as a command line
+
+
+def command(config: Config, seeds: Sequence[int]) -> str:
+    """`al-bench run ...`: the options that come closest to each group, and what differs from them."""
+    words = [word for key in GROUPS for word in _group_words(config, key)]
+    standard = asdict(RunConfig())
+    single = (
+        "name",
+        "evaluate_at",
+        "rescore",
+        "replay",
+        "device",
+        "precision",
+        "engine",
+        "output_dir",
+        "tracking",
+    )
+    words += [
+        f"{key}={_text(config[key])}" for key in single if config.get(key, standard.get(key)) != standard.get(key)
+    ]
+    for key in ("training", "seeds"):
+        words += [f"{key}.{name}={_text(value)}" for name, value in config[key].items() if value is not None]
+    words.append(f"seed={','.join(map(str, seeds))}")
+    return shlex.join(["al-bench", "run", *(["-m"] if len(seeds) > 1 else []), *words])
+
+
+def _group_words(config: Config, key: str) -> Iterator[str]:
+    value, (group, _) = config.get(key), GROUPS[key]
+    word = f"model@{key}" if group == "model" else key
+    if key == "acquisition" and (config["strategy"]["name"] == "random" or config["replay"] is not None):
+        return  # nobody fits it
+    if value is None:
+        if _standard_options()[word] is not None:
+            yield f"{key}=null"
+        return
+    chosen = max(_options(group), key=lambda name: (_likeness(group, name, value), name == value.get("name")))
+    if chosen != _standard_options()[word]:
+        yield f"{word}={chosen}"
+    base = dict(_leaves(_option(group, chosen)))
+    yield from (f"{key}.{name}={_text(leaf)}" for name, leaf in _leaves(value) if leaf != base.get(name))
+
+
+def _likeness(group: str, name: str, value: Config) -> int:
+    own, wanted = dict(_leaves(_content(group, name))), dict(_leaves(value))
+    return sum(1 if wanted.get(key) == leaf else -1 for key, leaf in own.items())
+
+
+def _leaves(tree: Config) -> list[tuple[str, Any]]:
+    where = [("where", tree["where"])] if tree.get("where") else []
+    return [*flat({key: value for key, value in tree.items() if key != "where"}), *where]
+
+
+@cache
+def _options(group: str) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in (shipped_configs() / group).glob("*.yaml")))
+
+
+@cache
+def _content(group: str, name: str) -> Config:
+    """What an option's file sets, with the options that it builds on."""
+    content = yaml.safe_load((shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    bases = [base for base in content.pop("defaults", []) if base != "_self_"]
+    for base in reversed(bases):
+        content = _content(group, base) | content
+    return content
+
+
+def _option(group: str, name: str) -> Config:
+    """A group's whole config as the option gives it; of a name that no option has, little more than the name."""
+    schema = next(kind for one, kind in GROUPS.values() if one == group)
+    standard = copy.deepcopy(asdict(schema()))
+    content = _content(group, name) if name in _options(group) else {"name": name}
+    for key, value in content.items():
+        standard[key] = standard[key] | value if isinstance(standard[key], dict) and standard[key] else value
+    if group == "pseudo_labeling":
+        from al_bench.config.schema import FilterConfig
+
+        standard["filters"] = [asdict(FilterConfig(**one)) for one in standard["filters"]]
+    return standard
+
+
+@cache
+def _standard_options() -> dict[str, str | None]:
+    """What is chosen where a command line says nothing."""
+    content = yaml.safe_load((shipped_configs() / "config.yaml").read_text(encoding="utf-8"))
+    return {key: value for entry in content["defaults"] if isinstance(entry, dict) for key, value in entry.items()}
+
+
+def _text(value: Any) -> str:
+    """A value as Hydra reads it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_text(one)}" for key, one in value.items()) + "}"
+    if not isinstance(value, str) or re.fullmatch(r"[\w./@+-]+(:[\w./@+-]+)*", value):
+        return str(value)
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
