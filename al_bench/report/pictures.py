@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 
 from al_bench.analysis.arms import Method, Setting
@@ -15,6 +18,12 @@ from al_bench.report.figures import comparisons, costs, curves
 from al_bench.report.texts import mean_lengths
 
 CROWDED = 8  # methods: more of them get several panels
+
+
+@cache
+def captions() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text(encoding="utf-8"))
+    return content
 
 
 @dataclass(frozen=True)
@@ -34,12 +43,18 @@ class Pictures:
     drawn: list[Picture] = field(default_factory=list)
     omitted: list[tuple[str, str]] = field(default_factory=list)
 
-    def add(self, name: str, title: str, caption: str, draw: Callable[[], Figure], without: str = "") -> None:
-        """without: why the figure cannot be, empty where it can"""
+    def add(
+        self, kind: str, draw: Callable[[], Figure], without: str = "", *,
+        name: str = "", panel: str = "", caption: str | None = None, more: str = "", **phrases: Any,
+    ) -> None:  # fmt: skip
+        """kind: of `captions`; without: why the figure cannot be, empty where it can; panel: added to the title"""
+        texts = captions()["figures"][kind]
+        title = texts["title"].format(**phrases) + panel
         if without:
             self.omitted.append((title, without))
-        else:
-            self.drawn.append(Picture(name, title, caption, draw()))
+            return
+        caption = texts["caption"].format(**phrases) if caption is None else caption
+        self.drawn.append(Picture(name or kind, title, caption + more, draw()))
 
 
 def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pictures:
@@ -49,57 +64,38 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pi
     _spending(setting, made)
     _selections(setting, made)
     for number, method in enumerate(m for m in setting.methods if m.arm == "PLASM"):
-        made.add(
-            f"pseudo_labels_{number}",
-            f"What pseudo-labels are worth: {method.label}",
-            "Where the labeller’s own estimate lies above the truth, an adaptive filter drops too little. "
-            "What the filter is good for is the gap between kept and all pseudo-labels." + bands([method]),
-            partial(curves.pseudo_labels, setting, method),
-        )
+        draw = partial(curves.pseudo_labels, setting, method)
+        made.add("pseudo_labels", draw, name=f"pseudo_labels_{number}", label=method.label, more=bands([method]))
     for number, (method, stops) in enumerate(stopped):
-        made.add(
-            f"stopping_{number}",
-            f"When one could have stopped: {method.label}",
-            "A mark is a budget at which a criterion would have ended runs; a number under it counts them. The further "
-            "left at an unchanged score, the more labels it saves; left of the rise, it stops too early.",
-            partial(curves.stopping_points, setting, method, stops),
-            "no criterion would have ended a run" if stops.cycle.isna().all() else "",
-        )
+        without = "no criterion would have ended a run" if stops.cycle.isna().all() else ""
+        draw = partial(curves.stopping_points, setting, method, stops)
+        made.add("stopping", draw, without, name=f"stopping_{number}", label=method.label)
     return made
 
 
 def bands(methods: Sequence[Method]) -> str:
     """What the shading is, where there is any."""
     shown = any(len(method.runs) >= FEW for method in methods)
-    return f" Bands are 95 % t intervals over seeds, drawn from {FEW} seeds on." if shown else ""
+    return captions()["bands"].format(few=FEW) if shown else ""
 
 
 def _curves(setting: Setting, made: Pictures) -> None:
     scored = [method for method in setting.methods if not setting.scores(method).empty]
-    arms = {method.arm for method in scored}
-    selected = ""
-    if arms & {"ASM", "PLASM"}:
-        selected = " Thin lines are the models that selected; where they are far off, they leave the panel."
-    on_labels = "Where a curve lies above random’s, selecting paid off."
-    if "random" not in arms:
-        on_labels = "Without a random run beside it, a curve does not tell whether selecting paid off."
-    on_seconds = (
-        "Seconds passed until the score was known: what is done once for the pool, the iterations before, and the "
-        "training of the cycle’s own model."
-    )
-    if "random" in arms:
-        on_seconds += " Random waits for none; the dashed line is what it is worth at its end."
-    on_labels, on_seconds = (f"{text}{selected}{bands(scored)}" for text in (on_labels, on_seconds))
-    for axis, name, title, caption, reason in (
-        ("labelled", "labels", "Score against labelled examples", on_labels, ""),
-        ("words", "words", "Score against labelled words", on_labels, ""),
-        ("seconds/cumulative", "seconds", "Score against seconds", on_seconds, _idle(setting)),
+    arms, texts = {method.arm for method in scored}, captions()["figures"]
+    on_labels = texts["curve_labels"]["paid" if "random" in arms else "alone"]
+    on_seconds = texts["curve_seconds"]["caption"] + (texts["curve_seconds"]["random"] if "random" in arms else "")
+    more = (texts["thin"] if arms & {"ASM", "PLASM"} else "") + bands(scored)
+    for axis, kind, caption, reason in (
+        ("labelled", "curve_labels", on_labels, ""),
+        ("words", "curve_words", on_labels, ""),
+        ("seconds/cumulative", "curve_seconds", on_seconds, _idle(setting)),
     ):
         for number, (panel, methods) in enumerate(_panels(scored).items()):
             several = any(setting.scores(method).shape[1] > 1 for method in methods)
             without = reason if several else "no method was evaluated at more than one budget"
             draw = partial(curves.learning_curves, setting, axis, methods)
-            made.add(f"curve_{name}" + (f"_{number}" if panel else ""), title + panel, caption, draw, without)
+            name = f"{kind}_{number}" if panel else kind
+            made.add(kind, draw, without, name=name, panel=panel, caption=caption, more=more)
 
 
 def _idle(setting: Setting) -> str:
@@ -119,60 +115,37 @@ def _panels(methods: list[Method]) -> dict[str, list[Method]]:
     panels = {"": methods}
     for part, verb in (("successor", "is trained"), ("acquisition", "selects")):
         for title, group in list(panels.items()):
-            names = [name for name in dict.fromkeys(m.about[part] for m in group) if pd.notna(name)]
+            names = [name for name in dict.fromkeys(m.about[part] for m in group) if name is not None]
             if len(group) > CROWDED and len(names) > 1:
                 del panels[title]
                 for name in names:
-                    members = [m for m in group if m.about[part] == name or pd.isna(m.about[part])]
+                    members = [m for m in group if m.about[part] in (name, None)]
                     panels[f"{title}{',' if title else ':'} {name} {verb}"] = members
     return panels
 
 
 def _spending(setting: Setting, made: Pictures) -> None:
-    selecting = setting.acquirers()
-    more = f" The first {costs.MOST} of {len(selecting)} selections." if len(selecting) > costs.MOST else ""
-    made.add(
-        "seconds_by_phase",
-        "Seconds of each cycle",
-        "Above a bar stands the number of examples that were scored. Only the hatched part shrinks when fewer are; the "
-        f"last cycle queries nobody.{more}",
-        partial(costs.phase_seconds, setting),
-        _idle(setting),
-    )
+    selecting = len(setting.acquirers())
+    first = captions()["figures"]["seconds_by_phase"]["first"].format(most=costs.MOST, all=selecting)
+    draw = partial(costs.phase_seconds, setting)
+    made.add("seconds_by_phase", draw, _idle(setting), more=first if selecting > costs.MOST else "")
     scored = [method for method in setting.methods if not setting.end(method)[1].empty]
     for number, (panel, methods) in enumerate(_panels(scored).items()):
         several = sum(method.arm != "ceiling" for method in methods) > 1
-        made.add(
-            "score_against_seconds" + (f"_{number}" if panel else ""),
-            f"Final score against seconds{panel}",
-            "Up and to the left is better. The dotted line joins the methods that no other one here beats in both; "
-            f"small dots are single seeds, bars 95 % t intervals, from {FEW} seeds on.",
-            partial(costs.score_against_seconds, setting, methods),
-            "" if several else "it takes two methods",
-        )
+        kind = "score_against_seconds"
+        draw = partial(costs.score_against_seconds, setting, methods)
+        without = "" if several else "it takes two methods"
+        made.add(kind, draw, without, name=f"{kind}_{number}" if panel else kind, panel=panel, few=FEW)
 
 
 def _selections(setting: Setting, made: Pictures) -> None:
     points = gains(setting)
-    selections, successors = {selection for selection, _ in points}, {successor for _, successor in points}
-    enough = len(selections) > 1 or len(successors) > 1
-    made.add(
-        "gains",
-        "Who should select for whom?",
-        "Points over the same successor trained on as many random examples, at the last budget, ± half the width of "
-        "the paired 95 % t interval. A row that is good everywhere selects data that are worth something to any model.",
-        partial(comparisons.heat_map, points),
-        "" if enough else "it takes two selections, or two successors, with a random run beside them",
-    )
+    enough = any(len({key[i] for key in points}) > 1 for i in (0, 1))
+    without = "" if enough else "it takes two selections, or two successors, with a random run beside them"
+    made.add("gains", partial(comparisons.heat_map, points), without)
     lengths = mean_lengths(setting)
     has_random = any(method.arm == "random" for method in setting.methods)
-    mean = " Random shows the mean of the pool." if has_random else ""
+    more = (captions()["figures"]["query_lengths"]["random"] if has_random else "") + bands(setting.methods)
     known = any(not np.isnan(values).all() for values in lengths.values())
-    made.add(
-        "query_lengths",
-        "Length of what is queried",
-        "A strategy that sums doubt over words asks for long texts, which cost more to label than a count of examples "
-        f"tells.{mean}{bands(setting.methods)}",
-        partial(comparisons.query_lengths, setting, lengths),
-        "" if known else "no query is recorded",
-    )
+    draw = partial(comparisons.query_lengths, setting, lengths)
+    made.add("query_lengths", draw, "" if known else "no query is recorded", more=more)

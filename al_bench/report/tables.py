@@ -16,6 +16,7 @@ from al_bench.analysis.words import interval, number, percent, sentence, spans_o
 from al_bench.costs import duration
 from al_bench.report.figures.costs import spent_by
 from al_bench.report.figures.style import looks
+from al_bench.report.pictures import captions
 from al_bench.report.svg import css_color
 from al_bench.report.texts import evenly, overlaps
 
@@ -33,8 +34,6 @@ STOPS = (
     "score there",
     "against the last cycle",
 )
-STOPS_CAPTION = """Means over the seeds that a criterion stops, of labelled examples; scores in %, differences in
-points. A criterion that is not listed would have ended no run."""
 # By head: a metric over the cycles that query, and how it is written.
 ITERATIONS = {
     "s per iteration": "seconds/iteration", "training": "seconds/train", "scoring": "seconds/predict",
@@ -42,15 +41,6 @@ ITERATIONS = {
     "sub-words scored per s": "cost/scored_tokens",
     "speed-up if scoring were free": "amdahl",
 }  # fmt: skip
-ITERATIONS_CAPTION = """Means over the cycles that query, and over seeds on one machine; training and scoring are shares
-of the iteration. One-off is the work that is done once for the pool (tokenising, embedding), as if nothing were cached.
-Evaluation is in none of them. The last column is Amdahl’s bound on what scoring fewer examples can bring."""
-OVERLAP_CAPTION = (
-    "Jaccard overlap of all that was queried with the same seed: 1 is the same examples, 0 none in common."
-)
-PENALTIES_CAPTION = """In which share of the budgets after the first query the method of the row beats that of the
-column, by a paired t test at 5 % (Ash et al. 2020, who sum this over data sets), and the means of that. Nothing is
-corrected for the many tests: one pair in forty differs by chance."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ def what_was_run(settings: Sequence[Setting]) -> Table:
                 amount(labelled.iloc[-1], span),
             ]
             rows.append(cells)
-    return Table(WHAT, rows, "A method is a set of runs that differ by seeds only.")
+    return Table(WHAT, rows, captions()["tables"]["what"])
 
 
 def score_table(setting: Setting, best: Method | None) -> Table:
@@ -145,16 +135,11 @@ def score_table(setting: Setting, best: Method | None) -> Table:
 
 
 def _caption(setting: Setting, best: Method | None) -> str:
+    texts = captions()["tables"]
+    intervals = texts["intervals"].format(few=FEW) if any(len(m.runs) >= FEW for m in setting.methods) else ""
     score = "F1 of spans" if setting.metric == "f1" else sentence(setting.metric)
-    text = f"{score} on the test split in %"
-    if max(len(method.runs) for method in setting.methods) >= FEW:
-        text += f", mean over seeds; from {FEW} seeds on ± half the width of its 95 % t interval"
-    tests = "by the exact Wilcoxon signed-rank test at 5 %, with Holm’s correction over data sets"
-    if best is not None:
-        return f"{text}. Bold: better than every other method, {tests}."
-    if len(setting.methods) > 1:
-        text += f". None is bold, because none is better than every other one, {tests}"
-    return f"{text}."
+    bold = texts["bold"] if best else texts["not_bold"] if len(setting.methods) > 1 else ""
+    return str(texts["scores"].format(score=score, intervals=intervals, bold=bold)).removesuffix(" .")
 
 
 def shown_cycles(setting: Setting) -> list[int]:
@@ -188,7 +173,7 @@ def penalty_table(setting: Setting) -> Table | None:
     if np.isnan(shares).all():
         return None
     if not np.nanmax(shares):
-        return Table((), [], "No method beats another at any budget, by paired t tests at 5 %.")
+        return Table((), [], captions()["tables"]["no_penalties"])
 
     def mean(values: np.ndarray) -> float:
         known = values[~np.isnan(values)]
@@ -202,7 +187,7 @@ def penalty_table(setting: Setting) -> Table | None:
         for i, method in enumerate(methods)
     ]
     numbers = [str(i + 1) for i in range(len(methods))]
-    return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, PENALTIES_CAPTION)
+    return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, captions()["tables"]["penalties"])
 
 
 def stopping_table(setting: Setting, stopped: Sequence[tuple[Method, pd.DataFrame]]) -> Table:
@@ -226,7 +211,7 @@ def stopping_table(setting: Setting, stopped: Sequence[tuple[Method, pd.DataFram
                 estimate(known.score.to_numpy(), scale=100),
                 estimate((known.score - known["last"]).to_numpy(), scale=100, sign=True),
             ])  # fmt: skip
-    return Table(STOPS, rows, STOPS_CAPTION if rows else "No criterion would have ended any run.")
+    return Table(STOPS, rows, captions()["tables"]["stops" if rows else "no_stops"])
 
 
 def iteration_table(setting: Setting) -> Table:
@@ -237,7 +222,7 @@ def iteration_table(setting: Setting) -> Table:
         samples = {head: sample.array for head, sample in rounds.items()}
         if len(samples["s per iteration"]) and samples["s per iteration"].mean() > 0:
             rows.append([named(setting, method, method.selection), *_iteration_cells(samples)])
-    return Table(("selection", *ITERATIONS), rows, ITERATIONS_CAPTION)
+    return Table(("selection", *ITERATIONS), rows, captions()["tables"]["iterations"])
 
 
 def _iteration_cells(samples: Mapping[str, np.ndarray]) -> list[Cell]:
@@ -260,4 +245,4 @@ def overlap_table(setting: Setting) -> Table:
         [*map(word, (methods[i].selection, methods[j].selection)), estimate(one, 2), amount(len(one), str(len(one)))]
         for (i, j), one in shares.items()
     ]
-    return Table(("selection", "and", "overlap", "seeds"), rows, OVERLAP_CAPTION)
+    return Table(("selection", "and", "overlap", "seeds"), rows, captions()["tables"]["overlap"])

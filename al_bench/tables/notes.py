@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from al_bench.analysis.contrasts import Contest
 from al_bench.analysis.measures import Measures
@@ -15,31 +18,7 @@ from al_bench.tables.specs import Spec
 
 STOPPED = {"running": "is running", "failed": "failed", "interrupted": "was interrupted"}
 LEVEL = f"p ≤ {ALPHA:g}"
-TEST = {"wilcoxon": "the exact Wilcoxon signed-rank test", "t": "the paired t test"}
-AT = {
-    "last": "Values at the last budget",
-    "aulc": "Values are areas under the learning curve, divided by its span",
-    "rounds": "Values are means over the cycles that query",
-    "total": "Values are sums over all cycles",
-}
-MADE = {
-    "ratio": "Ratios (×) are geometric means over seeds with 95 % t intervals of the logarithms.",
-    "labels_to": "Labels are counted in the unit of the budget, linearly between two budgets. Where a curve starts "
-    'above the target or never reaches it, only a bound is known: the median or its bound stands there, and "(4 of 6)" '
-    "says how many seeds have a number.",
-    "speed_up": "The speed-up is the labels that random needs for its last score, over those that the method needs for "
-    'the same; where some are only bounded, their median, and "(4 of 6)" says how many seeds have a number.',
-    "gap_closed": "Gap closed is (PLASM - ASM) / (no mismatch - ASM), with Fieller's 95 % interval; "
-    '"no gap" where the interval of no mismatch - ASM is not above 0, so that there may be nothing to close.',
-}
-EQUIVALENT = (
-    "≡: equivalent within ± {margins} by two one-sided paired t tests, "
-    f"{LEVEL}, not corrected for several rows; the interval is the 90 % one that belongs to them."
-)
-POOLED = (
-    "All rows: every pair of a row and a seed counts as independent. Rows of one data set share its test split, and "
-    "often runs, so this overstates how sure the difference is."
-)
+LEGEND: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("legend.yaml").read_text(encoding="utf-8"))
 
 
 # --------------------------------------------------------------------------------------- what cells lack
@@ -171,9 +150,9 @@ def legend(
     lines += [*_elsewhere(spec, layout), *_differences(spec, grid)]
     margins = sorted({column.margin for column in layout.columns.values() if column.margin is not None})
     if margins and any(cell.estimate for cell in _all(grid, "equivalence")):
-        lines.append(EQUIVALENT.format(margins=", ".join(f"{margin:g}" for margin in margins)))
-    lines += [text for show, text in MADE.items() if any(cell.seeds for cell in _all(grid, show))]
-    lines += [POOLED] if pool else []
+        lines.append(LEGEND["equivalent"].format(margins=", ".join(f"{m:g}" for m in margins), level=ALPHA))
+    lines += [text for show, text in LEGEND["made"].items() if any(cell.seeds for cell in _all(grid, show))]
+    lines += [LEGEND["pooled"]] if pool else []
     lines += [*_best(spec, contests), *_too_few(spec, layout)]
     metrics = {source.metric for sources in layout.sources for source in sources.values()}
     unknown = sorted(metric for metric in metrics if not measures.knows(metric))
@@ -181,7 +160,7 @@ def legend(
 
 
 def _at(at: str | int) -> str:
-    return AT.get(str(at), f"Values at cycle {at}")
+    return str(LEGEND["at"].get(at, f"Values at cycle {at}"))
 
 
 def _elsewhere(spec: Spec, layout: Layout) -> list[str]:
@@ -202,7 +181,7 @@ def _differences(spec: Spec, grid: Mapping[str, Sequence[Cell]]) -> list[str]:
     families = {head: cells for head, cells in families.items() if cells}
     if not families:
         return []
-    test = f"{LEVEL} by {TEST[spec.test]} after Holm's correction over all comparisons of the kind"
+    test = f"{LEVEL} by {LEGEND['test'][spec.test]} after Holm's correction over all comparisons of the kind"
     lines = [f"Differences are paired by seed, with 95 % t intervals. {STAR}: {test}."]
     for head, cells in families.items():
         hopeless = [len(cell.seeds) for cell in cells if cell.marks == UNTESTABLE]
@@ -224,7 +203,7 @@ def _best(spec: Spec, contests: Sequence[Contest]) -> list[str]:
     hopeless = [c.pairs for c in contests if spec.test == "wilcoxon" and not reachable(c.pairs, len(contests))]
     if len(hopeless) == len(contests):
         return [f"Nothing is bold: the best of a row against the others is {_hopeless(hopeless, len(contests))}"]
-    rows = f"{LEVEL} by {TEST[spec.test]}"
+    rows = f"{LEVEL} by {LEGEND['test'][spec.test]}"
     rows += f", over {len(contests)} rows with Holm's correction" if len(contests) > 1 else ""
     line = f"Bold: better than every other column that competes in its row, {rows}"
     if not any(one.p <= ALPHA for one in contests):

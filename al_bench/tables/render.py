@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from textwrap import wrap
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from al_bench.analysis.words import number, signed
-from al_bench.tables.build import Table
+from al_bench.tables.build import Row, Table
 from al_bench.tables.cells import Cell
 
 POOLED = "all rows"
+# Braces and percent signs are LaTeX's own.
+TEMPLATES = Environment(
+    loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+    comment_start_string="<#", comment_end_string="#>",
+)  # fmt: skip
 
 
 def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
@@ -45,20 +53,13 @@ def markdown(table: Table) -> str:
     heads = [*table.keys, *table.heads]
     body = [[*_keys(row.key), *(_marked(cell, table.n) for cell in row.cells)] for row in table.rows]
     if table.pooled:
-        blank = [POOLED, *[""] * (len(table.keys) - 1)]
-        body.append([*blank, *(_pooled(table, head) for head in table.heads)])
+        pooled = (cell_text(table.pooled[head], None) if head in table.pooled else "" for head in table.heads)
+        body.append([POOLED, *[""] * (len(table.keys) - 1), *pooled])
     escaped = [[text.replace("|", "\\|") for text in line] for line in (heads, *body)]
     widths = [max(3, *(len(line[i]) for line in escaped)) for i in range(len(heads))]
-    first, *rest = (
-        "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |"
-        for line in escaped
-    )
-    left = len(table.keys)
-    rule = [("-" * width) if i < left else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
-    lines = [f"### {table.title}", "", first, "| " + " | ".join(rule) + " |", *rest, ""]
-    lines += [f"- {line}" for line in table.legend]
-    lines += [f"- ({letter(i)}) {note}" for i, note in enumerate(table.notes)]
-    return "\n".join([*lines, "", table.provenance, ""])
+    first, *rest = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in escaped)
+    rule = ["-" * width if i < len(table.keys) else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    return TEMPLATES.get_template("table.md").render(table=table, lines=[first, rule, *rest]) + "\n"
 
 
 def _keys(key: Sequence[object]) -> list[str]:
@@ -69,10 +70,6 @@ def _marked(cell: Cell, n: int | None) -> str:
     text = cell_text(cell, n)
     text = f"**{text}**" if cell.bold else text
     return " ".join([text, *(f"({letter(i)})" for i in cell.notes)])
-
-
-def _pooled(table: Table, head: str) -> str:
-    return cell_text(table.pooled[head], None) if head in table.pooled else ""
 
 
 def letter(number: int) -> str:
@@ -101,42 +98,20 @@ def latex(table: Table) -> str:
     shown = [i for i in range(len(table.keys)) if len({row.key[i] for row in table.rows}) > 1] or [0]
     first = _keys(table.rows[0].key) if table.rows else []
     shared = [f"{name} {first[i]}" for i, name in enumerate(table.keys) if first and i not in shown]
-    title = f"{table.title} ({', '.join(shared)})" if shared else table.title
     named = [*(table.keys[i] for i in shown), *table.heads]
     heads = [_stacked(wrap(escape(head), 12), "l" if at < len(shown) else "r") for at, head in enumerate(named)]
     size, gap = ("scriptsize", 1.5) if len(heads) > WIDE else ("footnotesize", 4)
-    lines = [
-        r"\begin{table*}",
-        rf"  \centering\{size}\setlength{{\tabcolsep}}{{{gap}pt}}",
-        rf"  \caption{{{escape(title)}}}",
-        rf"  \label{{tab:{table.name}}}",
-        rf"  \begin{{tabular}}{{{'l' * len(shown)}{'r' * len(table.heads)}}}",
-        r"    \toprule",
-        f"    {' & '.join(heads)} \\\\",
-        r"    \midrule",
-    ]
-    for row in table.rows:
-        keys = _keys(row.key)
-        names = [_stacked(list(map(escape, _broken(keys[i]))), "l") for i in shown]
-        cells = [*names, *(_latex_cell(cell, table.n) for cell in row.cells)]
-        lines.append(f"    {' & '.join(cells)} \\\\[4pt]")
-    if table.pooled:
-        cells = [POOLED, *[""] * (len(shown) - 1)]
-        cells += [_latex_cell(table.pooled[head], None) if head in table.pooled else "" for head in table.heads]
-        lines += [r"    \midrule", f"    {' & '.join(cells)} \\\\"]
-    lines += [
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        r"  \par\smallskip",
-        r"  \begin{minipage}{\linewidth}\footnotesize",
-    ]
-    lines += [f"    {escape(line)}" for line in table.legend]
-    # Without the commands, which are for the author: they are in the comments below.
-    notes = [note.partition("; `")[0] for note in table.notes]
-    lines += [rf"    \textsuperscript{{{letter(i)}}}\,{escape(note)}." for i, note in enumerate(notes)]
-    lines += [r"  \end{minipage}", r"\end{table*}"]
-    comments = [*(f"({letter(i)}) {note}" for i, note in enumerate(table.notes)), table.provenance]
-    return "\n".join([*lines, *(f"% {line}" for line in comments), ""])
+    pooled = (_latex_cell(table.pooled[head], None) if head in table.pooled else "" for head in table.heads)
+
+    def row_cells(row: Row) -> list[str]:
+        names = [_stacked(list(map(escape, _broken(_keys(row.key)[i]))), "l") for i in shown]
+        return [*names, *(_latex_cell(cell, table.n) for cell in row.cells)]
+
+    return TEMPLATES.get_template("table.tex").render(
+        table=table, shown=shown, heads=heads, size=size, gap=gap, row_cells=row_cells,
+        title=f"{table.title} ({', '.join(shared)})" if shared else table.title,
+        pooled=[POOLED, *[""] * (len(shown) - 1), *pooled],
+    ) + "\n"  # fmt: skip
 
 
 def escape(text: str) -> str:
@@ -190,4 +165,5 @@ def _fields(cell: Cell, table: Table) -> list[object]:
     return [cell.show, *numbers, *tested, cell.word or cell.marks.strip(), notes]
 
 
+TEMPLATES.filters |= {"letter": letter, "tex": escape}
 FORMATS = {"markdown": (markdown, "md"), "latex": (latex, "tex"), "csv": (comma_separated, "csv")}

@@ -19,9 +19,9 @@ from al_bench.ledger.trajectory import array_path
 BY_NAME = {criterion.name: criterion for criterion in CRITERIA}
 
 
-def trail(*predictions, doubt=None, task="classification"):
-    said = tuple(None if p is None else np.array(p, dtype=np.int16) for p in predictions)
-    return Trail(task, said, tuple(doubt or [None] * len(said)))
+def trail(*predictions, entropy=None, task="classification"):
+    labels = tuple(None if p is None else np.array(p, dtype=np.int16) for p in predictions)
+    return Trail(task, labels, tuple(entropy or [None] * len(labels)))
 
 
 def test_kappa_by_hand():
@@ -70,42 +70,77 @@ def test_kappa_is_averaged_over_three_and_not_over_two():
 
 
 def test_overall_uncertainty_waits_for_the_whole_pool():
-    assert BY_NAME["overall uncertainty"].first(trail(None, None, None, doubt=[0.3, None, 0.04])) == 2
-    assert BY_NAME["overall uncertainty"].first(trail(None, None, doubt=[0.3, 0.05])) is None
+    assert BY_NAME["overall uncertainty"].first(trail(None, None, None, entropy=[0.3, None, 0.04])) == 2
+    assert BY_NAME["overall uncertainty"].first(trail(None, None, entropy=[0.3, 0.05])) is None
 
 
 def test_no_model_no_stop():
     assert all(criterion.first(trail(None, None, None, None)) is None for criterion in CRITERIA)
 
 
-def write_arrays(folder: Path, cycle: int, predictions, scores) -> None:
-    for name, array in (
-        ("tested", np.array(predictions, dtype=np.int16)),
-        ("scores", np.array(scores, dtype=np.float32)),
-    ):
-        path = array_path(folder, name, cycle)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, array)
+LINE = {"labelled": 1, "queried": [], "query": {"labels": dict.fromkeys("abcd", 1)}}
+
+
+def write_trajectory(folder: Path, lines, strategy=None, task="classification", stop_set=None) -> None:
+    """lines: by cycle, (predictions of the stop set, scores of the training split, what the ledger has)"""
+    identity = {"strategy": strategy or {"name": "least_confidence"}, "dataset": {"task": task}}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "identity.json").write_text(json.dumps({"identity": identity}))
+    records = []
+    for cycle, (predictions, scores, line) in enumerate(lines):
+        records.append({"cycle": cycle, **LINE, **line, **({"stop_set": stop_set} if cycle == 0 else {})})
+        for name, array in (
+            ("stop", np.array(predictions, np.int16)),
+            ("scores", np.array(scores, np.float32)),
+        ):
+            path = array_path(folder, name, cycle)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, array)
+    (folder / "ledger.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+NAN = np.nan
+ENTROPY = {"name": "entropy", "aggregate": "mean"}
 
 
 def test_a_trail_is_read_from_disk(tmp_path):
-    nan = np.nan
-    write_arrays(tmp_path, 0, [0, 1], [nan, 0.2, 0.4, 0.6])
-    write_arrays(tmp_path, 1, [1, 1], [nan, nan, 0.3, nan])  # half of the unlabelled pool: says nothing
-    read = read_trail(tmp_path, "classification", "least_confidence", [1, 2, 4])
-    assert [None if p is None else p.tolist() for p in read.predictions] == [[0, 1], [1, 1], None]
-    assert read.doubt[0] == pytest.approx(0.4)
-    assert read.doubt[1:] == (None, None)
-    assert read_trail(tmp_path, "classification", "mahalanobis", [1]).doubt == (None,)
+    dev = {"split": "dev", "examples": 2, "ids": [0, 1]}
+    lines = [([0, 1], [NAN, 0.2, 0.4, 0.6], {}), ([1, 1], [NAN, NAN, 0.3, NAN], {"labelled": 2})]
+    write_trajectory(tmp_path, lines, ENTROPY, stop_set=dev)
+    trail = read_trail(tmp_path, "classification")
+    assert [p.tolist() for p in trail.predictions] == [[0, 1], [1, 1]]
+    assert trail.split == "dev"
+    assert trail.entropy[0] == pytest.approx(0.4 / math.log(4))
+    assert trail.entropy[1] is None, "half of the unlabelled pool says nothing"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [{"name": "least_confidence"}, {"name": "mnlp"}, {"name": "mahalanobis"}, {"name": "entropy", "aggregate": "sum"},
+     {"name": "entropy", "aggregate": "max"}],
+)  # fmt: skip
+def test_the_threshold_of_entropy_is_of_entropy_alone(tmp_path, strategy):
+    """0.05 of normalised entropy means nothing to a least confidence, nor to a sum over words."""
+    write_trajectory(tmp_path, [([0], [NAN, 0.001], {})], strategy)
+    assert read_trail(tmp_path, "tagging").entropy == (None,)
+
+
+def test_of_a_pool_only_what_was_never_labelled_counts(tmp_path):
+    """Examples that a model was trained on say nothing of how it changes on others."""
+    pool = {"split": "pool", "examples": 3, "ids": [2, 5, 7]}
+    lines = [([0, 1, 0], [NAN], {"seeded": [0], "queried": [5]}), ([1, 0, 0], [NAN], {"queried": [9]})]
+    write_trajectory(tmp_path, lines, stop_set=pool)
+    assert [p.tolist() for p in read_trail(tmp_path, "classification").predictions] == [[0, 0], [1, 0]]
+    words = {**pool, "words": [1, 2, 3]}
+    tagged = [([0, 1, 1, 2, 0, 2], [NAN], {"seeded": [0], "queried": [5]})]
+    write_trajectory(tmp_path / "tagged", tagged, stop_set=words)
+    assert [p.tolist() for p in read_trail(tmp_path / "tagged", "tagging").predictions] == [[0, 2, 0, 2]]
 
 
 @pytest.mark.parametrize(("task", "labels"), [("classification", 4), ("tagging", 9)])
 def test_entropy_is_normalised(tmp_path, task, labels):
-    line = {"query": {"labels": dict.fromkeys("abcd", 1)}}
-    (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n")
-    (tmp_path / "identity.json").write_text(json.dumps({"identity": {"dataset": {"task": task}}}))
-    write_arrays(tmp_path, 0, [0], [np.nan, math.log(labels)])
-    assert read_trail(tmp_path, task, "entropy", [1]).doubt[0] == pytest.approx(1.0)
+    write_trajectory(tmp_path, [([0], [NAN, math.log(labels)], {})], ENTROPY, task)
+    assert read_trail(tmp_path, task).entropy[0] == pytest.approx(1.0)
 
 
 @pytest.fixture
@@ -118,9 +153,8 @@ def stopped(tmp_path) -> Results:
     final = rng.integers(0, 6, 300)
     for _, row in results.runs.iterrows():
         folder = Path(row.output_dir, "trajectories", row.trajectory)
-        for cycle in range(6):
-            predictions = final if cycle else rng.permutation(final)
-            write_arrays(folder, cycle, predictions, np.full(2000, 0.5))
+        lines = [(final if c else rng.permutation(final), np.full(2000, 0.5), {}) for c in range(6)]
+        write_trajectory(folder, lines, stop_set={"split": "dev", "examples": 300, "ids": list(range(300))})
     return results
 
 

@@ -201,11 +201,14 @@ def test_stops_are_drawn_where_they_are(tmp_path):
     setting = setting_of(tmp_path, SWEEP)
     method = setting.methods[0]
     rng = np.random.default_rng(0)
-    said = rng.integers(0, 6, 100).astype(np.int16)
+    predictions = rng.integers(0, 6, 100).astype(np.int16)
     for folder in method.trajectories:
-        (folder / "tested").mkdir(parents=True)
+        (folder / "stop").mkdir(parents=True)
+        lines = [{"cycle": cycle, "labelled": 100, "queried": [], "query": {}} for cycle in range(4)]
+        lines[0]["stop_set"] = {"split": "dev", "examples": 100, "ids": list(range(100))}
+        (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         for cycle in range(4):
-            np.save(folder / "tested" / f"cycle_{cycle:04d}.npy", said)
+            np.save(folder / "stop" / f"cycle_{cycle:04d}.npy", predictions)
     figure = curves.stopping_points(setting, method, found_stops(setting, method))
     assert isinstance(figure, Figure)
     # All three seeds: classification change in cycle 1 (200 labels), kappa and delta F in cycle 3.

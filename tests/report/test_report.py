@@ -224,7 +224,7 @@ def test_the_source_is_gone(both_tasks):
 
 def test_damaged_trajectories_are_no_reason_to_stop(both_tasks):
     trajectories = both_tasks / "outputs/trajectories"
-    for path in trajectories.glob("*/tested/*.npy"):
+    for path in trajectories.glob("*/stop/*.npy"):
         path.write_bytes(path.read_bytes()[:100])
     for path in trajectories.glob("*/scores/*.npy"):
         path.write_bytes(b"")

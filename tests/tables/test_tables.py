@@ -99,7 +99,9 @@ def test_the_best_is_bold_where_it_is_better(tmp_path):
     assert found["ASM"].seeds == (1, 2, 3, 4, 5, 6)
     assert (made.n, made.pooled) == (6, {})
     assert any(
-        line.startswith("Bold: better than every other column that competes in its row, p ≤ 0.05 by the exact")
+        line.startswith(
+            "Bold: better than every other column that competes in its row, p ≤ 0.05 by the exact"
+        )
         for line in made.legend
     )
 
@@ -143,7 +145,8 @@ def test_nobody_is_bold_without_a_difference(tmp_path):
     made = shipped(tmp_path, "mismatch")
     assert not any(cell.bold for cell in cells(made).values())
     assert any(
-        line.startswith("Nothing is bold: nowhere is the best better than every other one") for line in made.legend
+        line.startswith("Nothing is bold: nowhere is the best better than every other one")
+        for line in made.legend
     )
 
 
@@ -349,7 +352,11 @@ def test_the_run_without_pseudo_labels_is_the_closest(tmp_path):
     runs = contrasts_of(tmp_path).measures.runs
     command = suggest.filling(runs, {"dataset": "trec6", "successor": "minilm_l6", "arm": "random"}, [1])
     (random,) = jobs(command)
-    assert (random.strategy.name, random.subsampling.name, random.pseudo_labeling.name) == ("random", "none", "none")
+    assert (random.strategy.name, random.subsampling.name, random.pseudo_labeling.name) == (
+        "random",
+        "none",
+        "none",
+    )
     assert "rescore" not in command
 
 
