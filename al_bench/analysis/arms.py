@@ -2,11 +2,12 @@
 seeds only are a method."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from al_bench.analysis.measures import Measures, end_of, one_per_seed
@@ -103,6 +104,14 @@ class Setting:
             if method.selects and (known is None or len(method.runs) > len(known.runs)):
                 chosen[method.about.selection] = method
         return list(chosen.values())
+
+    def iterations(self, method: Method, metrics: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """By name, each metric's mean over the cycles that query, a value per seed.
+
+        Of all runs that select as the method does, whatever successor they train.
+        """
+        runs = pd.concat([m.runs for m in self.methods if m.about.selection == method.about.selection])
+        return {name: self.measures.sample(runs, metric, "rounds").array for name, metric in metrics.items()}
 
     def selections(self) -> list[Method]:
         """A method for each way in which examples were selected, random draws too."""

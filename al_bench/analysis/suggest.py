@@ -219,8 +219,13 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
     chosen = max(_options(group), key=lambda name: (_likeness(group, name, value), name == value.get("name")))
     if chosen != _standard_options()[word]:
         yield f"{word}={chosen}"
-    base = dict(_leaves(_option(group, chosen)))
-    yield from (f"{key}.{name}={_text(leaf)}" for name, leaf in _leaves(value) if leaf != base.get(name))
+    base, wanted = dict(_leaves(_option(group, chosen))), dict(_leaves(value))
+    for name, leaf in wanted.items():
+        if name not in base:  # a row's column in `where`, which no option names
+            yield f"+{key}.{name}={_text(leaf)}"
+        elif leaf != base[name]:
+            yield f"{key}.{name}={_text(leaf)}"
+    yield from (f"~{key}.{name}" for name in base if name not in wanted and name.startswith("where."))
 
 
 def _likeness(group: str, name: str, value: Config) -> int:
@@ -229,8 +234,8 @@ def _likeness(group: str, name: str, value: Config) -> int:
 
 
 def _leaves(tree: Config) -> list[tuple[str, Any]]:
-    where = [("where", tree["where"])] if tree.get("where") else []
-    return [*flat({key: value for key, value in tree.items() if key != "where"}), *where]
+    """Null where a group of keys would be empty, which no command line can write otherwise."""
+    return flat({key: value for key, value in tree.items() if value != {}})
 
 
 @cache

@@ -269,9 +269,7 @@ def reached(setting: Setting) -> Iterator[Answer]:
 
 def costs(setting: Setting) -> Iterator[Answer]:
     for method in setting.acquirers():
-        sample = {
-            name: setting.measures.sample(method.runs, metric, "rounds").array for name, metric in ITERATION.items()
-        }
+        sample = setting.iterations(method, ITERATION)
         if not len(sample["iteration"]) or not sample["iteration"].mean() > 0:
             continue
         seconds = mean_interval(sample["iteration"])

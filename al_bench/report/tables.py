@@ -121,7 +121,7 @@ def score_table(setting: Setting, best: Method | None) -> Table:
             continue
         ended, runs, total = len(final), len(method.runs), float(spent_by(setting, method).mean())
         at_cycles = [measures.sample(method.runs, score, cycle) for cycle in cycles]
-        iteration = measures.sample(method.runs, "seconds/iteration", "rounds") if method.selects else np.empty(0)
+        iteration = setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
         rows.append([
             named(setting, method, method.label),
             amount(ended, str(runs) if ended == runs else f"{ended} of {runs}"),
@@ -218,8 +218,7 @@ def iteration_table(setting: Setting) -> Table:
     """Mean seconds of an iteration by selection, what of it is scoring, and how fast that is."""
     rows = []
     for method in setting.acquirers():
-        rounds = {head: setting.measures.sample(method.runs, metric, "rounds") for head, metric in ITERATIONS.items()}
-        samples = {head: sample.array for head, sample in rounds.items()}
+        samples = setting.iterations(method, ITERATIONS)
         if len(samples["s per iteration"]) and samples["s per iteration"].mean() > 0:
             rows.append([named(setting, method, method.selection), *_iteration_cells(samples)])
     return Table(("selection", *ITERATIONS), rows, captions()["tables"]["iterations"])

@@ -1,0 +1,75 @@
+"""A stored config as a command line: what Hydra makes of it is the config again."""
+
+import pytest
+from sweeps import varied
+from synthetic import jobs, write_job
+
+from al_bench.analysis.suggest import (
+    command,
+    stored,
+    with_everything_labelled,
+    with_random_examples,
+    without_mismatch,
+    without_pseudo_labels,
+    without_subsampling,
+)
+from al_bench.config.identity import run_identity
+
+ONE = varied("seed=7").removeprefix("-m ")
+COMMANDS = [
+    "seed=7",
+    "+experiment=demo seed=7",
+    "+experiment=[conll_distil,debug] seed=7",
+    "+experiment=paper/ag_news/plasm seed=7",
+    "+experiment=paper/imdb/random model@successor=electra_base seed=7",
+    f"{ONE} pseudo_labeling=plasm_threshold model@pseudo_labeler=minilm_l6",
+    f"{ONE} pseudo_labeling=plasm_verifier model@pseudo_labeler=minilm_l6 model@verifier=minilm_l3",
+    f"{ONE} pseudo_labeling=plasm model@pseudo_labeler=minilm_l6 pseudo_labeling.filters=[{{by:knn,drop:disagreement}}]",
+    f"{ONE} subsampling=ups subsampling.gamma=0.3 subsampling.refresh=all",
+    f"{ONE} training.epochs=3 successor.training.epochs=4 acquisition.training.learning_rate=1e-3",
+    f"{ONE} dataset.limit.train=500 +dataset.where.lang=en dataset.text=[body,title] output_dir='my outputs'",
+    f"{ONE} successor.path=. successor.sha256=null successor.name='my own' successor.max_length=48",
+    f"{ONE} evaluate_at=[1,3] seeds.order=11 rescore=2 precision=float32",
+    f"{ONE} evaluate_at=none",
+    f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
+]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_gives_the_config_back(tmp_path, line):
+    folder = write_job(tmp_path, line)
+    (expected,) = jobs(line)
+    (again,) = jobs(command(stored(str(folder)), [expected.seed]))
+    assert run_identity(again) == run_identity(expected)
+    assert (again.name, again.output_dir) == (expected.name, expected.output_dir)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if "evaluate_at=none" not in line])
+def test_what_is_changed_is_changed_alone(tmp_path, line):
+    folder = str(write_job(tmp_path, line))
+    (before,) = jobs(line)
+
+    def made(change):
+        (config,) = jobs(command(change(stored(folder)), [before.seed]))
+        assert (config.dataset, config.seeds) == (before.dataset, before.seeds)
+        return config
+
+    random, everything = made(with_random_examples), made(with_everything_labelled)
+    for config in (random, everything):
+        assert (config.strategy.name, config.subsampling.name) == ("random", "none")
+        assert (config.pseudo_labeling.name, config.pseudo_labeler) == ("none", None)
+    assert (everything.schedule.initial, everything.schedule.cycles) == (1.0, 0)
+    assert made(without_subsampling).subsampling.name == "none"
+    assert made(without_pseudo_labels).pseudo_labeling.name == "none"
+    alone = made(lambda config: without_mismatch(without_pseudo_labels(config)))
+    if before.strategy.name != "random":
+        assert alone.acquisition == alone.successor
+    assert alone.successor.hub == before.successor.hub
+
+
+def test_pseudo_labels_bring_their_own_training_and_take_it_away_again(tmp_path):
+    """The paper trains a successor for 5 epochs on pseudo-labels, for 10 on gold: nobody chose the 5."""
+    line = f"{ONE} pseudo_labeling=plasm model@pseudo_labeler=minilm_l6"
+    (before,) = jobs(line)
+    (after,) = jobs(command(without_pseudo_labels(stored(str(write_job(tmp_path, line)))), [7]))
+    assert (before.successor.training.epochs, after.successor.training.epochs) == (5, 10)
