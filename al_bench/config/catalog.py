@@ -7,6 +7,7 @@ from al_bench.config.identity import ROLES
 from al_bench.config.schema import shipped_configs
 from al_bench.errors import UserError, known, reject
 
+EXPERIMENT = "+experiment="
 KINDS = {
     "datasets": "dataset",
     "models": "model",
@@ -36,7 +37,7 @@ def usage(group: str) -> str:
         return ", ".join(f"model@{role}=NAME" for role in ROLES)
     if group == "tables":
         return "al-bench tables NAME"
-    return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
+    return f"{EXPERIMENT}NAME" if group == "experiment" else f"{group}=NAME"
 
 
 def listing(group: str, config_dir: str | None) -> dict[str, str]:

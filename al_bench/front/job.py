@@ -84,10 +84,12 @@ def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[st
     config = checked(composed, job["overrides"])
     from torch import OutOfMemoryError
 
+    from al_bench.front.progress import Display
     from al_bench.run import run
 
+    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
     try:
-        run(config, folder, sweep, job)
+        run(config, folder, sweep, job, display)
     except OSError as error:
         raise (of_disk(error) or error) from error
     except (OutOfMemoryError, MemoryError) as error:

@@ -13,13 +13,11 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from al_bench.config.catalog import listing, roots
+from al_bench.config.catalog import EXPERIMENT, listing, roots
 from al_bench.config.schema import RunConfig, shipped_configs
 from al_bench.errors import UserError, reject
 from al_bench.front.job import checked
 from al_bench.front.messages import explain
-
-EXPERIMENT = "+experiment="
 
 
 def jobs_of(options: argparse.Namespace) -> Iterator[tuple[list[str], RunConfig | UserError]]:

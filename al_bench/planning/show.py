@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.config.catalog import EXPERIMENT
 from al_bench.costs import HARD, duration
 from al_bench.errors import known as listed
-from al_bench.front.jobs import EXPERIMENT
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, Unit, training_examples, union
 
