@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from al_bench.config.schema import register_schema
 from al_bench.errors import UserError
-from al_bench.front.cli import _hydra_options, _multirun_first
+from al_bench.front.cli import hydra_options
 from al_bench.front.job import register_resolvers
 from al_bench.front.jobs import jobs_of
 
@@ -37,10 +37,8 @@ def test_command(command, tmp_path, monkeypatch):
     register_schema()
     register_resolvers()
     GlobalHydra.instance().clear()
-    options = _hydra_options(
-        [word for word in _multirun_first(words) if word not in ("--cfg", "job", "--help", "--info")]
-    )
-    for _, config in jobs_of(options):
+    words = [word for word in words if word not in ("--cfg", "job", "--help", "--info")]
+    for _, config in jobs_of(hydra_options(words)):
         problems = str(config).splitlines() if isinstance(config, UserError) else []
         assert all("no such file" in problem or "no such folder" in problem for problem in problems), problems
 

@@ -1,4 +1,4 @@
-"""`al-bench ls`: what can be composed, a line each, from the first comment of every option file."""
+"""`al-bench ls`: every option that can be composed, with the first comment of its file."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def usage(group: str) -> str:
 
 
 def listing(group: str, config_dir: str | None) -> dict[str, str]:
-    """{option: one line} of a config group, a user's own options over the shipped ones."""
+    """{option: one line} of a config group; a user's own options replace shipped ones of the same name."""
     options = {}
     for root in roots(config_dir):
         for path in sorted((root / group).rglob("*.yaml")):
@@ -53,7 +53,7 @@ def listing(group: str, config_dir: str | None) -> dict[str, str]:
 
 
 def roots(config_dir: str | None) -> list[Path]:
-    """The folders of config groups, a user's own last. Raises `UserError` where there is none of that name."""
+    """The folders of config groups, a user's own last. Raises `UserError` where that does not exist."""
     if config_dir is None:
         return [shipped_configs()]
     if not Path(config_dir).is_dir():

@@ -1,8 +1,7 @@
 """The typed schema of a run, and where the shipped configs are.
 
-`RunConfig` is what `configs/` composes to. Hydra checks names and types against it, `rules.py` what needs
-more than one field; `resolve` fills in every value that was left to a default. All of it works on the config
-alone: no data, no model, no torch.
+`configs/` composes to a `RunConfig`. Hydra checks its names and types, `rules.py` its values; `resolve` fills in
+every value that is left open. All of it works on the config alone: no data, no model, no torch.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -25,7 +24,7 @@ def shipped_configs() -> Path:
 
 @dataclass
 class SplitNames:
-    """Names under which a split is looked for: hub split names, or file stems in a folder; first found wins."""
+    """Names of the splits in the source: hub splits, or file stems in a folder. The first that exists is used."""
 
     train: list[str] = field(default_factory=lambda: ["train"])
     dev: list[str] = field(default_factory=lambda: ["dev", "validation", "valid"])
@@ -54,7 +53,9 @@ class DatasetConfig:
     hub_config: str | None = None
     revision: str | None = None  # commit or branch of the hub repository
     splits: SplitNames = field(default_factory=SplitNames)
-    text: list[str] = field(default_factory=lambda: ["text"])  # column of the text; first found wins
+    text: list[str] = field(
+        default_factory=lambda: ["text"]
+    )  # column of the text; the first that exists is used
     label: list[str] = field(default_factory=lambda: ["label"])  # column of the class
     words: list[str] = field(default_factory=lambda: ["tokens", "words"])  # column of the word list
     tags: list[str] = field(default_factory=lambda: ["ner_tags", "tags"])  # column of the tag list
@@ -69,9 +70,8 @@ class DatasetConfig:
     limit: Limits = field(default_factory=Limits)
     test_share: float = 0.2  # cut from train where the source has no test split
     split_seed: int = 0  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
-    train_examples: int | None = (
-        None  # in the training split as shipped; only `al-bench plan` reads these two
-    )
+    # Sizes of the training split as shipped; only `al-bench plan` reads them.
+    train_examples: int | None = None
     train_words: int | None = None
 
 
@@ -98,7 +98,7 @@ class ModelConfig:
 
     name: str = "???"
     learner: str = (
-        "transformer"  # transformer: all of it is fine-tuned | linear: a linear head on frozen embeddings
+        "transformer"  # transformer: fine-tuned as a whole | linear: a linear head on frozen embeddings
     )
     path: str | None = None  # a folder as written by save_pretrained
     package: str | None = None  # "module:folder/inside/it" of an installed package
@@ -127,14 +127,14 @@ class SubsamplingConfig:
 
 @dataclass
 class FilterConfig:
-    """One filter of pseudo-labelled examples; what it finds most suspicious is dropped, gold never is."""
+    """One filter of pseudo-labelled examples. It drops the most suspicious ones, and never gold examples."""
 
     by: str = "???"  # tracin | confidence | verifier | knn | aum
-    # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - what is dropped already),
-    # or "disagreement" (verifier and knn: whoever they contradict).
+    # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - the share that is dropped
+    # already), or "disagreement" (verifier and knn: every label that they contradict).
     drop: Any = "adaptive"
-    threshold: float | None = None  # confidence, instead of `drop`: keep what is above it
-    checkpoints: int = 3  # tracin: last epochs whose weights are looked at
+    threshold: float | None = None  # confidence, instead of `drop`: keep the labels above it
+    checkpoints: int = 3  # tracin: number of last epochs whose weights are used
     neighbours: int = 10  # knn: gold examples that vote
 
 
@@ -188,7 +188,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
-    rescore: float = 0.0  # this many times the query's size, of its top candidates, scored again in float32
+    rescore: float = 0.0  # score the top candidates, this many times the query's size, again in float32
     replay: str | None = None  # a trajectory's folder, or a file of ids per cycle, instead of acquiring
     seed: int = 42
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
@@ -203,7 +203,7 @@ class RunConfig:
 
 TASKS = ("classification", "tagging")
 
-# Filters that look back on a fit on everything that is pseudo-labelled, and filters that can contradict a label.
+# Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
 AFTER_A_FIT = ("tracin", "aum")
 CONTRADICTING = ("verifier", "knn")
 FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
@@ -215,39 +215,39 @@ PAPER_TRAINING: dict[str, dict[str, float | int]] = {
     "classification": {"learning_rate": 2e-5, "epochs": 10, "min_steps": 350, **_SHARED},
     "tagging": {"learning_rate": 5e-5, "epochs": 15, "min_steps": 1000, **_SHARED},
 }
-# What differs where pseudo-labels are used: who writes them stops early, who learns from them sees many more examples.
+# With pseudo-labels, the labeller stops early, and the successor sees many more examples.
 PAPER_PSEUDO_LABELER = {"dev_share": 0.1}
 PAPER_ON_PSEUDO_LABELS = {"epochs": 5, "min_steps": 350}
 PAPER_MAX_LENGTH = {"classification": 256, "tagging": 512}
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """The same config with every value that was left open filled in (device and precision stay as asked)."""
+    """The same config with every open value filled in, but for device and precision."""
     task = config.dataset.task
     pseudo = uses_pseudo_labels(config)
 
-    def resolved(model: ModelConfig | None, **special: float | int) -> ModelConfig:
-        assert model is not None
-        length = model.max_length or PAPER_MAX_LENGTH[task]
-        defaults = {**PAPER_TRAINING[task], **special, **_set(config.training)}
-        return replace(model, max_length=length, training=_filled(model.training, defaults))
+    def resolved(model: Any, **special: float | int) -> Any:  # a model or None
+        if model is None:
+            return None
+        own = {key: value for key, value in vars(config.training).items() if value is not None}
+        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        return replace(model, max_length=model.max_length or PAPER_MAX_LENGTH[task], training=training)
 
     dataset = config.dataset
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
-    verified = any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
     return replace(
         config,
         dataset=dataset,
         acquisition=resolved(config.acquisition),
-        successor=config.successor
-        and resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
+        successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
-        verifier=resolved(config.verifier or config.successor) if pseudo and verified else None,
-        training=_filled(config.training, PAPER_TRAINING[task]),
+        verifier=resolved(config.verifier or config.successor) if verified else None,
+        training=_with_defaults(config.training, PAPER_TRAINING[task]),
         subsampling=replace(config.subsampling, refresh=refresh_rounds(config)),
         evaluate_at=evaluated_cycles(config),
-        seeds=_filled(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
+        seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
 
 
@@ -255,11 +255,7 @@ def uses_pseudo_labels(config: RunConfig) -> bool:
     return config.pseudo_labeling.name != "none"
 
 
-def _set(settings: Any) -> dict[str, Any]:
-    return {key: value for key, value in vars(settings).items() if value is not None}
-
-
-def _filled(settings: Any, defaults: dict[str, Any]) -> Any:
+def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
     missing = {f.name: defaults[f.name] for f in fields(settings) if getattr(settings, f.name) is None}
     return replace(settings, **missing)
 
@@ -275,7 +271,7 @@ def refresh_rounds(config: RunConfig) -> list[int]:
 
 
 def evaluated_cycles(config: RunConfig) -> list[int] | str:
-    """The cycles at which the successor is fitted; "last" where only the trajectory knows which that is."""
+    """The cycles at which the successor is fitted; "all" and "last" depend on the length of the trajectory."""
     if config.successor is None or config.evaluate_at in ("none", None, False):
         return []
     if isinstance(config.evaluate_at, list):
@@ -287,7 +283,7 @@ def evaluated_cycles(config: RunConfig) -> list[int] | str:
 
 
 def register_schema() -> None:
-    """Let the config tree's defaults list name the schema, so that Hydra checks every option against it."""
+    """Let the defaults list of `configs/` name the schema, so that Hydra checks every option against it."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=RunConfig)
@@ -297,7 +293,7 @@ def from_hydra(composed: Any) -> RunConfig:
     """A composed config (without its `hydra` node) as a `RunConfig`: types checked, nothing filled in."""
     from omegaconf import OmegaConf
 
-    # As plain values, because a node that `+key=value` opened for a new key would keep that key.
+    # Plain values, because a node that `+key=value` opened for a new key would keep the key.
     merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.to_container(composed))
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:

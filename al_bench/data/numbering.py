@@ -1,4 +1,4 @@
-"""From labels as the source writes them to positions in `label_names`."""
+"""From labels as the source writes them to numbers, which are positions in `label_names`."""
 
 import re
 from typing import Any
@@ -19,56 +19,56 @@ def number_classes(
 ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
     """Class names, and each split's (n,) class numbers.
 
-    Names are the source's own, else `config.label_names` (which number labels point into, unless they are
-    names there), else the labels themselves: numbers by value, names by the alphabet.
+    Names are the source's own, else `config.label_names` (number labels are positions in them, unless they are
+    names there), else the labels themselves: numbers sorted by value, names by the alphabet.
     """
-    found = {label for raw in raws.values() for label in raw.labels or []}
-    names, of_label = _classes(found, raws["train"].names, config)
+    labels = {label for raw in raws.values() for label in raw.labels or []}
+    names, numbers = _classes(labels, raws["train"].names, config)
     return names, {
-        role: np.array([of_label[label] for label in raw.labels or []], dtype=np.int64)
+        role: np.array([numbers[label] for label in raw.labels or []], dtype=np.int64)
         for role, raw in raws.items()
     }
 
 
-def _classes(found: set[Any], given: Any, config: DatasetConfig) -> tuple[tuple[str, ...], dict[Any, int]]:
-    numeric = all(WHOLE_NUMBER.fullmatch(str(label)) for label in found)
-    if given is None and config.label_names is not None:
-        given = _checked_names(config.label_names)
-        if numeric and not {str(label) for label in found} <= set(given):
-            return tuple(given), {label: _position(int(label), given) for label in found}
-    if given is None:
-        given = [str(label) for label in sorted(found, key=int if numeric else str)]
+def _classes(labels: set[Any], names: Any, config: DatasetConfig) -> tuple[tuple[str, ...], dict[Any, int]]:
+    numeric = all(WHOLE_NUMBER.fullmatch(str(label)) for label in labels)
+    if names is None and config.label_names is not None:
+        names = _checked_names(config.label_names)
+        if numeric and not {str(label) for label in labels} <= set(names):
+            return tuple(names), {label: _position(int(label), names) for label in labels}
+    if names is None:
+        names = [str(label) for label in sorted(labels, key=int if numeric else str)]
     # CSV files hold "1" where JSON files hold 1: one class.
-    names = tuple(dict.fromkeys(given))
+    names = tuple(dict.fromkeys(names))
     numbers = {name: number for number, name in enumerate(names)}
-    for label in found:
+    for label in labels:
         if str(label) not in numbers:
             raise reject("dataset.label_names", list(names), f"lacks the label {label!r}", "add it")
-    return names, {label: numbers[str(label)] for label in found}
+    return names, {label: numbers[str(label)] for label in labels}
 
 
 def number_tags(
     raws: dict[str, Raw], config: DatasetConfig
 ) -> tuple[tuple[str, ...], dict[str, Ragged], tuple[str, ...]]:
-    """IOB2 tag names, each split's tag numbers, and notes on how the tags were rewritten."""
+    """IOB2 tag names, each split's tag numbers, and notes on the conversion."""
     tags = {
         role: [[_tag_name(tag, config) for tag in row] for row in raw.labels or []]
         for role, raw in raws.items()
     }
-    used = {tag for rows in tags.values() for row in rows for tag in row}
+    all_rows = [row for rows in tags.values() for row in rows]
+    used = {tag for row in all_rows for tag in row}
     check_tags(sorted(used), config.scheme)
-    scheme = config.scheme
-    if scheme == "auto":
-        scheme = recognise(row for rows in tags.values() for row in rows)
-    converted = {role: [to_iob2(row) for row in rows] for role, rows in tags.items()}
+    scheme = recognise(all_rows) if config.scheme == "auto" else config.scheme
 
     declared = [name for name in raws["train"].names or config.label_names or () if "-" in name]
     names = tag_names(kind for kind in map(type_of, [*used, *declared]) if kind is not None)
     numbers = {name: number for number, name in enumerate(names)}
     ragged = {
-        role: Ragged.of([[numbers[tag] for tag in row] for row in rows]) for role, rows in converted.items()
+        role: Ragged.of([[numbers[tag] for tag in to_iob2(row)] for row in rows])
+        for role, rows in tags.items()
     }
-    return names, ragged, _rewritten(scheme, _changes(tags, converted))
+    changes = sum(old != new for row in all_rows for old, new in zip(row, to_iob2(row), strict=True))
+    return names, ragged, _conversion_notes(scheme, changes)
 
 
 def _tag_name(tag: str | int, config: DatasetConfig) -> str:
@@ -80,16 +80,7 @@ def _tag_name(tag: str | int, config: DatasetConfig) -> str:
     return config.label_names[_position(tag, config.label_names)]
 
 
-def _changes(tags: dict[str, list[list[str]]], converted: dict[str, list[list[str]]]) -> int:
-    return sum(
-        before != after
-        for role in tags
-        for old, new in zip(tags[role], converted[role], strict=True)
-        for before, after in zip(old, new, strict=True)
-    )
-
-
-def _rewritten(scheme: str, changes: int) -> tuple[str, ...]:
+def _conversion_notes(scheme: str, changes: int) -> tuple[str, ...]:
     if not changes:
         return ()
     if scheme == "iob2":

@@ -92,7 +92,7 @@ CONFIG = {
     "two modes at once": (["-m", "--cfg", "job"], ["Only one of --run, --multirun, --cfg"]),
     "config folder that is not there": (
         ["--config-dir", "mine"],
-        ["/mine: no such folder; give the folder that holds your config groups"],
+        ["--config-dir=mine: no such folder; give the folder that holds your config groups"],
     ),
     "name with a slash": (["name=a/b"], ["name=a/b: names a folder; use letters"]),
     "unknown subsampling": (["subsampling.name=upps"], ["subsampling=upps: must be one of", ][:1]),

@@ -4,18 +4,17 @@ import re
 from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
-from al_bench.data.readers.raw import Raw, bad, wants
-from al_bench.data.readers.text import read_text
+from al_bench.data.readers.raw import Raw, read_text, require_task, source_error
 
 TAG = re.compile(r"O|[BILUES]-.+")
 
 
 def read_conll(path: Path, config: DatasetConfig) -> Raw:
-    """Words and tags of the columns that the config names; `UserError` for a line that lacks one of them.
+    """Words and tags of the columns that the config names. Raises `UserError` for a line that lacks one of them.
 
     -DOCSTART- lines end a sentence and are left out.
     """
-    wants(config, "tagging", f"{path.name} (read as CoNLL)")
+    require_task(config, "tagging", f"{path.name} (read as CoNLL)")
     sentences: list[list[str]] = []
     tags: list[list[str]] = []
     inside = False
@@ -29,11 +28,9 @@ def read_conll(path: Path, config: DatasetConfig) -> Raw:
         if line.startswith("# ") and not inside and (len(cells) == 1 or not TAG.fullmatch(tag or "")):
             continue
         if word is None or tag is None or len(cells) < 2:
-            raise bad(
-                config,
-                f"line {number} of {path.name} has {len(cells)} columns ({line.strip()!r})",
-                "set dataset.word_column and dataset.tag_column (0 is the first, -1 the last)",
-            )
+            broken = f"line {number} of {path.name} has {len(cells)} columns ({line.strip()!r})"
+            remedy = "set dataset.word_column and dataset.tag_column (0 is the first, -1 the last)"
+            raise source_error(config, broken, remedy)
         if not inside:
             sentences.append([])
             tags.append([])
@@ -44,7 +41,7 @@ def read_conll(path: Path, config: DatasetConfig) -> Raw:
 
 
 def _cells(line: str) -> list[str]:
-    """Columns lie between tabs, or between spaces where the line has no tab; other blanks can be words."""
+    """Tabs separate columns, or spaces where the line has no tab. Other blanks can be words."""
     line = line.rstrip(" \t")
     if "\t" in line:
         return [cell.strip(" ") for cell in line.split("\t")]

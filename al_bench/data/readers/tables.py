@@ -1,4 +1,4 @@
-"""CSV, JSON and Parquet files: one example a row. Every cell keeps the type that its file gives it."""
+"""CSV, JSON and Parquet files, one example a row. Every cell keeps the type that its file gives it."""
 
 import csv
 import io
@@ -9,8 +9,7 @@ from typing import Any
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.columns import examples
-from al_bench.data.readers.raw import Raw, Table, bad
-from al_bench.data.readers.text import read_text
+from al_bench.data.readers.raw import Raw, Table, read_text, source_error
 from al_bench.errors import first_line, reject
 
 LONGEST_CELL = 2**31 - 1  # the csv module stops at 131,072 characters, short of some documents
@@ -25,15 +24,16 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
         header, *rows = [row for row in reader if row] or [[]]
     except csv.Error as error:
         broken = f"{path.name} is malformed in line {reader.line_num} ({error})"
-        raise bad(
-            config, broken, 'quote fields that hold quotes, and double those (""), or use JSON'
-        ) from None
+        remedy = 'quote fields that hold quotes, and double those (""), or use JSON'
+        raise source_error(config, broken, remedy) from None
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             broken = f"row {number} of {path.name} has {len(row)} fields, its header {len(header)}"
-            raise bad(config, broken, "quote fields that hold the delimiter, or set dataset.delimiter")
+            raise source_error(
+                config, broken, "quote fields that hold the delimiter, or set dataset.delimiter"
+            )
     if not header:
-        raise bad(config, f"{path.name} is empty", "give a file with a header and rows")
+        raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
 
     def read(name: str) -> Sequence[str]:
         column = header.index(name)
@@ -55,36 +55,29 @@ def _delimiter(text: str, config: DatasetConfig) -> str:
 def read_json(path: Path, config: DatasetConfig) -> Raw:
     """An array of objects, or an object a line."""
     text = read_text(path, config)
-    try:
-        if text.lstrip().startswith("["):
-            rows = json.loads(text)
-        else:
-            # Not splitlines: JSON texts may hold other line separators.
-            lines = enumerate(text.split("\n"), start=1)
-            rows = [_line(line, number) for number, line in lines if line.strip()]
-    except json.JSONDecodeError as error:
-        broken = f"{path.name} is malformed in line {error.lineno}, column {error.colno} ({error.msg})"
-        raise bad(config, broken, "give an array of objects, or one object a line") from None
+    is_array = text.lstrip().startswith("[")
+    documents = []
+    # Not splitlines: JSON texts may hold other line separators.
+    for number, document in enumerate([text] if is_array else text.split("\n")):
+        try:
+            documents += [json.loads(document)] if document.strip() else []
+        except json.JSONDecodeError as error:
+            place = f"line {number + error.lineno}, column {error.colno}"
+            broken = f"{path.name} is malformed in {place} ({error.msg})"
+            raise source_error(config, broken, "give an array of objects, or one object a line") from None
+    rows = documents[0] if is_array else documents
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             broken = f"row {number} of {path.name} is a {type(row).__name__}, not an object"
-            raise bad(config, broken, 'write rows like {"text": ..., "label": ...}')
+            raise source_error(config, broken, 'write rows like {"text": ..., "label": ...}')
     if not rows:
-        raise bad(config, f"{path.name} is empty", "give a file with rows")
+        raise source_error(config, f"{path.name} is empty", "give a file with rows")
     names = list(dict.fromkeys(name for row in rows for name in row))
     return examples(Table(path.name, names, lambda name: [row.get(name) for row in rows]), config)
 
 
-def _line(line: str, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        error.lineno = number
-        raise
-
-
 def read_parquet(path: Path, config: DatasetConfig) -> Raw:
-    """Only the columns that are needed; label names where the file was written by `datasets`."""
+    """Only the columns that are needed, with label names where `datasets` wrote the file."""
     import pyarrow
     import pyarrow.parquet
 
@@ -98,14 +91,15 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
         return examples(Table(path.name, schema.names, read, _classes(schema.metadata)), config)
     except (pyarrow.ArrowException, OSError) as error:
         reason = first_line(error)
-        raise bad(config, f"{path.name} is no readable Parquet file ({reason})", "write it again") from None
+        broken = f"{path.name} is no readable Parquet file ({reason})"
+        raise source_error(config, broken, "write it again") from None
 
 
 def _classes(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     features = json.loads((metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     classes = {}
     for name, feature in features.items():
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}  # of a sequence
-        if inner.get("_type") == "ClassLabel":
-            classes[name] = inner["names"]
+        element = feature.get("feature", feature) if isinstance(feature, dict) else {}  # of a sequence
+        if element.get("_type") == "ClassLabel":
+            classes[name] = element["names"]
     return classes
