@@ -13,70 +13,18 @@ from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import (
     CONTRADICTING,
-    FILTERS,
+    INFINITY,
     TASKS,
     DatasetConfig,
     FilterConfig,
-    Limits,
     ModelConfig,
     RunConfig,
     ScheduleConfig,
-    SeedsConfig,
-    StrategyConfig,
     SubsamplingConfig,
-    TrainingConfig,
     uses_pseudo_labels,
 )
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, reject, rule
-
-# A key of a group must be one of these; `name` stands for the group, as in strategy=entropy.
-CHOICES: dict[type, dict[str, Sequence[str]]] = {
-    DatasetConfig: {
-        "task": TASKS,
-        "format": ("auto", "conll", "csv", "json", "parquet", "folder"),
-        "scheme": ("auto", "iob1", "iob2", "bilou"),
-    },
-    ModelConfig: {"learner": ("transformer", "linear")},
-    StrategyConfig: {"name": list(STRATEGIES), "aggregate": list(AGGREGATES)},
-    SubsamplingConfig: {"name": ("none", "random", "naive", "ups")},
-    FilterConfig: {"by": FILTERS},
-    ScheduleConfig: {"unit": ("examples", "words")},
-    RunConfig: {
-        "precision": ("auto", "float32", "bfloat16"),
-        "progress": ("auto", "bar", "plain", "none"),
-    },
-}
-
-# A key of a group must lie between two numbers, or be null: (lowest, highest, remedy).
-ANY = math.inf
-SIZE = (1, ANY, "set a number of examples, or null for all")
-SEED = (0, 2**63 - 1, "any whole number")
-RANGES: dict[type, dict[str, tuple[float, float, str]]] = {
-    Limits: {"train": SIZE, "dev": SIZE, "test": SIZE},
-    ModelConfig: {
-        "regularization": (1e-9, ANY, "1 is usual"),
-        "num_hidden_layers": (1, ANY, "or null for all layers"),
-        "max_length": (8, ANY, "counted in sub-words"),
-    },
-    TrainingConfig: {
-        "learning_rate": (0, 1, "the paper uses 2e-5 (classification) and 5e-5 (tagging)"),
-        "weight_decay": (0, 1, "the paper uses 0.01"),
-        "epochs": (1, ANY, "the paper uses 10 (classification) and 15 (tagging)"),
-        "min_steps": (0, ANY, "0 switches the small-data rule off"),
-        "batch_size": (1, ANY, "the paper uses 16"),
-        "min_batch_size": (1, ANY, "the paper uses 4"),
-        "warmup": (0, 1, "it is a share of all steps; the paper uses 0.1"),
-        "clip": (1e-8, ANY, "the paper uses 1.0"),
-        "dropout": (0, 0.99, "the paper uses 0"),
-        "dev_share": (0, 0.9, "0 trains without a dev split"),
-        "patience": (1, ANY, "it counts epochs"),
-    },
-    ScheduleConfig: {"cycles": (0, ANY, "it counts queries")},
-    FilterConfig: {"checkpoints": (1, ANY, "the paper uses 3"), "neighbours": (1, ANY, "10 is usual")},
-    SeedsConfig: {seed.name: SEED for seed in fields(SeedsConfig)},
-    RunConfig: {"seed": SEED},
-}
 
 
 def validate(config: RunConfig) -> None:
@@ -87,15 +35,17 @@ def validate(config: RunConfig) -> None:
 
 
 def _value_problems(group: Any, where: str) -> Iterator[str]:
-    """What `CHOICES` and `RANGES` say of a group of keys and of the groups in it."""
-    prefix = f"{where}." if where else ""
-    for key, allowed in CHOICES.get(type(group), {}).items():
-        yield from _one_of(where if key == "name" else prefix + key, getattr(group, key), allowed)
-    for key, limits in RANGES.get(type(group), {}).items():
-        yield from _within(prefix + key, getattr(group, key), *limits)
-    for key, value in vars(group).items():
+    """Values that the schema does not allow, in a group of keys and the groups in it."""
+    for key in fields(group):
+        value = getattr(group, key.name)
+        # `name` is the option of a group, as in strategy=entropy.
+        name = where if key.name == "name" else f"{where}.{key.name}".lstrip(".")
+        if "one_of" in key.metadata:
+            yield from _one_of(name, value, key.metadata["one_of"])
+        if "between" in key.metadata:
+            yield from _between(name, value, *key.metadata["between"])
         if is_dataclass(value):
-            yield from _value_problems(value, prefix + key)
+            yield from _value_problems(value, name)
 
 
 def _problems(config: RunConfig) -> Iterator[str]:
@@ -118,13 +68,13 @@ def _one_of(name: str, value: str, allowed: Sequence[str]) -> Iterator[str]:
         yield rule(name, value, f"must be one of {known(allowed)}", hint)
 
 
-def _within(name: str, value: float | None, low: float, high: float, remedy: str) -> Iterator[str]:
+def _between(name: str, value: float | None, low: float, high: float, remedy: str) -> Iterator[str]:
     if value is not None and not (low <= value <= high):
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
         yield rule(name, value, f"must be {limits}", remedy)
 
 
-def _is_count(value: Any, below: float = ANY) -> bool:
+def _is_count(value: Any, below: float = INFINITY) -> bool:
     """Whether a value is a whole number from 0 on, and less than `below`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
@@ -194,6 +144,8 @@ def _total_problems(schedule: ScheduleConfig, limit: int | None) -> Iterator[str
 
 def _strategy_problems(config: RunConfig) -> Iterator[str]:
     strategy, task = STRATEGIES.get(config.strategy.name), config.dataset.task
+    yield from _one_of("strategy", config.strategy.name, list(STRATEGIES))
+    yield from _one_of("strategy.aggregate", config.strategy.aggregate, list(AGGREGATES))
     if strategy is None:
         return
     if task in TASKS and task not in strategy.tasks:
@@ -211,14 +163,14 @@ def _subsampling_problems(sub: SubsamplingConfig) -> Iterator[str]:
         elif isinstance(sub.gamma, int) and sub.name == "ups":
             yield rule("subsampling.gamma", sub.gamma, "must be a share (a float) for ups", "try 0.1")
         else:
-            low, high = (1, ANY) if isinstance(sub.gamma, int) else (0, 1)
-            yield from _within(
+            low, high = (1, INFINITY) if isinstance(sub.gamma, int) else (0, 1)
+            yield from _between(
                 "subsampling.gamma", sub.gamma, low, high, "a float is a share, an int a count"
             )
     if sub.name == "ups":
         if sub.temperature is None:
             yield rule("subsampling.temperature", None, "is missing", "the paper uses 0.01")
-        yield from _within("subsampling.temperature", sub.temperature, 0, ANY, "the paper uses 0.01")
+        yield from _between("subsampling.temperature", sub.temperature, 0, INFINITY, "the paper uses 0.01")
     broken = None
     if not isinstance(sub.refresh, list):
         broken = None if sub.refresh in ("all", "none") else 'must be a list of rounds, "all" or "none"'
@@ -242,9 +194,6 @@ def _pseudo_labeling_problems(config: RunConfig) -> Iterator[str]:
     elif config.evaluate_at in ("none", None, False):
         broken = f"leaves {pseudo.name} nothing to do"
         yield rule("evaluate_at", config.evaluate_at, broken, "set it to all or last")
-    yield from _one_of("pseudo_labeling.labels", pseudo.labels, ("hard", "soft"))
-    yield from _within("pseudo_labeling.smoothing", pseudo.smoothing, 0, 0.99, "0.1 is usual")
-    yield from _within("pseudo_labeling.gold_weight", pseudo.gold_weight, 1e-6, ANY, "1 weighs all alike")
     if pseudo.smoothing > 0 and pseudo.labels == "soft":
         yield rule("pseudo_labeling.smoothing", pseudo.smoothing, "is of hard labels", "set it to 0")
     for number, chosen in enumerate(pseudo.filters):
@@ -258,7 +207,7 @@ def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[str]:
         if chosen.by != "confidence":
             broken = "is of the confidence filter"
             yield rule(f"{where}.threshold", chosen.threshold, broken, "set drop instead")
-        yield from _within(f"{where}.threshold", chosen.threshold, -ANY, 1, "confidence is 1 at most")
+        yield from _between(f"{where}.threshold", chosen.threshold, -INFINITY, 1, "confidence is 1 at most")
     elif drop == "disagreement":
         if chosen.by not in CONTRADICTING:
             remedy = "set a share such as 0.1, or adaptive"
@@ -292,7 +241,7 @@ def _machine_problems(config: RunConfig) -> Iterator[str]:
         yield rule("device", config.device, "is no device", "use auto, cpu, cuda, cuda:N or mps")
     if config.rescore != 0:
         remedy = "0, or how many times the query's size is scored again in float32"
-        yield from _within("rescore", config.rescore, 1, ANY, remedy)
+        yield from _between("rescore", config.rescore, 1, INFINITY, remedy)
     if config.tracking not in ("none", "sqlite") and "://" not in config.tracking:
         remedy = "for example tracking=http://localhost:5000"
         yield rule("tracking", config.tracking, 'must be "sqlite", "none" or an MLflow URI', remedy)

@@ -7,7 +7,7 @@ import numpy as np
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
-from al_bench.data.numbering import number_classes, number_tags
+from al_bench.data.numbering import number_labels
 from al_bench.data.ragged import Ragged
 from al_bench.data.readers import read
 from al_bench.data.readers.raw import Raw, source_error
@@ -28,13 +28,8 @@ def load_corpus(config: DatasetConfig) -> Corpus:
         if not raw.inputs:
             remedy = "check the file, and dataset.where if it is set"
             raise source_error(config, f"{raw.where} has no examples", remedy)
-    if config.task == "tagging":
-        names, tags, rewritten = number_tags(raws, config)
-        notes.extend(rewritten)
-        splits = {role: _split(raw, tags[role]) for role, raw in raws.items()}
-    else:
-        names, classes = number_classes(raws, config)
-        splits = {role: _split(raw, classes[role]) for role, raw in raws.items()}
+    names, labels = number_labels(raws, config, notes)
+    splits = {role: _split(raw, labels[role]) for role, raw in raws.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
     splits = {role: _limited(split, role, config, notes) for role, split in splits.items()}

@@ -13,17 +13,7 @@ from al_bench.errors import UserError, of_disk
 
 DESCRIPTION = "Simulate active learning for text: what each iteration costs, and what a successor loses."
 
-EXAMPLES = """\
-examples:
-  al-bench run +experiment=demo                     a real result on a CPU in minutes, without downloads
-  al-bench run +experiment=conll_distil             the paper's CoNLL-2003 setting
-  al-bench run -m +experiment=demo seed=1,2,3       a sweep
-  al-bench plan +experiment=paper/conll2003/plasm   what it will train, and how long that may take
-  al-bench ls models                                what can be composed
-  al-bench sync                                     log finished run directories to MLflow
-  al-bench tables mismatch                          a paper's table, with the commands that fill its gaps
-  al-bench report                                   one page with the results of all runs
-
+EPILOG = """
 `al-bench COMMAND --help` explains a command. A killed run continues where it was: give the same command again.
 """
 
@@ -32,14 +22,22 @@ OUTPUT_DIR: Settings = {
     "--output-dir": {"default": "outputs", "help": "where the runs were written (default: outputs)"}
 }
 
-# Command: (help, examples, arguments as argparse takes them). `run` and `plan` take Hydra's arguments.
+# Command: (help, examples, arguments as argparse takes them). Hydra defines the arguments of `run` and `plan`.
 COMMANDS: dict[str, tuple[str, str, Settings]] = {
-    "run": ("run an experiment, or a sweep with -m (Hydra's options and overrides)", "", {}),
+    "run": (
+        "run an experiment, or a sweep with -m (Hydra's options and overrides)",
+        """\
+  al-bench run +experiment=demo                     a real result on a CPU in minutes, without downloads
+  al-bench run +experiment=conll_distil             the paper's CoNLL-2003 setting
+  al-bench run -m +experiment=demo seed=1,2,3       a sweep
+""",
+        {},
+    ),
     "plan": (
         "show what a run or a sweep will train, and what is done already",
         """\
+  al-bench plan +experiment=paper/conll2003/plasm   what it will train, and how long that may take
   al-bench plan -m +experiment=demo seed=1,2,3
-  al-bench plan +experiment=paper/conll2003/plasm evaluate_at=all
   al-bench plan '+experiment=paper/*'               several experiments, each with its own sweep
 
 The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained.
@@ -49,8 +47,7 @@ The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained
     "ls": (
         "list datasets, models, strategies and all else that can be composed",
         """\
-  al-bench ls
-  al-bench ls models
+  al-bench ls models                                what can be composed
   al-bench ls experiments --config-dir my_configs   with your own
 """,
         {
@@ -61,7 +58,7 @@ The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained
     "sync": (
         "log finished run directories to MLflow",
         """\
-  al-bench sync                                     all runs under outputs/
+  al-bench sync                                     log all runs under outputs/ to MLflow
   al-bench sync outputs/runs/demo                   some of them
   al-bench sync --tracking http://localhost:5000    to a server
 """,
@@ -77,7 +74,7 @@ The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained
     "tables": (
         "write the tables of a paper, with intervals, tests and what is missing",
         """\
-  al-bench tables                                   all that the runs under outputs/ can fill
+  al-bench tables                                   all tables that the runs under outputs/ can fill
   al-bench tables mismatch ups outputs/runs/paper   two of them, of some runs
   al-bench tables ups --format latex --output paper/tables
   al-bench tables my_table.yaml                     your own; see docs/tables.md
@@ -98,7 +95,7 @@ The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained
     "report": (
         "write one HTML page of answers, tables, figures and queried texts",
         """\
-  al-bench report                                   all runs under outputs/, into outputs/report.html
+  al-bench report                                   one page of all runs under outputs/
   al-bench report outputs/runs/demo                 some of them
   al-bench report --figures figures                 every figure also as PNG and SVG, for a paper
 """,
@@ -145,13 +142,17 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("al-bench", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=raw)
+    parser = Parser("al-bench", description=DESCRIPTION, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"al-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.epilog = "examples:\n"
     for name, (text, examples, arguments) in COMMANDS.items():
+        lines = examples.splitlines(keepends=True)
+        parser.epilog += "".join(lines if name == "run" else lines[:1])
         command = commands.add_parser(name, help=text, epilog=f"examples:\n{examples}", formatter_class=raw)
         for argument, settings in arguments.items():
             command.add_argument(argument, **settings)
+    parser.epilog += EPILOG
     return parser
 
 
@@ -295,7 +296,3 @@ def _complete_without_our_word() -> None:
     os.environ["COMP_LINE"] = shorter
     if "COMP_POINT" in os.environ:
         os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - (len(line) - len(shorter)))
-
-
-if __name__ == "__main__":
-    main()

@@ -165,7 +165,7 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
             "experiment", name, "no such key, since none is chosen yet", f"add one: +experiment={name}"
         )
     if match := re.search(r"In '(.+?)': ValidationError(?s:.+)Merge error: (\w+) is not", text):
-        return f"{match[1]}.yaml: holds a {match[2]}; write keys and values, such as `name: mine`"
+        return f"{match[1]}.yaml: holds a {match[2]}; write keys and values, such as `name: my_data`"
     if match := re.search(r"In '(.+?)': Could not override '(.+?)'", text):
         hint = _did_you_mean(match[2], GROUPS, f"the groups are {known(GROUPS)}")
         return f"{match[2]}: no such group (in the option file {match[1]}.yaml); {hint}"

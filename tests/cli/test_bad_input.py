@@ -287,7 +287,7 @@ def test_option_file(al, tmp_path, option, content, expected):
 class Data:
     """Files of a corpus, and what the run says: a refusal, or a note where it works.
 
-    mend: files after which the same command must work, so that a refusal leaves nothing behind that stands in its way
+    mend: files after which the same command must work, since a refusal must leave nothing in its way
     """
 
     files: dict[str, str | bytes]

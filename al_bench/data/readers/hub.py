@@ -1,12 +1,13 @@
 """The Hugging Face hub, and folders written by `datasets.save_to_disk`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from al_bench.config.schema import DatasetConfig
-from al_bench.data.readers.columns import examples
 from al_bench.data.readers.raw import Raw, Table, choose_splits, source_error
+from al_bench.data.readers.tables import examples
 from al_bench.errors import first_line
 
 
@@ -14,9 +15,7 @@ def read_hub(config: DatasetConfig) -> dict[str, Raw]:
     """The splits of a hub repository. Raises `UserError` where it cannot be loaded."""
     import datasets
 
-    def load() -> Any:
-        return datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
-
+    load = partial(datasets.load_dataset, config.hub, config.hub_config, revision=config.revision)
     remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
     return _splits(load, config, str(config.hub), remedy)
 
@@ -25,9 +24,7 @@ def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
     """The splits of a folder that `save_to_disk` wrote. A single data set is the training split."""
     import datasets
 
-    def load() -> Any:
-        return datasets.load_from_disk(str(folder))
-
+    load = partial(datasets.load_from_disk, str(folder))
     return _splits(load, config, folder.name, "save it again with save_to_disk")
 
 
