@@ -1,8 +1,9 @@
 """Mistakes of the user, each in one line. Any other exception is a bug of this project."""
 
+import difflib
 import errno
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
@@ -20,6 +21,17 @@ def rule(field: str, value: object, broken: str, remedy: str) -> str:
 
 def reject(field: str, value: object, broken: str, remedy: str) -> UserError:
     return UserError(rule(field, value, broken, remedy))
+
+
+def not_one_of(field: str, value: object, allowed: Sequence[str]) -> str:
+    hint = did_you_mean(str(value), allowed, "choose one of these")
+    return rule(field, value, f"must be one of {known(allowed)}", hint)
+
+
+def did_you_mean(name: str, names: Sequence[str], otherwise: str) -> str:
+    """The remedy for a name that does not exist: the most similar one, or what else to do."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def shown(value: object) -> str:

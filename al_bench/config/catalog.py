@@ -63,8 +63,6 @@ def roots(config_dir: str | None) -> list[Path]:
 
 
 def first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# @"):  # a directive to Hydra
-            continue
-        return line.removeprefix("#").strip() if line.startswith("#") else ""
-    return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next((line for line in lines if not line.startswith("# @")), "")  # "# @" is a directive to Hydra
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

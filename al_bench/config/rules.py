@@ -1,9 +1,8 @@
 """The rules of a config: what can be checked before data, model or torch is loaded."""
 
-import difflib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,18 @@ from al_bench.config.schema import (
     uses_pseudo_labels,
 )
 from al_bench.data.corpus import Corpus
-from al_bench.errors import UserError, known, reject, rule
+from al_bench.errors import UserError, known, not_one_of, reject, rule
 
 
 def validate(config: RunConfig) -> None:
     """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
-    problems = [*_value_problems(config, ""), *_problems(config)]
+    problems = [*_value_problems(config, ""), *_dataset_problems(config.dataset)]
+    for role in ROLES:
+        if getattr(config, role) is not None:
+            problems += _model_problems(role, getattr(config, role))
+    problems += [*_schedule_problems(config), *_strategy_problems(config)]
+    problems += [*_subsampling_problems(config.subsampling), *_pseudo_labeling_problems(config)]
+    problems += [*_evaluation_problems(config), *_machine_problems(config)]
     if problems:
         raise UserError("\n".join(problems))
 
@@ -40,32 +45,12 @@ def _value_problems(group: Any, where: str) -> Iterator[str]:
         value = getattr(group, key.name)
         # `name` is the option of a group, as in strategy=entropy.
         name = where if key.name == "name" else f"{where}.{key.name}".lstrip(".")
-        if "one_of" in key.metadata:
-            yield from _one_of(name, value, key.metadata["one_of"])
+        if value not in key.metadata.get("one_of", [value]):
+            yield not_one_of(name, value, key.metadata["one_of"])
         if "between" in key.metadata:
             yield from _between(name, value, *key.metadata["between"])
         if is_dataclass(value):
             yield from _value_problems(value, name)
-
-
-def _problems(config: RunConfig) -> Iterator[str]:
-    yield from _dataset_problems(config.dataset)
-    for role in ROLES:
-        if getattr(config, role) is not None:
-            yield from _model_problems(role, getattr(config, role))
-    yield from _schedule_problems(config)
-    yield from _strategy_problems(config)
-    yield from _subsampling_problems(config.subsampling)
-    yield from _pseudo_labeling_problems(config)
-    yield from _evaluation_problems(config)
-    yield from _machine_problems(config)
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> Iterator[str]:
-    if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f"did you mean {near[0]}?" if near else "choose one of these"
-        yield rule(name, value, f"must be one of {known(allowed)}", hint)
 
 
 def _between(name: str, value: float | None, low: float, high: float, remedy: str) -> Iterator[str]:
@@ -144,9 +129,10 @@ def _total_problems(schedule: ScheduleConfig, limit: int | None) -> Iterator[str
 
 def _strategy_problems(config: RunConfig) -> Iterator[str]:
     strategy, task = STRATEGIES.get(config.strategy.name), config.dataset.task
-    yield from _one_of("strategy", config.strategy.name, list(STRATEGIES))
-    yield from _one_of("strategy.aggregate", config.strategy.aggregate, list(AGGREGATES))
+    if config.strategy.aggregate not in AGGREGATES:
+        yield not_one_of("strategy.aggregate", config.strategy.aggregate, list(AGGREGATES))
     if strategy is None:
+        yield not_one_of("strategy", config.strategy.name, list(STRATEGIES))
         return
     if task in TASKS and task not in strategy.tasks:
         names = known(other.name for other in STRATEGIES.values() if task in other.tasks)

@@ -34,7 +34,9 @@ def load_corpus(config: DatasetConfig) -> Corpus:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
     splits = {role: _limited(split, role, config, notes) for role, split in splits.items()}
     _check(splits["train"], config)
-    notes.extend(_unseen(splits, names))
+    for role, split in splits.items():
+        if unseen := known(names[label] for label in np.setdiff1d(_flat(split), _flat(splits["train"]))):
+            notes.append(f"labels of {role} that no training example has: {unseen}")
     return Corpus(
         name=config.name,
         task=config.task,
@@ -118,16 +120,6 @@ def _check(train: Split, config: DatasetConfig) -> None:
     else:
         broken, remedy = "has one class only", f"check dataset.label and dataset.where{limit}"
     raise source_error(config, f"the training split {broken}", remedy)
-
-
-def _unseen(splits: dict[str, Split], names: tuple[str, ...]) -> list[str]:
-    labels = {role: set(np.unique(_flat(split))) for role, split in splits.items()}
-    unseen = {role: known(names[label] for label in labels[role] - labels["train"]) for role in splits}
-    return [
-        f"labels of {role} that no training example has: {listed}"
-        for role, listed in unseen.items()
-        if listed
-    ]
 
 
 def _flat(split: Split) -> np.ndarray:

@@ -83,8 +83,7 @@ The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained
             "words": {
                 "nargs": "*",
                 "metavar": "NAME|PATH",
-                "help": "tables (`al-bench ls tables`) or YAML files of your own, and the folders of the runs to use "
-                "(default: all tables, OUTPUT_DIR)",
+                "help": "tables, your own YAML files, and folders of runs (default: all tables, OUTPUT_DIR)",
             },
             "--format": {"choices": ("markdown", "latex", "csv"), "default": "markdown"},
             "--output": {"metavar": "DIR", "help": "write a file per table there, instead of printing"},
@@ -106,8 +105,7 @@ The arguments are those of `al-bench run`. Nothing is loaded, nothing is trained
             "--figures": {"metavar": "FOLDER", "help": "also save every figure there, as PNG and SVG"},
             "--tracking": {
                 "metavar": "URI",
-                "help": "log the page to the sweeps' parent runs in this MLflow store only (sqlite: under "
-                "OUTPUT_DIR; none: nowhere; default: wherever each sweep was logged)",
+                "help": "MLflow store to log the page to: a URI, sqlite or none (default: that of each sweep)",
             },
         },
     ),

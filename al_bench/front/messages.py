@@ -20,7 +20,7 @@ from yaml import MarkedYAMLError
 
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import RunConfig
-from al_bench.errors import UserError, known, rule, shown
+from al_bench.errors import UserError, did_you_mean, known, not_one_of, rule, shown
 
 MODELS = tuple(f"model@{role}" for role in ROLES)
 GROUPS = ("dataset", "strategy", "subsampling", "pseudo_labeling", "schedule", *MODELS)
@@ -46,9 +46,7 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
             return _of_key(one, text, overrides)
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        options = list(error.options or [])
-        hint = _did_you_mean(option, options, "choose one of these")
-        return rule(group or "config", option, f"must be one of {known(options)}", hint)
+        return not_one_of(group or "config", option, list(error.options or []))
     if isinstance(error, OverrideParseException):
         lines = error.message.splitlines()
         reason = lines[1] if lines[0].startswith("Error") else lines[0]
@@ -56,7 +54,8 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{mark.name}: line {mark.line + 1} is no valid YAML ({error.problem}); mend the file"
-    return _of_text(text, overrides) or _of_type(text) or type(error).__name__
+    parts = dict.fromkeys(line.strip().rstrip(".") for line in text.splitlines() if line.strip())
+    return _of_text(text, overrides) or "; ".join(parts) or type(error).__name__
 
 
 def culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
@@ -87,11 +86,6 @@ def _override_of(field: str, overrides: Sequence[str]) -> str | None:
         if word.lstrip("+~").partition("=")[0] == field:
             return word
     return None
-
-
-def _did_you_mean(name: str, names: Sequence[str], otherwise: str) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def _of_key(error: OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
@@ -167,7 +161,7 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
     if match := re.search(r"In '(.+?)': ValidationError(?s:.+)Merge error: (\w+) is not", text):
         return f"{match[1]}.yaml: holds a {match[2]}; write keys and values, such as `name: my_data`"
     if match := re.search(r"In '(.+?)': Could not override '(.+?)'", text):
-        hint = _did_you_mean(match[2], GROUPS, f"the groups are {known(GROUPS)}")
+        hint = did_you_mean(match[2], GROUPS, f"the groups are {known(GROUPS)}")
         return f"{match[2]}: no such group (in the option file {match[1]}.yaml); {hint}"
     if match := re.search(
         r"Could not override '(.+?)'\.\nDid you mean to override (?:one of )?(.+?)\?", text
@@ -191,15 +185,6 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
                 return rule(key, given, f"there is no {role.replace('_', '-')}", remedy)
         return "a key is set in a group that is null; leave it out, or choose an option of the group"
     return None
-
-
-def _of_type(text: str) -> str:
-    """OmegaConf's own lines, without those about its insides, and the type that the key has."""
-    inner = re.compile(r"\s*(full_key:|object_type=|reference_type=|$)")
-    lines = [line.strip().rstrip(".") for line in text.splitlines() if not inner.match(line)]
-    reason = "; ".join(dict.fromkeys(lines))
-    match = re.search(r"full_key: ([\w.]+)", text)
-    return f"{match[1]}: must be {_kind(_hint(match[1]))}, and here {reason}" if match else reason
 
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
