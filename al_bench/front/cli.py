@@ -265,10 +265,9 @@ def _of_config(error: Exception) -> bool:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
-    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
-        return True
-    return "hydra" in innermost or "omegaconf" in innermost
+    innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    raised_there = not {"hydra", "omegaconf"}.isdisjoint(innermost.parts)
+    return raised_there or isinstance(error, HydraException | OmegaConfBaseException | YAMLError)
 
 
 def _close_sweep() -> None:
