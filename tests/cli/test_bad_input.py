@@ -168,6 +168,12 @@ CONFIG = {
     "smoothing of soft labels": (
         [*PLASM, "pseudo_labeling=plasm_soft", "pseudo_labeling.smoothing=0.1"], ["pseudo_labeling.smoothing=0.1: is of hard labels"]
     ),
+    "smoothing where there are no pseudo-labels": (
+        ["pseudo_labeling.smoothing=1"], ["pseudo_labeling.smoothing=1.0: must be from 0 to 0.99; 0.1 is usual"]
+    ),
+    "limit of nothing": (
+        ["dataset.limit.test=0"], ["dataset.limit.test=0: must be at least 1; set a number of examples, or null for all"]
+    ),
     "no gold weight": ([*PLASM, "pseudo_labeling.gold_weight=0"], ["pseudo_labeling.gold_weight=0.0: must be at least 1e-06"]),
     "unknown filter": (
         [*PLASM, "pseudo_labeling.filters=[{by:trakin}]"],
