@@ -1,19 +1,13 @@
-"""What a user did wrong, in one sentence; anything else that is raised is a bug of ours."""
+"""Mistakes of the user, each in one line. Any other exception is a bug of this project."""
 
+import difflib
 import errno
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-CLOSED = {
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-}
+NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+NOT_WRITABLE |= {errno.ENAMETOOLONG}
 
 
 class UserError(Exception):
@@ -21,12 +15,23 @@ class UserError(Exception):
 
 
 def rule(field: str, value: object, broken: str, remedy: str) -> str:
-    """The one form of all messages: field, value, rule, remedy."""
+    """The form of every message: field, value, rule, remedy."""
     return f"{field}={shown(value)}: {broken}; {remedy}"
 
 
 def reject(field: str, value: object, broken: str, remedy: str) -> UserError:
     return UserError(rule(field, value, broken, remedy))
+
+
+def not_one_of(field: str, value: object, allowed: Sequence[str]) -> str:
+    hint = did_you_mean(str(value), allowed, "choose one of these")
+    return rule(field, value, f"must be one of {known(allowed)}", hint)
+
+
+def did_you_mean(name: str, names: Sequence[str], otherwise: str) -> str:
+    """The remedy for a name that does not exist: the most similar one, or what else to do."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def shown(value: object) -> str:
@@ -37,7 +42,7 @@ def shown(value: object) -> str:
 
 
 def first_line(error: object) -> str:
-    """Of a message; of an error without one, its kind."""
+    """The first line of a message; the type of an error without one."""
     text = str(error).strip() or (type(error).__name__ if isinstance(error, BaseException) else "")
     return text.partition("\n")[0]
 
@@ -47,14 +52,14 @@ def known(names: Iterable[str]) -> str:
 
 
 def of_disk(error: Exception) -> UserError | None:
-    """What the file system refused, as the user's matter; None for anything that may be a bug of ours."""
+    """An error of the file system as the user's mistake; None where it may be a bug."""
     if not isinstance(error, OSError):
         return None
     where = shown(error.filename) if error.filename is not None else "output_dir"
     if error.errno in FULL:
         return UserError(f"{where}: {error.strerror}; make room, then the same command continues")
-    making = traceback.extract_tb(error.__traceback__)[-1:]
-    unmakable = error.errno == errno.ENOENT and making and making[0].name == "mkdir"  # such as /proc/x
-    if error.errno in CLOSED or unmakable:
+    raised_in = [frame.name for frame in traceback.extract_tb(error.__traceback__)[-1:]]
+    no_parent = error.errno == errno.ENOENT and raised_in == ["mkdir"]  # such as /proc/x
+    if error.errno in NOT_WRITABLE or no_parent:
         return UserError(f"{where}: {error.strerror}; set output_dir to a folder that can be written")
     return None

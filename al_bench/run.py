@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs
 from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
-from al_bench.front.progress import Display
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.weights import identify
@@ -34,14 +33,23 @@ from al_bench.successor.pseudo_labeling import plasm
 from al_bench.successor.successor import Succession, succeed
 
 
-def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]) -> None:
+class Display(Protocol):
+    """Where a run reports its progress; `front/progress.py` shows it in a terminal."""
+
+    def say(self, text: str) -> None: ...
+    def phase(self, name: str) -> None: ...
+    def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None: ...
+    def table(self, rows: list[tuple[dict[str, Any], dict[str, Any]]], title: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any], display: Display) -> None:
     """Execute a validated, resolved config, or what is left of it.
 
     folder: the run's directory; sweep: the directory of the sweep it belongs to
     job: overrides and number, recorded as they are
     """
     directory = RunDirectory(folder)
-    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
     tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
     try:
         with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):

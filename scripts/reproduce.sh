@@ -4,8 +4,8 @@
 #     scripts/reproduce.sh BLOCK [overrides]
 #
 # On one GPU: scripts/reproduce.sh asm    On a cluster: scripts/reproduce.sh asm hydra/launcher=submitit_slurm
-# Overrides go to every experiment: a launcher, other seeds, a local folder of data, fewer cycles.
-# PLAN=only stops after the plan. Everything resumes: the same command does what is left.
+# Every experiment has six seeds. Overrides go to every experiment: a launcher, other seeds, a local folder of data, fewer cycles.
+# PLAN=only stops after the plan. The same command continues an interrupted block.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 block=${1:-}
@@ -41,10 +41,10 @@ al-bench plan "+experiment=${experiments//$'\n'/,}" "$@"
 [ "${PLAN:-}" = only ] && exit 0
 failed=0
 for experiment in $experiments; do
-    # A failed job leaves its reason behind; the other experiments go on.
+    # A failed job records its reason; the other experiments go on.
     al-bench run "+experiment=$experiment" "$@" || failed=1
 done
-# The exit code tells of the runs, which are what cannot be had again in a moment.
+# The exit code is that of the runs; tables are made again in a moment.
 al-bench tables --output-dir "$output_dir" ||
     echo "reproduce.sh: no tables; once that is mended: al-bench tables --output-dir $output_dir" >&2
 exit $failed

@@ -18,7 +18,7 @@ from al_bench.analysis.store import load
 from al_bench.config.identity import digest, run_folder, run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig, register_schema
 from al_bench.data.metrics import headline
-from al_bench.front.cli import _hydra_options, _multirun_first
+from al_bench.front.cli import hydra_options
 from al_bench.front.job import register_resolvers
 from al_bench.front.jobs import jobs_of
 from al_bench.ledger.ledger import write_json
@@ -65,7 +65,7 @@ def _composed(words: tuple[str, ...]) -> list[tuple[list[str], RunConfig]]:
     register_schema()
     register_resolvers()
     jobs = []
-    for told, config in jobs_of(_hydra_options(_multirun_first(list(words)))):
+    for told, config in jobs_of(hydra_options(list(words))):
         assert isinstance(config, RunConfig), str(config)
         jobs.append((told, config))
     return jobs

@@ -1,4 +1,4 @@
-"""What is said of an error."""
+"""Text of errors."""
 
 import pytest
 

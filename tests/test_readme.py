@@ -1,4 +1,4 @@
-"""The README's commands and option files are what it says: they compose, and pass the rules."""
+"""The README's commands and option files compose and pass the rules; links of all pages lead somewhere."""
 
 import re
 import shlex
@@ -9,11 +9,12 @@ from hydra.core.global_hydra import GlobalHydra
 
 from al_bench.config.schema import register_schema
 from al_bench.errors import UserError
-from al_bench.front.cli import _hydra_options, _multirun_first
+from al_bench.front.cli import hydra_options
 from al_bench.front.job import register_resolvers
 from al_bench.front.jobs import jobs_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 LINES = [
     line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()
@@ -37,10 +38,8 @@ def test_command(command, tmp_path, monkeypatch):
     register_schema()
     register_resolvers()
     GlobalHydra.instance().clear()
-    options = _hydra_options(
-        [word for word in _multirun_first(words) if word not in ("--cfg", "job", "--help", "--info")]
-    )
-    for _, config in jobs_of(options):
+    words = [word for word in words if word not in ("--cfg", "job", "--help", "--info")]
+    for _, config in jobs_of(hydra_options(words)):
         problems = str(config).splitlines() if isinstance(config, UserError) else []
         assert all("no such file" in problem or "no such folder" in problem for problem in problems), problems
 
@@ -61,3 +60,20 @@ def test_option(text, al, tmp_path):
         line for line in al("ls", "--config-dir", "my_configs").out.splitlines() if " mine " in line
     )
     assert ".yaml" not in summary, "what `al-bench ls` says of it is the first line"
+
+
+@pytest.mark.xfail(reason="pages describe ledger/store.py and analysis/contrasts.py, which are being written")
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+)
+def test_links(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+
+def test_the_glossary_is_in_alphabetical_order():
+    rows = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines()
+    terms = [row.split(" | ")[0].removeprefix("| ").lower() for row in rows if row.startswith("| ")][1:]
+    assert len(terms) > 50
+    assert terms == sorted(terms)

@@ -64,7 +64,7 @@ def test_the_tables_are_of_the_runs(tmp_path, words, expected):
     ("fails", "code"), [("tables", 0), ("run", 1), ("plan", 1), ("nothing", 0)], ids=lambda value: str(value)
 )
 def test_the_exit_code_is_of_the_runs(tmp_path, fails, code):
-    """Tables that fail hide neither runs that failed nor runs that did not, and it is said how to make them."""
+    """Tables that fail hide neither failed runs nor finished ones, and a line names the command that makes them."""
     done = reproduce(tmp_path, f'{ECHO}; [ "$1" != {fails} ]', "threshold", "output_dir=mine")
     assert done.returncode == code
     assert ("al-bench tables --output-dir mine" in done.stderr) == (fails == "tables")

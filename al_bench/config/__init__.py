@@ -1,1 +1,1 @@
-"""What a run is: the typed schema, the rules between its fields, what makes two runs the same."""
+"""The typed schema of a run, the rules of its values, and the identity of runs, trajectories and fits."""

@@ -1,4 +1,4 @@
-"""`al-bench ls`: what can be composed, a line each, from the first comment of every option file."""
+"""`al-bench ls`: every option that can be composed, with the first comment of its file."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from al_bench.config.identity import ROLES
 from al_bench.config.schema import shipped_configs
 from al_bench.errors import UserError, known, reject
 
+EXPERIMENT = "+experiment="
 KINDS = {
     "datasets": "dataset",
     "models": "model",
@@ -36,11 +37,11 @@ def usage(group: str) -> str:
         return ", ".join(f"model@{role}=NAME" for role in ROLES)
     if group == "tables":
         return "al-bench tables NAME"
-    return "+experiment=NAME" if group == "experiment" else f"{group}=NAME"
+    return f"{EXPERIMENT}NAME" if group == "experiment" else f"{group}=NAME"
 
 
 def listing(group: str, config_dir: str | None) -> dict[str, str]:
-    """{option: one line} of a config group, a user's own options over the shipped ones."""
+    """{option: one line} of a config group; a user's own options replace shipped ones of the same name."""
     options = {}
     for root in roots(config_dir):
         for path in sorted((root / group).rglob("*.yaml")):
@@ -52,7 +53,7 @@ def listing(group: str, config_dir: str | None) -> dict[str, str]:
 
 
 def roots(config_dir: str | None) -> list[Path]:
-    """The folders of config groups, a user's own last. Raises `UserError` where there is none of that name."""
+    """The folders of config groups, a user's own last. Raises `UserError` where that does not exist."""
     if config_dir is None:
         return [shipped_configs()]
     if not Path(config_dir).is_dir():
@@ -62,8 +63,6 @@ def roots(config_dir: str | None) -> list[Path]:
 
 
 def first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# @"):  # a directive to Hydra
-            continue
-        return line.removeprefix("#").strip() if line.startswith("#") else ""
-    return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next((line for line in lines if not line.startswith("# @")), "")  # "# @" is a directive to Hydra
+    return first.removeprefix("#").strip() if first.startswith("#") else ""

@@ -1,8 +1,8 @@
-"""The typed schema of a run, and where the shipped configs are.
+"""The typed schema of a run, with the values that each key may have, and the folder of the shipped configs.
 
-`RunConfig` is what `configs/` composes to. Hydra checks names and types against it, `rules.py` what needs
-more than one field; `resolve` fills in every value that was left to a default. All of it works on the config
-alone: no data, no model, no torch.
+`configs/` composes to a `RunConfig`. Hydra checks its names and types, `rules.py` its values: those that `one_of` and
+`between` declare here, and what concerns several keys. `resolve` fills in every open value. All of it works on the
+config alone: no data, no model, no torch.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -22,10 +22,40 @@ def shipped_configs() -> Path:
 
 # ---------------------------------------------------------------------------------------------- the schema
 
+INFINITY = float("inf")
+TASKS = ("classification", "tagging")
+
+# Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
+AFTER_A_FIT = ("tracin", "aum")
+CONTRADICTING = ("verifier", "knn")
+FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
+
+
+def one_of(*values: str, default: str | None = None) -> Any:
+    """A key with one of these values; the first is the default."""
+    return field(default=default or values[0], metadata={"one_of": values})
+
+
+def between(low: float, high: float, remedy: str, default: float | None = None) -> Any:
+    """A key with a number from `low` to `high`, or null. remedy: of the message that refuses another number"""
+    return field(default=default, metadata={"between": (low, high, remedy)})
+
+
+def at_least(low: float, remedy: str, default: float | None = None) -> Any:
+    return between(low, INFINITY, remedy, default)
+
+
+def seed(default: int | None = None) -> Any:
+    return between(0, 2**63 - 1, "any whole number", default)
+
+
+def limit() -> Any:
+    return at_least(1, "set a number of examples, or null for all")
+
 
 @dataclass
 class SplitNames:
-    """Names under which a split is looked for: hub split names, or file stems in a folder; first found wins."""
+    """Names of the splits in the source: hub splits, or file stems in a folder. The first that exists is used."""
 
     train: list[str] = field(default_factory=lambda: ["train"])
     dev: list[str] = field(default_factory=lambda: ["dev", "validation", "valid"])
@@ -36,9 +66,9 @@ class SplitNames:
 class Limits:
     """Keep a seeded random part of a split: this many examples. null keeps all."""
 
-    train: int | None = None
-    dev: int | None = None
-    test: int | None = None
+    train: int | None = limit()
+    dev: int | None = limit()
+    test: int | None = limit()
 
 
 @dataclass
@@ -46,21 +76,23 @@ class DatasetConfig:
     """Where a corpus comes from: `path` if given, else an installed `package`, else the `hub`."""
 
     name: str = "???"
-    task: str = "???"  # classification | tagging
+    task: str = one_of(*TASKS, default="???")
     path: str | None = None  # a file, or a folder with one file per split or one folder per class
-    format: str = "auto"  # auto | conll | csv | json | parquet | folder
+    format: str = one_of("auto", "conll", "csv", "json", "parquet", "folder")
     package: str | None = None  # "module:path/inside/it.csv" of an installed package
     hub: str | None = None  # "owner/name" on the Hugging Face hub
     hub_config: str | None = None
     revision: str | None = None  # commit or branch of the hub repository
     splits: SplitNames = field(default_factory=SplitNames)
-    text: list[str] = field(default_factory=lambda: ["text"])  # column of the text; first found wins
+    text: list[str] = field(
+        default_factory=lambda: ["text"]
+    )  # column of the text; the first that exists is used
     label: list[str] = field(default_factory=lambda: ["label"])  # column of the class
     words: list[str] = field(default_factory=lambda: ["tokens", "words"])  # column of the word list
     tags: list[str] = field(default_factory=lambda: ["ner_tags", "tags"])  # column of the tag list
     word_column: int = 0  # CoNLL files: column of the word, 0-based
     tag_column: int = -1  # CoNLL files: column of the tag, negative counts from the end
-    scheme: str = "auto"  # auto | iob1 | iob2 | bilou: how spans are written in the source
+    scheme: str = one_of("auto", "iob1", "iob2", "bilou")  # of the tags in the source
     label_names: list[str] | None = None  # names of integer labels where the source has none
     # Keep only rows whose column has this value. Not null, onto which the command line could not put a mapping.
     where: dict[str, str] | None = field(default_factory=dict)
@@ -69,9 +101,8 @@ class DatasetConfig:
     limit: Limits = field(default_factory=Limits)
     test_share: float = 0.2  # cut from train where the source has no test split
     split_seed: int = 0  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
-    train_examples: int | None = (
-        None  # in the training split as shipped; only `al-bench plan` reads these two
-    )
+    # Sizes of the training split as shipped; only `al-bench plan` reads them.
+    train_examples: int | None = None
     train_words: int | None = None
 
 
@@ -79,17 +110,19 @@ class DatasetConfig:
 class TrainingConfig:
     """How a model is fitted. null: the top-level `training`, then the paper's value for the task."""
 
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    epochs: int | None = None
-    min_steps: int | None = None  # gradient steps that a small labelled set is brought up to
-    batch_size: int | None = None  # examples
-    min_batch_size: int | None = None  # the small-data rule shrinks the batch no further than this
-    warmup: float | None = None  # share of all steps
-    clip: float | None = None  # gradient norm
-    dropout: float | None = None  # of the classification head
-    dev_share: float | None = None  # held out of the labelled examples for early stopping; 0: none
-    patience: int | None = None  # epochs without a better dev score; needs dev_share
+    learning_rate: float | None = between(0, 1, "the paper uses 2e-5 (classification) and 5e-5 (tagging)")
+    weight_decay: float | None = between(0, 1, "the paper uses 0.01")
+    epochs: int | None = at_least(1, "the paper uses 10 (classification) and 15 (tagging)")
+    # Small-data rule: a small labelled set has smaller batches and more epochs, up to this many gradient steps.
+    min_steps: int | None = at_least(0, "0 switches the small-data rule off")
+    batch_size: int | None = at_least(1, "the paper uses 16")  # examples
+    min_batch_size: int | None = at_least(1, "the paper uses 4")  # of the small-data rule
+    warmup: float | None = between(0, 1, "it is a share of all steps; the paper uses 0.1")
+    clip: float | None = at_least(1e-8, "the paper uses 1.0")  # gradient norm
+    dropout: float | None = between(0, 0.99, "the paper uses 0")  # of the classification head
+    # Held out of the labelled examples for early stopping.
+    dev_share: float | None = between(0, 0.9, "0 trains without a dev split")
+    patience: int | None = at_least(1, "it counts epochs")  # without a better dev score; needs dev_share
 
 
 @dataclass
@@ -97,17 +130,18 @@ class ModelConfig:
     """An encoder: `path` if given, else an installed `package`, else the `hub`."""
 
     name: str = "???"
-    learner: str = (
-        "transformer"  # transformer: all of it is fine-tuned | linear: a linear head on frozen embeddings
-    )
+    # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings
+    learner: str = one_of("transformer", "linear")
     path: str | None = None  # a folder as written by save_pretrained
     package: str | None = None  # "module:folder/inside/it" of an installed package
     hub: str | None = None
     revision: str | None = None
     sha256: str | None = None  # of model.safetensors; checked wherever the weights come from
-    num_hidden_layers: int | None = None  # keep the first layers only
-    max_length: int | None = None  # sub-words with special ones; null: 256 classification, 512 tagging
-    regularization: float = 0.01  # linear: C of scikit-learn's logistic regression, the smaller the stronger
+    num_hidden_layers: int | None = at_least(1, "or null for all layers")  # keep the first layers only
+    # With special sub-words; null: 256 for classification, 512 for tagging.
+    max_length: int | None = at_least(8, "counted in sub-words")
+    # linear: C of scikit-learn's logistic regression, the smaller the stronger
+    regularization: float = at_least(1e-9, "1 is usual", 0.01)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
@@ -119,7 +153,7 @@ class StrategyConfig:
 
 @dataclass
 class SubsamplingConfig:
-    name: str = "none"  # none | random | naive | ups
+    name: str = one_of("none", "random", "naive", "ups")
     gamma: int | float | None = None  # share (float) of the pool, or count (int; random and naive)
     temperature: float | None = None  # ups
     refresh: Any = "none"  # query rounds that score the whole pool: a list of 0-based rounds, "all" or "none"
@@ -127,15 +161,17 @@ class SubsamplingConfig:
 
 @dataclass
 class FilterConfig:
-    """One filter of pseudo-labelled examples; what it finds most suspicious is dropped, gold never is."""
+    """One filter of pseudo-labelled examples. It drops the most suspicious ones, and never gold examples."""
 
-    by: str = "???"  # tracin | confidence | verifier | knn | aum
-    # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - what is dropped already),
-    # or "disagreement" (verifier and knn: whoever they contradict).
+    by: str = one_of(*FILTERS, default="???")
+    # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - the share that is dropped
+    # already), or "disagreement" (verifier and knn: every label that they contradict).
     drop: Any = "adaptive"
-    threshold: float | None = None  # confidence, instead of `drop`: keep what is above it
-    checkpoints: int = 3  # tracin: last epochs whose weights are looked at
-    neighbours: int = 10  # knn: gold examples that vote
+    threshold: float | None = None  # confidence, instead of `drop`: keep the labels above it
+    checkpoints: int = at_least(
+        1, "the paper uses 3", 3
+    )  # tracin: number of last epochs whose weights are used
+    neighbours: int = at_least(1, "10 is usual", 10)  # knn: gold examples that vote
 
 
 @dataclass
@@ -143,9 +179,11 @@ class PseudoLabelingConfig:
     """PLASM: the successor also learns from the rest of the pool, as the model `pseudo_labeler` labels it."""
 
     name: str = "none"  # none | anything else, a name for the settings below
-    labels: str = "hard"  # hard | soft: the labeller's whole distribution
-    smoothing: float = 0.0  # hard: share of a pseudo-label's mass that is spread over all labels
-    gold_weight: float = 1.0  # of a gold example's loss; a pseudo-labelled one counts 1
+    labels: str = one_of("hard", "soft")  # soft: the labeller's whole distribution
+    # hard: share of a pseudo-label's mass that is spread over all labels
+    smoothing: float = between(0, 0.99, "0.1 is usual", 0.0)
+    # Weight of a gold example's loss; a pseudo-labelled one has 1.
+    gold_weight: float = at_least(1e-6, "1 weighs all alike", 1.0)
     filters: list[FilterConfig] = field(default_factory=list)  # in this order
 
 
@@ -155,8 +193,8 @@ class ScheduleConfig:
 
     initial: int | float = 0.01
     step: int | float = 0.01
-    cycles: int = 15  # queries; cycles + 1 evaluation points
-    unit: str = "examples"  # examples | words
+    cycles: int = at_least(0, "it counts queries", 15)  # cycles + 1 evaluation points
+    unit: str = one_of("examples", "words")
     stratified: bool = False  # seed set by class shares; classification
     seed_set: str | None = None  # a file of ids (one a line) instead of a draw
 
@@ -165,11 +203,11 @@ class ScheduleConfig:
 class SeedsConfig:
     """One seed per source of chance; null: `seed`."""
 
-    seed_set: int | None = None
-    model: int | None = None  # head initialisation and dropout
-    order: int | None = None  # order and batches of training examples
-    subsampling: int | None = None
-    strategy: int | None = None  # random draws and ties of the strategy
+    seed_set: int | None = seed()
+    model: int | None = seed()  # head initialisation and dropout
+    order: int | None = seed()  # order and batches of training examples
+    subsampling: int | None = seed()
+    strategy: int | None = seed()  # random draws and ties of the strategy
 
 
 @dataclass
@@ -182,31 +220,23 @@ class RunConfig:
     subsampling: SubsamplingConfig = field(default_factory=SubsamplingConfig)
     pseudo_labeling: PseudoLabelingConfig = field(default_factory=PseudoLabelingConfig)
     pseudo_labeler: ModelConfig | None = None  # trained on gold, labels the rest of the pool
-    verifier: ModelConfig | None = (
-        None  # of the filter `verifier`; null: the successor, trained on gold alone
-    )
+    # Of the filter `verifier`; null: the successor, trained on gold alone.
+    verifier: ModelConfig | None = None
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
-    rescore: float = 0.0  # this many times the query's size, of its top candidates, scored again in float32
+    rescore: float = 0.0  # score the top candidates, this many times the query's size, again in float32
     replay: str | None = None  # a trajectory's folder, or a file of ids per cycle, instead of acquiring
-    seed: int = 42
+    seed: int = seed(42)
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
-    precision: str = "auto"  # auto | float32 | bfloat16
+    precision: str = one_of("auto", "float32", "bfloat16")
     output_dir: str = "outputs"
     tracking: str = "sqlite"  # sqlite (under output_dir) | none | an MLflow URI
-    progress: str = "auto"  # auto | bar | plain | none
+    progress: str = one_of("auto", "bar", "plain", "none")
 
 
 # ------------------------------------------------------------------------------------- the paper's settings
-
-TASKS = ("classification", "tagging")
-
-# Filters that look back on a fit on everything that is pseudo-labelled, and filters that can contradict a label.
-AFTER_A_FIT = ("tracin", "aum")
-CONTRADICTING = ("verifier", "knn")
-FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
 
 # Training budgets of the paper (Tsvigun et al., Findings of NAACL 2022) for transformers in plain AL.
 _SHARED = {"weight_decay": 0.01, "batch_size": 16, "min_batch_size": 4, "warmup": 0.1, "clip": 1.0}
@@ -215,39 +245,39 @@ PAPER_TRAINING: dict[str, dict[str, float | int]] = {
     "classification": {"learning_rate": 2e-5, "epochs": 10, "min_steps": 350, **_SHARED},
     "tagging": {"learning_rate": 5e-5, "epochs": 15, "min_steps": 1000, **_SHARED},
 }
-# What differs where pseudo-labels are used: who writes them stops early, who learns from them sees many more examples.
+# With pseudo-labels, the labeller stops early, and the successor sees many more examples.
 PAPER_PSEUDO_LABELER = {"dev_share": 0.1}
 PAPER_ON_PSEUDO_LABELS = {"epochs": 5, "min_steps": 350}
 PAPER_MAX_LENGTH = {"classification": 256, "tagging": 512}
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """The same config with every value that was left open filled in (device and precision stay as asked)."""
+    """The same config with every open value filled in, but for device and precision."""
     task = config.dataset.task
     pseudo = uses_pseudo_labels(config)
 
-    def resolved(model: ModelConfig | None, **special: float | int) -> ModelConfig:
-        assert model is not None
-        length = model.max_length or PAPER_MAX_LENGTH[task]
-        defaults = {**PAPER_TRAINING[task], **special, **_set(config.training)}
-        return replace(model, max_length=length, training=_filled(model.training, defaults))
+    def resolved(model: Any, **special: float | int) -> Any:  # a model or None
+        if model is None:
+            return None
+        own = {key: value for key, value in vars(config.training).items() if value is not None}
+        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        return replace(model, max_length=model.max_length or PAPER_MAX_LENGTH[task], training=training)
 
     dataset = config.dataset
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
-    verified = any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
     return replace(
         config,
         dataset=dataset,
         acquisition=resolved(config.acquisition),
-        successor=config.successor
-        and resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
+        successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
-        verifier=resolved(config.verifier or config.successor) if pseudo and verified else None,
-        training=_filled(config.training, PAPER_TRAINING[task]),
+        verifier=resolved(config.verifier or config.successor) if verified else None,
+        training=_with_defaults(config.training, PAPER_TRAINING[task]),
         subsampling=replace(config.subsampling, refresh=refresh_rounds(config)),
         evaluate_at=evaluated_cycles(config),
-        seeds=_filled(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
+        seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
 
 
@@ -255,11 +285,7 @@ def uses_pseudo_labels(config: RunConfig) -> bool:
     return config.pseudo_labeling.name != "none"
 
 
-def _set(settings: Any) -> dict[str, Any]:
-    return {key: value for key, value in vars(settings).items() if value is not None}
-
-
-def _filled(settings: Any, defaults: dict[str, Any]) -> Any:
+def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
     missing = {f.name: defaults[f.name] for f in fields(settings) if getattr(settings, f.name) is None}
     return replace(settings, **missing)
 
@@ -275,7 +301,7 @@ def refresh_rounds(config: RunConfig) -> list[int]:
 
 
 def evaluated_cycles(config: RunConfig) -> list[int] | str:
-    """The cycles at which the successor is fitted; "last" where only the trajectory knows which that is."""
+    """The cycles at which the successor is fitted; "all" and "last" depend on the length of the trajectory."""
     if config.successor is None or config.evaluate_at in ("none", None, False):
         return []
     if isinstance(config.evaluate_at, list):
@@ -287,7 +313,7 @@ def evaluated_cycles(config: RunConfig) -> list[int] | str:
 
 
 def register_schema() -> None:
-    """Let the config tree's defaults list name the schema, so that Hydra checks every option against it."""
+    """Let the defaults list of `configs/` name the schema, so that Hydra checks every option against it."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=RunConfig)
@@ -297,7 +323,7 @@ def from_hydra(composed: Any) -> RunConfig:
     """A composed config (without its `hydra` node) as a `RunConfig`: types checked, nothing filled in."""
     from omegaconf import OmegaConf
 
-    # As plain values, because a node that `+key=value` opened for a new key would keep that key.
+    # Plain values, because a node that `+key=value` opened for a new key would keep the key.
     merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.to_container(composed))
     missing = sorted(OmegaConf.missing_keys(merged))
     if missing:

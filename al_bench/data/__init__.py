@@ -1,1 +1,1 @@
-"""From a dataset's config to a `Corpus`, and from predictions to metrics."""
+"""Reads a dataset into a `Corpus`, and computes metrics from predictions."""

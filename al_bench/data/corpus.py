@@ -1,4 +1,4 @@
-"""A dataset as the rest of the program sees it: numbered examples with gold labels, task and label names."""
+"""A dataset in memory: numbered examples with gold labels, task and label names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ import numpy as np
 from al_bench.data.ragged import Ragged
 
 Inputs = Sequence[str] | Sequence[Sequence[str]]
-# A number per example, or a row of tag numbers; as what a model is trained on also distributions over the labels,
-# which stand in a last axis.
+# A class number or a row of tag numbers per example. Training labels may also be distributions over the label names,
+# in a last axis.
 Labels = np.ndarray | Ragged
 
 
 @dataclass(frozen=True)
 class Split:
-    """Examples in source order. An example's id is its position here, for ever.
+    """Examples in source order. An example's id is its position here, throughout a run.
 
     inputs: n texts (classification) or n lists of words (tagging)
     labels: (n,) class numbers, or `Ragged` IOB2 tag numbers, one per word
@@ -34,7 +34,7 @@ class Split:
 class Corpus:
     """label_names: class names, or IOB2 tag names with "O" first; a label is a position in it.
 
-    notes: what was decided while loading and the user should hear (a cut test split, converted tags, ...).
+    notes: decisions of the loader that the user should know (a cut test split, converted tags, ...).
     fingerprint: hex digest over the task, the label names and every example of every split.
     """
 
@@ -50,18 +50,14 @@ class Corpus:
     @property
     def summary(self) -> str:
         """One line for the user."""
-        spans = [name for name in self.label_names if name.startswith("B-")]
-        kinds = f"{len(spans)} entity types" if self.task == "tagging" else f"{len(self.label_names)} classes"
+        types = sum(name.startswith("B-") for name in self.label_names)
+        kinds = f"{types} entity types" if self.task == "tagging" else f"{len(self.label_names)} classes"
         words = int(self.train.words.sum())
         return f"{self.name}: {len(self.train):,} train ({words:,} words), {len(self.test):,} test, {kinds}"
 
 
 def likeliest(labels: Labels) -> Labels:
-    """Label numbers, also of distributions."""
+    """Label numbers; of distributions, those of the largest probability."""
     if isinstance(labels, Ragged):
-        return Ragged(_numbers(labels.values), labels.offsets)
-    return _numbers(labels)
-
-
-def _numbers(labels: np.ndarray) -> np.ndarray:
+        return Ragged(np.asarray(likeliest(labels.values)), labels.offsets)
     return labels if labels.ndim == 1 else labels.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""From a dataset's config to a `Corpus`: read, number, cut what is missing, limit, check."""
+"""From a dataset's config to a `Corpus`: read, number, cut a missing test split, limit, check."""
 
 import hashlib
 from dataclasses import replace
@@ -7,18 +7,18 @@ import numpy as np
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
-from al_bench.data.numbering import number_classes, number_tags
+from al_bench.data.numbering import number_labels
 from al_bench.data.ragged import Ragged
 from al_bench.data.readers import read
-from al_bench.data.readers.raw import Raw, bad
+from al_bench.data.readers.raw import Raw, source_error
 from al_bench.errors import known, reject
 from al_bench.seeds import stream
 
 
 def load_corpus(config: DatasetConfig) -> Corpus:
-    """Everything a run needs to know of its data; `UserError` for whatever makes that impossible.
+    """The corpus of a config. Raises `UserError` where it cannot be loaded.
 
-    Same config and same source give the same corpus, to the byte.
+    The same config and the same source give the same corpus, to the byte.
     """
     raws = read(config)
     notes = [note for raw in raws.values() for note in raw.notes]
@@ -27,19 +27,16 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     for raw in raws.values():
         if not raw.inputs:
             remedy = "check the file, and dataset.where if it is set"
-            raise bad(config, f"{raw.where} has no examples", remedy)
-    if config.task == "tagging":
-        names, tags, rewritten = number_tags(raws, config)
-        notes.extend(rewritten)
-        splits = {role: _split(raw, tags[role]) for role, raw in raws.items()}
-    else:
-        names, classes = number_classes(raws, config)
-        splits = {role: _split(raw, classes[role]) for role, raw in raws.items()}
+            raise source_error(config, f"{raw.where} has no examples", remedy)
+    names, labels = number_labels(raws, config, notes)
+    splits = {role: _split(raw, labels[role]) for role, raw in raws.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
     splits = {role: _limited(split, role, config, notes) for role, split in splits.items()}
     _check(splits["train"], config)
-    notes.extend(_unseen(splits, names))
+    for role, split in splits.items():
+        if unseen := known(names[label] for label in np.setdiff1d(_flat(split), _flat(splits["train"]))):
+            notes.append(f"labels of {role} that no training example has: {unseen}")
     return Corpus(
         name=config.name,
         task=config.task,
@@ -53,16 +50,18 @@ def load_corpus(config: DatasetConfig) -> Corpus:
 
 
 def _labelled(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> dict[str, Raw]:
-    """Without the splits that have no labels, as test splits of shared tasks often do."""
+    """The splits that have labels; test splits of shared tasks often have none."""
     if raws["train"].labels is None:
-        raise bad(config, f"{raws['train'].where} has no labels", f"{config.task} needs a label per example")
-    bare = [f"{raw.where} ({role})" for role, raw in raws.items() if raw.labels is None]
-    notes += [f"left out {where}: it has no labels" for where in bare]
+        remedy = f"{config.task} needs a label per example"
+        raise source_error(config, f"{raws['train'].where} has no labels", remedy)
+    for role, raw in raws.items():
+        if raw.labels is None:
+            notes.append(f"left out {raw.where} ({role}): it has no labels")
     return {role: raw for role, raw in raws.items() if raw.labels is not None}
 
 
 def _with_words(raw: Raw, notes: list[str]) -> Raw:
-    """Without the examples that have no word."""
+    """The examples that have a word."""
     has_words = [bool(item.strip() if isinstance(item, str) else item) for item in raw.inputs]
     kept = np.flatnonzero(has_words)
     dropped = len(raw.inputs) - len(kept)
@@ -114,19 +113,13 @@ def _limited(split: Split, role: str, config: DatasetConfig, notes: list[str]) -
 def _check(train: Split, config: DatasetConfig) -> None:
     """Raise `UserError` if there is nothing to learn."""
     limit = "" if config.limit.train is None else " or raise dataset.limit.train"
-    if isinstance(train.labels, Ragged):
-        if not train.labels.values.any():
-            raise bad(config, "the training split has no entity, only O", f"check dataset.tag_column{limit}")
-    elif len(np.unique(train.labels)) < 2:
-        remedy = f"check dataset.label and dataset.where{limit}"
-        raise bad(config, "the training split has one class only", remedy)
-
-
-def _unseen(splits: dict[str, Split], names: tuple[str, ...]) -> list[str]:
-    seen = {role: set(np.unique(_flat(split))) for role, split in splits.items()}
-    lacking = {role: known(names[label] for label in labels - seen["train"]) for role, labels in seen.items()}
-    found = [(role, labels) for role, labels in lacking.items() if labels]
-    return [f"labels of {role} that no training example has: {labels}" for role, labels in found]
+    if len(np.unique(_flat(train))) > 1 or (config.task == "tagging" and _flat(train).any()):
+        return
+    if config.task == "tagging":
+        broken, remedy = "has no entity, only O", f"check dataset.tag_column{limit}"
+    else:
+        broken, remedy = "has one class only", f"check dataset.label and dataset.where{limit}"
+    raise source_error(config, f"the training split {broken}", remedy)
 
 
 def _flat(split: Split) -> np.ndarray:
@@ -134,7 +127,7 @@ def _flat(split: Split) -> np.ndarray:
 
 
 def fingerprint(task: str, label_names: tuple[str, ...], splits: dict[str, Split]) -> str:
-    """Hex sha256 over all of it; every text is preceded by its length, so no two corpora look the same."""
+    """Hex sha256 over all of it. The length of every text precedes it, so that no two corpora look the same."""
     digest = hashlib.sha256()
 
     def add(texts: list[str]) -> None:

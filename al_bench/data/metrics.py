@@ -1,4 +1,4 @@
-"""How good predictions are: accuracy and F1 of classes, F1 of spans."""
+"""Metrics of predictions: accuracy and F1 of classes, F1 of spans."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ Span = tuple[str, int, int]  # type, first and last word, counted through the co
 
 
 def headline(task: str) -> str:
-    """The metric that tables show unless told otherwise."""
+    """The metric that tables show by default."""
     return "f1" if task == "tagging" else "accuracy"
 
 
@@ -40,9 +40,9 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     """
     if not len(confidence):
         return 0.0
-    sure = np.nan_to_num(confidence.astype(np.float64))  # of a model that diverged
-    place = np.minimum((sure * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(place, weights=right - sure, minlength=bins)
+    confidence = np.nan_to_num(confidence.astype(np.float64))  # a model that diverged gives NaN
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
 
 

@@ -29,7 +29,7 @@ class Ragged:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """(rows,), once computed: asked anew for every batch, it would make a pass over n rows cost n squared."""
+        """(rows,). Cached: computed anew for every batch, it would make a pass over n rows cost n squared."""
         return np.diff(self.offsets)
 
     def row(self, i: int) -> np.ndarray:
@@ -44,7 +44,7 @@ class Ragged:
         return Ragged(self.values[self.positions(ids)], offsets_of(lengths))
 
     def positions(self, ids: np.ndarray) -> np.ndarray:
-        """Where the values of the given rows lie in `values`, row after row."""
+        """Positions in `values` of the values of the given rows, row after row."""
         lengths = self.lengths[ids]
         within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return np.repeat(self.offsets[:-1][ids], lengths) + within

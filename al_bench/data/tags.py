@@ -1,4 +1,4 @@
-"""How spans are written as tags: recognise IOB1, IOB2 and BILOU (BIOES), and rewrite any of them as IOB2."""
+"""Schemes that write spans as tags: recognise IOB1, IOB2 and BILOU (BIOES), and convert them to IOB2."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,13 +23,13 @@ def check_tags(tags: Iterable[str], scheme: str = "auto") -> None:
     for tag in tags:
         prefix, dash, kind = tag.partition("-")
         if tag != "O" and not (dash and kind and len(prefix) == 1 and prefix in PREFIXES[scheme]):
-            wanted = " or ".join(f"{prefix}-TYPE" for prefix in PREFIXES[scheme])
+            forms = " or ".join(f"{prefix}-TYPE" for prefix in PREFIXES[scheme])
             remedy = "check the column of the tags (dataset.tag_column, dataset.tags) and dataset.scheme"
-            raise reject("dataset.scheme", scheme, f"{tag!r} is no tag: it must be O, {wanted}", remedy)
+            raise reject("dataset.scheme", scheme, f"{tag!r} is no tag: it must be O, {forms}", remedy)
 
 
 def recognise(sentences: Iterable[Sequence[str]]) -> str:
-    """The scheme of a whole corpus: "iob1", "iob2" or "bilou"; "iob2" where nothing tells.
+    """The scheme of a whole corpus: "iob1", "iob2" or "bilou"; "iob2" where the tags fit several.
 
     IOB1 writes B- only between touching spans of one type, IOB2 before every span. Real corpora break either
     rule now and then, so the more frequent kind of span start decides.
@@ -49,10 +49,9 @@ def recognise(sentences: Iterable[Sequence[str]]) -> str:
 
 
 def to_iob2(tags: Sequence[str]) -> list[str]:
-    """One sentence of any of the schemes in IOB2, with the spans that conlleval reads from it.
+    """One sentence in IOB2, from any of the schemes, with the spans that conlleval reads from it.
 
-    A span goes on where an I-, L- or E- follows an open span of its type (one that B- or I- wrote); any other
-    tag but O starts one.
+    An I-, L- or E- continues an open span of its type (one that B- or I- wrote). Any other tag but O starts a span.
     """
     converted = []
     open_type = None

@@ -1,1 +1,1 @@
-"""What a person types and sees: commands, Hydra's job, messages, progress, sweeps."""
+"""The user's side: commands, Hydra's job, messages, progress, sweeps."""

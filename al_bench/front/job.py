@@ -1,4 +1,4 @@
-"""What Hydra calls for each job, in whatever process its launcher chose."""
+"""The function that Hydra calls for each job, in the process that its launcher chose."""
 
 import os
 import sys
@@ -17,14 +17,16 @@ from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, from_hydra, resolve
 from al_bench.errors import UserError, of_disk, reject
 from al_bench.front.messages import explain
+from al_bench.front.sweep import record_job
+from al_bench.ledger.rundir import RunDirectory
 
 
 class JobFailed(CompactHydraException):
-    """A job of a sweep failed; its directory holds the reason, the other jobs go on."""
+    """A job of a sweep failed. Its directory holds the reason; the other jobs go on."""
 
 
 def register_resolvers() -> None:
-    """`${run_folder:}`: the directory of the job's run, a function of its config. `${process:}`: who began a sweep."""
+    """`${run_folder:}`: the directory of a job's run, from its config. `${process:}`: the sweep's process."""
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
     OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
@@ -36,7 +38,7 @@ def _run_folder(*, _root_: DictConfig) -> str:
     except Exception:
         if _root_.hydra.mode != RunMode.MULTIRUN:
             raise
-        # Hydra would end the whole sweep here; the job itself will fail with this error, in this directory.
+        # Hydra would end the whole sweep here. The job itself will fail with this error, in this directory.
         return f"runs/invalid/{digest(OmegaConf.to_container(_without_hydra(_root_)))}"
 
 
@@ -57,7 +59,7 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     return resolve(config)
 
 
-def task(composed: DictConfig) -> None:
+def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir).resolve()
     overrides = list(hydra.overrides.task)
@@ -69,14 +71,12 @@ def task(composed: DictConfig) -> None:
             print(*(f"al-bench: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
             raise SystemExit(1) from error
         return
-    from al_bench.front.sweep import record_job
-
     sweep = Path(hydra.sweep.dir).resolve()
     record_job(sweep, hydra.job.num, overrides, folder)
     try:
         execute(composed, folder, sweep, {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num})
     except Exception as error:
-        _leave_reason(folder, error)
+        RunDirectory(folder).leave_reason(error)  # it may have failed before it claimed the directory
         raise JobFailed(f"job {hydra.job.num} failed: {error}") from error
 
 
@@ -84,23 +84,15 @@ def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[st
     config = checked(composed, job["overrides"])
     from torch import OutOfMemoryError
 
+    from al_bench.front.progress import Display
     from al_bench.run import run
 
+    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
     try:
-        run(config, folder, sweep, job)
+        run(config, folder, sweep, job, display)
     except OSError as error:
         raise (of_disk(error) or error) from error
     except (OutOfMemoryError, MemoryError) as error:
-        raise reject(
-            "device",
-            config.device,
-            f"it has not enough memory ({str(error).partition('.')[0]})",
-            "lower training.batch_size or a model's max_length; the same command then goes on where this one ended",
-        ) from error
-
-
-def _leave_reason(folder: Path, error: Exception) -> None:
-    """For a job that failed before its run directory was claimed."""
-    from al_bench.ledger.rundir import RunDirectory
-
-    RunDirectory(folder).leave_reason(error)
+        broken = f"it has not enough memory ({str(error).partition('.')[0]})"
+        remedy = "lower training.batch_size or a model's max_length; the same command then continues"
+        raise reject("device", config.device, broken, remedy) from error

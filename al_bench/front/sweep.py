@@ -1,11 +1,12 @@
-"""A multirun's own record: which jobs it has, how each ended.
+"""The record of a sweep: its jobs and their outcomes.
 
-Hydra shows only the first failure of a sweep, so each job leaves a card in the sweep's directory, and the
-summary is made from the cards and from the status that each run directory holds.
+Hydra shows only the first failure of a sweep. So each job writes a card into the sweep's directory, and the summary
+joins the cards with the status of each run directory.
 """
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,56 +25,51 @@ started: list[tuple[Path, list[list[str]]]] = []
 
 
 class SweepStarted(Callback):
-    """Tells the front where the sweep that is about to start keeps its jobs; Hydra tells nobody afterwards."""
+    """Keeps the directory and the jobs of a sweep, which Hydra does not tell afterwards."""
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        started.append((Path(config.hydra.sweep.dir).absolute(), expected_jobs(config)))
+        hydra = config.hydra
+        # Another sweeper decides on its jobs as it goes.
+        is_grid = hydra.sweeper._target_.endswith("BasicSweeper")
+        jobs = grid(hydra.sweeper.params, hydra.overrides.task) if is_grid else []
+        started.append((Path(hydra.sweep.dir).absolute(), jobs))
 
 
-def expected_jobs(config: Any) -> list[list[str]]:
-    """The overrides of every job of a grid sweep; none where another sweeper decides as it goes."""
+def grid(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of every job of a grid sweep. params: the experiment's own sweep, which overrides replace"""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    if not config.hydra.sweeper._target_.endswith("BasicSweeper"):
-        return []
-    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*params, *config.hydra.overrides.task])
-    return [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
+    words = [f"{key}={value}" for key, value in (params or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*words, *overrides])
+    return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
 
 
 def record_job(sweep: Path, number: int, overrides: list[str], folder: Path) -> None:
-    """A job's card, written when it starts."""
-    cards = sweep / CARDS
-    cards.mkdir(parents=True, exist_ok=True)
-    write_json(cards / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
+    """Write a job's card, when the job starts."""
+    (sweep / CARDS).mkdir(parents=True, exist_ok=True)
+    write_json(sweep / CARDS / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
 
 
 def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
     """Every job of the sweep: number, overrides, state, error, directory."""
-    cards = {int(path.stem): read_json(path) for path in sorted((sweep / CARDS).glob("*.json"))}
+    cards: dict[int, Any] = {n: {"overrides": words, "directory": ""} for n, words in enumerate(expected)}
+    cards |= {int(path.stem): read_json(path) for path in (sweep / CARDS).glob("*.json")}
     rows = []
-    for number in sorted(set(cards) | set(range(len(expected)))):
-        card = cards.get(number, {})
-        status = RunDirectory(Path(card["directory"])).status if card else {}
+    for number, card in sorted(cards.items()):
+        status = RunDirectory(Path(card["directory"])).status if card["directory"] else {}
+        outcome = {"state": status.get("state", "not started"), "error": status.get("error", "")}
         rows.append(
-            {
-                "job": number,
-                "overrides": card["overrides"] if card else expected[number],
-                "state": status.get("state", "not started"),
-                "error": status.get("error", ""),
-                "directory": card.get("directory", ""),
-            }
+            {"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]}
         )
     return rows
 
 
 def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
-    """Print and store the sweep's summary; returns a line for every job that did not finish."""
+    """Print and store the sweep's summary. Return a line for every job that did not finish."""
     rows = outcomes(sweep, expected)
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    shared = [
-        word for word in rows[0]["overrides"] if len(rows) > 1 and all(word in r["overrides"] for r in rows)
-    ]
+    common = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
+    shared = [word for word in rows[0]["overrides"] if word in common]
     table = Table(title=f"sweep {sweep.name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
     for head in ("job", "overrides", "state", "error or directory"):
         table.add_column(head, overflow="fold")
@@ -83,7 +79,7 @@ def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
     return [
         f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: "
-        f"{first_line(row['error']) or 'it left no reason'}"
+        f"{first_line(row['error']) or 'no reason is recorded'}"
         for row in rows
         if row["state"] != "finished"
     ]

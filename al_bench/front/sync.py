@@ -1,4 +1,4 @@
-"""`al-bench sync`: log run directories to MLflow, all that is not there yet."""
+"""`al-bench sync`: log to MLflow the run directories that are not there yet."""
 
 from pathlib import Path
 
@@ -12,36 +12,34 @@ NEEDED = {"status.json": ("state", "started_at"), "identity.json": ("behind",), 
 
 
 def sync(directories: list[str], tracking: str, output_dir: str) -> None:
-    """Log the runs below the given folders; runs that are going on log themselves and are passed over.
+    """Log the runs below the given folders. Runs in progress log themselves and are skipped.
 
     Raises `UserError` where a folder holds no run, or the store fails; and at the end a line for each damaged run.
     """
     root = Path(output_dir).absolute()
     if tracking != "sqlite" and "://" not in tracking:
-        raise reject(
-            "--tracking", tracking, "is no MLflow URI", "for example --tracking http://localhost:5000"
-        )
+        remedy = "for example --tracking http://localhost:5000"
+        raise reject("--tracking", tracking, "is no MLflow URI", remedy)
     failures: list[str] = []
     skipped: list[str] = []
     logged = 0
     for start in [Path(d).absolute() for d in directories] or [root / "runs"]:
-        found = sorted(path.parent for path in start.rglob("provenance.json"))
-        if not found:
+        folders = sorted(path.parent for path in start.rglob("provenance.json"))
+        if not folders:
             raise UserError(f"{start}: holds no run directory; give OUTPUT_DIR/runs or a folder in it")
-        for folder in found:
+        for folder in folders:
             run, status = RunDirectory(folder), load_record(folder / "status.json")
             if status.get("state") == "running" and run.in_use:
                 print(f"running, logs itself: {folder}")
                 continue
             damaged = damage(folder)
             if damaged is not None:
-                skipped.append(
-                    f"{folder}: not logged, since {damaged}; give its command again, or delete the folder"
-                )
+                remedy = "give its command again, or delete the folder"
+                skipped.append(f"{folder}: not logged, since {damaged}; {remedy}")
                 continue
             sweep = Path(status["sweep"]) if "sweep" in status else None
-            there = sweep is not None and sweep.is_dir()  # a folder of runs may have come without it
-            tracker = Tracker(run, tracking, root, sweep if there else None, failures.append)
+            exists = sweep is not None and sweep.is_dir()  # runs may have been copied here without it
+            tracker = Tracker(run, tracking, root, sweep if exists else None, failures.append)
             if tracker.complete:
                 print(f"already logged: {folder}")
             elif tracker.finish():
@@ -56,14 +54,14 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """Why a run directory cannot be logged; None where it can."""
+    """The reason why a run directory cannot be logged; None where it can."""
     try:
-        found = [*read(folder).damage]
+        reasons = [*read(folder).damage]
     except Unreadable as error:
         return str(error)
     for name, keys in NEEDED.items():
         record = load_record(folder / name)
-        found += [f"{name} has no {key}" for key in keys if key not in record]
-    if not found and "trajectory" not in load_record(folder / "identity.json")["behind"]:
+        reasons += [f"{name} has no {key}" for key in keys if key not in record]
+    if not reasons and "trajectory" not in load_record(folder / "identity.json")["behind"]:
         return "identity.json names no trajectory"
-    return found[0] if found else None
+    return reasons[0] if reasons else None

@@ -1,4 +1,4 @@
-"""A plan as a person reads it."""
+"""Prints a plan: the jobs, the fits they need, and the time these may take."""
 
 import shlex
 import sys
@@ -9,134 +9,130 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.config.catalog import EXPERIMENT
 from al_bench.costs import HARD, duration
 from al_bench.errors import known as listed
-from al_bench.front.jobs import EXPERIMENT
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, Unit, training_examples, union
 
-LISTED = 40  # jobs that are listed one by one
+MOST_JOBS = 40  # that are listed one by one
 
 
 def show(jobs: Sequence[Job], words: Sequence[str]) -> None:
-    """Print the plan of all jobs; words: the command line's, after `plan`."""
+    """Print the plan of all jobs. words: those of the command line after `plan`"""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     good = [job for job in jobs if job.refused is None]
     states = Counter("refused" if job.refused is not None else job.state for job in jobs)
-    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    console.print(f"{len(jobs)} jobs: {told}", markup=False)
-    if 1 < len(jobs) <= LISTED:
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    console.print(f"{len(jobs)} jobs: {counts}", markup=False)
+    if 1 < len(jobs) <= MOST_JOBS:
         console.print(_job_table(jobs), markup=False)
-    for job in jobs:
-        if job.refused is not None:
-            console.print(f"refused: {' '.join(job.overrides)}: {job.refused}", markup=False, soft_wrap=True)
-    if not good:
-        return
-    console.print(_count_table(good), markup=False)
-    console.print(_model_table(good), markup=False)
-    for line in _estimate(good):
-        console.print(line, markup=False, soft_wrap=True)
-    for line in commands(words, [job for job in good if job.state != "finished"]):
-        console.print(line, markup=False, soft_wrap=True)
+    lines = [f"refused: {' '.join(job.overrides)}: {job.refused}" for job in jobs if job.refused is not None]
+    parts: list[str | Table] = [*lines]
+    if good:
+        todo = [job for job in good if job.state != "finished"]
+        parts += [_count_table(good), _model_table(good), *_estimate(good), *commands(words, todo)]
+    for part in parts:
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+def _table(title: str, *heads: str, left: int) -> Table:
+    """A table whose first columns are flush left and whose others hold numbers."""
+    table = Table(title=title, title_justify="left")
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="left" if number < left else "right", overflow="fold")
+    return table
 
 
 def _job_table(jobs: Sequence[Job]) -> Table:
     """Every job: state, and how many of its fits are new, shared with a job above, or done."""
-    table = Table(title="jobs", title_justify="left")
-    for head in ("job", "overrides", "state", "fits", "new", "shared", "done"):
-        table.add_column(head, justify="left" if head in ("overrides", "state") else "right", overflow="fold")
+    table = _table("jobs", "job", "overrides", "state", "fits", "new", "shared", "done", left=3)
     seen: set[str] = set()
     for number, job in enumerate(jobs):
         keys = {unit.key for unit in job.asked}
         done = {unit.key for unit in job.asked if unit.done}
-        new = keys - seen - done
-        counts = (
-            (len(keys), len(new), len((keys & seen) - done), len(done)) if job.refused is None else ("-",) * 4
-        )
-        state = job.state if job.refused is None else "refused"
-        table.add_row(str(number), " ".join(job.overrides), state, *map(str, counts))
+        counts = (len(keys), len(keys - seen - done), len((keys & seen) - done), len(done))
+        state, cells = (job.state, map(str, counts)) if job.refused is None else ("refused", "-" * 4)
+        table.add_row(str(number), " ".join(job.overrides), state, *cells)
         seen |= keys
     return table
 
 
 def _count_table(jobs: Sequence[Job]) -> Table:
-    """How many fits there are: every run on its own, shared, and shared where successors are asked for."""
+    """The number of fits: every run on its own, shared, and shared where successors are evaluated."""
     naive = [unit for job in jobs for unit in job.every or job.asked]
-    every, asked = union(job.every for job in jobs), union(job.asked for job in jobs)
-    left = {key: unit for key, unit in asked.items() if not unit.done}
-    table = Table(title="fits", title_justify="left")
-    for head in ("", "fits", "of naive", "training examples x epochs", "of naive"):
-        table.add_column(head, justify="right" if head else "left")
-    for name, units_ in (
+    every, asked = union(job.every for job in jobs).values(), union(job.asked for job in jobs).values()
+    naive_work = _work(naive)
+    table = _table("fits", "", "fits", "of naive", "training examples x epochs", "of naive", left=1)
+    for name, units in (
         ("naive: every run on its own, the successor at every cycle", naive),
-        ("shared, the successor at every cycle", list(every.values())),
-        ("shared, the successor where evaluate_at asks for it", list(asked.values())),
-        ("  of these still missing", list(left.values())),
+        ("shared, the successor at every cycle", list(every)),
+        ("shared, the successor where evaluate_at asks for it", list(asked)),
+        ("  of these still missing", [unit for unit in asked if not unit.done]),
     ):
-        work, all_work = _work(units_), _work(naive)
-        known = work is not None and all_work
+        work = _work(units)
+        share = None if work is None or not naive_work else work / naive_work
         table.add_row(
             name,
-            f"{len(units_):,}",
-            f"{len(units_) / max(len(naive), 1):.0%}",
+            f"{len(units):,}",
+            f"{len(units) / max(len(naive), 1):.0%}",
             "unknown" if work is None else f"{work:,.0f}",
-            f"{work / all_work:.0%}" if known else "unknown",  # type: ignore[operator]
+            "unknown" if share is None else f"{share:.0%}",
         )
     return table
 
 
-def _work(units_: Sequence[Unit]) -> float | None:
-    work = [unit.work for unit in units_]
-    return None if None in work else sum(w for w in work if w is not None)
+def _work(units: Sequence[Unit]) -> float | None:
+    """Training examples x epochs; None where the size of a training split is not known."""
+    work = [unit.work for unit in units if unit.work is not None]
+    return sum(work) if len(work) == len(units) else None
 
 
 def _model_table(jobs: Sequence[Job]) -> Table:
     """The fits that are needed, by part and model."""
-    counts: dict[tuple[str, str], list[int]] = {}
-    for unit in union(job.asked for job in jobs).values():
-        row = counts.setdefault((unit.part, unit.model), [0, 0])
-        row[0], row[1] = row[0] + 1, row[1] + (not unit.done)
-    table = Table(title="fits by model", title_justify="left")
-    for head in ("part", "model", "fits", "missing"):
-        table.add_column(head, justify="right" if head in ("fits", "missing") else "left")
-    for (part, model), (total, missing) in sorted(counts.items()):
-        table.add_row(part, model, f"{total:,}", f"{missing:,}")
+    units = union(job.asked for job in jobs).values()
+    needed = Counter((unit.part, unit.model) for unit in units)
+    missing = Counter((unit.part, unit.model) for unit in units if not unit.done)
+    table = _table("fits by model", "part", "model", "fits", "missing", left=2)
+    for key, count in sorted(needed.items()):
+        table.add_row(*key, f"{count:,}", f"{missing[key]:,}")
     return table
 
 
 def _estimate(jobs: Sequence[Job]) -> Iterator[str]:
-    """How long what is missing may take, one after the other."""
-    left = [unit for unit in union(job.asked for job in jobs).values() if not unit.done]
-    if not left:
+    """The time that the missing fits may take, one after the other."""
+    missing = [unit for unit in union(job.asked for job in jobs).values() if not unit.done]
+    if not missing:
         yield "time: nothing is left to train"
         return
-    pasts = {folder: Past(Path(folder)) for folder in {job.config.output_dir for job in jobs if job.config}}
-    known = [
-        next((s for past in pasts.values() if (s := past.seconds(unit)) is not None), None) for unit in left
+    pasts = [Past(Path(folder)) for folder in {job.config.output_dir for job in jobs if job.config}]
+    estimates = [
+        next((s for past in pasts if (s := past.seconds(unit)) is not None), None) for unit in missing
     ]
-    told = [seconds for seconds in known if seconds is not None]
-    unsized = [unit for unit in left if unit.steps is None]
-    unlike = [unit for unit, s in zip(left, known, strict=True) if s is None and unit.steps is not None]
-    strangers = sorted({f"{unit.part} {unit.model}" for unit in unlike})
-    if told:
-        about = duration(sum(told)).replace(HARD, " ")  # no console breaks a line there
-        yield f"time: about {about} for {len(told):,} of {len(left):,} fits, by past runs on this machine"
-    if strangers:
-        shown = ", ".join(strangers[:4]) + (f" and {len(strangers) - 4} more" if len(strangers) > 4 else "")
-        yield f"time: unknown for {len(unlike):,} fits, since no run here has made their like ({shown})"
+    seconds = [estimate for estimate in estimates if estimate is not None]
+    unsized = [unit for unit in missing if unit.steps is None]
+    unlike = [
+        u for u, estimate in zip(missing, estimates, strict=True) if estimate is None and u.steps is not None
+    ]
+    names = sorted({f"{unit.part} {unit.model}" for unit in unlike})
+    if seconds:
+        total = duration(sum(seconds)).replace(HARD, " ")  # no console breaks a line there
+        yield f"time: about {total} for {len(seconds):,} of {len(missing):,} fits, by past runs on this machine"
+    if names:
+        some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        yield f"time: unknown for {len(unlike):,} fits, since no run on this machine had one like them ({some})"
     if unsized:
         configs = [job.config for job in jobs if job.config is not None]
-        names = listed({config.dataset.name for config in configs if training_examples(config) is None})
-        remedy = f"; add dataset.train_examples=N, the size of {names}" if names else ""
-        yield f"time: unknown for {len(unsized):,} fits, since nobody knows on how many examples{remedy}"
+        datasets = listed({config.dataset.name for config in configs if training_examples(config) is None})
+        remedy = f"; add dataset.train_examples=N, the size of {datasets}" if datasets else ""
+        yield f"time: unknown for {len(unsized):,} fits, since their number of training examples is unknown{remedy}"
 
 
 def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
-    """The command lines that do what is left: one for each experiment among the jobs."""
+    """The command lines for the given jobs: one for each experiment among them."""
     if not jobs:
         return []
+    others = [word for word in words if not word.startswith(EXPERIMENT)]
     experiments = dict.fromkeys(word for job in jobs for word in job.overrides if word.startswith(EXPERIMENT))
-    lines = [[word for word in words if not word.startswith(EXPERIMENT)]]
-    if experiments:
-        lines = [[*(w for w in words if not w.startswith(EXPERIMENT)), chosen] for chosen in experiments]
+    lines = [[*others, experiment] for experiment in experiments] or [others]
     return ["to run it:", *(f"  al-bench run {shlex.join(line)}" for line in lines)]

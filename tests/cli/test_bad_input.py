@@ -92,7 +92,7 @@ CONFIG = {
     "two modes at once": (["-m", "--cfg", "job"], ["Only one of --run, --multirun, --cfg"]),
     "config folder that is not there": (
         ["--config-dir", "mine"],
-        ["/mine: no such folder; give the folder that holds your config groups"],
+        ["--config-dir=mine: no such folder; give the folder that holds your config groups"],
     ),
     "name with a slash": (["name=a/b"], ["name=a/b: names a folder; use letters"]),
     "unknown subsampling": (["subsampling.name=upps"], ["subsampling=upps: must be one of", ][:1]),
@@ -167,6 +167,12 @@ CONFIG = {
     "unknown pseudo-labels": ([*PLASM, "pseudo_labeling.labels=fuzzy"], ["pseudo_labeling.labels=fuzzy: must be one of hard, soft"]),
     "smoothing of soft labels": (
         [*PLASM, "pseudo_labeling=plasm_soft", "pseudo_labeling.smoothing=0.1"], ["pseudo_labeling.smoothing=0.1: is of hard labels"]
+    ),
+    "smoothing where there are no pseudo-labels": (
+        ["pseudo_labeling.smoothing=1"], ["pseudo_labeling.smoothing=1.0: must be from 0 to 0.99; 0.1 is usual"]
+    ),
+    "limit of nothing": (
+        ["dataset.limit.test=0"], ["dataset.limit.test=0: must be at least 1; set a number of examples, or null for all"]
     ),
     "no gold weight": ([*PLASM, "pseudo_labeling.gold_weight=0"], ["pseudo_labeling.gold_weight=0.0: must be at least 1e-06"]),
     "unknown filter": (
@@ -287,7 +293,7 @@ def test_option_file(al, tmp_path, option, content, expected):
 class Data:
     """Files of a corpus, and what the run says: a refusal, or a note where it works.
 
-    mend: files after which the same command must work, so that a refusal leaves nothing behind that stands in its way
+    mend: files after which the same command must work, since a refusal must leave nothing in its way
     """
 
     files: dict[str, str | bytes]

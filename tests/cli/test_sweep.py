@@ -15,8 +15,8 @@ def summary(folder: Path) -> list[dict]:
 
 def acquired(folder: Path) -> list[list[str]]:
     """For each trajectory, the run that computed each of its cycles."""
-    found = sorted(folder.glob("outputs/trajectories/*/costs.jsonl"))
-    return [[line["computed_by"] for line in Ledger(path).read()] for path in found]
+    paths = sorted(folder.glob("outputs/trajectories/*/costs.jsonl"))
+    return [[line["computed_by"] for line in Ledger(path).read()] for path in paths]
 
 
 def test_successors_share_a_trajectory(al, tiny_run, tmp_path):

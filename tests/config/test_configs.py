@@ -1,6 +1,8 @@
 """The shipped config tree: all of it composes, passes the rules and says what it is."""
 
-from dataclasses import asdict
+import copy
+from collections.abc import Iterator
+from dataclasses import Field, asdict, fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.catalog import KINDS
 from al_bench.config.identity import ROLES
+from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, register_schema, shipped_configs
+from al_bench.errors import UserError
 from al_bench.front.job import checked, register_resolvers
 
 CONFIGS = shipped_configs()
@@ -182,3 +186,35 @@ def test_a_setting_reaches_both_roles_unless_a_role_has_its_own():
 def test_seeds_follow_the_seed_unless_set():
     seeds = composed("seed=7", "seeds.order=3").seeds
     assert asdict(seeds) == {"seed_set": 7, "model": 7, "order": 3, "subsampling": 7, "strategy": 7}
+
+
+def declared(group: object, parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field]]:
+    """Every key whose values the schema limits."""
+    for key in fields(group):
+        if key.metadata:
+            yield (*parents, key.name), key
+        value = getattr(group, key.name)
+        if is_dataclass(value):
+            yield from declared(value, (*parents, key.name))
+
+
+def test_every_limit_that_the_schema_declares_is_a_rule():
+    config = composed("training.epochs=3", "subsampling=ups")
+    keys = dict(declared(config))
+    assert {("acquisition", "training", "warmup"), ("seeds", "order"), ("dataset", "task")} <= set(keys)
+    for path, key in keys.items():
+        low, high, remedy = key.metadata.get("between", (0, 0, "did you mean|choose one of"))
+        for value in ["none of these"] if "one_of" in key.metadata else {low - 1, high + 1} - {float("inf")}:
+            changed = copy.deepcopy(config)
+            group = changed
+            for name in path[:-1]:
+                group = getattr(group, name)
+            setattr(group, path[-1], value)
+            name = ".".join(path).removesuffix(".name")
+            with pytest.raises(UserError) as refusal:
+                validate(changed)
+            lines = [
+                line for line in str(refusal.value).splitlines() if line.startswith(f"{name}={value}: must")
+            ]
+            assert len(lines) == 1, (path, value)
+            assert any(hint in lines[0] for hint in remedy.split("|"))

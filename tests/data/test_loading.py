@@ -168,7 +168,7 @@ def test_a_fingerprint_tells_everything_apart() -> None:
 
 
 def test_a_fingerprint_is_the_same_for_ever(load: Load) -> None:
-    # Trajectories are found again by it: another layout of these bytes makes all of them strangers.
+    # Trajectories record it: another layout of these bytes would refuse all of them.
     corpus = load({"train.csv": TWO, "test.csv": TWO})
     examples = struct.pack("<3q", 2, 1, 1) + b"ab" + struct.pack("<2q", 0, 1)
     header = struct.pack("<4q", 3, 14, 1, 1) + b"classificationxy"

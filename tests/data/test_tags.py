@@ -68,8 +68,8 @@ def test_f1_of_converted_tags_is_the_f1_of_their_spans(tags: list[str], data: st
     )
     ours, theirs = to_iob2(tags), to_iob2(other)
     assert f1_score([tags], [other], zero_division=0) == f1_score([ours], [theirs], zero_division=0)
-    gold, found = set(spans_of(ours)), set(spans_of(theirs))
-    by_hand = 2 * len(gold & found) / (len(gold) + len(found)) if gold or found else 0
+    gold, predicted = set(spans_of(ours)), set(spans_of(theirs))
+    by_hand = 2 * len(gold & predicted) / (len(gold) + len(predicted)) if gold or predicted else 0
     assert f1_score([ours], [theirs], zero_division=0) == pytest.approx(by_hand)
 
 

@@ -1,55 +1,54 @@
 """The Hugging Face hub, and folders written by `datasets.save_to_disk`."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from al_bench.config.schema import DatasetConfig
-from al_bench.data.readers.columns import examples
-from al_bench.data.readers.raw import Raw, Table, bad
-from al_bench.data.readers.splits import pick
+from al_bench.data.readers.raw import Raw, Table, choose_splits, source_error
+from al_bench.data.readers.tables import examples
 from al_bench.errors import first_line
 
 
 def read_hub(config: DatasetConfig) -> dict[str, Raw]:
-    """The hub's splits; `UserError` where the repository cannot be had."""
+    """The splits of a hub repository. Raises `UserError` where it cannot be loaded."""
     import datasets
 
-    try:
-        found = datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
-    except Exception as error:  # datasets, its hub client and its HTTP client each raise their own kinds
-        remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
-        raise bad(config, f"cannot be loaded ({first_line(error)})", remedy) from error
-    return _splits(found, config, str(config.hub))
+    load = partial(datasets.load_dataset, config.hub, config.hub_config, revision=config.revision)
+    remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
+    return _splits(load, config, str(config.hub), remedy)
 
 
 def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
-    """The splits of a folder that `save_to_disk` wrote; a single data set is the training split."""
+    """The splits of a folder that `save_to_disk` wrote. A single data set is the training split."""
     import datasets
 
+    load = partial(datasets.load_from_disk, str(folder))
+    return _splits(load, config, folder.name, "save it again with save_to_disk")
+
+
+def _splits(load: Callable[[], Any], config: DatasetConfig, where: str, remedy: str) -> dict[str, Raw]:
     try:
-        found = datasets.load_from_disk(str(folder))
-    except Exception as error:  # whatever Arrow and datasets make of a damaged folder
-        remedy = "save it again with save_to_disk"
-        raise bad(config, f"cannot be loaded ({first_line(error)})", remedy) from error
-    if isinstance(found, datasets.Dataset):
-        return {"train": examples(_table(found, folder.name), config)}
-    return _splits(found, config, folder.name)
-
-
-def _splits(found: Any, config: DatasetConfig, where: str) -> dict[str, Raw]:
-    chosen = pick(list(found), config.splits)
+        loaded = load()
+    except (
+        Exception
+    ) as error:  # datasets, Arrow, the hub client and its HTTP client each raise their own kinds
+        raise source_error(config, f"cannot be loaded ({first_line(error)})", remedy) from error
+    if not isinstance(loaded, dict):
+        return {"train": examples(_table(loaded, where), config)}
+    chosen = choose_splits(list(loaded), config.splits)
     if "train" not in chosen:
-        broken = f"has no split {' or '.join(config.splits.train)}, but {', '.join(found)}"
-        raise bad(config, broken, "set dataset.splits.train=[SPLIT]")
-    tables = {role: _table(found[name], f"{where}, split {name}") for role, name in chosen.items()}
+        broken = f"has no split {' or '.join(config.splits.train)}, but {', '.join(loaded)}"
+        raise source_error(config, broken, "set dataset.splits.train=[SPLIT]")
+    tables = {role: _table(loaded[name], f"{where}, split {name}") for role, name in chosen.items()}
     return {role: examples(table, config) for role, table in tables.items()}
 
 
 def _table(dataset: Any, where: str) -> Table:
     classes = {}
     for name, feature in dataset.features.items():
-        inner = getattr(feature, "feature", feature)  # of a sequence
-        names = getattr(inner, "names", None)  # of a ClassLabel
-        if names is not None:
+        element = getattr(feature, "feature", feature)  # of a sequence
+        if names := getattr(element, "names", None):  # of a ClassLabel
             classes[name] = names
     return Table(where, dataset.column_names, lambda name: dataset[name][:], classes)

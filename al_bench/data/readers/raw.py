@@ -1,22 +1,25 @@
-"""What every reader hands on: examples of one split, with labels still as the source writes them."""
+"""The result of every reader, and what the readers share: errors, decoding, names of splits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from al_bench.config.schema import DatasetConfig
+from al_bench.config.schema import DatasetConfig, SplitNames
 from al_bench.errors import UserError, reject
 
-SOURCES = ("path", "package", "hub")  # a config's fields that say where its corpus is; the first that is set
+SOURCES = ("path", "package", "hub")  # keys of a config that name the source; the first that is set is used
 
 
 @dataclass(frozen=True)
 class Raw:
-    """where: the file or split, for messages
+    """The examples of one split.
+
+    where: the file or split, for messages
     inputs: n texts, or n lists of words
-    labels: n class names or numbers, or n lists of tags, aligned with the words; None where no row has one
+    labels: n class names or numbers, or n lists of tags, one per word; None where no example has one
     names: the source's own label names in its own order, if it has them; `labels` then holds names
-    notes: what the user should hear
+    notes: what the user should know
     """
 
     where: str
@@ -28,9 +31,9 @@ class Raw:
 
 @dataclass(frozen=True)
 class Table:
-    """One split with named columns, read only where asked for.
+    """One split with named columns, which are read on demand.
 
-    classes: label names of the columns that hold their numbers (-1: unlabelled)
+    classes: label names of the columns that hold label numbers (-1: unlabelled)
     """
 
     where: str
@@ -40,20 +43,51 @@ class Table:
 
 
 def source_of(config: DatasetConfig) -> str:
-    """Which of `SOURCES` the corpus comes from; raise `UserError` if none is set."""
+    """One of `SOURCES`. Raises `UserError` if none is set."""
     for source in SOURCES:
         if getattr(config, source) is not None:
             return source
     raise reject("dataset", config.name, "has no source", "set dataset.path, dataset.package or dataset.hub")
 
 
-def bad(config: DatasetConfig, broken: str, remedy: str) -> UserError:
+def source_error(config: DatasetConfig, broken: str, remedy: str) -> UserError:
     """An error in the source itself."""
     source = source_of(config)
     return reject(f"dataset.{source}", getattr(config, source), broken, remedy)
 
 
-def wants(config: DatasetConfig, task: str, where: str) -> None:
-    """Raise `UserError` if the config asks for another task than the one this source can serve."""
+def require_task(config: DatasetConfig, task: str, where: str) -> None:
+    """Raise `UserError` if the config asks for another task than the source serves."""
     if config.task != task:
         raise reject("dataset.task", config.task, f"{where} holds {task} data", f"set dataset.task={task}")
+
+
+def choose_splits(available: Sequence[str], names: SplitNames) -> dict[str, str]:
+    """{"train" | "dev" | "test": the first of its names that is available}, no name twice.
+
+    Test chooses before dev, so that `splits.test=[validation]` takes it away from dev.
+    """
+    chosen: dict[str, str] = {}
+    for role in ("train", "test", "dev"):
+        free = [name for name in getattr(names, role) if name in available and name not in chosen.values()]
+        if free:
+            chosen[role] = free[0]
+    return chosen
+
+
+def read_text(path: Path, config: DatasetConfig) -> str:
+    """The whole file, decoded, with its line ends and without a byte order mark. Raises `UserError`."""
+    encoding = config.encoding.lower().replace("_", "-")
+    if encoding in (
+        "utf-8",
+        "utf8",
+    ):  # a byte order mark would join the first column's name or the first word
+        encoding = "utf-8-sig"
+    try:
+        return path.read_bytes().decode(encoding)
+    except UnicodeDecodeError as error:
+        broken = f"byte {error.start} of {path} is not {config.encoding}"
+        raise reject("dataset.encoding", config.encoding, broken, "try dataset.encoding=latin-1") from None
+    except OSError as error:
+        broken = f"{path} cannot be read ({error.strerror})"
+        raise source_error(config, broken, "check the file and its rights") from None

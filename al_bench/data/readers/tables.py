@@ -1,4 +1,7 @@
-"""CSV, JSON and Parquet files: one example a row. Every cell keeps the type that its file gives it."""
+"""Tables: CSV, JSON and Parquet files with an example a row, and the choice and check of their columns.
+
+Every cell keeps the type that its file gives it.
+"""
 
 import csv
 import io
@@ -8,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.config.schema import DatasetConfig
-from al_bench.data.readers.columns import examples
-from al_bench.data.readers.raw import Raw, Table, bad
-from al_bench.data.readers.text import read_text
+from al_bench.data.readers.raw import Raw, Table, read_text, require_task, source_error
 from al_bench.errors import first_line, reject
 
 LONGEST_CELL = 2**31 - 1  # the csv module stops at 131,072 characters, short of some documents
@@ -25,15 +26,16 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
         header, *rows = [row for row in reader if row] or [[]]
     except csv.Error as error:
         broken = f"{path.name} is malformed in line {reader.line_num} ({error})"
-        raise bad(
-            config, broken, 'quote fields that hold quotes, and double those (""), or use JSON'
-        ) from None
+        remedy = 'quote fields that hold quotes, and double those (""), or use JSON'
+        raise source_error(config, broken, remedy) from None
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             broken = f"row {number} of {path.name} has {len(row)} fields, its header {len(header)}"
-            raise bad(config, broken, "quote fields that hold the delimiter, or set dataset.delimiter")
+            raise source_error(
+                config, broken, "quote fields that hold the delimiter, or set dataset.delimiter"
+            )
     if not header:
-        raise bad(config, f"{path.name} is empty", "give a file with a header and rows")
+        raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
 
     def read(name: str) -> Sequence[str]:
         column = header.index(name)
@@ -55,36 +57,29 @@ def _delimiter(text: str, config: DatasetConfig) -> str:
 def read_json(path: Path, config: DatasetConfig) -> Raw:
     """An array of objects, or an object a line."""
     text = read_text(path, config)
-    try:
-        if text.lstrip().startswith("["):
-            rows = json.loads(text)
-        else:
-            # Not splitlines: JSON texts may hold other line separators.
-            lines = enumerate(text.split("\n"), start=1)
-            rows = [_line(line, number) for number, line in lines if line.strip()]
-    except json.JSONDecodeError as error:
-        broken = f"{path.name} is malformed in line {error.lineno}, column {error.colno} ({error.msg})"
-        raise bad(config, broken, "give an array of objects, or one object a line") from None
+    is_array = text.lstrip().startswith("[")
+    documents = []
+    # Not splitlines: JSON texts may hold other line separators.
+    for number, document in enumerate([text] if is_array else text.split("\n")):
+        try:
+            documents += [json.loads(document)] if document.strip() else []
+        except json.JSONDecodeError as error:
+            place = f"line {number + error.lineno}, column {error.colno}"
+            broken = f"{path.name} is malformed in {place} ({error.msg})"
+            raise source_error(config, broken, "give an array of objects, or one object a line") from None
+    rows = documents[0] if is_array else documents
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             broken = f"row {number} of {path.name} is a {type(row).__name__}, not an object"
-            raise bad(config, broken, 'write rows like {"text": ..., "label": ...}')
+            raise source_error(config, broken, 'write rows like {"text": ..., "label": ...}')
     if not rows:
-        raise bad(config, f"{path.name} is empty", "give a file with rows")
+        raise source_error(config, f"{path.name} is empty", "give a file with rows")
     names = list(dict.fromkeys(name for row in rows for name in row))
     return examples(Table(path.name, names, lambda name: [row.get(name) for row in rows]), config)
 
 
-def _line(line: str, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        error.lineno = number
-        raise
-
-
 def read_parquet(path: Path, config: DatasetConfig) -> Raw:
-    """Only the columns that are needed; label names where the file was written by `datasets`."""
+    """Only the columns that are needed, with label names where `datasets` wrote the file."""
     import pyarrow
     import pyarrow.parquet
 
@@ -98,14 +93,119 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
         return examples(Table(path.name, schema.names, read, _classes(schema.metadata)), config)
     except (pyarrow.ArrowException, OSError) as error:
         reason = first_line(error)
-        raise bad(config, f"{path.name} is no readable Parquet file ({reason})", "write it again") from None
+        broken = f"{path.name} is no readable Parquet file ({reason})"
+        raise source_error(config, broken, "write it again") from None
 
 
 def _classes(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     features = json.loads((metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
     classes = {}
     for name, feature in features.items():
-        inner = feature.get("feature", feature) if isinstance(feature, dict) else {}  # of a sequence
-        if inner.get("_type") == "ClassLabel":
-            classes[name] = inner["names"]
+        element = feature.get("feature", feature) if isinstance(feature, dict) else {}  # of a sequence
+        if element.get("_type") == "ClassLabel":
+            classes[name] = element["names"]
     return classes
+
+
+def examples(table: Table, config: DatasetConfig) -> Raw:
+    """The table's rows as the config's task needs them; `labels=None` where no row has a label.
+
+    Raises `UserError` for a column that is missing or double, and for a cell that is empty or of another
+    type; the message counts rows from 1.
+    """
+    double = sorted({name for name in table.columns if table.columns.count(name) > 1})
+    if double:
+        raise source_error(config, f"{table.where} has two columns {double[0]!r}", "rename one of them")
+    tagging = config.task == "tagging"
+    input_column = _column(table, config, "words" if tagging else "text")
+    label_column = _column(table, config, "tags" if tagging else "label")
+    cells, label_cells = table.read(input_column), table.read(label_column)
+    names = table.classes.get(label_column)
+    rows, notes = _rows(table, config, len(cells))
+    inputs = [cells[row] for row in rows]
+    labels = [_label(label_cells[row], names) for row in rows]
+    if not tagging and any(isinstance(cell, list) for cell in inputs):
+        require_task(config, "tagging", table.where)
+
+    unlabelled = all(map(_is_empty, labels))
+    problem = _tagging_problem if tagging else _text_problem
+    for row, example, label in zip(rows, inputs, labels, strict=True):
+        broken = problem(example, label, unlabelled)
+        if broken is not None:
+            broken = f"row {row + 1} of {table.where} {broken} (columns {input_column!r}, {label_column!r})"
+            remedy = "mend the row or leave it out, or name other columns in dataset.*"
+            raise source_error(config, broken, remedy)
+    return Raw(table.where, inputs, None if unlabelled and rows else labels, names, tuple(notes))
+
+
+def _column(table: Table, config: DatasetConfig, role: str) -> str:
+    """The first of the role's candidates that the table has."""
+    candidates, columns = getattr(config, role), table.columns
+    for name in candidates:
+        if name in columns:
+            return name
+    if role == "text" and set(config.words) & set(columns):
+        require_task(config, "tagging", table.where)
+    if role == "words" and set(config.text) & set(columns):
+        require_task(config, "classification", table.where)
+    broken = f"{table.where} has no column {' or '.join(candidates)}; it has {', '.join(columns) or 'none'}"
+    raise source_error(config, broken, f"set dataset.{role}=[COLUMN]")
+
+
+def _rows(table: Table, config: DatasetConfig, total: int) -> tuple[list[int], list[str]]:
+    """Positions of the rows that `where` keeps, and notes."""
+    kept, notes = list(range(total)), []
+    # A path in place of a shipped dataset's own source, for which the filter was written.
+    replaced = config.path is not None and (config.package or config.hub) is not None
+    for name, value in (config.where or {}).items():
+        if name not in table.columns:
+            condition, columns = f"{{{name}: {value}}}", ", ".join(table.columns)
+            if not replaced:
+                raise reject(
+                    "dataset.where", condition, f"{table.where} has no such column", f"it has {columns}"
+                )
+            notes.append(f"{table.where} has no column {name!r}: dataset.where={condition} is not applied")
+            continue
+        cells, names = table.read(name), table.classes.get(name)
+        kept = [row for row in kept if str(_label(cells[row], names)) == str(value)]
+    return kept, notes
+
+
+def _label(cell: Any, names: Sequence[str] | None) -> Any:
+    """A name or a whole number; None for an empty cell (-1 where numbers have names)."""
+    if isinstance(cell, list):
+        return [_label(tag, names) for tag in cell]
+    if cell is None or cell == "" or cell != cell:  # the last is NaN
+        return None
+    if names is not None:
+        return None if cell == -1 else names[cell]
+    if isinstance(cell, float) and cell.is_integer():
+        return int(cell)
+    return cell if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+def _is_empty(label: Any) -> bool:
+    return all(tag is None for tag in label) if isinstance(label, list) else label is None
+
+
+def _text_problem(text: Any, label: Any, unlabelled: bool) -> str | None:
+    if not isinstance(text, str):
+        return "has no text" if text is None else f"has {text!r} instead of a text"
+    if isinstance(label, list):
+        return "has a list of labels instead of one"
+    return "has no label" if label is None and not unlabelled else None
+
+
+def _tagging_problem(words: Any, tags: Any, unlabelled: bool) -> str | None:
+    if not isinstance(words, list):
+        return "has no words" if words is None else f"has a {type(words).__name__} instead of a list of words"
+    for word in words:
+        if not isinstance(word, str):
+            return f"has {word!r} among its words, which is no text"
+    if unlabelled:
+        return None
+    if not isinstance(tags, list):
+        return "has no tags" if tags is None else f"has {tags!r} instead of a list of tags"
+    if len(tags) != len(words):
+        return f"has {len(words)} words and {len(tags)} tags"
+    return "lacks a tag" if None in tags else None
