@@ -27,18 +27,19 @@ def candidates(
     settings: SubsamplingConfig,
     query_round: int,
     costs: np.ndarray,
-    wanted: float,
+    budget: float,
     unit: str,
     rng: np.random.Generator,
 ) -> Candidates:
     """The examples that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
 
     costs: (n,) of the whole training split
-    wanted, unit: the query's budget, which the part must be able to fill
+    budget, unit: the query's, which the part must be able to fill
     """
-    if settings.name == "none" or query_round in settings.refresh:
+    if settings.name == "none" or settings.refresh == "all" or query_round in settings.refresh:
         return Candidates(pool.unlabelled)
-    return _filled(*SUBSAMPLINGS[settings.name](pool, settings, rng), costs, wanted, unit)
+    order, drawn = SUBSAMPLINGS[settings.name](pool, settings, rng)
+    return _extended(order, drawn, costs, budget, unit)
 
 
 def random(
@@ -68,7 +69,7 @@ def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tu
     return order, rng.random(len(order)) < keep
 
 
-# Each returns the pool in its own order of preference, and who of it was drawn.
+# Each returns the pool in its own order of preference, and which of that order it draws.
 SUBSAMPLINGS: dict[
     str, Callable[[Pool, SubsamplingConfig, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 ] = {"random": random, "naive": naive, "ups": ups}
@@ -80,16 +81,18 @@ def _count(gamma: int | float | None, n: int) -> int:
 
 
 def _by_memory(pool: Pool, rng: np.random.Generator) -> np.ndarray:
-    """Most uncertain first; never-scored examples before all others, because nothing speaks against them."""
+    """Most uncertain first; examples that were never scored come before all others, since they may be the best."""
     unlabelled = pool.unlabelled
     return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
 
 
-def _filled(order: np.ndarray, drawn: np.ndarray, costs: np.ndarray, wanted: float, unit: str) -> Candidates:
+def _extended(
+    order: np.ndarray, drawn: np.ndarray, costs: np.ndarray, budget: float, unit: str
+) -> Candidates:
     """Extend a draw along its order of preference until it can fill the query."""
-    spare = order[~drawn]
-    chosen = order[drawn]
-    short = wanted - float(costs[chosen].sum())
-    needed = short > 0 or (unit == "words" and short == 0)
-    extra = spare[: prefix(costs[spare], short, unit)] if needed else spare[:0]
-    return Candidates(np.sort(np.concatenate([chosen, extra])), extended=len(extra))
+    sample, rest = order[drawn], order[~drawn]
+    missing = budget - float(costs[sample].sum())
+    if missing > 0 or (unit == "words" and missing == 0):
+        rest = rest[: prefix(costs[rest], missing, unit)]
+        return Candidates(np.sort(np.concatenate([sample, rest])), extended=len(rest))
+    return Candidates(np.sort(sample))

@@ -9,12 +9,11 @@ from al_bench.learners.base import Model, Unlabelled
 from al_bench.learners.predictions import Predictions
 
 
-def tested(model: Model, corpus: Corpus) -> tuple[dict[str, float], Labels]:
-    """(metrics, predicted labels) on the test split, in float32 whatever the precision of the run."""
+def tested(model: Model, corpus: Corpus) -> dict[str, float]:
+    """Metrics on the test split, in float32 whatever the precision of the run."""
     said = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
-    labels = said.labels()
-    metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, labels)
-    return {**metrics, "ece": calibration_error(*_confidences(said, corpus.test.labels))}, labels
+    metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, said.labels())
+    return {**metrics, "ece": calibration_error(*_confidences(said, corpus.test.labels))}
 
 
 def _confidences(said: Predictions, gold: Labels) -> tuple[np.ndarray, np.ndarray]:

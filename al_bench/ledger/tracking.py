@@ -93,7 +93,7 @@ class Tracker:
         name = self.run.folder.name
         tags = {
             "mlflow.runName": name,
-            "al_bench.trajectory": self.run.behind["trajectory"],
+            "al_bench.trajectory": self.run.fingerprints["trajectory"],
             "al_bench.experiment": config["name"],
             "al_bench.directory": str(self.run.folder),
             "al_bench.commit": str(read_json(self.run.folder / "provenance.json")["git"]),
@@ -145,7 +145,7 @@ class Tracker:
         for name in ARTIFACTS:
             if (self.run.folder / name).exists():
                 self._client.log_artifact(self._run_id, str(self.run.folder / name))
-        queries = self.output_dir / "trajectories" / self.run.behind["trajectory"] / "ledger.jsonl"
+        queries = self.output_dir / "trajectories" / self.run.fingerprints["trajectory"] / "ledger.jsonl"
         if queries.exists():
             self._client.log_artifact(self._run_id, str(queries), "queries")
         state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())

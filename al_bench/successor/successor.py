@@ -108,7 +108,7 @@ class Fit:
         model = self.model
         assert self._clock is not None
         with self._clock.phase("evaluate"):
-            metrics, _ = tested(model, self._s.corpus)
+            metrics = tested(model, self._s.corpus)
         return Step(metrics, costs=self._costs())
 
     def _costs(self) -> Costs:

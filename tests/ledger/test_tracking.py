@@ -55,7 +55,7 @@ def test_a_sweep_in_mlflow(al, tiny_run, tmp_path):
         assert set(vars(RunConfig())) == set(read_config(folder))
         assert (
             logged.data.tags["al_bench.trajectory"]
-            == json.loads((folder / "identity.json").read_text())["behind"]["trajectory"]
+            == json.loads((folder / "identity.json").read_text())["fingerprints"]["trajectory"]
         )
         files = {file.path for file in client.list_artifacts(run_id)}
         assert {"config.yaml", "ledger.jsonl", "costs.jsonl", "provenance.json", "queries"} <= files
@@ -82,7 +82,7 @@ def test_damaged_runs_are_named_and_the_others_logged(al, tiny_run, tmp_path):
     (folder,) = run_folders(tmp_path)
     damages = {
         "status.json": [None, "{", "[]", "{}"],
-        "identity.json": [None, "{", '{"behind": {}}'],
+        "identity.json": [None, "{", '{"fingerprints": {}}'],
         "provenance.json": ["", "[1]"],
         "config.yaml": [None, "- 1", "{"],
         "ledger.jsonl": ["{\n"],

@@ -20,11 +20,11 @@ from al_bench.ledger.trajectory import Trajectory
 CORPUS = corpus_of()
 CONFIG = config_of(subsampling=SubsamplingConfig("ups", 0.2, 0.2, refresh=[0]), schedule__cycles=3)
 IDENTITY = {"what": "determines it"}
-BEHIND = {"data": "d1", "acquisition": "w1"}
+FINGERPRINTS = {"data": "d1", "acquisition": "w1"}
 
 
 def opened(root: Path, **changes) -> Trajectory:
-    return Trajectory(root, IDENTITY, changes.pop("behind", BEHIND), len(CORPUS.train), **changes)
+    return Trajectory(root, IDENTITY, changes.pop("fingerprints", FINGERPRINTS), len(CORPUS.train), **changes)
 
 
 def acquired(root: Path, learner: FakeLearner, **changes) -> list[Computed]:
@@ -43,7 +43,7 @@ def same(one: Computed, other: Computed) -> None:
     (cycle, _), (again, _) = one, other
     for name in ("number", "labelled", "words", "metrics", "extended", "query"):
         assert getattr(cycle, name) == getattr(again, name), name
-    for name in ("seeded", "queried", "scored", "scores"):
+    for name in ("seed_set", "queried", "scored", "scores"):
         assert getattr(cycle, name).dtype == getattr(again, name).dtype, name
         assert np.array_equal(getattr(cycle, name), getattr(again, name)), name
 
@@ -73,7 +73,10 @@ def test_what_is_on_disk(tmp_path):
         assert np.flatnonzero(~np.isnan(scores)).tolist() == cycle.scored.tolist()
         assert np.array_equal(scores[cycle.scored], cycle.scores)
     assert {cost["computed_by"] for cost in Ledger(folder / "costs.jsonl").read()} == {"a-run"}
-    assert json.loads((folder / "identity.json").read_text()) == {"identity": IDENTITY, "behind": BEHIND}
+    assert json.loads((folder / "identity.json").read_text()) == {
+        "identity": IDENTITY,
+        "fingerprints": FINGERPRINTS,
+    }
 
 
 def test_time_and_place_are_not_in_the_ledger(tmp_path, whole):
@@ -233,12 +236,12 @@ def test_one_that_waits_says_so(tmp_path):
 
 
 def test_other_identities_live_elsewhere(tmp_path):
-    one = Trajectory(tmp_path, {"a": 1}, BEHIND, 60)
+    one = Trajectory(tmp_path, {"a": 1}, FINGERPRINTS, 60)
     for other in ({"a": 2}, {"a": 1.0}, {"a": "1"}, {"a": 1, "b": None}):
-        assert Trajectory(tmp_path, other, BEHIND, 60).folder != one.folder
+        assert Trajectory(tmp_path, other, FINGERPRINTS, 60).folder != one.folder
     assert (
-        Trajectory(tmp_path, {"b": 1, "a": 2}, BEHIND, 60).id
-        == Trajectory(tmp_path, {"a": 2, "b": 1}, BEHIND, 60).id
+        Trajectory(tmp_path, {"b": 1, "a": 2}, FINGERPRINTS, 60).id
+        == Trajectory(tmp_path, {"a": 2, "b": 1}, FINGERPRINTS, 60).id
     )
 
 
@@ -246,23 +249,23 @@ def test_other_identities_live_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("behind", "says"),
+    ("fingerprints", "says"),
     [
-        ({**BEHIND, "data": "d2"}, "data changed since"),
-        ({**BEHIND, "acquisition": "w2"}, "acquisition changed since"),
+        ({**FINGERPRINTS, "data": "d2"}, "data changed since"),
+        ({**FINGERPRINTS, "acquisition": "w2"}, "acquisition changed since"),
         ({"data": "d2", "acquisition": "w2"}, "acquisition and data changed since"),
         ({"data": "d1"}, "acquisition changed since"),
     ],
 )
-def test_other_data_or_weights_behind_the_same_identity_are_refused(tmp_path, behind, says):
+def test_other_data_or_weights_behind_the_same_identity_are_refused(tmp_path, fingerprints, says):
     acquired(tmp_path, fake_for(CORPUS))
     before = snapshot(opened(tmp_path).folder)
     with pytest.raises(UserError) as caught:
-        opened(tmp_path, behind=behind)
+        opened(tmp_path, fingerprints=fingerprints)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert snapshot(opened(tmp_path).folder) == before
-    assert json.loads((opened(tmp_path).folder / "identity.json").read_text())["behind"] == BEHIND
+    assert json.loads((opened(tmp_path).folder / "identity.json").read_text())["fingerprints"] == FINGERPRINTS
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "swapped"])
@@ -286,7 +289,7 @@ def test_damaged_scores_are_an_error_that_names_the_file(tmp_path, damage):
 def test_lost_costs_are_an_error_that_names_the_file(tmp_path):
     acquired(tmp_path, fake_for(CORPUS))
     costs = Ledger(opened(tmp_path).folder / "costs.jsonl")
-    costs.keep(2)
+    costs.put(1, costs.read()[1])
     with pytest.raises(UserError, match=r"costs\.jsonl: missing or damaged"):
         acquired(tmp_path, fake_for(CORPUS))
 
@@ -295,7 +298,7 @@ def test_a_trajectory_without_a_model_keeps_no_scores(tmp_path):
     config = config_of(strategy__name="random")
     list(acquire(Setup(config, CORPUS, None), opened(tmp_path).cycle))
     folder = opened(tmp_path).folder
-    assert list((folder / "scores").iterdir()) == []
+    assert list(folder.glob("*/*.npy")) == []
     again = list(acquire(Setup(config, CORPUS, None), opened(tmp_path).cycle))
     for one, other in zip(again, collected(config, CORPUS, None), strict=True):
         same(one, other)
