@@ -1,4 +1,4 @@
-"""Fit the successor on what was labelled by a cycle, and evaluate it: a function of the ledger."""
+"""Fit the successor on the examples that a cycle has labelled, and evaluate it: a function of the ledger."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,8 +22,8 @@ class Succession:
     """All that a successor's results are computed from.
 
     learner: builds a role's learner, or gives the one built before
-    steps: remembers what was computed, by this run or another
-    listener: told the name of each phase
+    steps: records results, of this run and of others
+    listener: called with the name of each phase
     """
 
     config: RunConfig
@@ -44,7 +44,7 @@ class Succession:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """ids: rising; labels: one per id, numbers or distributions; weights: (n,) of their losses, None: all alike."""
+    """ids: rising; labels: one per id, numbers or distributions; weights: (n,) of their losses; None: equal."""
 
     ids: np.ndarray
     labels: Labels
@@ -52,11 +52,11 @@ class TrainingSet:
 
 
 class Fit:
-    """One fit of a role's model, made only if somebody asks for something that no earlier run has recorded.
+    """One fit of a role's model, made only if a result is asked for that no earlier run has recorded.
 
     identity: of the fit, as `identity.fit_identity` gives it
     roles: whose weights the training set depends on, beside the role's own
-    part: what the fit is in this run; its costs are PART_train, PART_evaluate, PART_steps, ...
+    part: the name of the fit in this run; its costs are PART_train, PART_evaluate, PART_steps, ...
     """
 
     def __init__(
@@ -84,23 +84,23 @@ class Fit:
     def model(self) -> Model:
         """Fitted now; valid until the role's learner fits again."""
         self._clock = self._s.clock(self.learner, f"{self._part}_")
-        chosen = self.training_set
+        examples, seeds = self.training_set, fit_seeds(self._s.config, self._cycle)
         with self._clock.phase("train"):
             return self.learner.fit(
                 self._s.pool,
-                chosen.ids,
-                chosen.labels,
-                fit_seeds(self._s.config, self._cycle),
-                weights=chosen.weights,
+                examples.ids,
+                examples.labels,
+                seeds,
+                weights=examples.weights,
                 watch=self._watch,
             )
 
     def spent(self) -> Costs:
-        """What the fit cost by now, in seconds, steps and sub-words."""
+        """The costs of the fit so far, in seconds, steps and sub-words."""
         return named(self._costs(), self._part)
 
     def evaluated(self) -> Step:
-        """Its metrics on the test split, computed or remembered."""
+        """Its metrics on the test split, computed or read."""
         step = self._s.steps.get(self.identity, self.roles, self._evaluate)
         return replace(step, costs=named(step.costs, self._part))
 
@@ -112,8 +112,8 @@ class Fit:
         return Step(metrics, costs=self._costs())
 
     def _costs(self) -> Costs:
-        """Without the part's name: another run may know the same fit as another part."""
-        assert self._clock is not None, "the fit is made"
+        """Without the part's name: the same fit may be another part in another run."""
+        assert self._clock is not None, "costs are of a fitted model"
         counts = {"steps": self.model.costs.steps, "tokens": self.model.costs.tokens}
         return Costs(dict(self._clock.seconds), {**counts, "peak_memory_bytes": self.learner.peak_memory()})
 
@@ -123,11 +123,12 @@ def named(costs: Costs, part: str) -> Costs:
     counts = {
         key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
     }
-    return Costs({f"{part}_{phase}": seconds for phase, seconds in costs.seconds.items()}, counts)
+    seconds = {f"{part}_{phase}": spent for phase, spent in costs.seconds.items()}
+    return Costs(seconds, counts, costs.machine)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:
-    """Test metrics of a successor fitted from scratch on the gold labels of `labelled`, and what they cost.
+    """Test metrics of a successor fitted on the gold labels of `labelled`, and their costs.
 
     labelled: ids of the training split, rising
     cycle: picks the fit's random streams, the same as the acquisition model's
