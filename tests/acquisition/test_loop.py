@@ -19,6 +19,7 @@ from fakes import (
 )
 
 from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.selection import stop_set
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.schema import SubsamplingConfig
 from al_bench.data.corpus import Corpus
@@ -218,6 +219,93 @@ def test_metrics_are_of_the_test_split():
         assert cycle.metrics == expected
 
 
+# ----------------------------------------------------------------------------------------- the stopping set
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_test_inputs_and_labels_are_for_metrics_alone(task):
+    """With another test split, of another size, the metrics differ and nothing else does."""
+    corpus = corpus_of(task)
+    other = replace(corpus, test=corpus_of(task, test=31, seed=5).test)
+    one, two = ([cycle for cycle, _ in collected(config_of(task), c, fake_for(c))] for c in (corpus, other))
+    assert [cycle.metrics for cycle in one] != [cycle.metrics for cycle in two]
+    for a, b in zip(one, two, strict=True):
+        for name in ("seed_set", "queried", "scored", "scores", "stop_labels"):
+            assert np.array_equal(getattr(a, name), getattr(b, name)), name
+        assert (a.query, a.stop_set) == (b.query, b.stop_set)
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("dev", [0, 20])
+def test_stop_labels_are_the_models_labels_of_the_stopping_set(task, dev):
+    corpus = corpus_of(task, train=100)
+    if dev:
+        corpus = replace(corpus, dev=corpus_of(task, train=dev, seed=3).train)
+    split = corpus.dev if dev else corpus.train
+    learner = fake_for(corpus)
+    done = [cycle for cycle, _ in collected(config_of(task), corpus, learner)]
+    chosen = done[0].stop_set
+    ids = np.array(chosen["ids"])
+    assert chosen["split"] == ("dev" if dev else "pool")
+    assert chosen["examples"] == len(ids) == len(set(ids)) == (20 if dev else 10)
+    assert (np.diff(ids) > 0).all()
+    assert chosen["words"] == split.words[ids].tolist()
+    assert dev or not set(ids) & set(done[0].seed_set), "never of the seed set"
+    assert [cycle.stop_set for cycle in done[1:]] == [None] * 4
+    texts = Unlabelled([split.inputs[i] for i in ids])
+    for cycle, fit in zip(done, learner.fits, strict=True):
+        expected = FakeModel(learner, fit).predict(texts, np.arange(len(ids)), exact=True).labels()
+        assert cycle.stop_labels.dtype == np.int16
+        assert cycle.stop_labels.tolist() == flat(expected).tolist()
+
+
+def test_the_stopping_set_is_a_seeded_draw_that_changes_no_query():
+    corpus = corpus_of(train=100)
+    with_dev = replace(corpus, dev=corpus_of(train=30, seed=3).train)
+    one, again, other, dev = (
+        collected(config_of(**changes), c, fake_for(c))
+        for c, changes in (
+            (corpus, {}), (corpus, {}), (corpus, {"seeds__seed_set": 7}), (with_dev, {}),
+        )
+    )  # fmt: skip
+    assert one[0][0].stop_set == again[0][0].stop_set
+    assert one[0][0].stop_set != other[0][0].stop_set
+    assert ids_of(one) == ids_of(dev)
+    assert set(one[0][0].stop_set["ids"]) & set(np.concatenate([c.scored for c, _ in one])), (
+        "still in the pool"
+    )
+
+
+def test_sizes_of_the_stopping_set():
+    def stop(train: int, dev: int | None = None, seed_ids=()):
+        corpus = corpus_of(train=train)
+        if dev is not None:
+            corpus = replace(corpus, dev=corpus_of(train=dev).train)
+        return stop_set(corpus, np.array(seed_ids, dtype=int), np.random.default_rng(0))
+
+    assert [len(stop(n).inputs) for n in (4, 60, 30_000)] == [1, 6, 2000]
+    assert [len(stop(60, dev).inputs) for dev in (1, 1999, 2500)] == [1, 1999, 2000]
+    assert stop(20, seed_ids=range(19)).record["ids"] == [19]
+    nothing = stop(20, seed_ids=range(20))
+    assert nothing.record["examples"] == 0
+    assert nothing.labels(None) is None, "no model is asked"
+
+
+def test_a_seed_set_from_a_file_has_one_stopping_set_for_all_seeds(tmp_path):
+    """`seeds.seed_set` draws nothing then and is no part of the trajectory's identity."""
+    (tmp_path / "ids.txt").write_text("1 2 3")
+    corpus = corpus_of()
+    one, other = (
+        collected(
+            config_of(schedule__seed_set=str(tmp_path / "ids.txt"), seeds__seed_set=seed),
+            corpus,
+            fake_for(corpus),
+        )
+        for seed in (1, 2)
+    )
+    assert one[0][0].stop_set == other[0][0].stop_set
+
+
 # ------------------------------------------------------------------------------------ phases and their costs
 
 
@@ -320,6 +408,7 @@ def test_random_fits_nothing():
     done = collected(config_of(strategy__name="random"), corpus, None)
     for cycle, costs in done:
         assert cycle.metrics is None
+        assert cycle.stop_set is cycle.stop_labels is None
         assert len(cycle.scored) == 0, "draws are no scores to remember"
         assert not {"train", "predict", "evaluate"} & set(costs.seconds)
     assert len(done) == 5

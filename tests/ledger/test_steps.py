@@ -23,12 +23,14 @@ def never() -> Step:
 
 
 def test_a_step_comes_back_as_it_was(tmp_path):
-    first = Steps(tmp_path, FINGERPRINTS, run="me").get(IDENTITY, ("successor",), compute)
+    first = Steps(tmp_path, FINGERPRINTS, run="me", machine={"threads": 2}).get(
+        IDENTITY, ("successor",), compute
+    )
     again = Steps(tmp_path, FINGERPRINTS).get(dict(reversed(IDENTITY.items())), ("successor",), never)
     for step in (first, again):
         assert step.values == {"f1": 0.5}
         assert step.arrays["score"].tolist() == [0, 1, 2]
-        assert (step.costs.seconds, step.costs.counts) == ({"train": 1.5}, {"steps": 7})
+        assert step.costs == Costs({"train": 1.5}, {"steps": 7}, {"threads": 2}), "of whoever computed it"
     folder = step_folder(tmp_path, IDENTITY)
     assert finished(folder)
     assert json.loads((folder / "costs.json").read_text())["computed_by"] == "me"
