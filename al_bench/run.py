@@ -74,9 +74,10 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
         labelled = np.union1d(labelled, cycle.seed_set)
         fresh = cycle.number >= len(committed)
         if fresh:
-            for never in beyond_end(config.evaluate_at, cycle):
+            beyond = ", ".join(map(str, beyond_end(config.evaluate_at, cycle)))
+            if beyond:
                 display.say(
-                    f"evaluate_at: the last cycle, {cycle.number}, is evaluated in place of cycle {never}"
+                    f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {beyond}"
                 )
             committed.append(
                 lines(cycle, costs, evaluate_successor(succession, cycle, labelled), bench.prepared())
