@@ -15,7 +15,7 @@ import numpy as np
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import StopSet, costs_of, prefix, ranked, seed_set, stop_set, target
-from al_bench.acquisition.strategies import STRATEGIES, Reference, Strategy
+from al_bench.acquisition.strategies import STRATEGIES, Reference
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import RunConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
@@ -115,14 +115,13 @@ def compute_cycle(
     """
     learner = setup.learner() if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
-    counts: dict[str, float] = {}
-    model = None
+    counts, model = Counter[str](), None
     if learner is not None:
         train, labelled = setup.corpus.train, pool.labelled
         with clock.phase("train"):
             seeds = fit_seeds(setup.config, number)
             model = learner.fit(Unlabelled(train.inputs), labelled, train.labels[labelled], seeds)
-        counts |= {"train_steps": model.costs.steps, "train_tokens": model.costs.tokens}
+        counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
     cycle, costs = recorded or (evaluate(setup.corpus, pool, number, model, stop, clock), Costs({}))
     if queries:
         cycle = query(setup, pool, cycle, model, clock, counts)
@@ -146,96 +145,82 @@ def evaluate(
 
 
 def query(
-    setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: dict[str, float]
+    setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]
 ) -> Cycle:
     """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
     config, words = setup.config, setup.corpus.train.words
-    strategy, unit = STRATEGIES[config.strategy.name], config.schedule.unit
+    unit, aggregate = config.schedule.unit, config.strategy.aggregate
     costs = costs_of(words, unit)
     budget = target(config.schedule.step, costs, unit)
     assert config.seeds.subsampling is not None
     assert config.seeds.strategy is not None
     with clock.phase("subsample"):
         rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
-        drawn = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
-    ids, rng = drawn.ids, stream(config.seeds.strategy, "strategy", cycle.number)
-    scorer = None
+        sub_pool = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
+    ids, rng = sub_pool.ids, stream(config.seeds.strategy, "strategy", cycle.number)
     if model is None:  # a random draw is no score to remember
-        scores = strategy.score(Predictions.blank(len(ids)), rng, config.strategy.aggregate)
+        scores = STRATEGIES[config.strategy.name].score(Predictions.blank(len(ids)), rng, aggregate)
     else:
         with clock.phase("predict"):
-            scorer = Scorer(strategy, config.strategy.aggregate, rng, model, setup.corpus, pool.labelled)
-            scores, tokens = scorer(ids)
-        counts |= {"scored_examples": len(ids), "scored_tokens": tokens, **scorer.counts}
+            scores = score(setup, pool, model, ids, rng, counts)
         diverged = np.count_nonzero(~np.isfinite(scores))
         if diverged:
             raise UserError(
-                f"strategy={strategy.name}: {diverged} scores in cycle {cycle.number} "
+                f"strategy={config.strategy.name}: {diverged} scores in cycle {cycle.number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
             )
     with clock.phase("select"):
         order = ranked(ids, scores, rng)
         size = prefix(costs[order], budget, unit)
-    if scorer is not None and config.rescore:
+    if model is not None and config.rescore:
         with clock.phase("rescore"):
             top = np.sort(order[: math.ceil(config.rescore * size)])
-            scores[np.searchsorted(ids, top)], tokens = scorer(top, exact=True)
+            scores[np.searchsorted(ids, top)] = score(setup, pool, model, top, rng, counts, exact=True)
             order = ranked(ids, scores, rng)
             size = prefix(costs[order], budget, unit)
-        counts |= {"rescored_examples": len(top), "rescored_tokens": tokens, **scorer.counts}
     queried = order[:size]
     description = describe(setup.corpus, queried, scores[np.searchsorted(ids, queried)])
-    cycle = replace(cycle, queried=queried, extended=drawn.extended, query=description)
+    cycle = replace(cycle, queried=queried, extended=sub_pool.extended, query=description)
     return cycle if model is None else replace(cycle, scored=ids, scores=scores.astype(np.float32))
+
+
+def score(
+    setup: Setup,
+    pool: Pool,
+    model: Model,
+    ids: np.ndarray,
+    rng: np.random.Generator,
+    counts: Counter[str],
+    *,
+    exact: bool = False,
+) -> np.ndarray:
+    """(n,) float64 scores of candidates; each part of them is scored as its predictions come, which are not kept.
+
+    exact: in float32 whatever the precision of the run
+    """
+    config, train = setup.config.strategy, setup.corpus.train
+    strategy, inputs = STRATEGIES[config.name], Unlabelled(train.inputs)
+    embeddings = "embeddings" in strategy.needs
+    function = partial(strategy.score, rng=rng, aggregate=config.aggregate)
+    if embeddings:
+        labelled = pool.labelled
+        predictions = model.predict(inputs, labelled, exact=exact, embeddings=True)
+        counts.update(reference_examples=len(labelled), reference_tokens=predictions.tokens)
+        function = partial(function, reference=Reference(predictions, train.labels[labelled]))
+    scores, word = np.empty(len(ids)), "rescored" if exact else "scored"
+    for places, predictions in model.parts(inputs, ids, exact=exact, embeddings=embeddings):
+        scores[places] = function(predictions)
+        counts.update({f"{word}_examples": len(places), f"{word}_tokens": predictions.tokens})
+    return scores
 
 
 def without_query(cycle: Cycle, costs: Costs) -> Computed:
     """The cycle as the last one of a run, where a longer run has queried after it; its peak of memory stays."""
     seconds = {phase: spent for phase, spent in costs.seconds.items() if phase not in QUERY}
-    counts = {
-        name: count
-        for name, count in costs.counts.items()
-        if not name.startswith(("scored_", "rescored_", "reference_"))
-    }
+    of_query = ("scored_", "rescored_", "reference_")
+    counts = {name: count for name, count in costs.counts.items() if not name.startswith(of_query)}
     cycle = replace(cycle, queried=NO_IDS, scored=NO_IDS, scores=NO_SCORES, extended=0, query={})
     return cycle, replace(costs, seconds=seconds, counts=counts)
-
-
-class Scorer:
-    """Scores candidates with a fitted model. Each part of them is scored as it comes, and only the scores are kept.
-
-    counts: of labelled examples whose embeddings were computed, in all passes, for strategies that need them
-    """
-
-    def __init__(
-        self,
-        strategy: Strategy,
-        aggregate: str,
-        rng: np.random.Generator,
-        model: Model,
-        corpus: Corpus,
-        labelled: np.ndarray,
-    ) -> None:
-        self._model, self._inputs = model, Unlabelled(corpus.train.inputs)
-        self._labelled, self._labels = labelled, corpus.train.labels[labelled]
-        self._embeddings = "embeddings" in strategy.needs
-        self._score = partial(strategy.score, rng=rng, aggregate=aggregate)
-        self.counts: Counter[str] = Counter()
-
-    def __call__(self, ids: np.ndarray, *, exact: bool = False) -> tuple[np.ndarray, int]:
-        """((n,) float64 scores, sub-words); exact: in float32 whatever the precision of the run."""
-        score, scores, tokens = self._score, np.empty(len(ids)), 0
-        if self._embeddings:
-            score = partial(score, reference=self._reference(exact))
-        for places, part in self._model.parts(self._inputs, ids, exact=exact, embeddings=self._embeddings):
-            scores[places] = score(part)
-            tokens += part.tokens
-        return scores, tokens
-
-    def _reference(self, exact: bool) -> Reference:
-        predictions = self._model.predict(self._inputs, self._labelled, exact=exact, embeddings=True)
-        self.counts.update(reference_examples=len(predictions), reference_tokens=predictions.tokens)
-        return Reference(predictions, self._labels)
 
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
@@ -255,6 +240,5 @@ def describe(corpus: Corpus, queried: np.ndarray, scores: np.ndarray | None = No
         labels = {tag[2:]: count for tag, count in labels.items() if tag.startswith("B-")}
     summary = {"examples": len(queried), "words": int(words.sum()), "mean_words": float(words.mean())}
     if scores is not None:
-        summary |= {"min_score": float(scores.min()), "mean_score": float(scores.mean())}
-        summary |= {"max_score": float(scores.max())}
+        summary |= {f"{name}_score": float(getattr(scores, name)()) for name in ("min", "mean", "max")}
     return {**summary, "labels": labels}
