@@ -89,24 +89,26 @@ class Tracker:
             self._run_id, self._logged = record["run_id"], record["logged"]
             self._client.update_run(self._run_id, status="RUNNING")
             return
-        name = self.run.folder.name
+        from mlflow.entities import Param
+
         tags = {
-            "mlflow.runName": name,
             "al_bench.trajectory": self.run.fingerprints["trajectory"],
             "al_bench.experiment": config["name"],
             "al_bench.directory": str(self.run.folder),
             "al_bench.commit": str(read_json(self.run.folder / "provenance.json")["git"]),
+            **({"mlflow.parentRunId": parent} if parent else {}),
         }
-        if parent is not None:
-            tags["mlflow.parentRunId"] = parent
         started = int(status["started_at"] * 1000)
-        self._run_id = self._client.create_run(
-            experiment, start_time=started, tags=tags, run_name=name
-        ).info.run_id
+        self._run_id = self._create(experiment, self.run.folder.name, tags, start_time=started)
         self._remember()
-        params = [(key, shorten(value)) for key, value in flat(config)]
+        params = [Param(key, shorten(value)) for key, value in flat(config)]
         for start in range(0, len(params), BATCH):
-            self._log_batch(params=params[start : start + BATCH])
+            self._client.log_batch(self._run_id, params=params[start : start + BATCH])
+
+    def _create(self, experiment: str, name: str, tags: dict[str, str], **options: Any) -> str:
+        """A new MLflow run's id."""
+        tags = {"mlflow.runName": name, **tags}
+        return self._client.create_run(experiment, tags=tags, run_name=name, **options).info.run_id
 
     def _active(self, path: Path) -> dict[str, Any] | None:
         """The record of a directory's MLflow run, if this store still has that run."""
@@ -124,17 +126,18 @@ class Tracker:
         record = self._active(sweep / FILE)
         if record is not None:
             return record["run_id"]
-        name = f"sweep {sweep.name}"
-        tags = {"mlflow.runName": name, "al_bench.sweep": sweep.name}
-        run_id = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
+        run_id = self._create(experiment, f"sweep {sweep.name}", {"al_bench.sweep": sweep.name})
         write_json(sweep / FILE, {"uri": self.uri, "run_id": run_id, "logged": 0})
         return run_id
 
     def _log_cycles(self) -> None:
+        from mlflow.entities import Metric
+
         for decided, spent in self.run.rows()[self._logged :]:
-            self._log_batch(
-                metrics=metrics_of(decided, spent), step=decided["cycle"], at=spent["finished_at"]
-            )
+            # The commit's own time, so that a cycle that is logged twice gives the same points.
+            at, metrics = int(spent["finished_at"] * 1000), metrics_of(decided, spent)
+            points = [Metric(name, value, at, decided["cycle"]) for name, value in metrics.items()]
+            self._client.log_batch(self._run_id, metrics=points)
             self._logged += 1
             self._remember()
 
@@ -150,19 +153,6 @@ class Tracker:
         outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
         self._client.set_terminated(self._run_id, status=outcome, end_time=int(ended * 1000))
         self._remember(state)
-
-    def _log_batch(
-        self,
-        metrics: dict[str, float] | None = None,
-        step: int = 0,
-        at: float = 0.0,
-        params: list[tuple[str, str]] | None = None,
-    ) -> None:
-        from mlflow.entities import Metric, Param
-
-        # The commit's own time, so that a cycle logged twice is the same points twice.
-        points = [Metric(key, value, int(at * 1000), step) for key, value in (metrics or {}).items()]
-        self._client.log_batch(self._run_id, metrics=points, params=[Param(k, v) for k, v in params or []])
 
     def _remember(self, state: str = "running") -> None:
         logged = {"uri": self.uri, "run_id": self._run_id, "logged": self._logged, "state": state}

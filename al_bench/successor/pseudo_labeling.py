@@ -6,7 +6,7 @@ successor on the rest. Nothing here feeds back, so it is computed only at the cy
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,7 +23,8 @@ from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, offsets_of
-from al_bench.learners.base import Watch
+from al_bench.learners.base import Model, Watch
+from al_bench.learners.predictions import Predictions
 from al_bench.ledger.steps import Step
 from al_bench.successor.filters import (
     Suspicion,
@@ -40,15 +41,15 @@ from al_bench.successor.successor import Fit, Succession, TrainingSet, gold
 class PseudoLabels:
     """The labeller's predictions for the rest of the pool.
 
-    ids: rising; labels: the most probable label of each; doubt: (n,) 1 - the labeller's confidence
-    quality: its score on the dev split, None where none could be held out
+    ids: rising; doubt: (n,) 1 - the labeller's confidence
+    quality: its score on the dev split, None where none could be held out; labels: the most probable ones
     distributions: its probabilities, where the successor learns from soft labels
     """
 
     ids: np.ndarray
-    labels: Labels
     doubt: np.ndarray
     quality: float | None
+    labels: Labels
     distributions: Labels | None = None
 
 
@@ -78,7 +79,7 @@ class _Plasm:
             if drop_count(chosen, kept, self.pseudo.quality) == 0:
                 drop = np.zeros(len(kept), dtype=bool)  # no suspicion could change that
             else:
-                drop = dropped(chosen, self.suspicion(number, chosen, kept), kept, self.pseudo.quality)
+                drop = dropped(chosen, self.suspicion(number, chosen), kept, self.pseudo.quality)
             kept = kept & ~drop
             shares[chosen.by] = shares.get(chosen.by, 0.0) + float(np.count_nonzero(drop) / max(len(kept), 1))
         last = self._spend(self.fit(len(self.filters), kept).evaluated())
@@ -92,43 +93,43 @@ class _Plasm:
     @cached_property
     def pseudo(self) -> PseudoLabels:
         """Computed now, or read."""
-        soft = self.s.config.pseudo_labeling.labels == "soft"
         identity = pseudo_labels_identity(self.s.config, self.s.precision, self.cycle)
-        step = self._spend(self.s.steps.get(identity, ("pseudo_labeler",), lambda: self._label(soft)))
+        step = self._spend(self.s.steps.get(identity, ("pseudo_labeler",), self._label))
         offsets = offsets_of(self.s.corpus.train.words[self.rest])
+        labels, soft = step.arrays["labels"].astype(np.int64), step.arrays.get("distributions")
 
         def shaped(values: np.ndarray) -> Labels:
             return Ragged(values, offsets) if self.s.corpus.task == "tagging" else values
 
-        return PseudoLabels(
-            self.rest,
-            shaped(step.arrays["labels"].astype(np.int64)),
-            step.arrays["doubt"],
-            step.values["quality"],
-            shaped(step.arrays["distributions"]) if soft else None,
+        distributions = None if soft is None else shaped(soft)
+        doubt, quality = step.arrays["doubt"], step.values["quality"]
+        return PseudoLabels(self.rest, doubt, quality, shaped(labels), distributions)
+
+    def _label(self) -> Step:
+        def arrays(predictions: Predictions) -> dict[str, np.ndarray]:
+            labels = {"labels": _values(predictions.labels()).astype(np.int16)}
+            if self.s.config.pseudo_labeling.labels == "soft":
+                labels["distributions"] = _values(predictions.distributions())
+            return {**labels, "doubt": of_confidence(predictions).astype(np.float32)}
+
+        model, predictions, labels, costs = self._predict(
+            "pseudo_labeler", "labeller", "pseudo_label", arrays
         )
-
-    def _label(self, soft: bool) -> Step:
-        labeller = self._on_gold("pseudo_labeler", "labeller")
-        model = labeller.model
-        clock = self.s.clock(labeller.learner)
-        with clock.phase("pseudo_label"):
-            predictions = model.predict(self.s.pool, self.rest)
-            doubt = of_confidence(predictions)
-        arrays: dict[str, np.ndarray] = {
-            "labels": _values(predictions.labels()).astype(np.int16),
-            "doubt": doubt.astype(np.float32),
-        }
-        if soft:
-            arrays["distributions"] = _values(predictions.distributions())
-        spent = labeller.spent()
         counts = {"pseudo_labelled_examples": len(self.rest), "pseudo_labelled_tokens": predictions.tokens}
-        costs = Costs({**spent.seconds, **clock.seconds}, {**spent.counts, **counts})
-        return Step({"quality": model.dev_score}, arrays, costs)
+        return Step({"quality": model.dev_score}, labels, replace(costs, counts={**costs.counts, **counts}))
 
-    def _on_gold(self, role: str, part: str) -> Fit:
+    def _predict(
+        self, role: str, part: str, phase: str, use: Callable[[Predictions], Any]
+    ) -> tuple[Model, Predictions, Any, Costs]:
+        """The rest of the pool by a model that is fitted on gold labels alone, and the use that is made of it."""
         identity = fit_identity(self.s.config, self.s.precision, self.cycle, role)
-        return Fit(self.s, role, self.cycle, identity, gold(self.s, self.labelled), part=part)
+        fit = Fit(self.s, role, self.cycle, identity, gold(self.s, self.labelled), part=part)
+        model, clock = fit.model, self.s.clock(fit.learner)
+        with clock.phase(phase):
+            predictions = model.predict(self.s.pool, self.rest)
+            result = use(predictions)
+        spent = fit.spent()
+        return model, predictions, result, replace(spent, seconds={**spent.seconds, **clock.seconds})
 
     def fit(self, filters: int, kept: np.ndarray, part: str = "successor") -> Fit:
         """The successor on gold labels and on the pseudo-labels that the first filters kept."""
@@ -142,7 +143,7 @@ class _Plasm:
         examples = training_set(self.s, self.labelled, self.pseudo, kept)
         return Fit(self.s, "successor", self.cycle, identity, examples, roles=roles, watch=watch, part=part)
 
-    def suspicion(self, number: int, chosen: FilterConfig, kept: np.ndarray) -> Suspicion:
+    def suspicion(self, number: int, chosen: FilterConfig) -> Suspicion:
         """Of every pseudo-labelled example; those of examples that were dropped before do not matter."""
         if chosen.by == "confidence":
             return Suspicion(self.pseudo.doubt)
@@ -177,13 +178,9 @@ class _Plasm:
         return _step(Suspicion(score), Costs(clock.seconds))
 
     def _verify(self) -> Step:
-        verifier = self._on_gold("verifier", "verifier")
-        model = verifier.model
-        clock = self.s.clock(verifier.learner)
-        with clock.phase("verify"):
-            suspicion = of_verifier(model.predict(self.s.pool, self.rest), self.pseudo.labels)
-        spent = verifier.spent()
-        return _step(suspicion, Costs({**spent.seconds, **clock.seconds}, spent.counts))
+        judge = partial(of_verifier, labels=self.pseudo.labels)
+        _, _, suspicion, costs = self._predict("verifier", "verifier", "verify", judge)
+        return _step(suspicion, costs)
 
     def _agree(self, k: int) -> Step:
         """How little the nearest gold examples agree with each pseudo-label."""
