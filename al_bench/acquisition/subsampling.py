@@ -13,6 +13,9 @@ from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import prefix, ranked
 from al_bench.config.schema import SubsamplingConfig
 
+# The pool in the order in which a subsampling prefers it, and which of that order it draws: (n,) bool.
+Draw = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -42,45 +45,43 @@ def candidates(
     return _extended(order, drawn, costs, budget, unit)
 
 
-def random(
-    pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def random(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
     """Uniform without replacement: a share or a count."""
-    order = rng.permutation(pool.unlabelled)
-    return order, np.arange(len(order)) < _count(settings.gamma, len(order))
+    return _head(rng.permutation(pool.unlabelled), settings.gamma)
 
 
-def naive(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def naive(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
     """The top share or count by last-known score."""
-    order = _by_memory(pool, rng)
-    return order, np.arange(len(order)) < _count(settings.gamma, len(order))
+    return _head(_by_last_score(pool, rng), settings.gamma)
 
 
-def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
     """Keep i with probability exp(-max(0, r_i - gamma) / T), independently.
 
     r_i is i's rank by falling last-known score divided by the pool's size: 0 is the most uncertain.
     """
     assert settings.gamma is not None
     assert settings.temperature is not None
-    order = _by_memory(pool, rng)
+    order = _by_last_score(pool, rng)
     rank = np.arange(len(order)) / max(len(order), 1)
     keep = np.exp(-np.maximum(0.0, rank - settings.gamma) / max(settings.temperature, 1e-8))
     return order, rng.random(len(order)) < keep
 
 
-# Each returns the pool in its own order of preference, and which of that order it draws.
-SUBSAMPLINGS: dict[
-    str, Callable[[Pool, SubsamplingConfig, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-] = {"random": random, "naive": naive, "ups": ups}
+SUBSAMPLINGS: dict[str, Callable[[Pool, SubsamplingConfig, np.random.Generator], Draw]] = {
+    "random": random,
+    "naive": naive,
+    "ups": ups,
+}
 
 
-def _count(gamma: int | float | None, n: int) -> int:
+def _head(order: np.ndarray, gamma: int | float | None) -> Draw:
     assert gamma is not None
-    return gamma if isinstance(gamma, int) else round(gamma * n)
+    count = gamma if isinstance(gamma, int) else round(gamma * len(order))
+    return order, np.arange(len(order)) < count
 
 
-def _by_memory(pool: Pool, rng: np.random.Generator) -> np.ndarray:
+def _by_last_score(pool: Pool, rng: np.random.Generator) -> np.ndarray:
     """Most uncertain first; examples that were never scored come before all others, since they may be the best."""
     unlabelled = pool.unlabelled
     return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)

@@ -34,7 +34,7 @@ from al_bench.successor.filters import (
     of_neighbours,
     of_verifier,
 )
-from al_bench.successor.successor import Fit, Succession, TrainingSet, gold
+from al_bench.successor.successor import Fit, Succession, TrainingSet, on_gold
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,7 @@ class _Plasm:
         self, role: str, part: str, phase: str, use: Callable[[Predictions], Any]
     ) -> tuple[Model, Predictions, Any, Costs]:
         """The rest of the pool by a model that is fitted on gold labels alone, and the use that is made of it."""
-        identity = fit_identity(self.s.config, self.s.precision, self.cycle, role)
-        fit = Fit(self.s, role, self.cycle, identity, gold(self.s, self.labelled), part=part)
+        fit = on_gold(self.s, self.labelled, self.cycle, role, part)
         model, clock = fit.model, self.s.clock(fit.learner)
         with clock.phase(phase):
             predictions = model.predict(self.s.pool, self.rest)
@@ -135,13 +134,13 @@ class _Plasm:
         """The successor on gold labels and on the pseudo-labels that the first filters kept."""
         before = self.filters[:filters]
         identity = fit_identity(self.s.config, self.s.precision, self.cycle, "successor", before)
-        roles = ("pseudo_labeler", *(["verifier"] if any(f.by == "verifier" for f in before) else []))
+        others = ("pseudo_labeler", *(["verifier"] if any(f.by == "verifier" for f in before) else []))
         watch = Watch()
         if part == "first_successor":
             checkpoints = max((f.checkpoints for f in self.filters if f.by == "tracin"), default=0)
             watch = Watch(checkpoints, margins=any(f.by == "aum" for f in self.filters))
         examples = training_set(self.s, self.labelled, self.pseudo, kept)
-        return Fit(self.s, "successor", self.cycle, identity, examples, roles=roles, watch=watch, part=part)
+        return Fit(self.s, "successor", self.cycle, identity, examples, others=others, watch=watch, part=part)
 
     def suspicion(self, number: int, chosen: FilterConfig) -> Suspicion:
         """Of every pseudo-labelled example; those of examples that were dropped before do not matter."""
