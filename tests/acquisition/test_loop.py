@@ -110,9 +110,9 @@ def test_only_the_asked_share_is_scored_and_stale_scores_stay():
     learner = fake_for(corpus)
     done = [cycle for cycle, _ in collected(config, corpus, learner)]
     assert [len(cycle.scored) for cycle in done] == [392, round(0.3 * 387), 382, round(0.3 * 377), 0]
-    # Round 1 took the top of what round 0 had said of those still there.
-    said = dict(zip(done[0].scored.tolist(), done[0].scores.tolist(), strict=True))
-    left = sorted(set(said) - set(done[0].queried.tolist()), key=lambda i: -said[i])
+    # Round 1 scored the top of the scores that round 0 gave to the examples still in the pool.
+    scores = dict(zip(done[0].scored.tolist(), done[0].scores.tolist(), strict=True))
+    left = sorted(set(scores) - set(done[0].queried.tolist()), key=lambda i: -scores[i])
     assert done[1].scored.tolist() == sorted(left[: len(done[1].scored)])
 
 
@@ -161,9 +161,9 @@ def test_labels_that_were_not_asked_for_change_nothing(task, strategy, subsampli
         assert one.query == other.query
     assert [cycle.metrics for cycle in honest] != [cycle.metrics for cycle in again]
 
-    # The same poison on one label that was asked for is felt: the fake learner does look at labels.
-    felt = [cycle for cycle, _ in collected(config, poison(corpus, known[1:]), fake_for(corpus))]
-    assert not np.array_equal(felt[0].scores, honest[0].scores)
+    # The same poison on one label that was asked for changes the scores: the fake learner does look at labels.
+    spoiled = [cycle for cycle, _ in collected(config, poison(corpus, known[1:]), fake_for(corpus))]
+    assert not np.array_equal(spoiled[0].scores, honest[0].scores)
 
 
 def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
@@ -186,8 +186,10 @@ def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
     seeds = honest[0].seed_set
     again = next(c for c, _ in collected(config, poison(corpus, seeds), fake_for(corpus, later_is_harder)))
     assert np.array_equal(again.scores, honest[0].scores)
-    felt = next(c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder)))
-    assert not np.array_equal(felt.scores, honest[0].scores)
+    spoiled = next(
+        c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder))
+    )
+    assert not np.array_equal(spoiled.scores, honest[0].scores)
 
 
 def poison(corpus: Corpus, known: np.ndarray) -> Corpus:
@@ -213,9 +215,9 @@ def test_metrics_are_of_the_test_split():
     done = collected(config_of(), corpus, learner)
     for (cycle, _), fit in zip(done, learner.fits, strict=True):
         probs = moody(fit, len(corpus.test)).astype(np.float32)
-        said = probs.argmax(axis=1)
-        expected = evaluate("classification", corpus.label_names, corpus.test.labels, said)
-        expected["ece"] = calibration_error(probs.max(axis=1), said == corpus.test.labels)
+        labels = probs.argmax(axis=1)
+        expected = evaluate("classification", corpus.label_names, corpus.test.labels, labels)
+        expected["ece"] = calibration_error(probs.max(axis=1), labels == corpus.test.labels)
         assert cycle.metrics == expected
 
 

@@ -230,9 +230,9 @@ def test_mahalanobis_computes_in_float64():
     seen, points = (50 + rng.normal(size=(k, 2)) * [0.1, 1e-4] for k in (40, 10))
     reference = labelled(seen, np.arange(40) % 2)
     points = points.astype(np.float32)
-    found = far(points, reference)
-    assert found.dtype == np.float64
-    assert found == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
+    scores = far(points, reference)
+    assert scores.dtype == np.float64
+    assert scores == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
 
 
 def test_mahalanobis_shows_diverged_embeddings():
@@ -334,8 +334,8 @@ def test_an_example_scores_the_same_in_any_company(name, task):
 def test_the_hard_example_ranks_above_the_easy_one(name, task, aggregate):
     easy, medium, hard = [0.98, 0.01, 0.01], [0.7, 0.2, 0.1], [0.34, 0.33, 0.33]
     if task == "tagging":
-        found = score(name, sentences([[medium] * 2, [easy] * 2, [hard] * 2, []], 3), aggregate)
-        assert found.argsort().tolist() == [3, 1, 0, 2]
+        scores = score(name, sentences([[medium] * 2, [easy] * 2, [hard] * 2, []], 3), aggregate)
+        assert scores.argsort().tolist() == [3, 1, 0, 2]
     else:
         assert score(name, texts([medium, easy, hard]), aggregate).argsort().tolist() == [1, 0, 2]
 

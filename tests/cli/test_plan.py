@@ -40,8 +40,8 @@ def jobs(tmp_path, monkeypatch) -> Callable[..., list[Job]]:
         register_schema()
         register_resolvers()
         GlobalHydra.instance().clear()
-        found = list(jobs_of(_hydra_options(list(words))))
-        return [job_of(overrides, config, "float32") for overrides, config in found]
+        composed = list(jobs_of(_hydra_options(list(words))))
+        return [job_of(overrides, config, "float32") for overrides, config in composed]
 
     return plan
 

@@ -197,10 +197,10 @@ def test_what_a_key_makes_another(key):
     before, after = resolved(), resolve(changed(BASE, {key: value}))
     assert (trajectory(before) != trajectory(after)) == another_trajectory
     assert (run(before) != run(after)) == another_run
-    found = differences(run_identity(before), run_identity(after))
-    assert bool(found) == another_run
+    changed_keys = differences(run_identity(before), run_identity(after))
+    assert bool(changed_keys) == another_run
     if another_run and not key.startswith(("training", "seed")):
-        assert any(key in name for name in found), "the refusal names the key"
+        assert any(key in name for name in changed_keys), "the refusal names the key"
 
 
 def test_runs_that_differ_never_share_a_folder():

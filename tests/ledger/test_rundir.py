@@ -218,16 +218,16 @@ def test_a_torn_last_line_is_no_damage(directory):
 
 
 def test_who_waits_for_another_process_says_so(directory):
-    entered, release, said = threading.Event(), threading.Event(), []
+    entered, release, messages = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with directory.claimed(CONFIG, JOB, lambda: said.append("the first")):
+        with directory.claimed(CONFIG, JOB, lambda: messages.append("the first")):
             directory.record_fingerprints(CONFIG, FINGERPRINTS)
             entered.set()
             assert release.wait(20)
 
     def waiting() -> None:
-        said.append("the second")
+        messages.append("the second")
         release.set()
 
     holder = threading.Thread(target=hold)
@@ -236,4 +236,4 @@ def test_who_waits_for_another_process_says_so(directory):
     with directory.claimed(CONFIG, JOB, waiting):
         assert directory.finished
     holder.join()
-    assert said == ["the second"]
+    assert messages == ["the second"]

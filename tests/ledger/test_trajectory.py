@@ -316,7 +316,7 @@ def test_two_processes_compute_each_cycle_once(tmp_path, whole):
 
 
 def test_one_that_waits_says_so(tmp_path):
-    entered, release, said = threading.Event(), threading.Event(), []
+    entered, release, messages = threading.Event(), threading.Event(), []
 
     def slow(fit, n: int) -> np.ndarray:
         entered.set()
@@ -327,7 +327,7 @@ def test_one_that_waits_says_so(tmp_path):
     holder = threading.Thread(target=acquired, args=(tmp_path, learner))
 
     def waiting() -> None:
-        said.append("waits")
+        messages.append("waits")
         release.set()
 
     trajectory = opened(tmp_path, waiting=waiting)
@@ -337,7 +337,7 @@ def test_one_that_waits_says_so(tmp_path):
     setup = Setup(CONFIG, CORPUS, lambda: idle)
     first = next(acquire(setup, trajectory.cycle))
     holder.join()
-    assert said == ["waits"]
+    assert messages == ["waits"]
     assert idle.fits == []
     same(first, collected(CONFIG, CORPUS, fake_for(CORPUS, later_is_harder))[0])
 

@@ -34,7 +34,7 @@ def with_labels(labels: Labels, ids: np.ndarray, other: Callable[[np.ndarray], n
 
 
 class Labeller(FakeLearner):
-    """Says the given labels with a probability of 0.9, or less where told to."""
+    """Says the given labels with a probability of 0.9, or less where `sure` says so."""
 
     truth: Labels
     quality: float | None = None
@@ -47,16 +47,18 @@ class Labeller(FakeLearner):
 
 class Opinionated(FakeModel):
     def predict(self, inputs, ids, *, exact=False, embeddings=False):
-        said = super().predict(inputs, ids, exact=exact)
+        predictions = super().predict(inputs, ids, exact=exact)
         if exact:
-            return said
+            return predictions
         learner = self.learner
         if isinstance(learner.truth, Ragged):
             rows = learner.truth[ids]
-            labels = rows.values[np.repeat(rows.offsets[:-1], said.probs.lengths) + said.kept]
-            return replace(said, probs=Ragged(sharp(labels, learner.classes, 0.9), said.probs.offsets))
+            labels = rows.values[np.repeat(rows.offsets[:-1], predictions.probs.lengths) + predictions.kept]
+            return replace(
+                predictions, probs=Ragged(sharp(labels, learner.classes, 0.9), predictions.probs.offsets)
+            )
         sure = 0.9 if learner.sure is None else learner.sure[ids]
-        return replace(said, probs=sharp(learner.truth[ids], learner.classes, sure))
+        return replace(predictions, probs=sharp(learner.truth[ids], learner.classes, sure))
 
 
 def sharp(labels: np.ndarray, classes: int, sure) -> np.ndarray:
