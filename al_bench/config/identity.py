@@ -31,14 +31,19 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     for role in ROLES:
         model = getattr(config, role)
         material[role] = model and model_identity(model)
-    if config.replay is not None or not STRATEGIES[config.strategy.name].needs:
-        material["acquisition"] = None  # it is not fitted
+    if not fits_acquisition(config):
+        material["acquisition"] = None
     material["pseudo_labeling"] = None
     if uses_pseudo_labels(config):
         material["pseudo_labeling"] = training_set_identity(config, config.pseudo_labeling.filters)
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
     return {"format": FORMAT, **material, **_data_identity(config)}
+
+
+def fits_acquisition(config: RunConfig) -> bool:
+    """Whether the run needs an acquisition model: neither a replay nor a strategy without a model does."""
+    return config.replay is None and bool(STRATEGIES[config.strategy.name].needs)
 
 
 def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.identity import (
     dataset_identity,
     digest,
     first_look_back,
     fit_identity,
+    fits_acquisition,
     model_identity,
     pseudo_labels_identity,
     run_folder,
@@ -24,7 +24,6 @@ from al_bench.config.identity import (
 from al_bench.config.schema import (
     AFTER_A_FIT,
     DatasetConfig,
-    ModelConfig,
     RunConfig,
     TrainingConfig,
     uses_pseudo_labels,
@@ -71,11 +70,10 @@ def job_of(overrides: Sequence[str], config: RunConfig, precision: str) -> Job:
     """The plan of one resolved config. precision: "float32" or "bfloat16"."""
     config = replace(config, dataset=sized(config.dataset, overrides))
     cycles = list(range(config.schedule.cycles + 1))
-    asked = config.evaluate_at
-    at = asked if isinstance(asked, list) else cycles if asked == "all" else cycles[-1:]
-    every = cycles if config.successor is not None and asked != [] else []
-    folder = Path(config.output_dir) / run_folder(config)
-    run = RunDirectory(folder)
+    at = config.evaluate_at
+    every = cycles if config.successor is not None and at != [] else []
+    at = at if isinstance(at, list) else cycles if at == "all" else cycles[-1:]
+    run = RunDirectory(Path(config.output_dir) / run_folder(config))
     return Job(
         tuple(overrides),
         config,
@@ -91,16 +89,15 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
     The cycles of a shorter run's trajectory are done. Its last model is fitted once more, for its query, which is not
     counted here: another job may make that query first.
     """
-    acquires = config.replay is None and bool(STRATEGIES[config.strategy.name].needs)
-    if acquires:
+    if fits_acquisition(config):
         trajectory = digest(trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
             n = labelled_at(config, cycle)
-            yield _unit(f"{trajectory}/{cycle}", "acquisition", config, config.acquisition, n, cycle < done)
+            yield _unit(f"{trajectory}/{cycle}", "acquisition", config, n, cycle < done)
     if config.successor is None:
         return
-    same = acquires and model_identity(config.successor) == model_identity(config.acquisition)
+    same = fits_acquisition(config) and model_identity(config.successor) == model_identity(config.acquisition)
     for cycle in at:
         if uses_pseudo_labels(config):
             yield from _pseudo_units(config, precision, cycle)
@@ -126,16 +123,16 @@ def _pseudo_units(config: RunConfig, precision: str, cycle: int) -> Iterator[Uni
 
 def _step_unit(identity: dict[str, Any], role: str, config: RunConfig, n: float | None) -> Unit:
     folder = step_folder(Path(config.output_dir, "steps"), identity)
-    return _unit(folder.name, role, config, getattr(config, role), n, finished(folder))
+    return _unit(folder.name, role, config, n, finished(folder))
 
 
-def _unit(key: str, part: str, config: RunConfig, model: ModelConfig, n: float | None, done: bool) -> Unit:
-    work = steps = None
+def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -> Unit:
+    model, work, steps = getattr(config, role), None, None
     if n is not None:
         steps, epochs = steps_of(model.training, n) if model.learner == "transformer" else (1.0, 1)
         work = n * epochs
     rate = rate_of(dataset_identity(config), model_identity(model))
-    return Unit(key, part, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
+    return Unit(key, role, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
 
 
 def rate_of(dataset: dict[str, Any], model: dict[str, Any]) -> str:
