@@ -295,6 +295,25 @@ def test_two_that_need_it_compute_each_cycle_once(tmp_path, whole):
             same(one, other)
 
 
+def test_runs_of_different_lengths_at_once_give_one_trajectory(tmp_path, whole):
+    configs, ready = [shorter(1), shorter(2), CONFIG], threading.Barrier(3)
+    results: dict[int, list[Computed]] = {}
+
+    def work(i: int) -> None:
+        ready.wait()
+        results[i] = acquired(tmp_path, fake_for(CORPUS), config=configs[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert snapshot(opened(tmp_path).folder) == whole
+    for i, config in enumerate(configs):
+        for one, other in zip(results[i], collected(config, CORPUS, fake_for(CORPUS)), strict=True):
+            same(one, other)
+
+
 def process(root: Path, results) -> None:
     learner = fake_for(CORPUS)
     done = acquired(root, learner)
