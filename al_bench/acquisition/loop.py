@@ -24,7 +24,7 @@ from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
 from al_bench.learners.predictions import Predictions
-from al_bench.learners.testing import tested
+from al_bench.learners.testing import evaluate_on_test
 from al_bench.seeds import stream
 
 NO_IDS = np.empty(0, dtype=np.int64)
@@ -141,7 +141,7 @@ def evaluate(
     if model is None or stop is None:
         return cycle
     with clock.phase("evaluate"):
-        return replace(cycle, metrics=tested(model, corpus), stop_labels=stop.labels(model))
+        return replace(cycle, metrics=evaluate_on_test(model, corpus), stop_labels=stop.labels(model))
 
 
 def query(

@@ -13,7 +13,7 @@ from al_bench.config.schema import RunConfig
 from al_bench.costs import Clock, Costs, Listener
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
-from al_bench.learners.testing import tested
+from al_bench.learners.testing import evaluate_on_test
 from al_bench.ledger.steps import Step, Steps
 
 
@@ -97,7 +97,7 @@ class Fit:
     def _evaluate(self) -> Step:
         model = self.model
         with self.clock.phase("evaluate"):
-            metrics = tested(model, self.s.corpus)
+            metrics = evaluate_on_test(model, self.s.corpus)
         return Step(metrics, costs=self._costs())
 
     def spent(self) -> Costs:
