@@ -26,9 +26,6 @@ class Past:
                     read_json(folder / "identity.json")["identity"], read_json(folder / "costs.json")
                 )
 
-    def __bool__(self) -> bool:
-        return bool(self._train)
-
     def seconds(self, unit: Unit) -> float | None:
         """Of a fit; None where no fit of its rate and part was made on this machine."""
         train, other = self._train.get(unit.rate), self._other.get((unit.rate, unit.part))

@@ -282,8 +282,10 @@ def test_bad_command_lines(al, words, expected):
     assert "to run it" not in done.out
 
 
-def test_another_machines_past_tells_nothing(tmp_path, al, tiny_run, monkeypatch):
-    assert al("run", *tiny_run, "evaluate_at=last", "dataset.train_examples=120").code == 0
-    assert Past(tmp_path / "outputs")
+def test_another_machines_past_tells_nothing(al, jobs, tiny_run, monkeypatch):
+    words = [*tiny_run, "evaluate_at=last", "dataset.train_examples=120"]
+    assert al("run", *words).code == 0
+    (job,) = jobs(*words)
+    assert all(Past(Path("outputs")).seconds(unit) is not None for unit in job.asked)
     monkeypatch.setattr("platform.node", lambda: "elsewhere")
-    assert not Past(tmp_path / "outputs")
+    assert all(Past(Path("outputs")).seconds(unit) is None for unit in job.asked)
