@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-ITERATION = ("train", "subsample", "predict", "select", "rescore")
+QUERY = ("subsample", "predict", "select", "rescore")
+ITERATION = ("train", *QUERY)
 ONE_OFF = ("prepare",)
 Seconds = Mapping[str, float]
 Listener = Callable[[str], None]
@@ -23,10 +25,14 @@ HARD = "\u00a0"  # a space that does not break
 
 @dataclass
 class Costs:
-    """seconds: by phase; counts: steps, sub-words, bytes. Never compared between runs, never fed back."""
+    """seconds: by phase; counts: steps, sub-words, bytes. Never compared between runs, never fed back.
+
+    machine: the hardware that computed, as it is recorded
+    """
 
     seconds: dict[str, float]
     counts: dict[str, float] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
 class Clock:

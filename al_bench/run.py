@@ -67,21 +67,26 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
 def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker) -> None:
     """Every cycle of the run: acquired or remembered, evaluated, committed."""
     bench = Workbench.of(config, display)
-    acquired, behind = acquisition(bench, directory.folder.name)
-    behind |= {role: identify(role, getattr(config, role)) for role in succeeding(config)}
-    directory.record_behind(config, behind)
+    acquired, fingerprints = acquisition(bench, directory.folder.name)
+    fingerprints |= {role: identify(role, getattr(config, role)) for role in succeeding(config)}
+    directory.record_fingerprints(config, fingerprints)
     facts = provenance(machine.hardware(bench.device), bench.precision)
     write_json(directory.folder / "provenance.json", facts)
-    display.say(f"trajectory {behind['trajectory']}, {bench.precision} on {bench.device}")
+    display.say(f"trajectory {fingerprints['trajectory']}, {bench.precision} on {bench.device}")
 
-    steps = Steps(bench.output_dir / "steps", behind, run=directory.folder.name, waiting=bench.waiting)
+    steps = Steps(bench.output_dir / "steps", fingerprints, run=directory.folder.name, waiting=bench.waiting)
     succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
     labelled = np.empty(0, dtype=np.int64)
     for cycle, costs in acquired:
-        labelled = np.union1d(labelled, cycle.seeded)
+        labelled = np.union1d(labelled, cycle.seed_set)
         fresh = cycle.number >= len(committed)
         if fresh:
+            beyond = ", ".join(map(str, beyond_end(config.evaluate_at, cycle)))
+            if beyond:
+                display.say(
+                    f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {beyond}"
+                )
             committed.append(
                 lines(cycle, costs, evaluate_successor(succession, cycle, labelled), bench.prepared())
             )
@@ -151,28 +156,28 @@ class Workbench:
 
 
 def acquisition(bench: Workbench, run_name: str) -> tuple[Iterator[Computed], dict[str, str]]:
-    """The cycles, yet to be computed or remembered; and what is behind them: hashes and the trajectory's id."""
+    """The cycles, yet to be computed or read; the fingerprints of data and weights, and the trajectory's id."""
     config, corpus = bench.config, bench.corpus
-    behind = {"data": corpus.fingerprint, "precision": bench.precision}
+    fingerprints = {"data": corpus.fingerprint, "precision": bench.precision}
     if config.replay is not None:
         source = Path(config.replay).expanduser()
-        # All of it now: a file that cannot be replayed must leave nothing recorded behind the run.
+        # All of it now: a file that cannot be replayed must leave no record of the run.
         cycles = list(replay(source, corpus))
-        return iter(cycles), {**behind, "trajectory": f"replay-{content_hash(source)[:12]}"}
+        return iter(cycles), {**fingerprints, "trajectory": f"replay-{content_hash(source)[:12]}"}
     learner = None
     if STRATEGIES[config.strategy.name].needs:
-        behind["acquisition"] = identify("acquisition", config.acquisition)
+        fingerprints["acquisition"] = identify("acquisition", config.acquisition)
         learner = partial(bench.learner, "acquisition")
     trajectory = Trajectory(
         bench.output_dir / "trajectories",
         trajectory_identity(config, bench.precision),
-        {key: value for key, value in behind.items() if key != "precision"},
+        {key: value for key, value in fingerprints.items() if key != "precision"},
         len(corpus.train),
         run=run_name,
         waiting=bench.waiting,
     )
     setup = Setup(config, corpus, learner, bench.display.phase)
-    return acquire(setup, trajectory.cycle), {**behind, "trajectory": trajectory.id}
+    return acquire(setup, trajectory.cycle), {**fingerprints, "trajectory": trajectory.id}
 
 
 def succeeding(config: RunConfig) -> list[str]:
@@ -196,7 +201,7 @@ class Evaluation:
 
 def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Evaluation:
     config = s.config
-    if config.successor is None or not wanted(config.evaluate_at, cycle):
+    if config.successor is None or not is_evaluated(config.evaluate_at, cycle):
         return Evaluation()
     if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
         return Evaluation(*plasm(s, labelled, cycle.number))
@@ -207,10 +212,17 @@ def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Eva
     return Evaluation(metrics, None, costs)
 
 
-def wanted(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
+def is_evaluated(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
     if isinstance(evaluate_at, list):
-        return cycle.number in evaluate_at
+        return cycle.number in evaluate_at or bool(beyond_end(evaluate_at, cycle))
     return evaluate_at == "all" or not len(cycle.queried)
+
+
+def beyond_end(evaluate_at: list[int] | str, cycle: Cycle) -> list[int]:
+    """The cycles in `evaluate_at` that never come, since nothing is left to query; the last one takes their place."""
+    if not isinstance(evaluate_at, list) or len(cycle.queried):
+        return []
+    return [number for number in evaluate_at if number > cycle.number]
 
 
 def lines(

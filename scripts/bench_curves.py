@@ -63,7 +63,8 @@ def main() -> None:
             start = time.process_time()
             setup = Setup(config, corpus, lambda made=learner: made)  # type: ignore[misc]
             curve = [
-                (cycle.metrics or {})[metric] for cycle, _ in acquire(setup, lambda _, compute: compute())
+                (cycle.metrics or {})[metric]
+                for cycle, _ in acquire(setup, lambda _, __, compute: compute(None))
             ]
             seconds[name] += time.process_time() - start
             curves[name].append(curve)

@@ -53,7 +53,7 @@ def compare(
     n = len(work.encoded)
     rng = np.random.default_rng(0)
     pool = Pool.unlabelled_of(n).label(np.sort(rng.permutation(n)[:labelled]), 0)
-    pool = pool.see(pool.unlabelled, rng.random(n - labelled).astype(np.float32), 0)
+    pool = pool.remember(pool.unlabelled, rng.random(n - labelled).astype(np.float32))
     arms = {name: (side, 1.0) for name, side in sides.items()}
     arms["al-bench with UPS"] = (sides["al-bench"], UPS.gamma)
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in arms}

@@ -67,7 +67,7 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         cuda = device.type == "cuda"
         side = Ours(work, device, "bfloat16" if cuda else "float32", Ways() if cuda else PLAIN)
         ids = np.arange(n)
-        pool = Pool.unlabelled_of(n).see(ids, np.random.default_rng(0).random(n).astype(np.float32), 0)
+        pool = Pool.unlabelled_of(n).remember(ids, np.random.default_rng(0).random(n).astype(np.float32))
         side.score(ids[: max(1, n // 10)])
         scores, host, there = peaks(device, partial(side.score, ids))
         works: dict[str, Callable[[], Any]] = {

@@ -75,7 +75,7 @@ def collected(
 ) -> list[Computed]:
     """All cycles of a run without a disk."""
     setup = Setup(config, corpus, None if learner is None else lambda: learner, listener)
-    return list(acquire(setup, lambda number, compute: compute()))
+    return list(acquire(setup, lambda number, queries, compute: compute(None)))
 
 
 # What a fitted fake says: (its fit, every example's id) -> (n, classes)
@@ -128,6 +128,7 @@ class FakeLearner:
     compared: list[np.ndarray] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     computes: str = "nothing"
+    test: Inputs = ()
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.events.append("prepare")
@@ -181,8 +182,9 @@ class FakeModel:
     ) -> Predictions:
         back = np.isin(ids, self.fit.ids).any()
         of = "labelled" if back else "pool"
-        if exact:  # ids of the test split are others
-            of = "labelled exactly" if embeddings else "test"
+        if exact:  # ids of the test split and of the stopping set are others
+            of = "test" if inputs.inputs is self.learner.test or not len(self.learner.test) else "stop"
+            of = "labelled exactly" if embeddings else of
         self.learner.events.append(f"predict {of}")
         if not exact:
             (self.learner.compared if back else self.learner.asked).append(ids)
@@ -226,10 +228,10 @@ def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray) -> Predicti
 
 
 def fake_for(corpus: Corpus, opinion: Opinion = moody) -> FakeLearner:
-    return FakeLearner(len(corpus.label_names), corpus.task, opinion)
+    return FakeLearner(len(corpus.label_names), corpus.task, opinion, test=corpus.test.inputs)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     """Every file of a trajectory that must not depend on how often it was interrupted."""
-    paths = [folder / "ledger.jsonl", *sorted(folder.glob("scores/*")), *sorted(folder.glob("tested/*"))]
+    paths = [folder / "ledger.jsonl", *sorted(folder.glob("scores/*")), *sorted(folder.glob("stop/*"))]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

@@ -1,7 +1,7 @@
-"""The active learning loop: fit, look at the pool, query, label, again.
+"""The active learning loop: fit a model on what is labelled, score the pool, query, label, repeat.
 
-One cycle is a function of what was labelled before it; the trajectory keeps its result, so that a cycle is
-computed once, whoever needs it and however often the run is interrupted.
+A cycle is a function of what was labelled before it. The trajectory records each cycle, so that it is computed once,
+whoever needs it and however often a run is interrupted.
 """
 
 import math
@@ -14,51 +14,54 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.pool import Pool
-from al_bench.acquisition.selection import costs_of, ranked, seed_set, target
-from al_bench.acquisition.selection import prefix as affordable
-from al_bench.acquisition.strategies import STRATEGIES, Known, Strategy
+from al_bench.acquisition.selection import StopSet, costs_of, prefix, ranked, seed_set, stop_set, target
+from al_bench.acquisition.strategies import STRATEGIES, Reference
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import RunConfig
-from al_bench.costs import Clock, Costs, Listener
-from al_bench.data.corpus import Corpus, Labels
+from al_bench.costs import QUERY, Clock, Costs, Listener
+from al_bench.data.corpus import Corpus
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
 from al_bench.learners.predictions import Predictions
-from al_bench.learners.testing import tested
+from al_bench.learners.testing import evaluate_on_test
 from al_bench.seeds import stream
 
-NOBODY = np.empty(0, dtype=np.int64)
+NO_IDS = np.empty(0, dtype=np.int64)
+NO_SCORES = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class Cycle:
     """What one cycle decided.
 
-    labelled, words: examples, and words in them, that the cycle's model was fitted on
-    seeded: ids labelled before the first cycle (cycle 0 only)
+    labelled, words: number of examples, and of words in them, that the cycle's model was fitted on
     metrics: of the acquisition model on the test split; None where no model is fitted
-    tested_as: the labels it gave there, for stopping criteria that compare models
+    seed_set: ids that are labelled before the first cycle (cycle 0 only)
+    stop_set: which examples stopping criteria look at (cycle 0 only); None where no model is fitted
+    stop_labels: int16 label that the model gives each of these, or each of their words
+    queried: ids in the order of the query, to be labelled for the next cycle; empty in a run's last cycle
     scored: ids of the candidates, rising; scores: their scores, float32
-    queried: ids in the order of the query, to be labelled for the next cycle; empty in the last cycle
     extended: how many candidates were added to the drawn sub-pool because it could not fill the query
+    query: the query in numbers, see `describe`
     """
 
     number: int
     labelled: int
     words: int
     metrics: dict[str, float] | None
-    tested_as: Labels | None = None
-    seeded: np.ndarray = field(default_factory=lambda: NOBODY)
-    queried: np.ndarray = field(default_factory=lambda: NOBODY)
-    scored: np.ndarray = field(default_factory=lambda: NOBODY)
-    scores: np.ndarray = field(default_factory=lambda: NOBODY.astype(np.float32))
+    seed_set: np.ndarray = field(default_factory=lambda: NO_IDS)
+    stop_set: dict[str, Any] | None = None
+    stop_labels: np.ndarray | None = None
+    queried: np.ndarray = field(default_factory=lambda: NO_IDS)
+    scored: np.ndarray = field(default_factory=lambda: NO_IDS)
+    scores: np.ndarray = field(default_factory=lambda: NO_SCORES)
     extended: int = 0
     query: dict[str, Any] = field(default_factory=dict)
 
-    def then(self, pool: Pool) -> Pool:
+    def label(self, pool: Pool) -> Pool:
         """The pool after this cycle's query was labelled."""
-        return pool.see(self.scored, self.scores, self.number).label(self.queried, self.number + 1)
+        return pool.remember(self.scored, self.scores).label(self.queried)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Setup:
     """All that a cycle is computed from.
 
     learner: builds it, or gives the one built before; None for strategies that need no model
-    listener: told the name of each phase
+    listener: called with the name of each phase
     """
 
     config: RunConfig
@@ -76,151 +79,148 @@ class Setup:
 
 
 Computed = tuple[Cycle, Costs]
-Remember = Callable[[int, Callable[[], Computed]], Computed]
+Remember = Callable[[int, bool, Callable[[Computed | None], Computed]], Computed]
 
 
 def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
-    """Yield every cycle, computed now or remembered from an earlier run.
+    """Yield every cycle, computed now or recorded by an earlier run.
 
-    remember: (number, compute) -> the recorded cycle of that number, else what `compute()` gives, recorded.
+    remember: (number, queries, compute) -> the recorded cycle of that number, else `compute(None)`, recorded. A cycle
+        that a shorter run ended with has no query; where `queries` asks for one, `compute(recorded)` adds it.
     """
-    train, schedule = setup.corpus.train, setup.config.schedule
-    seeds = setup.config.seeds
+    corpus, schedule, seeds = setup.corpus, setup.config.schedule, setup.config.seeds
     assert seeds.seed_set is not None
-    costs = costs_of(train.words, schedule.unit)
-    pool = Pool.unlabelled_of(len(train))
-    pool = pool.label(seed_set(schedule, costs, train.labels, stream(seeds.seed_set, "seed_set")), 0)
+    costs = costs_of(corpus.train.words, schedule.unit)
+    first = seed_set(schedule, costs, corpus.train.labels, stream(seeds.seed_set, "seed_set"))
+    pool = Pool.unlabelled_of(len(corpus.train)).label(first)
+    # The seed of a seed set that comes from a file draws nothing, this set neither: it is no part of the identity.
+    seed = seeds.seed_set if schedule.seed_set is None else 0
+    stop = stop_set(corpus, first, stream(seed, "stop_set")) if setup.learner else None
     for number in range(schedule.cycles + 1):
-        cycle, spent = remember(number, partial(turn, setup, pool, number))
-        yield cycle, spent
-        if not len(cycle.queried):
+        queries = number < schedule.cycles and len(pool.unlabelled) > 0
+        cycle, spent = remember(number, queries, partial(compute_cycle, setup, pool, stop, number, queries))
+        yield (cycle, spent) if queries else without_query(cycle, spent)
+        if not queries:
             return
-        pool = cycle.then(pool)
+        pool = cycle.label(pool)
 
 
-def turn(setup: Setup, pool: Pool, number: int) -> Computed:
-    """One cycle: fit on what is labelled, evaluate, and query unless this is the last."""
-    config, corpus = setup.config, setup.corpus
+def compute_cycle(
+    setup: Setup, pool: Pool, stop: StopSet | None, number: int, queries: bool, recorded: Computed | None
+) -> Computed:
+    """One cycle: fit on what is labelled, evaluate, and query where the run goes on.
+
+    recorded: the cycle as a shorter run ended with it. Its model is fitted again, to the same weights, and queries;
+        the second fit's costs replace the first's, so that an iteration is charged for one fit, on one machine.
+    """
     learner = setup.learner() if setup.learner else None
-    schedule, strategy = config.schedule, STRATEGIES[config.strategy.name]
-    train = Unlabelled(corpus.train.inputs)
-    labelled = pool.labelled
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
-    counts: dict[str, float] = {}
-    model = metrics = tested_as = None
+    counts, model = Counter[str](), None
     if learner is not None:
+        train, labelled = setup.corpus.train, pool.labelled
         with clock.phase("train"):
-            model = learner.fit(train, labelled, corpus.train.labels[labelled], fit_seeds(config, number))
-        counts |= {"train_steps": model.costs.steps, "train_tokens": model.costs.tokens}
-        with clock.phase("evaluate"):
-            metrics, tested_as = tested(model, corpus)
-
-    cycle = Cycle(
-        number=number,
-        labelled=len(labelled),
-        words=int(corpus.train.words[labelled].sum()),
-        metrics=metrics,
-        tested_as=tested_as,
-        seeded=labelled if number == 0 else NOBODY,
-    )
-    if number < schedule.cycles and len(pool.unlabelled):
-        cycle = query(setup, pool, cycle, strategy, model, clock, counts)
+            seeds = fit_seeds(setup.config, number)
+            model = learner.fit(Unlabelled(train.inputs), labelled, train.labels[labelled], seeds)
+        counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
+    cycle, costs = recorded or (evaluate(setup.corpus, pool, number, model, stop, clock), Costs({}))
+    if queries:
+        cycle = query(setup, pool, cycle, model, clock, counts)
     if learner is not None:
         counts["peak_memory_bytes"] = learner.peak_memory()
-    return cycle, Costs(clock.seconds, counts)
+    return cycle, Costs({**costs.seconds, **clock.seconds}, {**costs.counts, **counts})
+
+
+def evaluate(
+    corpus: Corpus, pool: Pool, number: int, model: Model | None, stop: StopSet | None, clock: Clock
+) -> Cycle:
+    """The cycle without a query: metrics on the test split, labels on the stopping set, which no selection sees."""
+    labelled = pool.labelled
+    cycle = Cycle(number, len(labelled), int(corpus.train.words[labelled].sum()), None)
+    if number == 0:
+        cycle = replace(cycle, seed_set=labelled, stop_set=stop.record if stop else None)
+    if model is None or stop is None:
+        return cycle
+    with clock.phase("evaluate"):
+        return replace(cycle, metrics=evaluate_on_test(model, corpus), stop_labels=stop.labels(model))
 
 
 def query(
-    setup: Setup,
-    pool: Pool,
-    cycle: Cycle,
-    strategy: Strategy,
-    model: Model | None,
-    clock: Clock,
-    counts: dict[str, float],
+    setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]
 ) -> Cycle:
     """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
-    config, train = setup.config, setup.corpus.train
-    unit = config.schedule.unit
-    costs = costs_of(train.words, unit)
-    wanted = target(config.schedule.step, costs, unit)
+    config, words = setup.config, setup.corpus.train.words
+    unit, aggregate = config.schedule.unit, config.strategy.aggregate
+    costs = costs_of(words, unit)
+    budget = target(config.schedule.step, costs, unit)
     assert config.seeds.subsampling is not None
     assert config.seeds.strategy is not None
     with clock.phase("subsample"):
         rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
-        pick = candidates(pool, config.subsampling, cycle.number, costs, wanted, unit, rng)
-    rng = stream(config.seeds.strategy, "strategy", cycle.number)
-    if model is None:  # random draws are no scores to remember
-        scores = strategy.score(Predictions.blank(len(pick.ids)), rng, config.strategy.aggregate)
-        look = None
+        sub_pool = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
+    ids, rng = sub_pool.ids, stream(config.seeds.strategy, "strategy", cycle.number)
+    if model is None:  # a random draw is no score to remember
+        scores = STRATEGIES[config.strategy.name].score(Predictions.blank(len(ids)), rng, aggregate)
     else:
         with clock.phase("predict"):
-            look = Look(strategy, config.strategy.aggregate, rng, model, setup.corpus, pool.labelled)
-            scores, tokens = look(pick.ids)
-        counts |= {"scored_examples": len(pick.ids), "scored_tokens": tokens, **look.compared}
-        lost = np.count_nonzero(~np.isfinite(scores))
-        if lost:
+            scores = score(setup, pool, model, ids, rng, counts)
+        diverged = np.count_nonzero(~np.isfinite(scores))
+        if diverged:
             raise UserError(
-                f"strategy={strategy.name}: {lost} scores in cycle {cycle.number} "
+                f"strategy={config.strategy.name}: {diverged} scores in cycle {cycle.number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
             )
     with clock.phase("select"):
-        order = ranked(pick.ids, scores, rng)
-        size = affordable(costs[order], wanted, unit)
-    if look is not None and config.rescore:
+        order = ranked(ids, scores, rng)
+        size = prefix(costs[order], budget, unit)
+    if model is not None and config.rescore:
         with clock.phase("rescore"):
             top = np.sort(order[: math.ceil(config.rescore * size)])
-            scores[np.searchsorted(pick.ids, top)], tokens = look(top, exact=True)
-            order = ranked(pick.ids, scores, rng)
-            size = affordable(costs[order], wanted, unit)
-        counts |= {"rescored_examples": len(top), "rescored_tokens": tokens, **look.compared}
+            scores[np.searchsorted(ids, top)] = score(setup, pool, model, top, rng, counts, exact=True)
+            order = ranked(ids, scores, rng)
+            size = prefix(costs[order], budget, unit)
     queried = order[:size]
-    cycle = replace(
-        cycle,
-        queried=queried,
-        extended=pick.extended,
-        query=describe(setup.corpus, queried, scores[np.searchsorted(pick.ids, queried)]),
-    )
-    if model is None:
-        return cycle
-    return replace(cycle, scored=pick.ids, scores=scores.astype(np.float32))
+    description = describe(setup.corpus, queried, scores[np.searchsorted(ids, queried)])
+    cycle = replace(cycle, queried=queried, extended=sub_pool.extended, query=description)
+    return cycle if model is None else replace(cycle, scored=ids, scores=scores.astype(np.float32))
 
 
-class Look:
-    """A fitted model's passes over candidates: each part is scored as it comes, and only scores are kept.
+def score(
+    setup: Setup,
+    pool: Pool,
+    model: Model,
+    ids: np.ndarray,
+    rng: np.random.Generator,
+    counts: Counter[str],
+    *,
+    exact: bool = False,
+) -> np.ndarray:
+    """(n,) float64 scores of candidates; each part of them is scored as its predictions come, which are not kept.
 
-    compared: counts of what strategies that compare have looked at, in all passes, of the labelled examples
+    exact: in float32 whatever the precision of the run
     """
+    config, train = setup.config.strategy, setup.corpus.train
+    strategy, inputs = STRATEGIES[config.name], Unlabelled(train.inputs)
+    embeddings = "embeddings" in strategy.needs
+    function = partial(strategy.score, rng=rng, aggregate=config.aggregate)
+    if embeddings:
+        labelled = pool.labelled
+        predictions = model.predict(inputs, labelled, exact=exact, embeddings=True)
+        counts.update(reference_examples=len(labelled), reference_tokens=predictions.tokens)
+        function = partial(function, reference=Reference(predictions, train.labels[labelled]))
+    scores, word = np.empty(len(ids)), "rescored" if exact else "scored"
+    for places, predictions in model.parts(inputs, ids, exact=exact, embeddings=embeddings):
+        scores[places] = function(predictions)
+        counts.update({f"{word}_examples": len(places), f"{word}_tokens": predictions.tokens})
+    return scores
 
-    def __init__(
-        self,
-        strategy: Strategy,
-        aggregate: str,
-        rng: np.random.Generator,
-        model: Model,
-        corpus: Corpus,
-        labelled: np.ndarray,
-    ) -> None:
-        self._model, self._inputs = model, Unlabelled(corpus.train.inputs)
-        self._labelled, self._labels = labelled, corpus.train.labels[labelled]
-        self._embeddings = "embeddings" in strategy.needs
-        self._score = partial(strategy.score, rng=rng, aggregate=aggregate)
-        self.compared: Counter[str] = Counter()
 
-    def __call__(self, ids: np.ndarray, *, exact: bool = False) -> tuple[np.ndarray, int]:
-        """((n,) float64 scores, sub-words); exact: in float32 whatever the precision of the run."""
-        score, scores, tokens = self._score, np.empty(len(ids)), 0
-        if self._embeddings:
-            score = partial(score, known=self._known(exact))
-        for places, said in self._model.parts(self._inputs, ids, exact=exact, embeddings=self._embeddings):
-            scores[places] = score(said)
-            tokens += said.tokens
-        return scores, tokens
-
-    def _known(self, exact: bool) -> Known:
-        said = self._model.predict(self._inputs, self._labelled, exact=exact, embeddings=True)
-        self.compared.update(reference_examples=len(said), reference_tokens=said.tokens)
-        return Known(said, self._labels)
+def without_query(cycle: Cycle, costs: Costs) -> Computed:
+    """The cycle as the last one of a run, where a longer run has queried after it; its peak of memory stays."""
+    seconds = {phase: spent for phase, spent in costs.seconds.items() if phase not in QUERY}
+    of_query = ("scored_", "rescored_", "reference_")
+    counts = {name: count for name, count in costs.counts.items() if not name.startswith(of_query)}
+    cycle = replace(cycle, queried=NO_IDS, scored=NO_IDS, scores=NO_SCORES, extended=0, query={})
+    return cycle, replace(costs, seconds=seconds, counts=counts)
 
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
@@ -231,15 +231,14 @@ def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
 
 
 def describe(corpus: Corpus, queried: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
-    """What was queried, in numbers: examples, words, length, scores, and labels (tagging: entities)."""
+    """A query in numbers: examples, words, length, scores, and labels (tagging: entities)."""
     words, gold = corpus.train.words[queried], corpus.train.labels[queried]
     numbers = gold.values if isinstance(gold, Ragged) else gold
-    found = np.bincount(numbers, minlength=len(corpus.label_names)).tolist()
-    named = dict(zip(corpus.label_names, found, strict=True))
+    counts = np.bincount(numbers, minlength=len(corpus.label_names)).tolist()
+    labels = dict(zip(corpus.label_names, counts, strict=True))
     if corpus.task == "tagging":
-        named = {tag[2:]: n for tag, n in named.items() if tag.startswith("B-")}
-    said = {"examples": len(queried), "words": int(words.sum()), "mean_words": float(words.mean())}
+        labels = {tag[2:]: count for tag, count in labels.items() if tag.startswith("B-")}
+    summary = {"examples": len(queried), "words": int(words.sum()), "mean_words": float(words.mean())}
     if scores is not None:
-        said |= {"min_score": float(scores.min()), "mean_score": float(scores.mean())}
-        said |= {"max_score": float(scores.max())}
-    return {**said, "labels": named}
+        summary |= {f"{name}_score": float(getattr(scores, name)()) for name in ("min", "mean", "max")}
+    return {**summary, "labels": labels}

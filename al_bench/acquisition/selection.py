@@ -1,12 +1,18 @@
-"""From budgets, costs and scores to example ids; and the seed set."""
+"""From budgets, costs and scores to example ids; the seed set and the stopping set."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from al_bench.config.schema import ScheduleConfig
-from al_bench.data.corpus import Labels
+from al_bench.data.corpus import Corpus, Labels
+from al_bench.data.ragged import Ragged
 from al_bench.errors import reject
+from al_bench.learners.base import Model, Unlabelled
+
+STOP_SHARE, STOP_LIMIT = 0.1, 2000  # of the training split without a dev split; examples of either at most
 
 
 def costs_of(words: np.ndarray, unit: str) -> np.ndarray:
@@ -18,19 +24,19 @@ def target(budget: int | float, costs: np.ndarray, unit: str) -> float:
     """A budget in units: an int counts, a float is a share of the split (in examples: rounded, not 0)."""
     if isinstance(budget, int):
         return budget
-    wanted = budget * float(costs.sum())
-    return wanted if unit == "words" else max(1, round(wanted))
+    share = budget * float(costs.sum())
+    return share if unit == "words" else max(1, round(share))
 
 
-def prefix(costs: np.ndarray, wanted: float, unit: str) -> int:
-    """How many of the ordered examples a budget buys; all of them where it exceeds what is there.
+def prefix(costs: np.ndarray, budget: float, unit: str) -> int:
+    """How many of the ordered examples a budget buys; all of them where it exceeds their costs.
 
-    Examples: exactly the count. Words: up to and including the one that makes the sum exceed the target
+    Examples: exactly the count. Words: up to and including the example that makes the sum exceed the budget
     (Tsvigun et al. 2022), so that a query is never empty.
     """
     if unit == "examples":
-        return min(int(wanted), len(costs))
-    return min(int(np.searchsorted(np.cumsum(costs), wanted, side="right")) + 1, len(costs))
+        return min(int(budget), len(costs))
+    return min(int(np.searchsorted(np.cumsum(costs), budget, side="right")) + 1, len(costs))
 
 
 def ranked(ids: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -54,13 +60,45 @@ def seed_set(
 def _interleaved(order: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Reorder so that every prefix holds the classes in proportion to their size.
 
-    The j-th of a class's m examples stands at (j + 1/2) / m of the way; equal places keep the given order.
+    The j-th of a class's m examples gets the place (j + 1/2) / m; equal places keep the given order.
     """
     place = np.empty(len(order))
     for label in np.unique(labels):
         members = np.flatnonzero(labels[order] == label)
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
     return order[np.argsort(place, kind="stable")]
+
+
+@dataclass(frozen=True)
+class StopSet:
+    """The examples on which stopping criteria compare the labels of consecutive models; never test examples.
+
+    inputs: of the examples, as a split of their own, which a learner encodes once
+    record: {"split": "dev" | "pool", "examples": n, "ids": [...], "words": [...]}; ids of the dev or of the training
+        split, rising; words: of each example
+    """
+
+    inputs: Unlabelled
+    record: dict[str, Any]
+
+    def labels(self, model: Model) -> np.ndarray | None:
+        """int16, of every example or, one after another, of every word; None where the set is empty."""
+        if not len(self.inputs):
+            return None
+        labels = model.predict(self.inputs, np.arange(len(self.inputs)), exact=True).labels()
+        return (labels.values if isinstance(labels, Ragged) else labels).astype(np.int16)
+
+
+def stop_set(corpus: Corpus, seed_ids: np.ndarray, rng: np.random.Generator) -> StopSet:
+    """A part of the dev split where there is one, else of the pool, whose examples may still be queried."""
+    split, name, size = corpus.train, "pool", max(1, round(STOP_SHARE * len(corpus.train)))
+    ids = np.setdiff1d(np.arange(len(split)), seed_ids)
+    if corpus.dev is not None:
+        split, name, size = corpus.dev, "dev", len(corpus.dev)
+        ids = np.arange(size)
+    ids = np.sort(rng.permutation(ids)[: min(size, STOP_LIMIT)])
+    record = {"split": name, "examples": len(ids), "ids": ids.tolist(), "words": split.words[ids].tolist()}
+    return StopSet(Unlabelled([split.inputs[i] for i in ids]), record)
 
 
 def read_ids(path: Path, n: int) -> np.ndarray:
@@ -78,7 +116,7 @@ def read_ids(path: Path, n: int) -> np.ndarray:
 
 
 def as_ids(field: str, source: object, numbers: list[int], n: int) -> np.ndarray:
-    """Refuse numbers that are not positions in the training split, or stand there twice."""
+    """The numbers as ids. Raises `UserError` for numbers outside the training split and for repeated ones."""
     outside = next((i for i in numbers if not 0 <= i < n), None)
     if outside is not None:
         broken = f"holds id {outside}, but the training split has ids 0 to {n - 1}"

@@ -13,6 +13,9 @@ from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import prefix, ranked
 from al_bench.config.schema import SubsamplingConfig
 
+# The pool in the order in which a subsampling prefers it, and which of that order it draws: (n,) bool.
+Draw = tuple[np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -27,69 +30,70 @@ def candidates(
     settings: SubsamplingConfig,
     query_round: int,
     costs: np.ndarray,
-    wanted: float,
+    budget: float,
     unit: str,
     rng: np.random.Generator,
 ) -> Candidates:
     """The examples that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
 
     costs: (n,) of the whole training split
-    wanted, unit: the query's budget, which the part must be able to fill
+    budget, unit: the query's, which the part must be able to fill
     """
-    if settings.name == "none" or query_round in settings.refresh:
+    if settings.name == "none" or settings.refresh == "all" or query_round in settings.refresh:
         return Candidates(pool.unlabelled)
-    return _filled(*SUBSAMPLINGS[settings.name](pool, settings, rng), costs, wanted, unit)
+    order, drawn = SUBSAMPLINGS[settings.name](pool, settings, rng)
+    return _extended(order, drawn, costs, budget, unit)
 
 
-def random(
-    pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+def random(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
     """Uniform without replacement: a share or a count."""
-    order = rng.permutation(pool.unlabelled)
-    return order, np.arange(len(order)) < _count(settings.gamma, len(order))
+    return _head(rng.permutation(pool.unlabelled), settings.gamma)
 
 
-def naive(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def naive(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
     """The top share or count by last-known score."""
-    order = _by_memory(pool, rng)
-    return order, np.arange(len(order)) < _count(settings.gamma, len(order))
+    return _head(_by_last_score(pool, rng), settings.gamma)
 
 
-def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
     """Keep i with probability exp(-max(0, r_i - gamma) / T), independently.
 
     r_i is i's rank by falling last-known score divided by the pool's size: 0 is the most uncertain.
     """
     assert settings.gamma is not None
     assert settings.temperature is not None
-    order = _by_memory(pool, rng)
+    order = _by_last_score(pool, rng)
     rank = np.arange(len(order)) / max(len(order), 1)
     keep = np.exp(-np.maximum(0.0, rank - settings.gamma) / max(settings.temperature, 1e-8))
     return order, rng.random(len(order)) < keep
 
 
-# Each returns the pool in its own order of preference, and who of it was drawn.
-SUBSAMPLINGS: dict[
-    str, Callable[[Pool, SubsamplingConfig, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-] = {"random": random, "naive": naive, "ups": ups}
+SUBSAMPLINGS: dict[str, Callable[[Pool, SubsamplingConfig, np.random.Generator], Draw]] = {
+    "random": random,
+    "naive": naive,
+    "ups": ups,
+}
 
 
-def _count(gamma: int | float | None, n: int) -> int:
+def _head(order: np.ndarray, gamma: int | float | None) -> Draw:
     assert gamma is not None
-    return gamma if isinstance(gamma, int) else round(gamma * n)
+    count = gamma if isinstance(gamma, int) else round(gamma * len(order))
+    return order, np.arange(len(order)) < count
 
 
-def _by_memory(pool: Pool, rng: np.random.Generator) -> np.ndarray:
-    """Most uncertain first; never-scored examples before all others, because nothing speaks against them."""
+def _by_last_score(pool: Pool, rng: np.random.Generator) -> np.ndarray:
+    """Most uncertain first; examples that were never scored come before all others, since they may be the best."""
     unlabelled = pool.unlabelled
     return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
 
 
-def _filled(order: np.ndarray, drawn: np.ndarray, costs: np.ndarray, wanted: float, unit: str) -> Candidates:
+def _extended(
+    order: np.ndarray, drawn: np.ndarray, costs: np.ndarray, budget: float, unit: str
+) -> Candidates:
     """Extend a draw along its order of preference until it can fill the query."""
-    spare = order[~drawn]
-    chosen = order[drawn]
-    short = wanted - float(costs[chosen].sum())
-    needed = short > 0 or (unit == "words" and short == 0)
-    extra = spare[: prefix(costs[spare], short, unit)] if needed else spare[:0]
-    return Candidates(np.sort(np.concatenate([chosen, extra])), extended=len(extra))
+    sample, rest = order[drawn], order[~drawn]
+    missing = budget - float(costs[sample].sum())
+    if missing > 0 or (unit == "words" and missing == 0):
+        rest = rest[: prefix(costs[rest], missing, unit)]
+        return Candidates(np.sort(np.concatenate([sample, rest])), extended=len(rest))
+    return Candidates(np.sort(sample))

@@ -1,7 +1,7 @@
 """What makes two runs, two trajectories, or two fits of a successor the same.
 
-All are functions of the resolved config alone, so that they are known before anything is loaded. What is
-behind the config (the bytes of the data and of the weights) is recorded at first use and checked ever after.
+All are functions of the resolved config alone, so that they are known before anything is loaded. The fingerprints of
+the data and the weights that a config names are recorded at first use and checked ever after.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
 
-FORMAT = 4  # raised when equal configs no longer give equal ledgers
+FORMAT = 5  # raised when equal configs no longer give equal ledgers
 
-# Where, how visibly and on what a run is executed, and what it is called (so are the names of datasets and
-# models); `seed` and the shared `training` count through `seeds` and the models' own training, into which
-# they were resolved.
+# Keys that say where, how visibly and on which device a run is executed, and its name (the names of datasets and
+# models do not count either). `seed` and the shared `training` count through `seeds` and the models' own training,
+# into which they were resolved.
 IMMATERIAL = {"name", "device", "output_dir", "tracking", "progress", "seed", "training"}
 ROLES = ("acquisition", "successor", "pseudo_labeler", "verifier")
 
@@ -31,8 +31,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     for role in ROLES:
         model = getattr(config, role)
         material[role] = model and model_identity(model)
-    if config.replay is not None or not STRATEGIES[config.strategy.name].needs:
-        material["acquisition"] = None  # nobody fits it
+    if not fits_acquisition(config):
+        material["acquisition"] = None
     material["pseudo_labeling"] = None
     if uses_pseudo_labels(config):
         material["pseudo_labeling"] = training_set_identity(config, config.pseudo_labeling.filters)
@@ -41,13 +41,20 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     return {"format": FORMAT, **material, **_data_identity(config)}
 
 
+def fits_acquisition(config: RunConfig) -> bool:
+    """Whether the run needs an acquisition model: neither a replay nor a strategy without a model does."""
+    return config.replay is None and bool(STRATEGIES[config.strategy.name].needs)
+
+
 def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     """The part of a resolved config that the acquired examples depend on.
 
-    precision: the resolved one, "float32" or "bfloat16". A strategy that needs no model depends on none.
+    The number of cycles is no part of it: a longer run continues the trajectory of a shorter one.
+    precision: the resolved one, "float32" or "bfloat16". A strategy that needs no model does not depend on it.
     """
     identity = {"format": FORMAT, **_data_identity(config)}
     seeds = identity["seeds"]
+    del identity["schedule"]["cycles"]
     if not STRATEGIES[config.strategy.name].needs:
         needed = {key: seeds[key] for key in ("seed_set", "strategy")}
         return {**identity, "strategy": {"name": config.strategy.name}, "seeds": needed}
@@ -66,7 +73,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
 
 
 def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
-    """What decides which examples are labelled at a cycle: before the first query, the seed set alone."""
+    """What determines the labelled examples of a cycle: before the first query, the seed set alone."""
     if config.replay is not None:
         return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle}
     if cycle > 0:
@@ -79,7 +86,7 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
 def fit_identity(
     config: RunConfig, precision: str, cycle: int, role: str, filters: Sequence[FilterConfig] | None = None
 ) -> dict[str, Any]:
-    """One fit outside the loop, of the role's model: on gold, or on gold and what the filters leave.
+    """One fit outside the loop, of the role's model: on gold labels, or also on the pseudo-labels that filters keep.
 
     filters: the first of the config's; None: gold labels alone
     """
@@ -104,13 +111,13 @@ def fit_identity(
 
 
 def pseudo_labels_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
-    """What the labeller says of the rest of the pool."""
+    """The pseudo-labels of the rest of the pool."""
     labeller = fit_identity(config, precision, cycle, "pseudo_labeler")
     return {"step": "pseudo_labels", "fit": labeller, "labels": config.pseudo_labeling.labels}
 
 
 def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: int) -> dict[str, Any]:
-    """What a filter thinks of the pseudo-labels; number: of the filter in the config."""
+    """A filter's suspicions of the pseudo-labels; number: of the filter in the config."""
     filters = config.pseudo_labeling.filters
     chosen = filters[number]
     identity = {"step": "suspicion", **filter_identity(chosen)}
@@ -128,7 +135,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
 
 
 def first_look_back(filters: Sequence[FilterConfig]) -> int | None:
-    """Which filter is the first that needs a fit on pseudo-labels to look back on; None if none does."""
+    """The number of the first filter that looks back on a fit on pseudo-labels; None if there is none."""
     return next((number for number, chosen in enumerate(filters) if chosen.by in AFTER_A_FIT), None)
 
 
@@ -140,7 +147,7 @@ def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) ->
 
 
 def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
-    """A filter by what it reads: `neighbours` is of knn, `checkpoints` of tracin, and a threshold replaces a share."""
+    """The settings that a filter reads: knn `neighbours`, tracin `checkpoints`; a threshold replaces a share."""
     material = {"by": chosen.by, "drop": chosen.drop if chosen.threshold is None else None}
     material |= {"threshold": chosen.threshold}
     if chosen.by == "tracin":
@@ -193,7 +200,7 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
 
 
 def digest(identity: Any, length: int = 12) -> str:
-    """A short name for an identity: equal for equal content, whatever the order of keys."""
+    """A short hash of an identity, whatever the order of its keys."""
     text = json.dumps(identity, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
@@ -213,9 +220,9 @@ def run_folder(config: RunConfig) -> str:
     return f"runs/{config.name}/{'-'.join(parts)}-seed{config.seed}-{digest(run_identity(config), 8)}"
 
 
-def differences(recorded: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """The dotted keys at which two identities differ; 1 (a count) and 1.0 (a share) do."""
-    old, new = dict(flat(recorded)), dict(flat(wanted))
+def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
+    """The dotted keys at which two identities differ; 1 (a count) differs from 1.0 (a share)."""
+    old, new = dict(flat(recorded)), dict(flat(current))
     return [key for key in sorted(old | new) if json.dumps(old.get(key)) != json.dumps(new.get(key))]
 
 

@@ -290,14 +290,12 @@ def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
     return replace(settings, **missing)
 
 
-def refresh_rounds(config: RunConfig) -> list[int]:
-    """The query rounds, 0-based, in which the whole pool is scored."""
+def refresh_rounds(config: RunConfig) -> list[int] | str:
+    """The query rounds, 0-based, in which the whole pool is scored; "all" for all, however many there will be."""
     refresh = config.subsampling.refresh
-    if isinstance(refresh, list):
-        return sorted({int(r) for r in refresh})
     if config.subsampling.name == "none" or refresh == "all":
-        return list(range(config.schedule.cycles))
-    return []
+        return "all"
+    return sorted({int(r) for r in refresh}) if isinstance(refresh, list) else []
 
 
 def evaluated_cycles(config: RunConfig) -> list[int] | str:

@@ -8,7 +8,11 @@ from al_bench.ledger.ledger import load_record
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.tracking import Tracker
 
-NEEDED = {"status.json": ("state", "started_at"), "identity.json": ("behind",), "provenance.json": ("git",)}
+NEEDED = {
+    "status.json": ("state", "started_at"),
+    "identity.json": ("fingerprints",),
+    "provenance.json": ("git",),
+}
 
 
 def sync(directories: list[str], tracking: str, output_dir: str) -> None:
@@ -62,6 +66,6 @@ def damage(folder: Path) -> str | None:
     for name, keys in NEEDED.items():
         record = load_record(folder / name)
         reasons += [f"{name} has no {key}" for key in keys if key not in record]
-    if not reasons and "trajectory" not in load_record(folder / "identity.json")["behind"]:
+    if not reasons and "trajectory" not in load_record(folder / "identity.json")["fingerprints"]:
         return "identity.json names no trajectory"
     return reasons[0] if reasons else None

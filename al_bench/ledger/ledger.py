@@ -1,4 +1,4 @@
-"""JSON lines that survive a kill: a line is there when its newline is."""
+"""Files that survive a kill: JSON lines, each of which counts once its newline is written, whole files, and locks."""
 
 import json
 import os
@@ -13,50 +13,46 @@ from al_bench.errors import UserError
 
 
 class Ledger:
-    """An append-only file of JSON records; appending is the commit of the record."""
+    """A file of JSON records. Writing a record's newline is its commit."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self) -> list[dict[str, Any]]:
-        """All complete records; a torn last line is not one."""
-        if not self.path.exists():
-            return []
-        complete, _, _ = self.path.read_bytes().rpartition(b"\n")
+        """All complete records, without a torn last line."""
         try:
-            return [json.loads(line) for line in complete.splitlines()]
+            return [json.loads(line) for line in self._complete().splitlines()]
         except ValueError as error:
             raise damaged(self.path, self.path.parent) from error
 
     def append(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        line = _line(record)
         with self.path.open("ab+") as file:
-            self._drop_torn_line(file)
-            file.write(line.encode())
+            file.truncate(len(self._complete()))
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
 
-    def keep(self, count: int) -> None:
-        """Drop all but the first records: those that were written for a cycle which was never committed."""
-        records = self.read()
-        if len(records) > count:
-            lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records[:count]]
-            write_whole(self.path, "".join(lines).encode())
+    def put(self, number: int, record: dict[str, Any]) -> None:
+        """Commit a record at a position, as the last one; the record that stood there is replaced, and all after it."""
+        lines = self._complete().splitlines(keepends=True)
+        assert number <= len(lines), "records are written in order"
+        if number == len(lines):
+            self.append(record)
+        else:
+            write_whole(self.path, b"".join([*lines[:number], _line(record)]))
 
-    @staticmethod
-    def _drop_torn_line(file: Any) -> None:
-        size = file.seek(0, os.SEEK_END)
-        if size == 0:
-            return
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
-            file.seek(0, os.SEEK_END)
+    def _complete(self) -> bytes:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def damaged(path: Path, folder: Path) -> UserError:
-    """Of a file that was whole once: what a kill leaves behind is no damage. folder: of all that belongs together"""
+    """The error for a file that was once complete. A kill leaves no such file. folder: of all that belongs together"""
     return UserError(
         f"{path}: missing or damaged, though the ledger counts on it; "
         f"restore the file or delete {folder} to compute all of it again"
@@ -64,18 +60,18 @@ def damaged(path: Path, folder: Path) -> UserError:
 
 
 @contextmanager
-def turn(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Hold a file lock; `waiting` is called where another process holds it."""
-    mine = FileLock(lock)
+    lock = FileLock(path)
     try:
-        mine.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except TimeoutError:
         waiting()
-        mine.acquire()
+        lock.acquire()
     try:
         yield
     finally:
-        mine.release()
+        lock.release()
 
 
 def write_whole(path: Path, content: bytes) -> None:

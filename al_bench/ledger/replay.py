@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from al_bench.acquisition.loop import NOBODY, Computed, Cycle, describe
+from al_bench.acquisition.loop import NO_IDS, Computed, Cycle, describe
 from al_bench.acquisition.selection import as_ids
 from al_bench.costs import Costs
 from al_bench.data.corpus import Corpus
@@ -22,22 +22,21 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
     come from the same data; its acquisition metrics are kept.
     """
     if source.is_dir():
-        listed, metrics = _of_trajectory(source, corpus)
+        lists, metrics = _of_trajectory(source, corpus)
     else:
-        listed, metrics = _of_file(source, len(corpus.train)), []
-    metrics += [None] * (len(listed) - len(metrics))
-    ids = as_ids("replay", source, [i for batch in listed for i in batch], len(corpus.train))
-    batches = Ragged(ids, offsets_of([len(batch) for batch in listed])).rows()
-    labelled = NOBODY
+        lists, metrics = _of_file(source, len(corpus.train)), []
+    metrics += [None] * (len(lists) - len(metrics))
+    ids = as_ids("replay", source, [i for batch in lists for i in batch], len(corpus.train))
+    batches = Ragged(ids, offsets_of([len(batch) for batch in lists])).rows()
     for number, batch in enumerate(batches):
-        labelled = np.concatenate([labelled, batch])
-        queried = batches[number + 1] if number + 1 < len(batches) else NOBODY
+        labelled = np.concatenate(batches[: number + 1])
+        queried = batches[number + 1] if number + 1 < len(batches) else NO_IDS
         cycle = Cycle(
             number=number,
             labelled=len(labelled),
             words=int(corpus.train.words[labelled].sum()),
             metrics=metrics[number],
-            seeded=batch if number == 0 else NOBODY,
+            seed_set=batch if number == 0 else NO_IDS,
             queried=queried,
             query=describe(corpus, queried) if len(queried) else {},
         )
@@ -45,7 +44,7 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
 
 
 def _of_trajectory(folder: Path, corpus: Corpus) -> tuple[list[list[int]], list[dict[str, float] | None]]:
-    """Seed set and queries, and the metrics of the cycles there are: one fewer where it is unfinished."""
+    """Seed set and queries, and the metrics of the recorded cycles: one fewer where the trajectory is unfinished."""
     lines = Ledger(folder / "ledger.jsonl").read()
     if not lines:
         raise reject("replay", folder, "holds no finished cycle", "finish the run that acquires it first")
@@ -53,11 +52,11 @@ def _of_trajectory(folder: Path, corpus: Corpus) -> tuple[list[list[int]], list[
     if not header.exists():
         remedy = "copy identity.json beside it, or write the ids to a file"
         raise reject("replay", folder, "has no identity.json to say which data its ids count", remedy)
-    behind = read_json(header)["behind"]
+    fingerprints = read_json(header)["fingerprints"]
     if "seeded" not in lines[0]:
-        remedy = f"give the trajectory it used: OUTPUT_DIR/trajectories/{behind['trajectory']}"
+        remedy = f"give the trajectory it used: OUTPUT_DIR/trajectories/{fingerprints['trajectory']}"
         raise reject("replay", folder, "is a run's folder, which holds no ids", remedy)
-    if behind["data"] != corpus.fingerprint:
+    if fingerprints["data"] != corpus.fingerprint:
         remedy = "its ids would name other examples, so set the dataset it was acquired on"
         raise reject("replay", folder, "was acquired on other data than this run's dataset", remedy)
     batches = [lines[0]["seeded"], *(line["queried"] for line in lines if line["queried"])]

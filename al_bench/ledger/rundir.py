@@ -1,4 +1,4 @@
-"""A run's directory: whose it is, how it stands, and its ledger."""
+"""A run's directory: its config, its state, and its ledger."""
 
 import time
 import traceback
@@ -14,12 +14,13 @@ from omegaconf import OmegaConf
 from al_bench.config.identity import differences, run_identity
 from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
-from al_bench.ledger.ledger import Ledger, damaged, read_json, turn, write_json, write_whole
+from al_bench.ledger.ledger import Ledger, damaged, locked, read_json, write_json, write_whole
+from al_bench.ledger.store import claim
 
 
 class RunDirectory:
     """
-    identity.json   the config as far as the ledger depends on it, and the hashes of what is behind it
+    identity.json   the config as far as the ledger depends on it, and the fingerprints of data, weights and trajectory
     config.yaml     the resolved config
     provenance.json versions, code, hardware
     ledger.jsonl    a line per cycle: what was decided; costs.jsonl: what it cost
@@ -35,7 +36,7 @@ class RunDirectory:
     def claimed(
         self, config: RunConfig, job: dict[str, Any], waiting: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
-        """Hold the directory for one process, and leave in it how the run ended.
+        """Hold the directory for one process, and record in it how the run ended.
 
         job: overrides and sweep, for the record; waiting: called when another process holds it
         Raises `UserError` where the directory holds a run with another config.
@@ -47,8 +48,8 @@ class RunDirectory:
             raise UserError(
                 f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER"
             ) from error
-        with turn(self.folder / ".lock", waiting):
-            self._check_owner(run_identity(config))
+        with locked(self.folder / ".lock", waiting):
+            self._check_config(config)
             if self.finished:
                 yield
                 return
@@ -79,7 +80,7 @@ class RunDirectory:
         return read_json(path) if path.exists() else {}
 
     def leave_reason(self, error: Exception) -> None:
-        """For a run that failed before it could claim the directory."""
+        """Record why a run failed before it could claim the directory."""
         reason = str(error) or type(error).__name__
         if self.status.get("error") == reason or (self.folder / "identity.json").exists():
             return
@@ -102,33 +103,22 @@ class RunDirectory:
     def finished(self) -> bool:
         return self.status.get("state") == "finished"
 
-    def _check_owner(self, identity: dict[str, Any]) -> None:
+    def _check_config(self, config: RunConfig) -> None:
         path = self.folder / "identity.json"
-        if not path.exists():
-            return
-        changed = differences(read_json(path)["identity"], identity)
+        changed = differences(read_json(path)["identity"], run_identity(config)) if path.exists() else []
         if changed:
             raise UserError(
                 f"{self.folder}: holds a run with another config ({', '.join(changed[:8])} differ); "
                 "choose another directory, or leave hydra.run.dir to its default"
             )
 
-    def record_behind(self, config: RunConfig, behind: dict[str, Any]) -> None:
-        """Write, or check, the hashes of data and weights and the trajectory's id."""
-        path = self.folder / "identity.json"
-        if path.exists():
-            changed = differences(read_json(path)["behind"], behind)
-            if changed:
-                raise UserError(
-                    f"{self.folder}: {' and '.join(changed)} changed since this run began; "
-                    "restore what was there, or set another output_dir"
-                )
-        else:
-            write_json(path, {"identity": run_identity(config), "behind": behind})
+    def record_fingerprints(self, config: RunConfig, fingerprints: dict[str, Any]) -> None:
+        """Write, or check, the fingerprints of data and weights and the trajectory's id."""
+        claim(self.folder, run_identity(config), fingerprints)
 
     @property
-    def behind(self) -> dict[str, Any]:
-        return read_json(self.folder / "identity.json")["behind"]
+    def fingerprints(self) -> dict[str, Any]:
+        return read_json(self.folder / "identity.json")["fingerprints"]
 
     def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """(decided, spent) of every committed cycle."""
@@ -139,6 +129,5 @@ class RunDirectory:
 
     def commit(self, decided: dict[str, Any], spent: dict[str, Any]) -> None:
         """Costs first: the ledger's line makes both count."""
-        self.costs.keep(decided["cycle"])
-        self.costs.append(spent)
+        self.costs.put(decided["cycle"], spent)
         self.ledger.append(decided)

@@ -1,6 +1,6 @@
-"""The ledger's copy in MLflow: one run per run directory, live or afterwards, never a source.
+"""The ledger's copy in MLflow: one MLflow run per run directory, written live or afterwards, never read as a source.
 
-Whatever fails here warns and loses nothing: `al-bench sync` logs the run directory again.
+A failure warns and loses nothing: `al-bench sync` logs the run directory again.
 """
 
 import os
@@ -20,7 +20,7 @@ from al_bench.ledger.rundir import RunDirectory
 ARTIFACTS = ("config.yaml", "ledger.jsonl", "costs.jsonl", "identity.json", "provenance.json", "status.json")
 BATCH = 100  # params in one call: MLflow's limit
 LONGEST_PARAM = 6000  # characters: MLflow's limit
-FILE = "mlflow.json"  # in a run's or a sweep's directory: which MLflow run it is, how far it is logged
+FILE = "mlflow.json"  # in the directory of a run or a sweep: its MLflow run, and how many cycles are logged
 
 
 def store_uri(tracking: str, output_dir: Path) -> str:
@@ -30,9 +30,9 @@ def store_uri(tracking: str, output_dir: Path) -> str:
 class Tracker:
     """Copies a run directory's committed cycles to MLflow.
 
-    output_dir: where the default store and its lock are
+    output_dir: of the default store and its lock
     sweep: the sweep's directory, whose MLflow run is the parent; None for a single run
-    warn: told, once, why tracking stopped
+    warn: called once with the reason why tracking stopped
     """
 
     def __init__(
@@ -50,16 +50,15 @@ class Tracker:
         return self._attempt(self._log_cycles)
 
     def finish(self) -> bool:
-        """Log what is left, the files, and how the run ended; nothing, where that is logged already."""
-        if not (self.run.folder / "provenance.json").exists():  # it refused before it began
+        """Log the remaining cycles, the files, and how the run ended; nothing where that is logged already."""
+        if not (self.run.folder / "provenance.json").exists():  # the run was refused before it began
             return False
         return self.complete or self._attempt(self._finish)
 
     @property
     def complete(self) -> bool:
-        known = load_record(self.run.folder / FILE)
-        state = self.run.status.get("state")
-        return known.get("uri") == self.uri and known.get("state") == state == "finished"
+        record, state = load_record(self.run.folder / FILE), self.run.status.get("state")
+        return record.get("uri") == self.uri and record.get("state") == state == "finished"
 
     def _attempt(self, step: Any) -> bool:
         if self.uri is None:
@@ -69,8 +68,10 @@ class Tracker:
                 self._open()
             step()
         except Exception as error:  # any failure of a tracking server must not cost a result
-            why = first_line(error)[:200]
-            self._warn(f"tracking to {self.uri} failed ({why}); the run goes on, `al-bench sync` repairs it")
+            reason = first_line(error)[:200]
+            self._warn(
+                f"tracking to {self.uri} failed ({reason}); the run goes on, `al-bench sync` repairs it"
+            )
             self.uri = None
             return False
         return True
@@ -82,61 +83,61 @@ class Tracker:
         with FileLock(self.output_dir / ".mlflow.lock"):
             self._client = connect(self.uri)
             experiment = experiment_id(self._client, config["name"], self.uri, self.output_dir)
-            parent = None
-            if self.sweep is not None:
-                parent = self._parent(experiment)
-        known = self._known(self.run.folder / FILE)
-        if known is not None:
-            self._run_id, self._logged = known["run_id"], known["logged"]
+            parent = None if self.sweep is None else self._parent(self.sweep, experiment)
+        record = self._active(self.run.folder / FILE)
+        if record is not None:
+            self._run_id, self._logged = record["run_id"], record["logged"]
             self._client.update_run(self._run_id, status="RUNNING")
             return
-        name = self.run.folder.name
+        from mlflow.entities import Param
+
         tags = {
-            "mlflow.runName": name,
-            "al_bench.trajectory": self.run.behind["trajectory"],
+            "al_bench.trajectory": self.run.fingerprints["trajectory"],
             "al_bench.experiment": config["name"],
             "al_bench.directory": str(self.run.folder),
             "al_bench.commit": str(read_json(self.run.folder / "provenance.json")["git"]),
+            **({"mlflow.parentRunId": parent} if parent else {}),
         }
-        if parent is not None:
-            tags["mlflow.parentRunId"] = parent
         started = int(status["started_at"] * 1000)
-        self._run_id = self._client.create_run(
-            experiment, start_time=started, tags=tags, run_name=name
-        ).info.run_id
+        self._run_id = self._create(experiment, self.run.folder.name, tags, start_time=started)
         self._remember()
-        params = [(key, shorten(value)) for key, value in flat(config)]
+        params = [Param(key, shorten(value)) for key, value in flat(config)]
         for start in range(0, len(params), BATCH):
-            self._log_batch(params=params[start : start + BATCH])
+            self._client.log_batch(self._run_id, params=params[start : start + BATCH])
 
-    def _known(self, path: Path) -> dict[str, Any] | None:
-        """The MLflow run recorded in a directory, if it is of this store and still there."""
-        known = load_record(path)
-        if known.get("uri") != self.uri or not {"run_id", "logged"} <= known.keys():
+    def _create(self, experiment: str, name: str, tags: dict[str, str], **options: Any) -> str:
+        """A new MLflow run's id."""
+        tags = {"mlflow.runName": name, **tags}
+        return self._client.create_run(experiment, tags=tags, run_name=name, **options).info.run_id
+
+    def _active(self, path: Path) -> dict[str, Any] | None:
+        """The record of a directory's MLflow run, if this store still has that run."""
+        record = load_record(path)
+        if record.get("uri") != self.uri or not {"run_id", "logged"} <= record.keys():
             return None
         try:
-            found = self._client.get_run(known["run_id"])
-        except Exception:  # deleted for good, or another store under the same name: log it anew
+            stage = self._client.get_run(record["run_id"]).info.lifecycle_stage
+        except Exception:  # it was deleted for good, or another store has the same name: log it again
             return None
-        return known if found.info.lifecycle_stage == "active" else None
+        return record if stage == "active" else None
 
-    def _parent(self, experiment: str) -> str:
-        """The sweep's own run; the first job makes it."""
-        assert self.sweep is not None
-        known = self._known(self.sweep / FILE)
-        if known is not None:
-            return known["run_id"]
-        name = f"sweep {self.sweep.name}"
-        tags = {"mlflow.runName": name, "al_bench.front.sweep": self.sweep.name}
-        run_id = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
-        write_json(self.sweep / FILE, {"uri": self.uri, "run_id": run_id, "logged": 0})
+    def _parent(self, sweep: Path, experiment: str) -> str:
+        """The id of the sweep's own run; the first job creates it."""
+        record = self._active(sweep / FILE)
+        if record is not None:
+            return record["run_id"]
+        run_id = self._create(experiment, f"sweep {sweep.name}", {"al_bench.sweep": sweep.name})
+        write_json(sweep / FILE, {"uri": self.uri, "run_id": run_id, "logged": 0})
         return run_id
 
     def _log_cycles(self) -> None:
+        from mlflow.entities import Metric
+
         for decided, spent in self.run.rows()[self._logged :]:
-            self._log_batch(
-                metrics=metrics_of(decided, spent), step=decided["cycle"], at=spent["finished_at"]
-            )
+            # The commit's own time, so that a cycle that is logged twice gives the same points.
+            at, metrics = int(spent["finished_at"] * 1000), metrics_of(decided, spent)
+            points = [Metric(name, value, at, decided["cycle"]) for name, value in metrics.items()]
+            self._client.log_batch(self._run_id, metrics=points)
             self._logged += 1
             self._remember()
 
@@ -145,26 +146,13 @@ class Tracker:
         for name in ARTIFACTS:
             if (self.run.folder / name).exists():
                 self._client.log_artifact(self._run_id, str(self.run.folder / name))
-        queries = self.output_dir / "trajectories" / self.run.behind["trajectory"] / "ledger.jsonl"
+        queries = self.output_dir / "trajectories" / self.run.fingerprints["trajectory"] / "ledger.jsonl"
         if queries.exists():
             self._client.log_artifact(self._run_id, str(queries), "queries")
         state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())
         outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
         self._client.set_terminated(self._run_id, status=outcome, end_time=int(ended * 1000))
         self._remember(state)
-
-    def _log_batch(
-        self,
-        metrics: dict[str, float] | None = None,
-        step: int = 0,
-        at: float = 0.0,
-        params: list[tuple[str, str]] | None = None,
-    ) -> None:
-        from mlflow.entities import Metric, Param
-
-        # The commit's own time, so that a cycle logged twice is the same points twice.
-        points = [Metric(key, value, int(at * 1000), step) for key, value in (metrics or {}).items()]
-        self._client.log_batch(self._run_id, metrics=points, params=[Param(k, v) for k, v in params or []])
 
     def _remember(self, state: str = "running") -> None:
         logged = {"uri": self.uri, "run_id": self._run_id, "logged": self._logged, "state": state}
@@ -173,18 +161,18 @@ class Tracker:
 
 def finish_sweep(sweep: Path, *, failed: bool) -> None:
     """Close the sweep's own MLflow run and give it the summary."""
-    known = load_record(sweep / FILE)
-    if not known:
+    record = load_record(sweep / FILE)
+    if not record:
         return
-    with suppress(Exception):  # as above: the summary is on disk
-        client = connect(known["uri"])
+    with suppress(Exception):  # the summary is on disk
+        client = connect(record["uri"])
         for path in sweep.glob("summary.*"):
-            client.log_artifact(known["run_id"], str(path))
-        client.set_terminated(known["run_id"], status="FAILED" if failed else "FINISHED")
+            client.log_artifact(record["run_id"], str(path))
+        client.set_terminated(record["run_id"], status="FAILED" if failed else "FINISHED")
 
 
 def connect(uri: str) -> Any:
-    """An MLflow client that gives up within seconds where nobody answers."""
+    """An MLflow client that gives up within seconds where no server answers."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -199,14 +187,13 @@ def connect(uri: str) -> Any:
 
 
 def experiment_id(client: Any, name: str, uri: str, output_dir: Path) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        return found.experiment_id
-    # A local store would put artifacts below whatever folder the process happens to run in.
-    local = uri.startswith("sqlite:")
-    place = (output_dir / "mlartifacts" / name).as_uri() if local else None
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        return experiment.experiment_id
+    # By default, a local store would put artifacts below the current folder.
+    place = (output_dir / "mlartifacts" / name).as_uri() if uri.startswith("sqlite:") else None
     return client.create_experiment(name, artifact_location=place)
 
 
@@ -224,7 +211,7 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
 
 
 def numbers(report: dict[str, Any]) -> list[tuple[str, float]]:
-    """What of a report on pseudo-labels is a number; null says that there is none."""
+    """The numbers of a report on pseudo-labels, without its nulls."""
     return [(name.replace(".", "/"), float(value)) for name, value in flat(report) if value is not None]
 
 

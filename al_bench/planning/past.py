@@ -1,64 +1,55 @@
-"""What fits cost on this machine so far."""
+"""What fits have cost on this machine so far."""
 
 import platform
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from al_bench.ledger.ledger import Ledger, read_json
+from al_bench.ledger.ledger import Ledger, load_record, read_json
 from al_bench.ledger.steps import finished
 from al_bench.planning.units import Unit, rate_of
 
 
 class Past:
-    """What fits cost on this machine so far: seconds of training per step, and seconds of all around it."""
+    """Seconds of training per step by rate, and seconds of all other phases of a fit by rate and part."""
 
     def __init__(self, output_dir: Path) -> None:
-        self._train: dict[str, list[float]] = {}  # rate: [seconds, steps]
-        self._around: dict[tuple[str, str], list[float]] = {}  # (rate, part): [seconds, times]
+        self._train: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])  # seconds, steps
+        self._other: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])  # seconds, fits
         for folder in sorted((output_dir / "trajectories").glob("*/")):
-            self._see_trajectory(folder)
+            identity = load_record(folder / "identity.json").get("identity", {})
+            for record in Ledger(folder / "costs.jsonl").read() if "acquisition" in identity else []:
+                self._add("acquisition", identity["dataset"], identity["acquisition"], record)
         for folder in sorted((output_dir / "steps").glob("*/")):
             if finished(folder):
-                self._see_step(folder)
+                self._add_step(
+                    read_json(folder / "identity.json")["identity"], read_json(folder / "costs.json")
+                )
 
     def seconds(self, unit: Unit) -> float | None:
-        """Of making it; None where nothing alike was ever made here."""
-        rate, around = self._train.get(unit.rate), self._around.get((unit.rate, unit.part))
-        if unit.steps is None or rate is None or around is None:
+        """Of a fit; None where no fit of its rate and part was made on this machine."""
+        train, other = self._train.get(unit.rate), self._other.get((unit.rate, unit.part))
+        if unit.steps is None or train is None or other is None:
             return None
-        return unit.steps * rate[0] / rate[1] + around[0] / around[1]
+        return unit.steps * train[0] / train[1] + other[0] / other[1]
 
-    def _see_trajectory(self, folder: Path) -> None:
-        if not (folder / "identity.json").exists():
-            return
-        identity = read_json(folder / "identity.json")["identity"]
-        for line in Ledger(folder / "costs.jsonl").read():
-            if "acquisition" in identity and line.get("host") == platform.node():
-                self._see("acquisition", identity["dataset"], identity["acquisition"], line["seconds"], line)
-
-    def _see_step(self, folder: Path) -> None:
-        identity, spent = read_json(folder / "identity.json")["identity"], read_json(folder / "costs.json")
+    def _add_step(self, identity: dict[str, Any], record: dict[str, Any]) -> None:
         part, fit = "successor", identity.get("fit", identity)
         if identity["step"] == "pseudo_labels":
             part = "pseudo_labeler"
         elif identity["step"] == "suspicion":
             part = "verifier" if identity["by"] == "verifier" else "look_back"
-        if spent["host"] == platform.node() and "dataset" in fit:
-            self._see(part, fit["dataset"], fit["model"], spent["seconds"], spent["counts"])
+        if "dataset" in fit:
+            self._add(part, fit["dataset"], fit["model"], record)
 
-    def _see(
-        self,
-        part: str,
-        dataset: dict[str, Any],
-        model: dict[str, Any],
-        seconds: dict[str, float],
-        counts: dict[str, Any],
-    ) -> None:
-        rate = rate_of(dataset, model)
+    def _add(self, part: str, dataset: dict[str, Any], model: dict[str, Any], record: dict[str, Any]) -> None:
+        if record["host"] != platform.node():
+            return
+        rate, seconds = rate_of(dataset, model), record["seconds"]
         train = sum(value for phase, value in seconds.items() if phase.endswith("train"))
-        steps = sum(value for name, value in counts.items() if name.endswith("steps"))
+        steps = sum(value for name, value in record.get("counts", {}).items() if name.endswith("steps"))
+        pairs = [(self._other[rate, part], (sum(seconds.values()) - train, 1))]
         if steps:
-            total = self._train.setdefault(rate, [0.0, 0.0])
-            total[0], total[1] = total[0] + train, total[1] + steps
-        around = self._around.setdefault((rate, part), [0.0, 0.0])
-        around[0], around[1] = around[0] + sum(seconds.values()) - train, around[1] + 1
+            pairs.append((self._train[rate], (train, steps)))
+        for total, values in pairs:
+            total[0], total[1] = total[0] + values[0], total[1] + values[1]

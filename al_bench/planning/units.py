@@ -1,7 +1,7 @@
-"""The fits behind a job.
+"""The fits that a job needs.
 
 Everything a run computes has an identity that its config alone determines (`identity.py`), so a plan is the
-union of these identities over all jobs, less what is on disk. Nothing is loaded, nothing is trained.
+union of these identities over all jobs, less those on disk. Nothing is loaded, nothing is trained.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,19 +9,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.identity import (
     dataset_identity,
     digest,
     first_look_back,
     fit_identity,
+    fits_acquisition,
     model_identity,
     pseudo_labels_identity,
     run_folder,
     suspicion_identity,
     trajectory_identity,
 )
-from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, TrainingConfig, uses_pseudo_labels
+from al_bench.config.schema import (
+    AFTER_A_FIT,
+    DatasetConfig,
+    RunConfig,
+    TrainingConfig,
+    uses_pseudo_labels,
+)
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.rundir import RunDirectory
@@ -32,8 +38,8 @@ from al_bench.ledger.steps import finished, step_folder
 class Unit:
     """One fit that a job needs.
 
-    key: equal for fits that are one and the same
-    model: its name; rate: what past fits must have in common with it to tell its seconds
+    key: equal for fits that are shared
+    model: its name; rate: equal for fits whose seconds per step are alike
     work: training examples x epochs, None where the size of the training split is not known
     steps: gradient steps
     done: whether its result is on disk
@@ -50,25 +56,24 @@ class Unit:
 
 @dataclass(frozen=True)
 class Job:
-    """One run of the plan: its command's overrides, its config or why it is refused, and its state on disk."""
+    """One run of the plan: its overrides, its config or the reason of its refusal, and its state on disk."""
 
     overrides: tuple[str, ...]
     config: RunConfig | None = None
     refused: str | None = None
     state: str = "to do"
     every: tuple[Unit, ...] = field(default=(), repr=False)  # with the successor at every cycle
-    asked: tuple[Unit, ...] = field(default=(), repr=False)  # with the successor where `evaluate_at` says
+    asked: tuple[Unit, ...] = field(default=(), repr=False)  # with the successor at `evaluate_at`
 
 
 def job_of(overrides: Sequence[str], config: RunConfig, precision: str) -> Job:
     """The plan of one resolved config. precision: "float32" or "bfloat16"."""
     config = replace(config, dataset=sized(config.dataset, overrides))
     cycles = list(range(config.schedule.cycles + 1))
-    asked = config.evaluate_at
-    at = asked if isinstance(asked, list) else cycles if asked == "all" else cycles[-1:]
-    every = cycles if config.successor is not None and asked != [] else []
-    folder = Path(config.output_dir) / run_folder(config)
-    run = RunDirectory(folder)
+    at = config.evaluate_at
+    every = cycles if config.successor is not None and at != [] else []
+    at = at if isinstance(at, list) else cycles if at == "all" else cycles[-1:]
+    run = RunDirectory(Path(config.output_dir) / run_folder(config))
     return Job(
         tuple(overrides),
         config,
@@ -79,62 +84,59 @@ def job_of(overrides: Sequence[str], config: RunConfig, precision: str) -> Job:
 
 
 def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
-    """Every fit of a run whose successor is evaluated at the given cycles."""
-    acquires = config.replay is None and bool(STRATEGIES[config.strategy.name].needs)
-    root = Path(config.output_dir)
-    if acquires:
-        identity = digest(trajectory_identity(config, precision))
-        there = len(Ledger(root / "trajectories" / identity / "ledger.jsonl").read())
+    """Every fit of a run whose successor is evaluated at the given cycles.
+
+    The cycles of a shorter run's trajectory are done. Its last model is fitted once more, for its query, which is not
+    counted here: another job may make that query first.
+    """
+    if fits_acquisition(config):
+        trajectory = digest(trajectory_identity(config, precision))
+        done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
             n = labelled_at(config, cycle)
-            yield _unit(f"{identity}/{cycle}", "acquisition", config, config.acquisition, n, cycle < there)
+            yield _unit(f"{trajectory}/{cycle}", "acquisition", config, n, cycle < done)
     if config.successor is None:
         return
-    same = acquires and model_identity(config.successor) == model_identity(config.acquisition)
+    same = fits_acquisition(config) and model_identity(config.successor) == model_identity(config.acquisition)
     for cycle in at:
         if uses_pseudo_labels(config):
-            yield from _pseudo_units(config, precision, cycle, root / "steps")
+            yield from _pseudo_units(config, precision, cycle)
         elif not same:  # else the acquisition model's fit is the successor's
-            yield _fit_unit(config, precision, cycle, "successor", root / "steps")
+            identity = fit_identity(config, precision, cycle, "successor")
+            yield _step_unit(identity, "successor", config, labelled_at(config, cycle))
 
 
-def _fit_unit(config: RunConfig, precision: str, cycle: int, role: str, steps: Path) -> Unit:
-    identity = fit_identity(config, precision, cycle, role)
-    folder = step_folder(steps, identity)
-    return _unit(
-        folder.name, role, config, getattr(config, role), labelled_at(config, cycle), finished(folder)
-    )
-
-
-def _pseudo_units(config: RunConfig, precision: str, cycle: int, steps: Path) -> Iterator[Unit]:
+def _pseudo_units(config: RunConfig, precision: str, cycle: int) -> Iterator[Unit]:
     """PLASM at one cycle: labeller, verifier, the fit that filters look back on, and the last fit."""
     n, everything = labelled_at(config, cycle), training_examples(config)
-    assert config.successor is not None
     filters = config.pseudo_labeling.filters
-    if config.pseudo_labeler is not None:
-        folder = step_folder(steps, pseudo_labels_identity(config, precision, cycle))
-        yield _unit(folder.name, "pseudo_labeler", config, config.pseudo_labeler, n, finished(folder))
+    yield _step_unit(pseudo_labels_identity(config, precision, cycle), "pseudo_labeler", config, n)
     for number, chosen in enumerate(filters):
-        if chosen.by == "verifier" and config.verifier is not None:
-            folder = step_folder(steps, suspicion_identity(config, precision, cycle, number))
-            yield _unit(folder.name, "verifier", config, config.verifier, n, finished(folder))
+        if chosen.by == "verifier":
+            yield _step_unit(suspicion_identity(config, precision, cycle, number), "verifier", config, n)
     first = first_look_back(filters)
-    for before in [*([] if first is None else [filters[:first]]), filters]:
-        folder = step_folder(steps, fit_identity(config, precision, cycle, "successor", before))
-        yield _unit(folder.name, "successor", config, config.successor, everything, finished(folder))
+    looks_back = any(chosen.by in AFTER_A_FIT and chosen.drop != 0 for chosen in filters)
+    for before in [*([filters[:first]] if looks_back else []), filters]:
+        identity = fit_identity(config, precision, cycle, "successor", before)
+        yield _step_unit(identity, "successor", config, everything)
 
 
-def _unit(key: str, part: str, config: RunConfig, model: ModelConfig, n: float | None, done: bool) -> Unit:
-    work = steps = None
+def _step_unit(identity: dict[str, Any], role: str, config: RunConfig, n: float | None) -> Unit:
+    folder = step_folder(Path(config.output_dir, "steps"), identity)
+    return _unit(folder.name, role, config, n, finished(folder))
+
+
+def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -> Unit:
+    model, work, steps = getattr(config, role), None, None
     if n is not None:
         steps, epochs = steps_of(model.training, n) if model.learner == "transformer" else (1.0, 1)
         work = n * epochs
     rate = rate_of(dataset_identity(config), model_identity(model))
-    return Unit(key, part, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
+    return Unit(key, role, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
 
 
 def rate_of(dataset: dict[str, Any], model: dict[str, Any]) -> str:
-    """Fits of one model on one dataset cost about the same per step, whatever their number of epochs."""
+    """The same for fits of one model on one dataset: they cost about the same per step, whatever their epochs."""
     same = {key: value for key, value in model.items() if key != "training"}
     return digest([dataset, same, model["training"].get("batch_size")])
 
@@ -153,7 +155,7 @@ def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:
 
 
 def sized(dataset: DatasetConfig, overrides: Sequence[str]) -> DatasetConfig:
-    """Without the sizes of the data that an option ships, where `path` puts other data in its place."""
+    """Without the sizes that a shipped option states, where `path` replaces its data."""
     if dataset.path is None or (dataset.hub is None and dataset.package is None):
         return dataset
     given = {word.partition("=")[0].lstrip("+") for word in overrides}
@@ -168,7 +170,7 @@ def training_examples(config: RunConfig) -> int | None:
 
 
 def labelled_at(config: RunConfig, cycle: int) -> float | None:
-    """Examples labelled at a cycle; a budget in words is taken for the same share of the examples."""
+    """Examples labelled at a cycle; a budget in words counts as the same share of the examples."""
     n, schedule = training_examples(config), config.schedule
     if n is None or config.replay is not None:
         return None

@@ -1,4 +1,4 @@
-"""Fit the successor on what was labelled by a cycle, and evaluate it: a function of the ledger."""
+"""Fit the successor on the examples that a cycle has labelled, and evaluate it: a function of the ledger."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from al_bench.config.schema import RunConfig
 from al_bench.costs import Clock, Costs, Listener
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
-from al_bench.learners.testing import tested
+from al_bench.learners.testing import evaluate_on_test
 from al_bench.ledger.steps import Step, Steps
 
 
@@ -22,8 +22,8 @@ class Succession:
     """All that a successor's results are computed from.
 
     learner: builds a role's learner, or gives the one built before
-    steps: remembers what was computed, by this run or another
-    listener: told the name of each phase
+    steps: records results, of this run and of others
+    listener: called with the name of each phase
     """
 
     config: RunConfig
@@ -44,78 +44,70 @@ class Succession:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """ids: rising; labels: one per id, numbers or distributions; weights: (n,) of their losses, None: all alike."""
+    """ids: rising; labels: one per id, numbers or distributions; weights: (n,) of their losses; None: equal."""
 
     ids: np.ndarray
     labels: Labels
     weights: np.ndarray | None = None
 
 
+@dataclass
 class Fit:
-    """One fit of a role's model, made only if somebody asks for something that no earlier run has recorded.
+    """One fit of a role's model, made only if a result is asked for that no earlier run has recorded.
 
     identity: of the fit, as `identity.fit_identity` gives it
-    roles: whose weights the training set depends on, beside the role's own
-    part: what the fit is in this run; its costs are PART_train, PART_evaluate, PART_steps, ...
+    others: roles whose weights the training set depends on, beside the fit's own
+    part: the name of the fit in this run; its costs are PART_train, PART_evaluate, PART_steps, ...
     """
 
-    def __init__(
-        self,
-        s: Succession,
-        role: str,
-        cycle: int,
-        identity: dict[str, Any],
-        training_set: TrainingSet,
-        *,
-        roles: tuple[str, ...] = (),
-        watch: Watch = UNWATCHED,
-        part: str = "successor",
-    ) -> None:
-        self.identity, self.training_set = identity, training_set
-        self._s, self._role, self._cycle, self._watch, self._part = s, role, cycle, watch, part
-        self.roles = (role, *(other for other in roles if other != role))
-        self._clock: Clock | None = None
+    s: Succession
+    role: str
+    cycle: int
+    identity: dict[str, Any]
+    training_set: TrainingSet
+    others: tuple[str, ...] = ()
+    watch: Watch = UNWATCHED
+    part: str = "successor"
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return (self.role, *(other for other in self.others if other != self.role))
 
     @cached_property
     def learner(self) -> Learner:
-        return self._s.learner(self._role)
+        return self.s.learner(self.role)
+
+    @cached_property
+    def clock(self) -> Clock:
+        return self.s.clock(self.learner, f"{self.part}_")
 
     @cached_property
     def model(self) -> Model:
         """Fitted now; valid until the role's learner fits again."""
-        self._clock = self._s.clock(self.learner, f"{self._part}_")
-        chosen = self.training_set
-        with self._clock.phase("train"):
-            return self.learner.fit(
-                self._s.pool,
-                chosen.ids,
-                chosen.labels,
-                fit_seeds(self._s.config, self._cycle),
-                weights=chosen.weights,
-                watch=self._watch,
-            )
-
-    def spent(self) -> Costs:
-        """What the fit cost by now, in seconds, steps and sub-words."""
-        return named(self._costs(), self._part)
+        ids, labels, weights = self.training_set.ids, self.training_set.labels, self.training_set.weights
+        seeds, learner = fit_seeds(self.s.config, self.cycle), self.learner
+        with self.clock.phase("train"):
+            return learner.fit(self.s.pool, ids, labels, seeds, weights=weights, watch=self.watch)
 
     def evaluated(self) -> Step:
-        """Its metrics on the test split, computed or remembered."""
-        step = self._s.steps.get(self.identity, self.roles, self._evaluate)
-        return replace(step, costs=named(step.costs, self._part))
+        """Its metrics on the test split, computed or read."""
+        step = self.s.steps.get(self.identity, self.roles, self._evaluate)
+        return replace(step, costs=named(step.costs, self.part))
 
     def _evaluate(self) -> Step:
         model = self.model
-        assert self._clock is not None
-        with self._clock.phase("evaluate"):
-            metrics, _ = tested(model, self._s.corpus)
+        with self.clock.phase("evaluate"):
+            metrics = evaluate_on_test(model, self.s.corpus)
         return Step(metrics, costs=self._costs())
 
+    def spent(self) -> Costs:
+        """The costs of the fit so far, in seconds, steps and sub-words."""
+        return named(self._costs(), self.part)
+
     def _costs(self) -> Costs:
-        """Without the part's name: another run may know the same fit as another part."""
-        assert self._clock is not None, "the fit is made"
+        """Without the part's name: the same fit may be another part in another run."""
         counts = {"steps": self.model.costs.steps, "tokens": self.model.costs.tokens}
-        return Costs(dict(self._clock.seconds), {**counts, "peak_memory_bytes": self.learner.peak_memory()})
+        return Costs(dict(self.clock.seconds), {**counts, "peak_memory_bytes": self.learner.peak_memory()})
 
 
 def named(costs: Costs, part: str) -> Costs:
@@ -123,19 +115,20 @@ def named(costs: Costs, part: str) -> Costs:
     counts = {
         key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
     }
-    return Costs({f"{part}_{phase}": seconds for phase, seconds in costs.seconds.items()}, counts)
+    seconds = {f"{part}_{phase}": spent for phase, spent in costs.seconds.items()}
+    return Costs(seconds, counts, costs.machine)
+
+
+def on_gold(s: Succession, labelled: np.ndarray, cycle: int, role: str, part: str) -> Fit:
+    """The fit of a role's model on the gold labels of `labelled` alone, ids of the training split, rising."""
+    examples = TrainingSet(labelled, s.corpus.train.labels[labelled])
+    return Fit(s, role, cycle, fit_identity(s.config, s.precision, cycle, role), examples, part=part)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:
-    """Test metrics of a successor fitted from scratch on the gold labels of `labelled`, and what they cost.
+    """Test metrics of a successor fitted on gold labels, and their costs.
 
-    labelled: ids of the training split, rising
     cycle: picks the fit's random streams, the same as the acquisition model's
     """
-    identity = fit_identity(s.config, s.precision, cycle, "successor")
-    step = Fit(s, "successor", cycle, identity, gold(s, labelled)).evaluated()
+    step = on_gold(s, labelled, cycle, "successor", "successor").evaluated()
     return step.values, step.costs
-
-
-def gold(s: Succession, labelled: np.ndarray) -> TrainingSet:
-    return TrainingSet(labelled, s.corpus.train.labels[labelled])

@@ -19,6 +19,7 @@ from fakes import (
 )
 
 from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.selection import stop_set
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.schema import SubsamplingConfig
 from al_bench.data.corpus import Corpus
@@ -56,7 +57,7 @@ def test_every_strategy_with_every_subsampling(strategy, task, unit, subsampling
     labelled: list[int] = []
     for cycle, _ in done:
         if cycle.number == 0:
-            labelled += cycle.seeded.tolist()
+            labelled += cycle.seed_set.tolist()
         pool = set(range(n)) - set(labelled)
         assert len(set(labelled)) == len(labelled) == cycle.labelled
         assert cycle.words == words[labelled].sum()
@@ -109,9 +110,9 @@ def test_only_the_asked_share_is_scored_and_stale_scores_stay():
     learner = fake_for(corpus)
     done = [cycle for cycle, _ in collected(config, corpus, learner)]
     assert [len(cycle.scored) for cycle in done] == [392, round(0.3 * 387), 382, round(0.3 * 377), 0]
-    # Round 1 took the top of what round 0 had said of those still there.
-    said = dict(zip(done[0].scored.tolist(), done[0].scores.tolist(), strict=True))
-    left = sorted(set(said) - set(done[0].queried.tolist()), key=lambda i: -said[i])
+    # Round 1 scored the top of the scores that round 0 gave to the examples still in the pool.
+    scores = dict(zip(done[0].scored.tolist(), done[0].scores.tolist(), strict=True))
+    left = sorted(set(scores) - set(done[0].queried.tolist()), key=lambda i: -scores[i])
     assert done[1].scored.tolist() == sorted(left[: len(done[1].scored)])
 
 
@@ -151,18 +152,18 @@ def test_labels_that_were_not_asked_for_change_nothing(task, strategy, subsampli
     corpus = corpus_of(task)
     config = config_of(task, strategy__name=strategy, subsampling=SUBSAMPLINGS[subsampling])
     honest = [cycle for cycle, _ in collected(config, corpus, fake_for(corpus))]
-    known = np.concatenate([honest[0].seeded, *(cycle.queried for cycle in honest)])
+    known = np.concatenate([honest[0].seed_set, *(cycle.queried for cycle in honest)])
     poisoned = poison(corpus, known)
     again = [cycle for cycle, _ in collected(config, poisoned, fake_for(corpus))]
     for one, other in zip(honest, again, strict=True):
-        for name in ("seeded", "queried", "scored", "scores"):
+        for name in ("seed_set", "queried", "scored", "scores"):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
         assert one.query == other.query
     assert [cycle.metrics for cycle in honest] != [cycle.metrics for cycle in again]
 
-    # The same poison on one label that was asked for is felt: the fake learner does look at labels.
-    felt = [cycle for cycle, _ in collected(config, poison(corpus, known[1:]), fake_for(corpus))]
-    assert not np.array_equal(felt[0].scores, honest[0].scores)
+    # The same poison on one label that was asked for changes the scores: the fake learner does look at labels.
+    spoiled = [cycle for cycle, _ in collected(config, poison(corpus, known[1:]), fake_for(corpus))]
+    assert not np.array_equal(spoiled[0].scores, honest[0].scores)
 
 
 def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
@@ -171,9 +172,9 @@ def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
     given = []
     original = STRATEGIES["mahalanobis"]
 
-    def spy(predictions, rng, aggregate, *, known):
-        given.append(known.labels)
-        return original.score(predictions, rng, aggregate, known=known)
+    def spy(predictions, rng, aggregate, *, reference):
+        given.append(reference.labels)
+        return original.score(predictions, rng, aggregate, reference=reference)
 
     monkeypatch.setitem(STRATEGIES, "mahalanobis", replace(original, score=spy))
     learner = fake_for(corpus, later_is_harder)
@@ -182,11 +183,13 @@ def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
     for labels, fit in zip(given, np.repeat(learner.fits, 2), strict=False):
         assert labels.tolist() == corpus.train.labels[fit.ids].tolist()
 
-    seeds = honest[0].seeded
+    seeds = honest[0].seed_set
     again = next(c for c, _ in collected(config, poison(corpus, seeds), fake_for(corpus, later_is_harder)))
     assert np.array_equal(again.scores, honest[0].scores)
-    felt = next(c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder)))
-    assert not np.array_equal(felt.scores, honest[0].scores)
+    spoiled = next(
+        c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder))
+    )
+    assert not np.array_equal(spoiled.scores, honest[0].scores)
 
 
 def poison(corpus: Corpus, known: np.ndarray) -> Corpus:
@@ -212,11 +215,97 @@ def test_metrics_are_of_the_test_split():
     done = collected(config_of(), corpus, learner)
     for (cycle, _), fit in zip(done, learner.fits, strict=True):
         probs = moody(fit, len(corpus.test)).astype(np.float32)
-        said = probs.argmax(axis=1)
-        expected = evaluate("classification", corpus.label_names, corpus.test.labels, said)
-        expected["ece"] = calibration_error(probs.max(axis=1), said == corpus.test.labels)
+        labels = probs.argmax(axis=1)
+        expected = evaluate("classification", corpus.label_names, corpus.test.labels, labels)
+        expected["ece"] = calibration_error(probs.max(axis=1), labels == corpus.test.labels)
         assert cycle.metrics == expected
-        assert cycle.tested_as.tolist() == said.tolist()
+
+
+# ----------------------------------------------------------------------------------------- the stopping set
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_test_inputs_and_labels_are_for_metrics_alone(task):
+    """With another test split, of another size, the metrics differ and nothing else does."""
+    corpus = corpus_of(task)
+    other = replace(corpus, test=corpus_of(task, test=31, seed=5).test)
+    one, two = ([cycle for cycle, _ in collected(config_of(task), c, fake_for(c))] for c in (corpus, other))
+    assert [cycle.metrics for cycle in one] != [cycle.metrics for cycle in two]
+    for a, b in zip(one, two, strict=True):
+        for name in ("seed_set", "queried", "scored", "scores", "stop_labels"):
+            assert np.array_equal(getattr(a, name), getattr(b, name)), name
+        assert (a.query, a.stop_set) == (b.query, b.stop_set)
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+@pytest.mark.parametrize("dev", [0, 20])
+def test_stop_labels_are_the_models_labels_of_the_stopping_set(task, dev):
+    corpus = corpus_of(task, train=100)
+    if dev:
+        corpus = replace(corpus, dev=corpus_of(task, train=dev, seed=3).train)
+    split = corpus.dev if dev else corpus.train
+    learner = fake_for(corpus)
+    done = [cycle for cycle, _ in collected(config_of(task), corpus, learner)]
+    chosen = done[0].stop_set
+    ids = np.array(chosen["ids"])
+    assert chosen["split"] == ("dev" if dev else "pool")
+    assert chosen["examples"] == len(ids) == len(set(ids)) == (20 if dev else 10)
+    assert (np.diff(ids) > 0).all()
+    assert chosen["words"] == split.words[ids].tolist()
+    assert dev or not set(ids) & set(done[0].seed_set), "never of the seed set"
+    assert [cycle.stop_set for cycle in done[1:]] == [None] * 4
+    texts = Unlabelled([split.inputs[i] for i in ids])
+    for cycle, fit in zip(done, learner.fits, strict=True):
+        expected = FakeModel(learner, fit).predict(texts, np.arange(len(ids)), exact=True).labels()
+        assert cycle.stop_labels.dtype == np.int16
+        assert cycle.stop_labels.tolist() == flat(expected).tolist()
+
+
+def test_the_stopping_set_is_a_seeded_draw_that_changes_no_query():
+    corpus = corpus_of(train=100)
+    with_dev = replace(corpus, dev=corpus_of(train=30, seed=3).train)
+    one, again, other, dev = (
+        collected(config_of(**changes), c, fake_for(c))
+        for c, changes in (
+            (corpus, {}), (corpus, {}), (corpus, {"seeds__seed_set": 7}), (with_dev, {}),
+        )
+    )  # fmt: skip
+    assert one[0][0].stop_set == again[0][0].stop_set
+    assert one[0][0].stop_set != other[0][0].stop_set
+    assert ids_of(one) == ids_of(dev)
+    assert set(one[0][0].stop_set["ids"]) & set(np.concatenate([c.scored for c, _ in one])), (
+        "still in the pool"
+    )
+
+
+def test_sizes_of_the_stopping_set():
+    def stop(train: int, dev: int | None = None, seed_ids=()):
+        corpus = corpus_of(train=train)
+        if dev is not None:
+            corpus = replace(corpus, dev=corpus_of(train=dev).train)
+        return stop_set(corpus, np.array(seed_ids, dtype=int), np.random.default_rng(0))
+
+    assert [len(stop(n).inputs) for n in (4, 60, 30_000)] == [1, 6, 2000]
+    assert [len(stop(60, dev).inputs) for dev in (1, 1999, 2500)] == [1, 1999, 2000]
+    assert stop(20, seed_ids=range(19)).record["ids"] == [19]
+    nothing = stop(20, seed_ids=range(20))
+    assert nothing.record["examples"] == 0
+    assert nothing.labels(None) is None, "no model is asked"
+
+
+def test_a_seed_set_from_a_file_has_one_stopping_set_for_all_seeds(tmp_path):
+    """`seeds.seed_set` draws nothing then and is no part of the trajectory's identity."""
+    (tmp_path / "ids.txt").write_text("1 2 3")
+    corpus = corpus_of()
+    one, other = (
+        collected(
+            config_of(schedule__seed_set=str(tmp_path / "ids.txt"), seeds__seed_set=seed),
+            corpus,
+            fake_for(corpus),
+        )
+        for seed in (1, 2)
+    )
+    assert one[0][0].stop_set == other[0][0].stop_set
 
 
 # ------------------------------------------------------------------------------------ phases and their costs
@@ -227,7 +316,7 @@ def test_evaluation_is_a_phase_of_its_own():
     learner = fake_for(corpus)
     config = config_of(schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
-    cycle = ["[train]", "fit", "[evaluate]", "predict test"]
+    cycle = ["[train]", "fit", "[evaluate]", "predict test", "predict stop"]
     query = ["[subsample]", "[predict]", "look at pool", "[select]"]
     assert learner.events == [*cycle, *query, *cycle]
     assert list(done[0][1].seconds) == ["train", "evaluate", "subsample", "predict", "select"]
@@ -241,7 +330,7 @@ def test_a_look_back_at_the_labelled_is_paid_for_as_prediction():
     learner = fake_for(corpus)
     config = config_of(strategy__name="mahalanobis", schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
-    cycle = ["[train]", "fit", "[evaluate]", "predict test"]
+    cycle = ["[train]", "fit", "[evaluate]", "predict test", "predict stop"]
     query = ["[subsample]", "[predict]", "predict labelled", "look at pool", "[select]"]
     assert learner.events == [*cycle, *query, *cycle], "the last cycle queries nothing and compares nothing"
     counts = {"train_steps": 1, "train_tokens": 1, "peak_memory_bytes": 1}
@@ -268,7 +357,7 @@ def test_rescoring_looks_at_the_top_again_in_float32():
     config = config_of(rescore=2.0, schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
     first, again = learner.asked
-    assert learner.events[4:10] == ["[subsample]", "[predict]", "look at pool", "[select]", "[rescore]",
+    assert learner.events[5:11] == ["[subsample]", "[predict]", "look at pool", "[select]", "[rescore]",
                                        "look at pool exactly"]  # fmt: skip
     cycle, costs = done[0]
     scores = cycle.scores[np.searchsorted(first, again)]
@@ -321,6 +410,7 @@ def test_random_fits_nothing():
     done = collected(config_of(strategy__name="random"), corpus, None)
     for cycle, costs in done:
         assert cycle.metrics is None
+        assert cycle.stop_set is cycle.stop_labels is None
         assert len(cycle.scored) == 0, "draws are no scores to remember"
         assert not {"train", "predict", "evaluate"} & set(costs.seconds)
     assert len(done) == 5
@@ -396,7 +486,7 @@ def test_diverged_training_is_an_error_that_says_so(task, strategy):
 
 
 def ids_of(done) -> list[list[int]]:
-    return [done[0][0].seeded.tolist(), *(cycle.queried.tolist() for cycle, _ in done)]
+    return [done[0][0].seed_set.tolist(), *(cycle.queried.tolist() for cycle, _ in done)]
 
 
 def fixed(fit, n: int) -> np.ndarray:
@@ -412,7 +502,7 @@ def test_each_seed_rules_its_own_chance(key):
     other = changed(config, {f"seeds.{key}": 7})
     learners = fake_for(corpus, fixed), fake_for(corpus, fixed)
     before, after = (collected(c, corpus, f) for c, f in zip((config, other), learners, strict=True))
-    assert (before[0][0].seeded.tolist() == after[0][0].seeded.tolist()) == (key != "seed_set")
+    assert (before[0][0].seed_set.tolist() == after[0][0].seed_set.tolist()) == (key != "seed_set")
     scored = [done[0][0].scored.tolist() for done in (before, after)]
     assert (scored[0] == scored[1]) == (key not in ("seed_set", "subsampling"))
     queried = [done[0][0].queried.tolist() for done in (before, after)]
@@ -437,10 +527,10 @@ def test_draws_differ_from_cycle_to_cycle():
     corpus = corpus_of(train=60)
     labelled = Pool.unlabelled_of(60)
     for cycle, _ in collected(config_of(strategy__name="random"), corpus, None)[:-1]:
-        labelled = labelled.label(cycle.seeded, 0) if cycle.number == 0 else labelled
+        labelled = labelled.label(cycle.seed_set) if cycle.number == 0 else labelled
         pools.append(labelled.unlabelled)
         picks.append(np.searchsorted(labelled.unlabelled, cycle.queried).tolist())
-        labelled = cycle.then(labelled)
+        labelled = cycle.label(labelled)
     assert len({tuple(pick) for pick in picks}) == len(picks)
 
 
@@ -448,20 +538,20 @@ def test_draws_differ_from_cycle_to_cycle():
 
 
 def test_an_example_is_labelled_once():
-    pool = Pool.unlabelled_of(5).label(np.array([1, 3]), 0)
+    pool = Pool.unlabelled_of(5).label(np.array([1, 3]))
     with pytest.raises(AssertionError):
-        pool.label(np.array([3]), 1)
+        pool.label(np.array([3]))
     with pytest.raises(AssertionError):
-        pool.label(np.array([2, 2]), 1)
+        pool.label(np.array([2, 2]))
 
 
 def test_the_pool_is_a_value():
     before = Pool.unlabelled_of(5)
-    after = before.label(np.array([1]), 0).see(np.array([0, 2]), np.array([0.5, 0.25]), 3)
+    after = before.label(np.array([1])).remember(np.array([0, 2]), np.array([0.5, 0.25]))
     assert before.unlabelled.tolist() == [0, 1, 2, 3, 4]
     assert np.isnan(before.score).all()
     assert after.labelled.tolist() == [1]
-    assert after.scored_in.tolist() == [3, -1, 3, -1, -1]
+    assert np.isnan(after.score).tolist() == [False, True, False, True, True]
     assert after.score[[0, 2]].tolist() == [0.5, 0.25]
 
 

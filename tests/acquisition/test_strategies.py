@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
 
-from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES, Known
+from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES, Reference
 from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 
@@ -26,9 +26,9 @@ def texts(rows: Sequence[Sequence[float]]) -> Predictions:
     return Predictions(probs, embeddings=probs)
 
 
-def labelled(points: np.ndarray | Sequence[Sequence[float]], labels: Sequence[int] | np.ndarray) -> Known:
+def labelled(points: np.ndarray | Sequence[Sequence[float]], labels: Sequence[int] | np.ndarray) -> Reference:
     points = np.array(points, dtype=np.float32)
-    return Known(Predictions(np.full((len(points), 2), 0.5), embeddings=points), np.array(labels))
+    return Reference(Predictions(np.full((len(points), 2), 0.5), embeddings=points), np.array(labels))
 
 
 def sentences(rows: Sequence[Sequence[Sequence[float]]], tags: int = 2) -> Predictions:
@@ -44,7 +44,7 @@ def score(name: str, predictions: Predictions, aggregate: str = "mean", seed: in
         assert isinstance(predictions.probs, np.ndarray)
         classes = predictions.probs.shape[1]
         corners = np.concatenate([np.eye(classes), 0.95 * np.eye(classes) + 0.05 / classes])
-        function = partial(function, known=labelled(corners, [*range(classes)] * 2))
+        function = partial(function, reference=labelled(corners, [*range(classes)] * 2))
     return function(predictions, np.random.default_rng(seed), aggregate)
 
 
@@ -131,17 +131,17 @@ def test_sentences_like_the_reference(name, aggregate, rows):
 # ------------------------------------------------------------------------------------- distances
 
 
-def far(points: np.ndarray | Sequence[Sequence[float]], known: Known) -> np.ndarray:
+def far(points: np.ndarray | Sequence[Sequence[float]], reference: Reference) -> np.ndarray:
     points = np.array(points, dtype=np.float32)
     predictions = Predictions(np.full((len(points), 2), 0.5, dtype=np.float32), embeddings=points)
-    return STRATEGIES["mahalanobis"].score(predictions, np.random.default_rng(0), "mean", known=known)
+    return STRATEGIES["mahalanobis"].score(predictions, np.random.default_rng(0), "mean", reference=reference)
 
 
-def pair_by_pair(points: np.ndarray, known: Known, ridge: float = 0.0) -> list[float]:
+def pair_by_pair(points: np.ndarray, reference: Reference, ridge: float = 0.0) -> list[float]:
     """The definition in float64, with scipy's distance of two vectors."""
-    seen = known.predictions.embeddings.astype(np.float64)
-    centroids = {c: seen[known.labels == c].mean(axis=0) for c in known.labels}
-    residuals = np.array([x - centroids[c] for x, c in zip(seen, known.labels, strict=True)])
+    seen = reference.predictions.embeddings.astype(np.float64)
+    centroids = {c: seen[reference.labels == c].mean(axis=0) for c in reference.labels}
+    residuals = np.array([x - centroids[c] for x, c in zip(seen, reference.labels, strict=True)])
     covariance = sum(np.outer(r, r) for r in residuals) / len(seen)
     covariance = covariance + ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     inverse = np.linalg.inv(covariance)
@@ -153,15 +153,15 @@ def pair_by_pair(points: np.ndarray, known: Known, ridge: float = 0.0) -> list[f
 
 def test_mahalanobis_by_hand_on_a_line():
     """Means 1 and 12; variance (1 + 1 + 4 + 4) / 4."""
-    known = labelled([[0], [2], [10], [14]], [0, 0, 1, 1])
-    assert far([[1], [4], [7], [-9]], known) == pytest.approx([0.0, 3.6, 10.0, 40.0], rel=1e-5, abs=1e-9)
+    reference = labelled([[0], [2], [10], [14]], [0, 0, 1, 1])
+    assert far([[1], [4], [7], [-9]], reference) == pytest.approx([0.0, 3.6, 10.0, 40.0], rel=1e-5, abs=1e-9)
 
 
 def test_mahalanobis_by_hand_in_the_plane():
     """Means (0, 0) and (10, 0); variances 2 / 5 and 8 / 5. A class of one example has a mean, and no spread."""
-    known = labelled([[1, 0], [-1, 0], [10, 0], [0, 2], [0, -2]], [2, 2, 0, 2, 2])
+    reference = labelled([[1, 0], [-1, 0], [10, 0], [0, 2], [0, -2]], [2, 2, 0, 2, 2])
     points = [[2, 2], [10, 4], [10, 0], [6, 0], [4, 0]]
-    assert far(points, known) == pytest.approx([12.5, 10.0, 0.0, 40.0, 40.0], rel=1e-5, abs=1e-9)
+    assert far(points, reference) == pytest.approx([12.5, 10.0, 0.0, 40.0, 40.0], rel=1e-5, abs=1e-9)
 
 
 @pytest.mark.parametrize(("width", "classes", "n"), [(1, 2, 12), (2, 1, 8), (4, 3, 60), (16, 20, 200)])
@@ -169,30 +169,30 @@ def test_mahalanobis_like_scipy_pair_by_pair(width, classes, n):
     rng = np.random.default_rng(width)
     mixing = rng.normal(size=(width, width))
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
-    known = labelled(rng.normal(size=(n, width)) @ mixing + 3 * labels[:, None], labels)
+    reference = labelled(rng.normal(size=(n, width)) @ mixing + 3 * labels[:, None], labels)
     points = (rng.normal(size=(50, width)) @ mixing + 3).astype(np.float32)
-    assert far(points, known) == pytest.approx(pair_by_pair(points, known), rel=1e-3)
-    assert far(points, known) == pytest.approx(pair_by_pair(points, known, ridge=1e-6), rel=1e-8)
+    assert far(points, reference) == pytest.approx(pair_by_pair(points, reference), rel=1e-3)
+    assert far(points, reference) == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-8)
 
 
 @pytest.mark.parametrize("n", [3, 10, 30])
 def test_mahalanobis_with_fewer_texts_than_directions(n):
     rng = np.random.default_rng(n)
-    known = labelled(rng.normal(size=(n, 32)), np.arange(n) % 2)
+    reference = labelled(rng.normal(size=(n, 32)), np.arange(n) % 2)
     points = rng.normal(size=(20, 32)).astype(np.float32)
-    assert far(points, known) == pytest.approx(pair_by_pair(points, known, ridge=1e-6), rel=1e-6)
+    assert far(points, reference) == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
 
 
 def test_mahalanobis_on_collinear_embeddings():
     """Labelled texts differ along (1, 2) alone: who leaves the line is farther than who stays on it."""
     steps = np.array([-2, -1, 1, 2, 8, 9, 11, 12])
-    known = labelled(steps[:, None] * [1, 2], steps > 5)
+    reference = labelled(steps[:, None] * [1, 2], steps > 5)
     on_the_line, off = [[5, 10], [-3, -6], [20, 40]], [[0, 1], [10, 19]]
-    scores = far(on_the_line + off, known)
+    scores = far(on_the_line + off, reference)
     assert scores[:3] == pytest.approx([25 / 2.5, 9 / 2.5, 100 / 2.5], rel=1e-5)
     assert scores[3:].min() > scores[:3].max()
     points = np.array(on_the_line + off, dtype=np.float32)
-    assert scores == pytest.approx(pair_by_pair(points, known, ridge=1e-6), rel=1e-6)
+    assert scores == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
 
 
 def test_mahalanobis_without_any_spread_is_euclidean():
@@ -228,46 +228,48 @@ def test_mahalanobis_computes_in_float64():
     """Variances of 1e-2 and 1e-8 around 50: in float32 the small one would drown."""
     rng = np.random.default_rng(6)
     seen, points = (50 + rng.normal(size=(k, 2)) * [0.1, 1e-4] for k in (40, 10))
-    known = labelled(seen, np.arange(40) % 2)
+    reference = labelled(seen, np.arange(40) % 2)
     points = points.astype(np.float32)
-    found = far(points, known)
-    assert found.dtype == np.float64
-    assert found == pytest.approx(pair_by_pair(points, known, ridge=1e-6), rel=1e-6)
+    scores = far(points, reference)
+    assert scores.dtype == np.float64
+    assert scores == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
 
 
 def test_mahalanobis_shows_diverged_embeddings():
-    known = labelled([[0, 0], [1, 0], [0, 1]], [0, 0, 1])
-    assert np.isnan(far([[1, 1], [math.nan, 1]], known)).tolist() == [False, True]
+    reference = labelled([[0, 0], [1, 0], [0, 1]], [0, 0, 1])
+    assert np.isnan(far([[1, 1], [math.nan, 1]], reference)).tolist() == [False, True]
     broken = labelled([[0, 0], [math.nan, 0], [0, 1]], [0, 0, 1])
     assert np.isnan(far([[1, 1], [2, 1]], broken)).all()
 
 
 def test_mahalanobis_leaves_what_is_known_alone():
-    known = labelled([[0, 0], [1, 0], [0, 1]], [0, 0, 1])
-    before = known.predictions.embeddings.copy()
-    known.predictions.embeddings.setflags(write=False)
-    known.labels.setflags(write=False)
-    far([[1, 1]], known)
-    assert np.array_equal(known.predictions.embeddings, before)
+    reference = labelled([[0, 0], [1, 0], [0, 1]], [0, 0, 1])
+    before = reference.predictions.embeddings.copy()
+    reference.predictions.embeddings.setflags(write=False)
+    reference.labels.setflags(write=False)
+    far([[1, 1]], reference)
+    assert np.array_equal(reference.predictions.embeddings, before)
 
 
 def test_mahalanobis_of_a_large_pool():
     """20,000 candidates in a few blocks of memory: 20,000 x 20,000 would be 3 GB, a row per class 2.5 GB."""
     rng = np.random.default_rng(7)
     labels = rng.integers(0, 20, 1000)
-    known = labelled(rng.normal(size=(1000, 768)), labels)
+    reference = labelled(rng.normal(size=(1000, 768)), labels)
     points = rng.normal(size=(20_000, 768)).astype(np.float32)
     points[4321] += 1
     probs = np.full((len(points), 2), 0.5, dtype=np.float32)
     predictions = Predictions(probs, embeddings=points)
     tracemalloc.start()
-    scores = STRATEGIES["mahalanobis"].score(predictions, rng, "mean", known=known)
+    scores = STRATEGIES["mahalanobis"].score(predictions, rng, "mean", reference=reference)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200e6
     assert scores.argmax() == 4321
     some_of_each = [0, 4095, 4096, 19_999]
-    assert scores[some_of_each] == pytest.approx(pair_by_pair(points[some_of_each], known, 1e-6), rel=1e-6)
+    assert scores[some_of_each] == pytest.approx(
+        pair_by_pair(points[some_of_each], reference, 1e-6), rel=1e-6
+    )
 
 
 # --------------------------------------------------------------------------- what every strategy owes
@@ -332,8 +334,8 @@ def test_an_example_scores_the_same_in_any_company(name, task):
 def test_the_hard_example_ranks_above_the_easy_one(name, task, aggregate):
     easy, medium, hard = [0.98, 0.01, 0.01], [0.7, 0.2, 0.1], [0.34, 0.33, 0.33]
     if task == "tagging":
-        found = score(name, sentences([[medium] * 2, [easy] * 2, [hard] * 2, []], 3), aggregate)
-        assert found.argsort().tolist() == [3, 1, 0, 2]
+        scores = score(name, sentences([[medium] * 2, [easy] * 2, [hard] * 2, []], 3), aggregate)
+        assert scores.argsort().tolist() == [3, 1, 0, 2]
     else:
         assert score(name, texts([medium, easy, hard]), aggregate).argsort().tolist() == [1, 0, 2]
 

@@ -22,12 +22,12 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def scored(scores: np.ndarray) -> Pool:
-    return Pool.unlabelled_of(len(scores)).see(np.arange(len(scores)), scores.astype(np.float32), 0)
+    return Pool.unlabelled_of(len(scores)).remember(np.arange(len(scores)), scores.astype(np.float32))
 
 
-def drawn(pool: Pool, settings: SubsamplingConfig, seed: int = 0, wanted: float = 1, query_round: int = 1):
+def drawn(pool: Pool, settings: SubsamplingConfig, seed: int = 0, budget: float = 1, query_round: int = 1):
     return candidates(
-        pool, settings, query_round, np.ones(len(pool), dtype=int), wanted, "examples", rng(seed)
+        pool, settings, query_round, np.ones(len(pool), dtype=int), budget, "examples", rng(seed)
     )
 
 
@@ -94,7 +94,7 @@ def test_examples_are_kept_independently():
 
 def test_rank_is_among_the_unlabelled():
     """Labelled examples hold scores too, but take no place in the ranking."""
-    pool = scored(np.arange(100.0)).label(np.arange(50, 100), 1)
+    pool = scored(np.arange(100.0)).label(np.arange(50, 100))
     ids = drawn(pool, SubsamplingConfig("ups", 0.2, 0.0, [])).ids
     assert ids.tolist() == list(range(39, 50))
 
@@ -102,7 +102,7 @@ def test_rank_is_among_the_unlabelled():
 @pytest.mark.parametrize("name", ["ups", "naive"])
 def test_the_last_score_counts_not_the_first(name):
     settings = SubsamplingConfig(name, 0.1, 0.0, [])
-    pool = scored(np.arange(100.0)).see(np.array([3, 4]), np.array([500.0, 600.0]), 1)
+    pool = scored(np.arange(100.0)).remember(np.array([3, 4]), np.array([500.0, 600.0]))
     assert {3, 4} <= set(drawn(pool, settings).ids)
 
 
@@ -123,7 +123,7 @@ def test_gamma_is_a_share_or_a_count(name, gamma, size):
 
 
 def test_random_is_uniform_whatever_the_scores():
-    pool = scored(np.arange(100.0)).label(np.arange(20), 1)
+    pool = scored(np.arange(100.0)).label(np.arange(20))
     settings = SubsamplingConfig("random", 0.25, refresh=[])
     counts = np.zeros(100)
     for seed in range(2000):
@@ -140,7 +140,7 @@ def test_random_is_uniform_whatever_the_scores():
 @pytest.mark.parametrize("name", ["none", "random", "naive", "ups"])
 def test_the_whole_pool_where_it_is_asked_for(name):
     settings = SubsamplingConfig(name, 0.1, 0.01, refresh=[0, 4])
-    pool = scored(np.arange(50.0)).label(np.array([3, 30]), 1)
+    pool = scored(np.arange(50.0)).label(np.array([3, 30]))
     for query_round in (0, 1, 4, 5):
         everyone = drawn(pool, settings, query_round=query_round).ids.tolist() == pool.unlabelled.tolist()
         assert everyone == (name == "none" or query_round in (0, 4))
@@ -149,7 +149,7 @@ def test_the_whole_pool_where_it_is_asked_for(name):
 @pytest.mark.parametrize("name", ["naive", "ups"])
 def test_never_scored_examples_come_first(name):
     ids = np.arange(90)
-    pool = Pool.unlabelled_of(100).see(ids, np.linspace(0, 1, 90), 0)
+    pool = Pool.unlabelled_of(100).remember(ids, np.linspace(0, 1, 90))
     assert set(range(90, 100)) <= set(drawn(pool, SubsamplingConfig(name, 0.1, 0.0, [])).ids)
 
 
@@ -170,7 +170,7 @@ def test_a_draw_is_rising_and_a_function_of_its_stream(name):
 
 @pytest.mark.parametrize("name", ["naive", "ups"])
 def test_too_small_a_draw_is_extended_by_rank(name):
-    pick = drawn(scored(np.arange(100.0)), SubsamplingConfig(name, 0.1, 0.0, []), wanted=30)
+    pick = drawn(scored(np.arange(100.0)), SubsamplingConfig(name, 0.1, 0.0, []), budget=30)
     assert pick.ids.tolist() == list(range(70, 100))
     assert pick.extended == 30 - (10 if name == "naive" else 11)
 
@@ -178,20 +178,20 @@ def test_too_small_a_draw_is_extended_by_rank(name):
 @pytest.mark.parametrize("name", ["random", "naive", "ups"])
 def test_a_draw_that_fills_the_query_is_left_alone(name):
     settings = SubsamplingConfig(name, 0.3, 1e-9, [])
-    pick = drawn(scored(np.arange(100.0)), settings, wanted=30)
+    pick = drawn(scored(np.arange(100.0)), settings, budget=30)
     assert pick.extended == 0
     assert len(pick.ids) == (31 if name == "ups" else 30)
 
 
 @pytest.mark.parametrize("name", ["random", "naive", "ups"])
-@pytest.mark.parametrize("wanted", [0.5, 9, 10, 11, 60, 1e9])
-def test_a_draw_can_always_pay_for_a_query_in_words(name, wanted):
+@pytest.mark.parametrize("budget", [0.5, 9, 10, 11, 60, 1e9])
+def test_a_draw_can_always_pay_for_a_query_in_words(name, budget):
     words = rng(2).integers(1, 8, 100)
     pool = scored(np.arange(100.0))
-    pick = candidates(pool, SubsamplingConfig(name, 0.02, 0.0, []), 1, words, wanted, "words", rng(1))
-    assert words[pick.ids].sum() > wanted or len(pick.ids) == 100
+    pick = candidates(pool, SubsamplingConfig(name, 0.02, 0.0, []), 1, words, budget, "words", rng(1))
+    assert words[pick.ids].sum() > budget or len(pick.ids) == 100
     if pick.extended and len(pick.ids) < 100:
-        assert words[pick.ids].sum() - wanted <= 7, "and is no longer than it need be"
+        assert words[pick.ids].sum() - budget <= 7, "and is no longer than it need be"
 
 
 def test_an_extension_is_needed_where_the_words_just_reach_the_target():
@@ -206,5 +206,5 @@ def test_an_extension_is_needed_where_the_words_just_reach_the_target():
 
 @pytest.mark.parametrize("name", ["none", "random", "naive", "ups"])
 def test_an_empty_pool(name):
-    pool = Pool.unlabelled_of(3).label(np.arange(3), 0)
-    assert len(drawn(pool, SubsamplingConfig(name, 0.1, 0.01, []), wanted=5).ids) == 0
+    pool = Pool.unlabelled_of(3).label(np.arange(3))
+    assert len(drawn(pool, SubsamplingConfig(name, 0.1, 0.01, []), budget=5).ids) == 0

@@ -238,6 +238,27 @@ def test_half_a_trajectory_counts_as_done(al, tiny_run, jobs, tmp_path):
     assert [unit.done for unit in job.asked] == [True, True, False, False, True]
 
 
+def test_a_shorter_runs_cycles_are_done(al, quick_run, jobs):
+    assert al("run", *quick_run, "evaluate_at=last").code == 0
+    (job,) = jobs(*quick_run, "schedule.cycles=4", "evaluate_at=[1,4]")
+    assert job.state == "to do"
+    assert [unit.part for unit in job.asked] == ["acquisition"] * 5 + ["successor"] * 2
+    assert [unit.done for unit in job.asked] == [True, True, False, False, False, True, False]
+
+
+def test_a_sweep_over_cycles_shares_all_equal_cycles(jobs):
+    sweep = jobs("-m", "model@successor=minilm_l6", "schedule.cycles=5,10", "evaluate_at=all")
+    assert len(union(job.asked for job in sweep)) == 11 + 11
+
+
+def test_a_filter_that_drops_nothing_needs_no_fit_to_look_back_on(jobs):
+    words = ("pseudo_labeling=plasm", "model@pseudo_labeler=minilm_l6", "evaluate_at=last")
+    for drop, fits in ((0.1, 2), (0.0, 1)):
+        filters = f"pseudo_labeling.filters=[{{by: tracin, drop: {drop}}}]"
+        (job,) = jobs(*words, filters, "model@successor=mpnet_base")
+        assert [unit.part for unit in job.asked].count("successor") == fits
+
+
 def test_refused_jobs(al):
     done = al("plan", "-m", "strategy=mnlp,entropy", "dataset=rotten_tomatoes")
     assert done.code == 1

@@ -135,7 +135,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     **model("verifier", RUN),
     "schedule.initial": (100, TRAJECTORY_AND_RUN),
     "schedule.step": (100, TRAJECTORY_AND_RUN),
-    "schedule.cycles": (14, TRAJECTORY_AND_RUN),  # the last cycle's line holds no query
+    "schedule.cycles": (14, RUN),  # a longer run continues the trajectory of a shorter one
     "schedule.unit": ("words", TRAJECTORY_AND_RUN),
     "schedule.stratified": (True, TRAJECTORY_AND_RUN),
     "schedule.seed_set": ("ids.txt", TRAJECTORY_AND_RUN),
@@ -197,10 +197,10 @@ def test_what_a_key_makes_another(key):
     before, after = resolved(), resolve(changed(BASE, {key: value}))
     assert (trajectory(before) != trajectory(after)) == another_trajectory
     assert (run(before) != run(after)) == another_run
-    found = differences(run_identity(before), run_identity(after))
-    assert bool(found) == another_run
+    changed_keys = differences(run_identity(before), run_identity(after))
+    assert bool(changed_keys) == another_run
     if another_run and not key.startswith(("training", "seed")):
-        assert any(key in name for name in found), "the refusal names the key"
+        assert any(key in name for name in changed_keys), "the refusal names the key"
 
 
 def test_runs_that_differ_never_share_a_folder():
@@ -246,6 +246,24 @@ def test_one_example_is_not_the_whole_split(key):
     assert run(one) != run(every)
     assert trajectory(one) != trajectory(every)
     assert differences(run_identity(one), run_identity(every)) == [key]
+
+
+@pytest.mark.parametrize("subsampling", ["none", "ups"])
+@pytest.mark.parametrize("refresh", ["all", "none", [0, 1, 9]])
+def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
+    """Also where the whole pool is scored in all rounds; and steps of equal cycles are shared."""
+    short, long = (
+        resolved(subsampling__name=subsampling, subsampling__refresh=refresh, schedule__cycles=cycles)
+        for cycles in (5, 10)
+    )
+    assert trajectory(short) == trajectory(long)
+    assert run(short) != run(long)
+    for role, filters in (("successor", None), ("successor", []), ("pseudo_labeler", None)):
+        fits = [fit_identity(config, "float32", 3, role, filters) for config in (short, long)]
+        assert fits[0] == fits[1]
+    listed = resolved(subsampling__name="ups", subsampling__refresh=[0, 1, 2, 3, 4], schedule__cycles=5)
+    every = resolved(subsampling__name="ups", subsampling__refresh="all", schedule__cycles=5)
+    assert trajectory(listed) != trajectory(every), "they part in round 5"
 
 
 # --------------------------------------------------------------------- keys that matter only sometimes

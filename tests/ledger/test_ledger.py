@@ -44,20 +44,21 @@ def test_a_torn_first_line(tmp_path):
 
 
 @pytest.mark.parametrize("tail", [b"", b'{"cycle": 3, "ha'])
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 9])
-def test_keep(ledger, count, tail):
-    ledger.path.write_bytes(ledger.path.read_bytes() + tail)
-    whole = ledger.path.read_bytes()
-    ledger.keep(count)
-    assert ledger.read() == RECORDS[:count]
-    assert whole.startswith(ledger.path.read_bytes())
-    ledger.append({"next": 1})
-    assert ledger.read() == [*RECORDS[:count], {"next": 1}]
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_put_replaces_a_record_and_all_after_it(ledger, number, tail):
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(lines) + tail)
+    ledger.put(number, {"next": 1})
+    assert ledger.read() == [*RECORDS[:number], {"next": 1}]
+    assert ledger.path.read_bytes() == b"".join([*lines[:number], b'{"next": 1}\n'])
 
 
-def test_keep_of_nothing(tmp_path):
-    Ledger(tmp_path / "none.jsonl").keep(2)
-    assert list(tmp_path.iterdir()) == []
+def test_records_are_put_in_order(tmp_path):
+    ledger = Ledger(tmp_path / "none.jsonl")
+    with pytest.raises(AssertionError):
+        ledger.put(1, RECORDS[1])
+    ledger.put(0, RECORDS[0])
+    assert ledger.read() == RECORDS[:1]
 
 
 def test_a_record_that_is_no_json_leaves_no_trace(ledger):

@@ -16,7 +16,7 @@ CORPUS = corpus_of(train=20)
 
 @pytest.fixture
 def acquired(tmp_path) -> tuple[Trajectory, list]:
-    """A finished trajectory of 3 cycles, and what it said."""
+    """A finished trajectory of 3 cycles, and its cycles."""
     trajectory = Trajectory(tmp_path / "trajectories", {"a": 1}, {"data": CORPUS.fingerprint}, 20)
     learner = fake_for(CORPUS)
     setup = Setup(config_of(schedule__cycles=2, schedule__step=3), CORPUS, lambda: learner)
@@ -34,7 +34,7 @@ def test_a_trajectory_is_replayed_as_it_was(acquired):
     for (cycle, costs), (first, _) in zip(again, original, strict=True):
         for name in ("number", "labelled", "words", "metrics"):
             assert getattr(cycle, name) == getattr(first, name), name
-        assert np.array_equal(cycle.seeded, first.seeded)
+        assert np.array_equal(cycle.seed_set, first.seed_set)
         assert np.array_equal(cycle.queried, first.queried)
         assert cycle.query.items() <= first.query.items(), "all but the scores"
         assert costs.seconds == {}
@@ -42,7 +42,7 @@ def test_a_trajectory_is_replayed_as_it_was(acquired):
 
 def test_a_trajectory_that_is_not_finished_is_replayed_as_far_as_it_goes(acquired):
     trajectory, original = acquired
-    trajectory.ledger.keep(2)
+    trajectory.ledger.put(1, trajectory.ledger.read()[1])
     again = list(replay(trajectory.folder, CORPUS))
     assert ids_of(again) == ids_of(original)
     assert [cycle.metrics is None for cycle, _ in again] == [False, False, True]
@@ -52,7 +52,7 @@ def test_a_file_is_a_seed_set_and_queries(tmp_path):
     path = tmp_path / "ids.jsonl"
     path.write_text("[4, 1, 9]\n[0, 19]\n[7]\n")
     cycles = [cycle for cycle, _ in replay(path, CORPUS)]
-    assert cycles[0].seeded.tolist() == [4, 1, 9]
+    assert cycles[0].seed_set.tolist() == [4, 1, 9]
     assert [cycle.queried.tolist() for cycle in cycles] == [[0, 19], [7], []]
     assert [cycle.labelled for cycle in cycles] == [3, 5, 6]
     assert [cycle.words for cycle in cycles] == [
@@ -102,7 +102,9 @@ def test_other_data_is_refused(acquired):
 def test_a_runs_folder_is_refused_by_the_name_of_its_trajectory(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    write_json(folder / "identity.json", {"behind": {"data": CORPUS.fingerprint, "trajectory": "abc123"}})
+    write_json(
+        folder / "identity.json", {"fingerprints": {"data": CORPUS.fingerprint, "trajectory": "abc123"}}
+    )
     Ledger(folder / "ledger.jsonl").append({"cycle": 0, "labelled": 5})
     with pytest.raises(UserError, match=r"is a run's folder.*trajectories/abc123"):
         list(replay(folder, CORPUS))
@@ -125,7 +127,7 @@ def test_the_hash_is_of_the_ids(acquired, tmp_path):
     before = content_hash(trajectory.folder)
     trajectory.costs.append({"more": 1})
     assert content_hash(trajectory.folder) == before
-    trajectory.ledger.keep(2)
+    trajectory.ledger.put(1, trajectory.ledger.read()[1])
     assert content_hash(trajectory.folder) != before
     with pytest.raises(UserError, match=r"replay=.*cannot be read.*give a trajectory's folder"):
         content_hash(tmp_path / "none")

@@ -10,7 +10,7 @@ from al_bench.errors import UserError
 from al_bench.ledger.rundir import RunDirectory
 
 CONFIG = config_of()
-BEHIND = {"data": "d1", "acquisition": "w1", "trajectory": "t1", "precision": "float32"}
+FINGERPRINTS = {"data": "d1", "acquisition": "w1", "trajectory": "t1", "precision": "float32"}
 JOB = {"overrides": ["seed=1"]}
 
 
@@ -21,12 +21,12 @@ def directory(tmp_path) -> RunDirectory:
 
 def done(directory: RunDirectory, config=CONFIG) -> None:
     with directory.claimed(config, JOB):
-        directory.record_behind(config, BEHIND)
+        directory.record_fingerprints(config, FINGERPRINTS)
 
 
 def failed(directory: RunDirectory, error: BaseException) -> None:
     def fail() -> None:
-        directory.record_behind(CONFIG, BEHIND)
+        directory.record_fingerprints(CONFIG, FINGERPRINTS)
         raise error
 
     with pytest.raises(type(error)), directory.claimed(CONFIG, JOB):
@@ -37,13 +37,13 @@ def test_a_run_that_ends_well(directory):
     with directory.claimed(CONFIG, JOB):
         assert directory.status["state"] == "running"
         assert "ended_at" not in directory.status
-        directory.record_behind(CONFIG, BEHIND)
+        directory.record_fingerprints(CONFIG, FINGERPRINTS)
     status = directory.status
     assert status["state"] == "finished"
     assert directory.finished
     assert status["started_at"] <= status["ended_at"]
     assert status["overrides"] == ["seed=1"]
-    assert directory.behind == BEHIND
+    assert directory.fingerprints == FINGERPRINTS
     assert not (directory.folder / "traceback.txt").exists()
     assert "name: least_confidence" in (directory.folder / "config.yaml").read_text()
 
@@ -124,15 +124,15 @@ def test_what_does_not_matter_may_change(directory):
     assert directory.finished
 
 
-@pytest.mark.parametrize("key", BEHIND)
+@pytest.mark.parametrize("key", FINGERPRINTS)
 def test_other_data_or_weights_are_refused(directory, key):
     failed(directory, KeyboardInterrupt())
     with (
-        pytest.raises(UserError, match=rf"one: {key} changed since this run began; restore"),
+        pytest.raises(UserError, match=rf"one: {key} changed since it was begun; restore"),
         directory.claimed(CONFIG, JOB),
     ):
-        directory.record_behind(CONFIG, BEHIND | {key: "other"})
-    assert directory.behind == BEHIND
+        directory.record_fingerprints(CONFIG, FINGERPRINTS | {key: "other"})
+    assert directory.fingerprints == FINGERPRINTS
     assert directory.status["state"] == "failed"
     done(directory)
 
@@ -218,16 +218,16 @@ def test_a_torn_last_line_is_no_damage(directory):
 
 
 def test_who_waits_for_another_process_says_so(directory):
-    entered, release, said = threading.Event(), threading.Event(), []
+    entered, release, messages = threading.Event(), threading.Event(), []
 
     def hold() -> None:
-        with directory.claimed(CONFIG, JOB, lambda: said.append("the first")):
-            directory.record_behind(CONFIG, BEHIND)
+        with directory.claimed(CONFIG, JOB, lambda: messages.append("the first")):
+            directory.record_fingerprints(CONFIG, FINGERPRINTS)
             entered.set()
             assert release.wait(20)
 
     def waiting() -> None:
-        said.append("the second")
+        messages.append("the second")
         release.set()
 
     holder = threading.Thread(target=hold)
@@ -236,4 +236,4 @@ def test_who_waits_for_another_process_says_so(directory):
     with directory.claimed(CONFIG, JOB, waiting):
         assert directory.finished
     holder.join()
-    assert said == ["the second"]
+    assert messages == ["the second"]

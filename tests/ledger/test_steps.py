@@ -10,7 +10,7 @@ from al_bench.costs import Costs
 from al_bench.errors import UserError
 from al_bench.ledger.steps import Step, Steps, finished, step_folder
 
-BEHIND = {"data": "d", "successor": "s"}
+FINGERPRINTS = {"data": "d", "successor": "s"}
 IDENTITY = {"step": "fit", "cycle": 1}
 
 
@@ -23,26 +23,28 @@ def never() -> Step:
 
 
 def test_a_step_comes_back_as_it_was(tmp_path):
-    first = Steps(tmp_path, BEHIND, run="me").get(IDENTITY, ("successor",), compute)
-    again = Steps(tmp_path, BEHIND).get(dict(reversed(IDENTITY.items())), ("successor",), never)
+    first = Steps(tmp_path, FINGERPRINTS, run="me", machine={"threads": 2}).get(
+        IDENTITY, ("successor",), compute
+    )
+    again = Steps(tmp_path, FINGERPRINTS).get(dict(reversed(IDENTITY.items())), ("successor",), never)
     for step in (first, again):
         assert step.values == {"f1": 0.5}
         assert step.arrays["score"].tolist() == [0, 1, 2]
-        assert (step.costs.seconds, step.costs.counts) == ({"train": 1.5}, {"steps": 7})
+        assert step.costs == Costs({"train": 1.5}, {"steps": 7}, {"threads": 2}), "of whoever computed it"
     folder = step_folder(tmp_path, IDENTITY)
     assert finished(folder)
     assert json.loads((folder / "costs.json").read_text())["computed_by"] == "me"
 
 
 def test_other_steps_are_apart(tmp_path):
-    steps = Steps(tmp_path, BEHIND)
+    steps = Steps(tmp_path, FINGERPRINTS)
     steps.get(IDENTITY, ("successor",), compute)
     other = steps.get({**IDENTITY, "cycle": 2}, ("successor",), lambda: Step({"f1": 0.7}))
     assert other.values == {"f1": 0.7}
 
 
 def test_a_failed_step_leaves_nothing_that_counts(tmp_path):
-    steps = Steps(tmp_path, BEHIND)
+    steps = Steps(tmp_path, FINGERPRINTS)
     with pytest.raises(AssertionError):
         steps.get(IDENTITY, ("successor",), never)
     assert not finished(step_folder(tmp_path, IDENTITY))
@@ -51,19 +53,19 @@ def test_a_failed_step_leaves_nothing_that_counts(tmp_path):
 
 @pytest.mark.parametrize("changed", ["data", "successor"])
 def test_other_data_or_weights_are_refused(tmp_path, changed):
-    Steps(tmp_path, BEHIND).get(IDENTITY, ("successor",), compute)
-    with pytest.raises(UserError, match=f"{changed} changed since this result was written"):
-        Steps(tmp_path, {**BEHIND, changed: "other"}).get(IDENTITY, ("successor",), never)
+    Steps(tmp_path, FINGERPRINTS).get(IDENTITY, ("successor",), compute)
+    with pytest.raises(UserError, match=f"{changed} changed since it was begun"):
+        Steps(tmp_path, {**FINGERPRINTS, changed: "other"}).get(IDENTITY, ("successor",), never)
 
 
 def test_weights_it_does_not_depend_on_may_change(tmp_path):
-    Steps(tmp_path, {**BEHIND, "verifier": "v"}).get(IDENTITY, ("successor",), compute)
-    Steps(tmp_path, {**BEHIND, "verifier": "w"}).get(IDENTITY, ("successor",), never)
+    Steps(tmp_path, {**FINGERPRINTS, "verifier": "v"}).get(IDENTITY, ("successor",), compute)
+    Steps(tmp_path, {**FINGERPRINTS, "verifier": "w"}).get(IDENTITY, ("successor",), never)
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_damaged_arrays_are_refused(tmp_path, damage):
-    steps = Steps(tmp_path, BEHIND)
+    steps = Steps(tmp_path, FINGERPRINTS)
     steps.get(IDENTITY, ("successor",), compute)
     path = step_folder(tmp_path, IDENTITY) / "score.npy"
     path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:-1])
@@ -87,7 +89,7 @@ def test_two_at_once_compute_it_once(tmp_path):
     threads = [
         threading.Thread(
             target=lambda: results.append(
-                Steps(tmp_path, BEHIND, waiting=waiting).get(IDENTITY, ("successor",), slow).values
+                Steps(tmp_path, FINGERPRINTS, waiting=waiting).get(IDENTITY, ("successor",), slow).values
             )
         )
         for _ in range(2)

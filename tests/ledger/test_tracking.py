@@ -55,7 +55,7 @@ def test_a_sweep_in_mlflow(al, tiny_run, tmp_path):
         assert set(vars(RunConfig())) == set(read_config(folder))
         assert (
             logged.data.tags["al_bench.trajectory"]
-            == json.loads((folder / "identity.json").read_text())["behind"]["trajectory"]
+            == json.loads((folder / "identity.json").read_text())["fingerprints"]["trajectory"]
         )
         files = {file.path for file in client.list_artifacts(run_id)}
         assert {"config.yaml", "ledger.jsonl", "costs.jsonl", "provenance.json", "queries"} <= files
@@ -82,7 +82,7 @@ def test_damaged_runs_are_named_and_the_others_logged(al, tiny_run, tmp_path):
     (folder,) = run_folders(tmp_path)
     damages = {
         "status.json": [None, "{", "[]", "{}"],
-        "identity.json": [None, "{", '{"behind": {}}'],
+        "identity.json": [None, "{", '{"fingerprints": {}}'],
         "provenance.json": ["", "[1]"],
         "config.yaml": [None, "- 1", "{"],
         "ledger.jsonl": ["{\n"],
@@ -116,8 +116,9 @@ def test_damaged_runs_are_named_and_the_others_logged(al, tiny_run, tmp_path):
 
 def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, monkeypatch):
     """Stopped after a cycle was logged but before that was remembered: no point twice, no second run."""
+    from mlflow.tracking import MlflowClient
+
     import al_bench.run as job
-    from al_bench.ledger.tracking import Tracker
 
     real, calls = job.evaluate_successor, []
 
@@ -135,14 +136,17 @@ def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, mon
     assert (first["logged"], first["state"]) == (1, "interrupted")
     (folder / "mlflow.json").write_text(json.dumps({**first, "logged": 0, "state": "running"}))
     batches = []
-    log = Tracker._log_batch
-    monkeypatch.setattr(Tracker, "_log_batch", lambda self, **k: (batches.append(k), log(self, **k))[1])
+    log = MlflowClient.log_batch
+    monkeypatch.setattr(
+        MlflowClient, "log_batch", lambda self, run, **k: (batches.append(k), log(self, run, **k))[1]
+    )
     assert al(*command).code == 0
     last = json.loads((folder / "mlflow.json").read_text())
     assert last["run_id"] == first["run_id"]
     client = client_of(tmp_path)
     assert [step for step, _ in points(client, last["run_id"], "successor/accuracy")] == [0, 1, 2]
-    assert [batch["step"] for batch in batches] == [0, 1, 2], "one batch a cycle"
+    steps = [{metric.step for metric in batch["metrics"]} for batch in batches]
+    assert steps == [{0}, {1}, {2}], "one batch a cycle"
     assert client.get_run(last["run_id"]).info.status == "FINISHED"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeLearner, collected, config_of, corpus_of, fake_for, later_is_harder, snapshot
+from fakes import FakeLearner, changed, collected, config_of, corpus_of, fake_for, later_is_harder, snapshot
 
 from al_bench.acquisition.loop import Computed, Setup, acquire
 from al_bench.config.schema import SubsamplingConfig
@@ -20,15 +20,16 @@ from al_bench.ledger.trajectory import Trajectory
 CORPUS = corpus_of()
 CONFIG = config_of(subsampling=SubsamplingConfig("ups", 0.2, 0.2, refresh=[0]), schedule__cycles=3)
 IDENTITY = {"what": "determines it"}
-BEHIND = {"data": "d1", "acquisition": "w1"}
+FINGERPRINTS = {"data": "d1", "acquisition": "w1"}
 
 
 def opened(root: Path, **changes) -> Trajectory:
-    return Trajectory(root, IDENTITY, changes.pop("behind", BEHIND), len(CORPUS.train), **changes)
+    return Trajectory(root, IDENTITY, changes.pop("fingerprints", FINGERPRINTS), len(CORPUS.train), **changes)
 
 
-def acquired(root: Path, learner: FakeLearner, **changes) -> list[Computed]:
-    return list(acquire(Setup(CONFIG, CORPUS, lambda: learner), opened(root, **changes).cycle))
+def acquired(root: Path, learner: FakeLearner | None, config=CONFIG, **changes) -> list[Computed]:
+    setup = Setup(config, CORPUS, learner and (lambda: learner))
+    return list(acquire(setup, opened(root, **changes).cycle))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def same(one: Computed, other: Computed) -> None:
     (cycle, _), (again, _) = one, other
     for name in ("number", "labelled", "words", "metrics", "extended", "query"):
         assert getattr(cycle, name) == getattr(again, name), name
-    for name in ("seeded", "queried", "scored", "scores"):
+    for name in ("seed_set", "queried", "scored", "scores"):
         assert getattr(cycle, name).dtype == getattr(again, name).dtype, name
         assert np.array_equal(getattr(cycle, name), getattr(again, name)), name
 
@@ -62,7 +63,7 @@ def test_the_disk_changes_nothing(tmp_path, whole):
 
 
 def test_what_is_on_disk(tmp_path):
-    done = acquired(tmp_path, fake_for(CORPUS), run="a-run")
+    done = acquired(tmp_path, fake_for(CORPUS), run="a-run", machine={"threads": 2})
     folder = opened(tmp_path).folder
     lines = Ledger(folder / "ledger.jsonl").read()
     assert [line["cycle"] for line in lines] == [0, 1, 2, 3]
@@ -72,8 +73,16 @@ def test_what_is_on_disk(tmp_path):
         assert scores.shape == (60,)
         assert np.flatnonzero(~np.isnan(scores)).tolist() == cycle.scored.tolist()
         assert np.array_equal(scores[cycle.scored], cycle.scores)
-    assert {cost["computed_by"] for cost in Ledger(folder / "costs.jsonl").read()} == {"a-run"}
-    assert json.loads((folder / "identity.json").read_text()) == {"identity": IDENTITY, "behind": BEHIND}
+        stop_labels = np.load(folder / "stop" / f"cycle_{cycle.number:04d}.npy")
+        assert np.array_equal(stop_labels, cycle.stop_labels)
+    assert lines[0]["stop_set"] == done[0][0].stop_set
+    assert [line["stop_set"] for line in lines[1:]] == [None] * 3
+    for cost in Ledger(folder / "costs.jsonl").read():
+        assert (cost["computed_by"], cost["machine"]) == ("a-run", {"threads": 2})
+    assert json.loads((folder / "identity.json").read_text()) == {
+        "identity": IDENTITY,
+        "fingerprints": FINGERPRINTS,
+    }
 
 
 def test_time_and_place_are_not_in_the_ledger(tmp_path, whole):
@@ -161,6 +170,107 @@ def test_scores_of_a_cycle_that_never_counted_are_replaced(tmp_path, monkeypatch
     assert snapshot(opened(tmp_path).folder) == whole
 
 
+# ----------------------------------------------------------------------------- a longer run goes on from a shorter
+
+
+def shorter(cycles: int):
+    return changed(CONFIG, {"schedule.cycles": cycles})
+
+
+@pytest.mark.parametrize("lengths", [(0, 3), (1, 3), (2, 3), (0, 1, 3)])
+def test_a_longer_run_continues_a_shorter_one(tmp_path, whole, lengths):
+    """To the same bytes; only the last cycle of each shorter run is fitted again, for its query."""
+    learners = [fake_for(CORPUS) for _ in lengths]
+    for cycles, learner in zip(lengths, learners, strict=True):
+        done = acquired(tmp_path, learner, config=shorter(cycles))
+    assert snapshot(opened(tmp_path).folder) == whole
+    for one, other in zip(done, collected(CONFIG, CORPUS, fake_for(CORPUS)), strict=True):
+        same(one, other)
+        assert one[1].counts == other[1].counts
+        assert list(one[1].seconds) == list(other[1].seconds)
+    begins = [0, *lengths[:-1]]
+    for learner, begin, end in zip(learners, begins, lengths, strict=True):
+        assert [fit.seeds.cycle for fit in learner.fits] == list(range(begin, end + 1))
+    tests = sum(learner.events.count("predict test") for learner in learners)
+    assert tests == 4, "each cycle is evaluated once"
+
+
+def test_a_shorter_run_pays_for_no_query_after_its_end(tmp_path):
+    learner = fake_for(CORPUS)
+    done = acquired(tmp_path, learner, config=shorter(2))
+    assert learner.events.count("look at pool") == 2
+    assert len(done[-1][0].queried) == 0
+    assert "predict" not in done[-1][1].seconds
+    line = opened(tmp_path).ledger.read()[-1]
+    assert (line["queried"], line["scores_sha256"]) == ([], None)
+
+
+def test_a_shorter_run_reads_a_longer_ones_trajectory_as_its_own(tmp_path, whole):
+    """The query after its end, and what it cost, are not its own."""
+    acquired(tmp_path, fake_for(CORPUS))
+    idle = fake_for(CORPUS)
+    read = acquired(tmp_path, idle, config=shorter(2))
+    assert idle.events == []
+    assert snapshot(opened(tmp_path).folder) == whole
+    for (cycle, costs), (own, own_costs) in zip(
+        read, collected(shorter(2), CORPUS, fake_for(CORPUS)), strict=True
+    ):
+        same((cycle, costs), (own, own_costs))
+        assert costs.counts == own_costs.counts
+        assert list(costs.seconds) == list(own_costs.seconds)
+
+
+def test_random_draws_go_on_without_a_model(tmp_path):
+    short, long = (config_of(strategy__name="random", schedule__cycles=cycles) for cycles in (1, 3))
+    folders = []
+    for name, configs in (("straight", [long]), ("extended", [short, long])):
+        for config in configs:
+            acquired(tmp_path / name, None, config=config)
+        folders.append(snapshot(opened(tmp_path / name).folder))
+    assert folders[0] == folders[1]
+
+
+def test_a_completed_cycle_is_charged_for_one_fit_of_whoever_queried(tmp_path):
+    """Both fits are the same computation, so the iteration's seconds are of one machine."""
+    acquired(tmp_path, fake_for(CORPUS), config=shorter(1), run="short", machine={"device": "A"})
+    before = opened(tmp_path).costs.read()
+    done = acquired(tmp_path, fake_for(CORPUS), run="long", machine={"device": "B"})
+    after = opened(tmp_path).costs.read()
+    assert [line["computed_by"] for line in after] == ["short", "long", "long", "long"]
+    assert [costs.machine["device"] for _, costs in done] == ["A", "B", "B", "B"]
+    assert after[0] == before[0]
+    assert after[1]["seconds"]["evaluate"] == before[1]["seconds"]["evaluate"]
+    assert after[1]["seconds"]["train"] != before[1]["seconds"]["train"]
+    assert after[1]["counts"]["train_steps"] == before[1]["counts"]["train_steps"] == 1
+
+
+@pytest.mark.parametrize("at", ["before costs", "after costs", "before ledger", "after ledger"])
+def test_killed_while_a_cycle_gets_its_query(tmp_path, monkeypatch, whole, at):
+    """The line is replaced whole or not at all, and what the shorter run recorded stays valid."""
+    acquired(tmp_path, fake_for(CORPUS), config=shorter(1))
+    honest = Ledger.put
+
+    def put(ledger: Ledger, number: int, record: dict) -> None:
+        if not at.endswith(ledger.path.stem):
+            honest(ledger, number, record)
+            return
+        if at.startswith("after"):
+            honest(ledger, number, record)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "put", put)
+        with pytest.raises(Killed):
+            acquired(tmp_path, fake_for(CORPUS))
+    read = acquired(tmp_path, idle := fake_for(CORPUS), config=shorter(1))
+    assert idle.events == []
+    same(read[-1], collected(shorter(1), CORPUS, fake_for(CORPUS))[-1])
+    assert "predict" not in read[-1][1].seconds
+    acquired(tmp_path, fake_for(CORPUS))
+    assert snapshot(opened(tmp_path).folder) == whole
+    assert [line["cycle"] for line in opened(tmp_path).costs.read()] == [0, 1, 2, 3]
+
+
 # ------------------------------------------------------------------------------------------------ sharing
 
 
@@ -185,6 +295,25 @@ def test_two_that_need_it_compute_each_cycle_once(tmp_path, whole):
             same(one, other)
 
 
+def test_runs_of_different_lengths_at_once_give_one_trajectory(tmp_path, whole):
+    configs, ready = [shorter(1), shorter(2), CONFIG], threading.Barrier(3)
+    results: dict[int, list[Computed]] = {}
+
+    def work(i: int) -> None:
+        ready.wait()
+        results[i] = acquired(tmp_path, fake_for(CORPUS), config=configs[i])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert snapshot(opened(tmp_path).folder) == whole
+    for i, config in enumerate(configs):
+        for one, other in zip(results[i], collected(config, CORPUS, fake_for(CORPUS)), strict=True):
+            same(one, other)
+
+
 def process(root: Path, results) -> None:
     learner = fake_for(CORPUS)
     done = acquired(root, learner)
@@ -206,7 +335,7 @@ def test_two_processes_compute_each_cycle_once(tmp_path, whole):
 
 
 def test_one_that_waits_says_so(tmp_path):
-    entered, release, said = threading.Event(), threading.Event(), []
+    entered, release, messages = threading.Event(), threading.Event(), []
 
     def slow(fit, n: int) -> np.ndarray:
         entered.set()
@@ -217,7 +346,7 @@ def test_one_that_waits_says_so(tmp_path):
     holder = threading.Thread(target=acquired, args=(tmp_path, learner))
 
     def waiting() -> None:
-        said.append("waits")
+        messages.append("waits")
         release.set()
 
     trajectory = opened(tmp_path, waiting=waiting)
@@ -227,18 +356,18 @@ def test_one_that_waits_says_so(tmp_path):
     setup = Setup(CONFIG, CORPUS, lambda: idle)
     first = next(acquire(setup, trajectory.cycle))
     holder.join()
-    assert said == ["waits"]
+    assert messages == ["waits"]
     assert idle.fits == []
     same(first, collected(CONFIG, CORPUS, fake_for(CORPUS, later_is_harder))[0])
 
 
 def test_other_identities_live_elsewhere(tmp_path):
-    one = Trajectory(tmp_path, {"a": 1}, BEHIND, 60)
+    one = Trajectory(tmp_path, {"a": 1}, FINGERPRINTS, 60)
     for other in ({"a": 2}, {"a": 1.0}, {"a": "1"}, {"a": 1, "b": None}):
-        assert Trajectory(tmp_path, other, BEHIND, 60).folder != one.folder
+        assert Trajectory(tmp_path, other, FINGERPRINTS, 60).folder != one.folder
     assert (
-        Trajectory(tmp_path, {"b": 1, "a": 2}, BEHIND, 60).id
-        == Trajectory(tmp_path, {"a": 2, "b": 1}, BEHIND, 60).id
+        Trajectory(tmp_path, {"b": 1, "a": 2}, FINGERPRINTS, 60).id
+        == Trajectory(tmp_path, {"a": 2, "b": 1}, FINGERPRINTS, 60).id
     )
 
 
@@ -246,29 +375,30 @@ def test_other_identities_live_elsewhere(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("behind", "says"),
+    ("fingerprints", "says"),
     [
-        ({**BEHIND, "data": "d2"}, "data changed since"),
-        ({**BEHIND, "acquisition": "w2"}, "acquisition changed since"),
+        ({**FINGERPRINTS, "data": "d2"}, "data changed since"),
+        ({**FINGERPRINTS, "acquisition": "w2"}, "acquisition changed since"),
         ({"data": "d2", "acquisition": "w2"}, "acquisition and data changed since"),
         ({"data": "d1"}, "acquisition changed since"),
     ],
 )
-def test_other_data_or_weights_behind_the_same_identity_are_refused(tmp_path, behind, says):
+def test_other_data_or_weights_behind_the_same_identity_are_refused(tmp_path, fingerprints, says):
     acquired(tmp_path, fake_for(CORPUS))
     before = snapshot(opened(tmp_path).folder)
     with pytest.raises(UserError) as caught:
-        opened(tmp_path, behind=behind)
+        opened(tmp_path, fingerprints=fingerprints)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert snapshot(opened(tmp_path).folder) == before
-    assert json.loads((opened(tmp_path).folder / "identity.json").read_text())["behind"] == BEHIND
+    assert json.loads((opened(tmp_path).folder / "identity.json").read_text())["fingerprints"] == FINGERPRINTS
 
 
+@pytest.mark.parametrize("kind", ["scores", "stop"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone", "swapped"])
-def test_damaged_scores_are_an_error_that_names_the_file(tmp_path, damage):
+def test_damaged_arrays_are_an_error_that_names_the_file(tmp_path, damage, kind):
     acquired(tmp_path, fake_for(CORPUS))
-    folder = opened(tmp_path).folder / "scores"
+    folder = opened(tmp_path).folder / kind
     path = folder / "cycle_0001.npy"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
@@ -286,7 +416,7 @@ def test_damaged_scores_are_an_error_that_names_the_file(tmp_path, damage):
 def test_lost_costs_are_an_error_that_names_the_file(tmp_path):
     acquired(tmp_path, fake_for(CORPUS))
     costs = Ledger(opened(tmp_path).folder / "costs.jsonl")
-    costs.keep(2)
+    costs.put(1, costs.read()[1])
     with pytest.raises(UserError, match=r"costs\.jsonl: missing or damaged"):
         acquired(tmp_path, fake_for(CORPUS))
 
@@ -295,7 +425,7 @@ def test_a_trajectory_without_a_model_keeps_no_scores(tmp_path):
     config = config_of(strategy__name="random")
     list(acquire(Setup(config, CORPUS, None), opened(tmp_path).cycle))
     folder = opened(tmp_path).folder
-    assert list((folder / "scores").iterdir()) == []
+    assert list(folder.glob("*/*.npy")) == []
     again = list(acquire(Setup(config, CORPUS, None), opened(tmp_path).cycle))
     for one, other in zip(again, collected(config, CORPUS, None), strict=True):
         same(one, other)

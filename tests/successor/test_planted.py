@@ -63,12 +63,12 @@ def test_filters_find_planted_errors(task, learner_of):
         labels = Ragged(values, truth.offsets)
     learner = learner_of(task, names)
     model = learner.fit(inputs, np.arange(N), labels, SEEDS, watch=Watch(checkpoints=3, margins=True))
-    found = {"aum": -model.margins[pool], "tracin": model.influence(inputs, pool, labels[pool])}
+    suspicions = {"aum": -model.margins[pool], "tracin": model.influence(inputs, pool, labels[pool])}
     known, asked = learner.embed(inputs, gold), learner.embed(inputs, pool)
-    found["knn"] = of_neighbours(known, truth[gold], asked, labels[pool], len(names), 10).score
+    suspicions["knn"] = of_neighbours(known, truth[gold], asked, labels[pool], len(names), 10).score
     verifier = learner.fit(inputs, gold, truth[gold], SEEDS)
-    found["verifier"] = of_verifier(verifier.predict(inputs, pool), labels[pool]).score
-    reached = {by: auc(wrong[pool], score) for by, score in found.items()}
+    suspicions["verifier"] = of_verifier(verifier.predict(inputs, pool), labels[pool]).score
+    reached = {by: auc(wrong[pool], score) for by, score in suspicions.items()}
     # The neighbours of a random encoder know little of sentiment; the others look at what was learned.
     least = {"aum": 0.8, "tracin": 0.8, "verifier": 0.7, "knn": 0.55}
     assert all(reached[by] > least[by] for by in least), reached

@@ -11,13 +11,14 @@ from fakes import FakeLearner, FakeModel, Fit, config_of, corpus_of, fake_for
 from al_bench.config.schema import FilterConfig, ModelConfig, PseudoLabelingConfig, RunConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
-from al_bench.ledger.steps import Steps
+from al_bench.learners.base import Watch
+from al_bench.ledger.steps import Step, Steps
 from al_bench.successor.pseudo_labeling import plasm
 from al_bench.successor.successor import Succession, succeed
 
 LABELLED = np.array([3, 7, 8, 20, 21, 40, 55])
 TASKS = pytest.mark.parametrize("task", ["classification", "tagging"])
-BEHIND = {"data": "d", "successor": "s", "pseudo_labeler": "p", "verifier": "v"}
+FINGERPRINTS = {"data": "d", "successor": "s", "pseudo_labeler": "p", "verifier": "v"}
 
 
 def flat(labels: Labels) -> np.ndarray:
@@ -33,7 +34,7 @@ def with_labels(labels: Labels, ids: np.ndarray, other: Callable[[np.ndarray], n
 
 
 class Labeller(FakeLearner):
-    """Says the given labels with a probability of 0.9, or less where told to."""
+    """Says the given labels with a probability of 0.9, or less where `sure` says so."""
 
     truth: Labels
     quality: float | None = None
@@ -46,16 +47,18 @@ class Labeller(FakeLearner):
 
 class Opinionated(FakeModel):
     def predict(self, inputs, ids, *, exact=False, embeddings=False):
-        said = super().predict(inputs, ids, exact=exact)
+        predictions = super().predict(inputs, ids, exact=exact)
         if exact:
-            return said
+            return predictions
         learner = self.learner
         if isinstance(learner.truth, Ragged):
             rows = learner.truth[ids]
-            labels = rows.values[np.repeat(rows.offsets[:-1], said.probs.lengths) + said.kept]
-            return replace(said, probs=Ragged(sharp(labels, learner.classes, 0.9), said.probs.offsets))
+            labels = rows.values[np.repeat(rows.offsets[:-1], predictions.probs.lengths) + predictions.kept]
+            return replace(
+                predictions, probs=Ragged(sharp(labels, learner.classes, 0.9), predictions.probs.offsets)
+            )
         sure = 0.9 if learner.sure is None else learner.sure[ids]
-        return replace(said, probs=sharp(learner.truth[ids], learner.classes, sure))
+        return replace(predictions, probs=sharp(learner.truth[ids], learner.classes, sure))
 
 
 def sharp(labels: np.ndarray, classes: int, sure) -> np.ndarray:
@@ -129,7 +132,7 @@ class Scene:
     @property
     def succession(self) -> Succession:
         assert self.corpus is not None
-        steps = Steps(self.folder, BEHIND)
+        steps = Steps(self.folder, FINGERPRINTS)
         return Succession(self.config, self.corpus, "float32", self.learners.__getitem__, steps)
 
     def run(self):
@@ -143,25 +146,63 @@ REST = np.setdiff1d(np.arange(60), LABELLED)
 
 
 @TASKS
-def test_with_a_perfect_labeller_everything_is_gold(task, tmp_path):
-    """And the fit that TracIn looks back on is the last one, since nothing was dropped."""
-    scene = Scene(task, tmp_path, np.array([], dtype=int), 1.0, {"filters": [FilterConfig("tracin")]})
+@pytest.mark.parametrize("quality", [0.9, 1.0])
+def test_with_a_perfect_labeller_everything_is_gold(task, quality, tmp_path):
+    """With a quality of 1 TracIn drops nothing, so it is not computed; else it looks back on a first fit."""
+    scene = Scene(task, tmp_path, np.array([], dtype=int), quality, {"filters": [FilterConfig("tracin")]})
     # Words that do not survive in the labeller are predicted O; let them survive.
     if task == "tagging":
         scene.corpus = without_lost_words(scene.corpus)
         scene.__post_init__()
         scene.learners["pseudo_labeler"].truth = scene.corpus.train.labels
     _, report, costs = scene.run()
-    (fit,) = scene.fits("successor")
-    assert "first_successor_train" in costs.seconds
-    assert "successor_train" not in costs.seconds, "one fit is not charged twice"
-    assert costs.counts["first_successor_steps"] == 1
+    fit = scene.fits("successor")[0]
+    assert ("first_successor_train" in costs.seconds) == ("influence" in costs.seconds) == (quality < 1)
+    assert len(scene.fits("successor")) == (1 if quality == 1 else 2)
     assert fit.ids.tolist() == list(range(60))
     assert np.array_equal(flat(fit.labels), flat(scene.corpus.train.labels))
-    assert report["kept"] == report["examples"] == len(REST)
+    assert report["examples"] == len(REST)
+    assert report["kept"] == len(REST) - round((1 - quality) * len(REST))
     assert report["wrong"] == 0
     assert report["f1" if task == "tagging" else "accuracy"] == 1
-    assert report["filter_precision"] is None
+    assert report["filter_precision"] == (None if quality == 1 else 0)
+
+
+@TASKS
+@pytest.mark.parametrize(
+    "chosen",
+    [FilterConfig("tracin"), FilterConfig("tracin", 0.0), FilterConfig("aum", 0.0), FilterConfig("verifier")],
+)
+def test_a_filter_that_drops_nothing_is_not_computed(task, chosen, tmp_path):
+    """The labeller held nothing out, so its quality is not known and "adaptive" drops nothing; nor does a share of 0."""
+    scene = Scene(task, tmp_path, REST[:5], None, {"filters": [chosen]})
+    metrics, report, costs = scene.run()
+    (fit,) = scene.fits("successor")
+    assert fit.watch == Watch(), "nothing of this fit is kept for a filter"
+    assert scene.fits("verifier") == []
+    assert "influence" not in scene.learners["successor"].events
+    assert not {"influence", "margins", "verify", "first_successor_train"} & set(costs.seconds)
+    assert report["dropped"] == {chosen.by: 0.0}
+    assert report["kept"] == report["examples"] == len(REST)
+    looks_back = chosen.by in ("tracin", "aum")
+    assert report["unfiltered_successor"] == (metrics if looks_back else None)
+
+
+def test_a_later_filter_looks_back_on_the_fit_before_the_idle_one(tmp_path):
+    """TracIn drops nothing and is not computed; AUM then looks back on all that TracIn got, as its identity says."""
+    filters = [FilterConfig("tracin"), FilterConfig("confidence", threshold=0.5), FilterConfig("aum", 0.1)]
+    scene = Scene("classification", tmp_path, REST[:5], None, {"filters": filters})
+    scene.learners["pseudo_labeler"].sure = np.where(np.isin(np.arange(60), REST[-4:]), 0.45, 0.9)
+    _, report, _ = scene.run()
+    first, last = scene.fits("successor")
+    assert len(first.ids) == 60
+    assert len(last.ids) == 60 - 4 - round(0.1 * len(REST))
+    assert "influence" not in scene.learners["successor"].events
+    assert report["unfiltered_successor"] is not None
+    bare = Scene("classification", tmp_path, REST[:5], None)
+    bare.learners["pseudo_labeler"].sure = scene.learners["pseudo_labeler"].sure
+    bare.run()
+    assert bare.fits("successor") == [], "the first fit is the one without filters"
 
 
 def without_lost_words(corpus: Corpus) -> Corpus:
@@ -305,22 +346,26 @@ def test_killed_in_any_stage_it_goes_on(task, tmp_path, monkeypatch):
     straight = scene("straight")
     expected = straight.run()[:2]
     total = sum(len(straight.fits(role)) for role in straight.learners)
-    record = Steps._record
     stages = len(list((tmp_path / "straight").glob("*/values.json")))
     assert stages == 6
+    get = Steps.get
     for stop in range(stages):
         left = iter([True] * stop + [False])
 
-        def killed(self, folder, step, left=left):
-            if not next(left, True):
-                raise Killed
-            record(self, folder, step)
+        def killed(self, identity, roles, compute, left=left):
+            def dies() -> Step:
+                step = compute()
+                if not next(left, True):
+                    raise Killed
+                return step
 
-        monkeypatch.setattr(Steps, "_record", killed)
+            return get(self, identity, roles, dies)
+
         first, second = scene(f"kill{stop}"), scene(f"kill{stop}")
-        with pytest.raises(Killed):
-            first.run()
-        monkeypatch.setattr(Steps, "_record", record)
+        with monkeypatch.context() as patch:
+            patch.setattr(Steps, "get", killed)
+            with pytest.raises(Killed):
+                first.run()
         assert second.run()[:2] == expected
         again = sum(len(s.fits(role)) for s in (first, second) for role in s.learners) - total
         # The interrupted fit itself; and where its metrics were kept but not its weights, the fit to look back on.

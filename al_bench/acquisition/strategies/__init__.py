@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al_bench.acquisition.strategies.distance import Known, mahalanobis
+from al_bench.acquisition.strategies.distance import Reference, mahalanobis
 from al_bench.acquisition.strategies.uncertainty import (
     AGGREGATES,
     breaking_ties,
@@ -15,9 +15,9 @@ from al_bench.acquisition.strategies.uncertainty import (
     uniform,
 )
 
-__all__ = ["AGGREGATES", "STRATEGIES", "Known", "Strategy"]
+__all__ = ["AGGREGATES", "STRATEGIES", "Reference", "Strategy"]
 
-# (Predictions, np.random.Generator, Aggregate), and where embeddings are needed known=Known
+# (Predictions, np.random.Generator, Aggregate), and where embeddings are needed reference=Reference
 Score = Callable[..., np.ndarray]
 
 
@@ -26,7 +26,7 @@ class Strategy:
     """score: (predictions of n candidates, generator, aggregate) -> (n,) float64
 
     needs: what the model must supply. Nothing means that no model is fitted at all; "embeddings", that the
-        predictions hold them, and that the labelled examples are given with theirs, as `known`.
+        predictions hold them, and that the labelled examples are given with theirs, as `reference`.
     """
 
     name: str

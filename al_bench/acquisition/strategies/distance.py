@@ -1,4 +1,4 @@
-"""How far a text lies from what is labelled, in the space that the fitted model's last layer sees."""
+"""Distance of a text from the labelled texts, in the input space of the fitted model's last layer."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +14,8 @@ BLOCK = 4096  # candidates at a time, in float64
 
 
 @dataclass(frozen=True)
-class Known:
-    """The labelled examples and no others: what the fitted model says of them, and their labels, in one order."""
+class Reference:
+    """The labelled examples and no others: the fitted model's predictions of them, and their labels."""
 
     predictions: Predictions
     labels: Labels
@@ -25,31 +25,31 @@ class Known:
         """(origin, whitening, whitened centroids), computed once for all parts of a pool; None: training diverged."""
         assert self.predictions.embeddings is not None
         assert isinstance(self.labels, np.ndarray)
-        seen = self.predictions.embeddings.astype(np.float64)
-        if not np.isfinite(seen).all():
+        embeddings = self.predictions.embeddings.astype(np.float64)
+        if not np.isfinite(embeddings).all():
             return None
         classes, members = np.unique(self.labels, return_inverse=True)
-        centroids = np.stack([seen[members == c].mean(axis=0) for c in range(len(classes))])
-        whitening = _whitening(seen, centroids[members])
+        centroids = np.stack([embeddings[members == c].mean(axis=0) for c in range(len(classes))])
+        whitening = _whitening(embeddings, centroids[members])
         middle = centroids.mean(axis=0)  # as the origin, it keeps the squares small
         return middle, whitening, (centroids - middle) @ whitening
 
 
 def mahalanobis(
-    predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate, *, known: Known
+    predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate, *, reference: Reference
 ) -> np.ndarray:
     """min_c (x - m_c)' S^-1 (x - m_c) of the embedding x (Lee et al. 2018).
 
     m_c: the mean of the labelled embeddings of class c, for every class that has some
     S: the covariance within classes, pooled: sum_i (x_i - m_c(i)) (x_i - m_c(i))' / n, plus a ridge, since n
-        texts differ in fewer than n directions. A pseudo-inverse would overlook the others, and take a text
-        that is unlike all before it for a near one; with the ridge it is far.
+        texts differ in fewer than n directions. A pseudo-inverse would ignore the other directions, so that a text
+        unlike all labelled ones would be near; with the ridge it is far.
     Where no class has two texts that differ, the distance is Euclidean.
     """
     assert predictions.embeddings is not None
-    if known.space is None:
+    if reference.space is None:
         return np.full(len(predictions), np.nan)
-    middle, whitening, targets = known.space
+    middle, whitening, targets = reference.space
     scores = np.empty(len(predictions))
     for start in range(0, len(scores), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -59,11 +59,12 @@ def mahalanobis(
     return scores
 
 
-def _whitening(seen: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+def _whitening(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """(width, width) W with W W' = S^-1, of n embeddings and the centroid of each."""
-    n, width = seen.shape
-    covariance = (seen - centroids).T @ (seen - centroids) / n
+    n, width = embeddings.shape
+    covariance = (embeddings - centroids).T @ (embeddings - centroids) / n
     variance = np.trace(covariance) / width
-    if variance <= np.finfo(np.float32).eps ** 2 * np.square(seen).mean():  # float32 rounds as much away
+    # Less variance than float32 loses by rounding is none.
+    if variance <= np.finfo(np.float32).eps ** 2 * np.square(embeddings).mean():
         return np.eye(width)
     return np.linalg.inv(np.linalg.cholesky(covariance + RIDGE * variance * np.eye(width))).T

@@ -12,6 +12,7 @@ from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 
 Aggregate = str
+TINY = np.finfo(np.float64).tiny
 
 
 def uniform(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
@@ -26,29 +27,17 @@ def least_confidence(predictions: Predictions, rng: np.random.Generator, aggrega
 
 def entropy(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
     """-sum_c p_c log p_c in nats, with 0 log 0 = 0 (Shannon 1948)."""
-    return _each(predictions, _entropy, aggregate)
+    return _each(predictions, lambda p: -(p * np.log(np.maximum(p, TINY))).sum(axis=1), aggregate)
 
 
 def breaking_ties(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
     """1 - (p_1 - p_2), the gap of the two largest probabilities (Scheffer et al. 2001; Luo et al. 2005)."""
-    return _each(predictions, _breaking_ties, aggregate)
+    return _each(predictions, lambda p: 1.0 + np.subtract(*np.partition(p, -2, axis=1)[:, -2:].T), aggregate)
 
 
 def mnlp(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
     """-(1/L) sum_t log max_c p_{t,c} over the L surviving words of a sentence (Shen et al. 2018)."""
-    return _each(predictions, lambda p: -np.log(np.maximum(p.max(axis=1), _TINY)), "mean")
-
-
-_TINY = np.finfo(np.float64).tiny
-
-
-def _entropy(p: np.ndarray) -> np.ndarray:
-    return -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
-
-
-def _breaking_ties(p: np.ndarray) -> np.ndarray:
-    second, first = np.partition(p, -2, axis=1)[:, -2:].T
-    return 1.0 - (first - second)
+    return _each(predictions, lambda p: -np.log(np.maximum(p.max(axis=1), TINY)), "mean")
 
 
 def _each(
