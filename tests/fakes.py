@@ -128,6 +128,8 @@ class FakeLearner:
     compared: list[np.ndarray] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     computes: str = "nothing"
+    optimizations: tuple[str, ...] = ()
+    overheads: dict[str, float] = field(default_factory=dict)
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.events.append("prepare")

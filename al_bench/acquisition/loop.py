@@ -25,7 +25,7 @@ from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
 from al_bench.learners.predictions import Predictions
-from al_bench.learners.testing import tested
+from al_bench.learners.testing import evaluate_on_test
 from al_bench.seeds import stream
 
 NOBODY = np.empty(0, dtype=np.int64)
@@ -113,7 +113,7 @@ def turn(setup: Setup, pool: Pool, number: int) -> Computed:
             model = learner.fit(train, labelled, corpus.train.labels[labelled], fit_seeds(config, number))
         counts |= {"train_steps": model.costs.steps, "train_tokens": model.costs.tokens}
         with clock.phase("evaluate"):
-            metrics, tested_as = tested(model, corpus)
+            metrics, tested_as = evaluate_on_test(model, corpus)
 
     cycle = Cycle(
         number=number,

@@ -12,6 +12,7 @@ from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import (
     CONTRADICTING,
+    ENGINES,
     FILTERS,
     TASKS,
     DatasetConfig,
@@ -330,6 +331,7 @@ def _machine_problems(config: RunConfig) -> Iterator[str]:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", config.device):
         yield rule("device", config.device, "is no device", "use auto, cpu, cuda, cuda:N or mps")
     yield from one_of("precision", config.precision, ("auto", "float32", "bfloat16"))
+    yield from one_of("engine", config.engine, ENGINES)
     if config.rescore != 0:
         what = "0, or how many times the query's size is scored again in float32"
         yield from _within("rescore", config.rescore, 1, math.inf, what)

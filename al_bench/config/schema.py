@@ -194,6 +194,7 @@ class RunConfig:
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
     precision: str = "auto"  # auto | float32 | bfloat16
+    engine: str = "fast"  # fast | plain: plain computes as transformers does, without any optimization
     output_dir: str = "outputs"
     tracking: str = "sqlite"  # sqlite (under output_dir) | none | an MLflow URI
     progress: str = "auto"  # auto | bar | plain | none
@@ -202,6 +203,7 @@ class RunConfig:
 # ------------------------------------------------------------------------------------- the paper's settings
 
 TASKS = ("classification", "tagging")
+ENGINES = ("fast", "plain")
 
 # Filters that look back on a fit on everything that is pseudo-labelled, and filters that can contradict a label.
 AFTER_A_FIT = ("tracin", "aum")

@@ -1,5 +1,6 @@
-"""A linear head on the frozen vectors of a Hugging Face encoder: the cheapest arm."""
+"""A linear head on the frozen vectors of a Hugging Face encoder: the cheapest learner."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,17 @@ BLOCK = 4096  # examples whose features are in memory together
 
 
 class LinearLearner:
-    """Logistic regression on what the pretrained encoder makes of a text (its mean sub-word) or of a word.
+    """Logistic regression on the pretrained encoder's vector of a text (the mean of its sub-words) or of a word.
 
     The features are standardised over the whole split that is fitted on, labelled or not: no label is involved.
-    Of `model.training` it heeds `dev_share` alone, and it draws nothing but the dev split.
+    Of `model.training` only `dev_share` counts, and only the dev split is random.
 
     Arguments and errors are those of `TransformerLearner`. cache: of encoded corpora and of their vectors
+    available: unused, since embeddings are computed as transformers does
     """
+
+    computes = "a linear head on frozen embeddings"
+    optimizations: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -53,7 +58,9 @@ class LinearLearner:
         device: torch.device,
         precision: str,
         cache: Path | None = None,
+        available: frozenset[str] = frozenset(),
     ) -> None:
+        started = time.perf_counter()
         self.config, self.task, self.label_names = model, task, label_names
         self.device, self.precision = device, precision
         source, revision = locate(role, model)
@@ -68,10 +75,7 @@ class LinearLearner:
             network, network.state_dict(), Collator.of(tokenizer, network, device), cache
         )
         self._scalings: dict[int, Scaling] = {}
-
-    @property
-    def computes(self) -> str:
-        return "a linear head on frozen embeddings"
+        self.overheads = {"load": time.perf_counter() - started}
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.scaling(inputs)
@@ -123,8 +127,8 @@ class LinearLearner:
         n, tokens = len(fitted.ids), int(fitted.encoded.tokens.lengths[fitted.ids].sum())
         model = LinearModel(self, scaling, head, FitCosts(head.steps, 1, n, n, tokens))
         if len(dev.ids):
-            said = model.predict(inputs, dev.ids).labels()
-            scores = evaluate(self.task, self.label_names, likeliest(dev.labels), said)
+            labels = model.predict(inputs, dev.ids).labels()
+            scores = evaluate(self.task, self.label_names, likeliest(dev.labels), labels)
             model.dev_score = scores[headline(self.task)]
         if watch.margins:
             model.margins = model.margins_of(examples)

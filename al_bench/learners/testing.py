@@ -9,18 +9,18 @@ from al_bench.learners.base import Model, Unlabelled
 from al_bench.learners.predictions import Predictions
 
 
-def tested(model: Model, corpus: Corpus) -> tuple[dict[str, float], Labels]:
+def evaluate_on_test(model: Model, corpus: Corpus) -> tuple[dict[str, float], Labels]:
     """(metrics, predicted labels) on the test split, in float32 whatever the precision of the run."""
-    said = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
-    labels = said.labels()
+    predictions = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
+    labels = predictions.labels()
     metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, labels)
-    return {**metrics, "ece": calibration_error(*_confidences(said, corpus.test.labels))}, labels
+    return {**metrics, "ece": calibration_error(*_confidences(predictions, corpus.test.labels))}, labels
 
 
-def _confidences(said: Predictions, gold: Labels) -> tuple[np.ndarray, np.ndarray]:
+def _confidences(predictions: Predictions, gold: Labels) -> tuple[np.ndarray, np.ndarray]:
     """Confidence of each prediction, and whether it is right; tagging: of each surviving word."""
-    if not isinstance(said.probs, Ragged):
-        return said.probs.max(axis=1), said.probs.argmax(axis=1) == gold
+    if not isinstance(predictions.probs, Ragged):
+        return predictions.probs.max(axis=1), predictions.probs.argmax(axis=1) == gold
     assert isinstance(gold, Ragged)
-    probs = said.probs.values
-    return probs.max(axis=1), probs.argmax(axis=1) == gold.values[said.places()]
+    probs = predictions.probs.values
+    return probs.max(axis=1), probs.argmax(axis=1) == gold.values[predictions.places()]

@@ -13,7 +13,7 @@ from al_bench.config.schema import RunConfig
 from al_bench.costs import Clock, Costs, Listener
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
-from al_bench.learners.testing import tested
+from al_bench.learners.testing import evaluate_on_test
 from al_bench.ledger.steps import Step, Steps
 
 
@@ -108,7 +108,7 @@ class Fit:
         model = self.model
         assert self._clock is not None
         with self._clock.phase("evaluate"):
-            metrics, _ = tested(model, self._s.corpus)
+            metrics, _ = evaluate_on_test(model, self._s.corpus)
         return Step(metrics, costs=self._costs())
 
     def _costs(self) -> Costs:

@@ -82,7 +82,7 @@ class Script:
 
         def score(task: str, names: Any, gold: np.ndarray, said: np.ndarray) -> dict[str, float]:
             self.gold.append(gold.tolist())
-            state = self.learner._network.state_dict()
+            state = self.learner.network.state_dict()
             self.weights.append({name: tensor.clone() for name, tensor in state.items()})
             return {"accuracy": next(upcoming)}
 
@@ -102,7 +102,7 @@ def test_the_best_weights_come_back(bert: Path, monkeypatch: pytest.MonkeyPatch)
     assert model.costs.epochs == 6
     assert model.costs.steps == 6 * 2
     assert model.costs.examples == 6 * 30
-    final = script.learner._network.state_dict()
+    final = script.learner.network.state_dict()
     assert all(torch.equal(final[name], tensor) for name, tensor in script.weights[2].items())
     assert any(not torch.equal(final[name], tensor) for name, tensor in script.weights[3].items())
 
@@ -111,7 +111,7 @@ def test_epochs_are_doubled_and_not_raised(bert: Path, monkeypatch: pytest.Monke
     script = Script(monkeypatch, [i / 100 for i in range(100)])
     model = script.fit(bert, epochs=3, min_steps=1000, min_batch_size=4)
     assert (model.costs.epochs, model.costs.batch_size, model.costs.steps) == (6, 4, 48)
-    final = script.learner._network.state_dict()
+    final = script.learner.network.state_dict()
     assert all(torch.equal(final[name], tensor) for name, tensor in script.weights[-1].items())
 
 
@@ -119,7 +119,7 @@ def test_a_score_that_never_rises(bert: Path, monkeypatch: pytest.MonkeyPatch) -
     """F1 is 0 for long at first: the first epoch's weights are then the best there are."""
     script = Script(monkeypatch, [0.0] * 9)
     assert script.fit(bert, epochs=4, patience=2).costs.epochs == 3
-    final = script.learner._network.state_dict()
+    final = script.learner.network.state_dict()
     assert all(torch.equal(final[name], tensor) for name, tensor in script.weights[0].items())
 
 

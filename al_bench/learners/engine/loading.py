@@ -1,4 +1,4 @@
-"""A tokenizer and a network from a folder or the hub, refused where training would be in vain."""
+"""A tokenizer and a network from a folder or the hub, refused where they cannot be trained."""
 
 from typing import Any
 
