@@ -198,6 +198,13 @@ class Ours:
         kind = GraphedStepper if GRAPHS in available else Stepper
         self.stepper: Stepper = kind(self.forward, training(1, batch_size))
         collator.store(work.encoded)  # as `prepare` does
+        self.cells = self.tokens = 0  # sub-words that were scored, with padding and without
+        for scoring in {network, self.forward.working_network}:
+            scoring.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, network: Any, _: Any, inputs: dict[str, torch.Tensor]) -> None:
+        if not network.training:
+            self.cells += inputs["input_ids"].numel()
 
     def fit(self, ids: np.ndarray, epochs: int, seed: int = 0) -> None:
         self.forward.network.load_state_dict(self._initial)
@@ -220,6 +227,7 @@ class Ours:
 
     def probs(self, ids: np.ndarray) -> np.ndarray:
         """(texts or their words, classes)"""
+        self.tokens += int(self.work.encoded.tokens.lengths[ids].sum())
         return flat(predict(self.forward, self.work.encoded, ids).probs)
 
     def score(self, ids: np.ndarray) -> np.ndarray:
@@ -227,11 +235,12 @@ class Ours:
         scores = np.full(len(ids), np.nan)  # so that a text without a score shows
         for places, predictions in parts(self.forward, self.work.encoded, ids):
             scores[places] = doubts(self.work, ids[places], flat(predictions.probs))
+            self.tokens += predictions.tokens
         return scores
 
     @property
     def padding(self) -> float:
-        return self.forward.collator.work.cells / self.forward.collator.work.tokens
+        return self.cells / self.tokens
 
 
 def without_each(
@@ -354,6 +363,7 @@ class Naive(Ours):
     @torch.inference_mode()
     def probs(self, ids: np.ndarray) -> np.ndarray:
         work, collator = self.work, self.forward.collator
+        self.tokens += int(work.encoded.tokens.lengths[ids].sum())
         if work.raw is not None:
             encode([work.raw[i] for i in ids], work.tokenizer, MAX_LENGTH, None)
         network, batches = self.forward.network.eval(), []

@@ -13,7 +13,7 @@ from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
-from al_bench.learners.engine.collation import Collator, Work
+from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder, of_every_word
 from al_bench.learners.engine.encoding import Encoded, Encodings
 from al_bench.learners.engine.forward import Forward
@@ -148,11 +148,6 @@ class TransformerLearner:
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)
         return of_every_word(self._embedder(encoded, self.precision)[ids], encoded, ids)
-
-    @property
-    def work(self) -> Work:
-        """Batches and sub-words computed so far, checks left out."""
-        return self.collator.work
 
     def synchronise(self) -> None:
         machine.synchronise(self.device)

@@ -58,7 +58,7 @@ class Forward:
         self._eager = EAGER in available and self._attention == "sdpa"
         checked = available & {PACKED, BFLOAT16}
         if checked or precision == "bfloat16":
-            with torch.no_grad(), collator.uncounted():
+            with torch.no_grad():
                 self._check(checked, min(longest, LONGEST) if checked else 0)
 
     @property

@@ -19,7 +19,7 @@ from al_bench.config.schema import TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import first_line
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.collation import Collator, Rows, sent, tensor
 from al_bench.learners.engine.device import synchronise
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.optimizations import (
@@ -31,7 +31,6 @@ from al_bench.learners.engine.optimizations import (
     row_error,
 )
 from al_bench.learners.engine.stepping import Examples, Stepper, outputs, targets, units
-from al_bench.learners.engine.store import Rows, sent, tensor
 
 log = logging.getLogger(__name__)
 WARM_UP = 2  # steps before a capture, in which libraries choose their kernels and allocate
@@ -179,7 +178,7 @@ def _prepared_error(forward: Forward) -> float:
     labels = Ragged(np.zeros(lengths.sum(), int), texts.tokens.offsets) if forward.tagging else 0 * lengths
     examples = Examples(texts, ids, labels)
     network.eval()
-    with torch.no_grad(), collator.uncounted():
+    with torch.no_grad():
         labelled, length = Labelled(examples, collator), int(lengths.max()) + 1
         batch = labelled.batch(ids, len(texts) + 1, np.array([length]), torch.float32)
         places, _ = labelled.units(ids, length)
