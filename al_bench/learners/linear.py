@@ -1,7 +1,7 @@
 """A linear head on the frozen vectors of a Hugging Face encoder: the cheapest learner."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,11 +110,7 @@ class LinearLearner:
     ) -> "LinearModel":
         # Weights as they are: two is the example twice, against which the regularisation counts for less.
         examples = Examples(self.encoded(inputs), ids, labels, weights)
-        share = self.config.training.dev_share
-        assert share is not None
-        held_out = np.zeros(len(ids), dtype=bool)
-        if share > 0:
-            held_out = dev_split(likeliest(labels), share, seeds)
+        held_out = dev_split(likeliest(labels), self.config.training.dev_share, seeds)
         fitted, dev = (examples.part(np.flatnonzero(chosen)) for chosen in (~held_out, held_out))
         scaling = self.scaling(inputs)
         head = fit_head(
@@ -158,7 +154,7 @@ class LinearModel:
     def predict(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
-        """exact: on vectors in float32; in a run of another precision they are computed when first asked for."""
+        """exact: on vectors in float32, which a run in another precision computes at their first use."""
         return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
 
     def parts(
@@ -167,43 +163,42 @@ class LinearModel:
         encoded = self.learner.encoded(inputs)
         assert encoded.firsts is None or not embeddings, "embeddings are of texts"
         precision = "float32" if exact else self.learner.precision
-        for block in _blocks(np.arange(len(ids))):
-            x = self._features(encoded, ids[block], precision)
+        for block in _blocks(len(ids)):
+            x = self.scaling(self.learner.vectors(encoded, ids[block], precision))
             probs = softmax(self.head.logits(x))
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """In closed form, in the parameters that were fitted: the head's."""
-        examples = Examples(self.learner.encoded(inputs), ids, labels)
-        return np.concatenate([self._influence(part) for part in _parts(examples)])
+
+        def norms(x: np.ndarray, logits: np.ndarray, target: np.ndarray, count: np.ndarray) -> np.ndarray:
+            return gradient_norms(x, softmax(logits) - distributions(target, logits.shape[1]), count)
+
+        return self._of_each(Examples(self.learner.encoded(inputs), ids, labels), norms)
 
     def margins_of(self, examples: Examples) -> np.ndarray:
-        """(n,) of each example's label; of a sentence its words' mean, 0 where none survived."""
-        return np.concatenate([self._margins(part) for part in _parts(examples)])
+        """(n,) of each example's label; of a sentence the mean over its words, 0 where none survived."""
 
-    def _influence(self, part: Examples) -> np.ndarray:
-        x = self._features(part.encoded, part.ids, self.learner.precision)
-        residual = softmax(self.head.logits(x)) - distributions(targets(part), len(self.head.bias))
-        count = np.bincount(units(part), minlength=len(part.ids))
-        return gradient_norms(x, residual, count) / np.maximum(count, 1)
+        def sums(x: np.ndarray, logits: np.ndarray, target: np.ndarray, count: np.ndarray) -> np.ndarray:
+            owners = np.repeat(np.arange(len(count)), count)
+            return np.bincount(owners, weights=unit_margins(logits, target), minlength=len(count))
 
-    def _margins(self, part: Examples) -> np.ndarray:
-        x = self._features(part.encoded, part.ids, self.learner.precision)
-        of_units, owners = unit_margins(self.head.logits(x), targets(part)), units(part)
-        total = np.bincount(owners, weights=of_units, minlength=len(part.ids))
-        return total / np.maximum(np.bincount(owners, minlength=len(part.ids)), 1)
+        return self._of_each(examples, sums)
 
-    def _features(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
-        return self.scaling(self.learner.vectors(encoded, ids, precision))
-
-
-def _blocks(ids: np.ndarray) -> list[np.ndarray]:
-    """At least one, if an empty one."""
-    return np.array_split(ids, max(1, -(-len(ids) // BLOCK)))
+    def _of_each(self, examples: Examples, compute: Callable[..., np.ndarray]) -> np.ndarray:
+        """(n,) `compute(features, logits, targets, units of each example)`, divided by the number of units."""
+        values = []
+        for block in _blocks(len(examples.ids)):
+            part = examples.part(block)
+            x = self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision))
+            count = np.bincount(units(part), minlength=len(part.ids))
+            values.append(compute(x, self.head.logits(x), targets(part), count) / np.maximum(count, 1))
+        return np.concatenate(values)
 
 
-def _parts(examples: Examples) -> list[Examples]:
-    return [examples.part(block) for block in _blocks(np.arange(len(examples.ids)))]
+def _blocks(n: int) -> list[np.ndarray]:
+    """Positions of examples whose features are in memory together; at least one block, if an empty one."""
+    return np.array_split(np.arange(n), max(1, -(-n // BLOCK)))
 
 
 def _flat(vectors: np.ndarray | Ragged) -> np.ndarray:

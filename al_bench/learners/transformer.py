@@ -124,21 +124,17 @@ class TransformerLearner:
             weights = (weights / weights.mean()).astype(np.float32)
         examples = Examples(self.encoded(inputs), ids, labels, weights)
         settings = self.config.training
-        assert settings.dev_share is not None
-        held_out = dev_split(likeliest(labels), settings.dev_share, seeds) if settings.dev_share > 0 else None
-        dev_score = None
-        if held_out is not None and held_out.any():
-            dev = examples.part(np.flatnonzero(held_out))
-            examples = examples.part(np.flatnonzero(~held_out))
+        held_out = dev_split(likeliest(labels), settings.dev_share, seeds)
+        fitted, dev = (examples.part(np.flatnonzero(chosen)) for chosen in (~held_out, held_out))
 
-            def dev_score() -> float:
-                predictions = model.predict(inputs, dev.ids, exact=True)
-                scores = evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())
-                return scores[headline(self.task)]
+        def dev_score() -> float:
+            predictions = model.predict(inputs, dev.ids, exact=True)
+            scores = evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())
+            return scores[headline(self.task)]
 
-        trained = train(self.stepper, examples, settings, seeds, dev_score, watch)
+        trained = train(self.stepper, fitted, settings, seeds, dev_score if len(dev.ids) else None, watch)
         model.costs, model.dev_score, model.margins = trained.costs, trained.dev_score, trained.margins
-        if model.margins is not None and held_out is not None and held_out.any():
+        if model.margins is not None:
             # Held-out examples get the mean margin: neither suspicious nor trusted.
             model.margins = np.full(len(ids), model.margins.mean())
             model.margins[~held_out] = trained.margins
@@ -205,11 +201,14 @@ class TransformerModel:
         return self.learner
 
 
-def dev_split(labels: Labels, share: float, seeds: FitSeeds) -> np.ndarray:
+def dev_split(labels: Labels, share: float | None, seeds: FitSeeds) -> np.ndarray:
     """(n,) bool, whether held out: a seeded random share, by class where each has enough members; never all."""
+    assert share is not None, "training settings are resolved"
     n = len(labels)
-    rng = stream(seeds.order, "dev_split", seeds.cycle)
     held_out = np.zeros(n, dtype=bool)
+    if share == 0:
+        return held_out
+    rng = stream(seeds.order, "dev_split", seeds.cycle)
     groups = [np.arange(n)]
     if not isinstance(labels, Ragged):
         by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]

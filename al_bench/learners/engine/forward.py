@@ -7,25 +7,13 @@ import numpy as np
 import torch
 
 from al_bench.errors import first_line, reject
+from al_bench.learners.engine import optimizations as checks
 from al_bench.learners.engine.bfloat16 import Bfloat16Copy
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import positions
-from al_bench.learners.engine.optimizations import (
-    BFLOAT16,
-    EAGER,
-    EXACT,
-    LONGEST,
-    PACKED,
-    PROBE_LENGTHS,
-    ROUGH,
-    Outputs,
-    output_error,
-    probe_texts,
-    refuse_error,
-    rejection,
-)
+from al_bench.learners.engine.optimizations import BFLOAT16, EAGER, PACKED, Outputs, rejection
 from al_bench.learners.engine.packing import encoder_of, packed
 
 
@@ -47,7 +35,7 @@ class Forward:
         collator: Collator,
         precision: str,
         available: frozenset[str],
-        longest: int = LONGEST,
+        longest: int = checks.LONGEST,
     ) -> None:
         self.network, self.classes, self.tagging = network, classes, tagging
         self.collator, self.precision = collator, precision
@@ -59,7 +47,7 @@ class Forward:
         checked = available & {PACKED, BFLOAT16}
         if checked or precision == "bfloat16":
             with torch.no_grad():
-                self._check(checked, min(longest, LONGEST) if checked else 0)
+                self._check(checked, min(longest, checks.LONGEST) if checked else 0)
 
     @property
     def working_network(self) -> Any:
@@ -122,18 +110,18 @@ class Forward:
         trial = Trial(self, longest)
         reason = rejection(lambda: trial.expected)
         if reason is not None:
-            self.rejected = dict.fromkeys(sorted(available), f"random texts cannot be tried ({reason})")
+            self.rejected = dict.fromkeys(sorted(available), f"random texts fail ({reason})")
             return
-        bound = EXACT
+        bound = checks.EXACT
         if self.precision == "bfloat16":
-            bound = 3 * output_error(trial.under_autocast(), trial.expected) + ROUGH
+            bound = 3 * checks.output_error(trial.under_autocast(), trial.expected) + checks.ROUGH
 
         def use_copy() -> None:
             self.copy = Bfloat16Copy(self.network, self.classes)
             trial.compare(bound)
 
         def pack() -> None:
-            trial.compare(EXACT, exact=True, pack=True)
+            trial.compare(checks.EXACT, exact=True, pack=True)
             trial.compare(bound, pack=True)
 
         if BFLOAT16 in available and (reason := rejection(use_copy)):
@@ -150,10 +138,10 @@ class Trial:
         self._forward, collator = forward, forward.collator
         longest = min(longest, positions(forward.network) or longest)
         vocabulary = forward.network.get_input_embeddings().num_embeddings
-        self._texts = probe_texts(vocabulary, collator.pad_id, forward.tagging, longest)
+        self._texts = checks.probe_texts(vocabulary, collator.pad_id, forward.tagging, longest)
         ids, lengths = np.arange(len(self._texts)), self._texts.tokens.lengths
         # Padded, the long text is alone: beside it the short ones would cost more than all else.
-        long, self._short = np.split(ids, [-len(PROBE_LENGTHS)])
+        long, self._short = np.split(ids, [-len(checks.PROBE_LENGTHS)])
         self._batches = [batch for batch in (long, self._short) if len(batch)]
         grids = [collator.grid(self._texts, batch, int(lengths[batch].max()))[1] for batch in self._batches]
         self._filled = torch.cat([filled.flatten() for filled in grids])
@@ -182,7 +170,7 @@ class Trial:
 
     def compare(self, bound: float, *, exact: bool = False, pack: bool = False) -> None:
         """Raise where the outputs differ from the expected ones by more than the bound."""
-        refuse_error(output_error(self.outputs(exact=exact, pack=pack), self.expected), bound)
+        checks.refuse_error(checks.output_error(self.outputs(exact=exact, pack=pack), self.expected), bound)
 
     def under_autocast(self) -> Outputs:
         """Raises `UserError` where the network cannot compute in bfloat16 at all."""
