@@ -205,7 +205,7 @@ def test_checkpoints_are_averaged(name: str, family: Family) -> None:
     assert not np.allclose(*parts, rtol=1e-3)
     np.testing.assert_allclose(both, np.mean(parts, axis=0), rtol=1e-6)
     model.checkpoints = ()
-    with pytest.raises(AssertionError, match="kept none"):
+    with pytest.raises(AssertionError, match="kept no checkpoints"):
         model.influence(inputs_of("classification"), IDS, CLASSES)
 
 
