@@ -20,6 +20,7 @@ from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine import device as machine
+from al_bench.learners.engine.optimizations import optimizations_of
 from al_bench.learners.engine.weights import identify
 from al_bench.learners.families import LEARNERS
 from al_bench.ledger.ledger import write_json
@@ -136,6 +137,7 @@ class Workbench:
                 self.device,
                 self.precision,
                 self.output_dir / "cache" / "encodings",
+                optimizations_of(self.config.engine, self.device, self.precision),
             )
             self.display.say(f"{role.replace('_', '-')} {model.name}: {learner.computes}")
             began = time.perf_counter()

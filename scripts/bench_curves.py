@@ -1,11 +1,10 @@
-"""Does speed cost anything? Learning curves of the engine as it is, and of its plain ways, over several seeds.
+"""Does speed cost anything? Learning curves of the fast engine in bfloat16, and of the plain one in float32.
 
     python scripts/bench_curves.py --data DIR                    # CSV files: text, label
     python scripts/bench_curves.py --data DIR --task tagging     # CoNLL files
 
-The fast side scores packed in bfloat16 and trains with cast weights; the plain side pads and computes in float32.
-Both run the same loop from the same seed sets, and on a CPU drop out the same elements. Equivalence is tested (TOST)
-on the area under the curve and on the last cycle, paired by seed; the margin is in points of the metric.
+Both sides run the same loop from the same seed sets, over several seeds. Equivalence is tested (TOST) on the area
+under the curve and on the last cycle, paired by seed; the margin is in points of the metric.
 """
 
 import time
@@ -20,7 +19,7 @@ from al_bench.analysis.statistics import tost
 from al_bench.config.schema import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig, resolve
 from al_bench.data.loading import load_corpus
 from al_bench.data.metrics import headline
-from al_bench.learners.engine.ways import PLAIN, Ways
+from al_bench.learners.engine.optimizations import optimizations_of
 from al_bench.learners.transformer import TransformerLearner
 
 
@@ -40,12 +39,18 @@ def main() -> None:
     corpus = load_corpus(replace(dataset, limit=Limits(train=options.train, test=options.test)))
     settings = replace(training(options.epochs), learning_rate=2e-4, dropout=0.0)
     model = replace(MINILM, num_hidden_layers=options.layers, max_length=256, training=settings)
-    sides = {"plain, float32": ("float32", replace(PLAIN, host=True)), "fast, bfloat16": ("bfloat16", Ways())}
+    sides = {"plain, float32": ("plain", "float32"), "fast, bfloat16": ("fast", "bfloat16")}
     learners = {
         name: TransformerLearner(
-            "model", model, options.task, corpus.label_names, device, precision, ways=ways
+            "model",
+            model,
+            options.task,
+            corpus.label_names,
+            device,
+            precision,
+            available=optimizations_of(engine, device, precision),
         )
-        for name, (precision, ways) in sides.items()
+        for name, (engine, precision) in sides.items()
     }
     report = Report(device, options.json)
     metric = headline(options.task)
@@ -75,7 +80,7 @@ def main() -> None:
         ("area under the curve", plain.mean(axis=1), fast.mean(axis=1)),
         ("last cycle", plain[:, -1], fast[:, -1]),
     ):
-        found = tost(b, a, options.margin)
+        test = tost(b, a, options.margin)
         rows.append(
             {
                 f"points of {metric}": what,
@@ -83,7 +88,7 @@ def main() -> None:
                 "fast": f"{b.mean():.2f} +- {b.std(ddof=1):.2f}",
                 "difference": f"{(b - a).mean():+.2f} +- {(b - a).std(ddof=1):.2f}",
                 "margin": options.margin,
-                "TOST p": found.p,
+                "TOST p": test.p,
             }
         )
     report.table(f"{options.seeds} seeds, {options.cycles} queries of {options.query}", rows)

@@ -47,7 +47,7 @@ class Bench:
 
     def suspicions(self, labels: Labels) -> dict[str, tuple[np.ndarray, float]]:
         """{filter: ((n,) suspicion of the pool's labels, seconds beside the fit it looks back on)}"""
-        found, train = {}, self.corpus.train
+        results, train = {}, self.corpus.train
         ids = np.concatenate([self.gold, self.pool])
         model = self.learner.fit(
             self.inputs,
@@ -56,18 +56,18 @@ class Bench:
             SEEDS,
             watch=Watch(checkpoints=3, margins=True),
         )
-        found["aum"] = -model.margins[len(self.gold) :], 0.0
+        results["aum"] = -model.margins[len(self.gold) :], 0.0
         began = time.perf_counter()
-        found["tracin"] = model.influence(self.inputs, self.pool, labels), time.perf_counter() - began
+        results["tracin"] = model.influence(self.inputs, self.pool, labels), time.perf_counter() - began
         began = time.perf_counter()
         known, asked = (self.learner.embed(self.inputs, i) for i in (self.gold, self.pool))
         near = of_neighbours(known, train.labels[self.gold], asked, labels, len(self.corpus.label_names), 10)
-        found["knn"] = near.score, time.perf_counter() - began
+        results["knn"] = near.score, time.perf_counter() - began
         began = time.perf_counter()
         model = self.learner.fit(self.inputs, self.gold, train.labels[self.gold], replace(SEEDS, model=2))
         verdict = of_verifier(model.predict(self.inputs, self.pool), labels)
-        found["verifier"] = verdict.score, time.perf_counter() - began
-        return found
+        results["verifier"] = verdict.score, time.perf_counter() - began
+        return results
 
 
 def flipped(labels: Labels, share: float, classes: int, rng: np.random.Generator) -> Labels:
@@ -112,8 +112,8 @@ def main() -> None:
     bench = Bench(corpus, np.sort(order[: options.gold]), np.sort(order[options.gold :]), learner)
     truth = corpus.train.labels[bench.pool]
     labeller = learner.fit(bench.inputs, bench.gold, corpus.train.labels[bench.gold], SEEDS)
-    said = labeller.predict(bench.inputs, bench.pool)
-    own, doubt = said.labels(), of_confidence(said)
+    predictions = labeller.predict(bench.inputs, bench.pool)
+    own, doubt = predictions.labels(), of_confidence(predictions)
     rows = []
     planted = flipped(truth, options.share, len(corpus.label_names), rng)
     for name, labels, more in (("planted", planted, {}), ("own errors", own, {"confidence": (doubt, 0.0)})):

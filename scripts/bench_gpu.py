@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from benching import Ours, Report, Rival, Workload, arguments, copy_rate, matmul_rate, prepared, synthetic
 
-from al_bench.learners.engine.ways import PLAIN, ROUGH, Ways, apart
+from al_bench.learners.engine.optimizations import BFLOAT16, GRAPHS, PACKED, ROUGH, row_error
 
 ITERATIONS = 3  # of each job that runs beside others
 SHAPES = ("bert-base", "distilbert")
@@ -45,9 +45,9 @@ class Bench:
             return {f"{name} {shape}": partial(part, shape) for name, part in parts.items()}
 
         larger, *smaller = (of(shape) for shape in self.shapes)
-        found = {"ceilings": self.ceilings, "correctness": self.correctness, **larger}
-        found |= {"growth": self.growth, "side by side": self.side_by_side}
-        return found | (smaller[0] if smaller else {})
+        sections = {"ceilings": self.ceilings, "correctness": self.correctness, **larger}
+        sections |= {"growth": self.growth, "side by side": self.side_by_side}
+        return sections | (smaller[0] if smaller else {})
 
     def ceilings(self) -> None:
         side = 256 if self.smoke else 8192
@@ -68,19 +68,19 @@ class Bench:
         for shape in self.shapes:
             work = self.work(shape, 2000)
             ids = np.arange(len(work.encoded))
-            exact, fast = Ours(work, self.device, "float32", PLAIN), Ours(work, self.device, "bfloat16")
-            padded = Ours(work, self.device, "bfloat16", Ways(packed=False))
-            autocast = Ours(work, self.device, "bfloat16", PLAIN)
-            expected, found = _logits(exact, ids), _logits(fast, ids)
+            exact, autocast = (Ours(work, self.device, p, frozenset()) for p in ("float32", "bfloat16"))
+            fast = Ours(work, self.device, "bfloat16", frozenset({PACKED, BFLOAT16}))
+            padded = Ours(work, self.device, "bfloat16", frozenset({BFLOAT16}))
+            expected, logits = _logits(exact, ids), _logits(fast, ids)
             rows.append(
                 {
                     "network": work.name,
-                    "packed": fast.forward.packs(),
-                    "weights cast": fast.forward.half is not None,
-                    "error": apart(found, expected),
-                    "of padded": apart(_logits(padded, ids), expected),
-                    "of autocast": apart(_logits(autocast, ids), expected),
-                    "packed against padded": apart(found, _logits(padded, ids)),
+                    "packed": fast.forward.packs,
+                    "weights cast": BFLOAT16 in fast.forward.optimizations,
+                    "error": row_error(logits, expected),
+                    "of padded": row_error(_logits(padded, ids), expected),
+                    "of autocast": row_error(_logits(autocast, ids), expected),
+                    "packed against padded": row_error(logits, _logits(padded, ids)),
                     "unwritten": int(np.isnan(fast.score(ids[::-1])).sum()),
                     "graph against steps": self._graph_error(work),
                 }
@@ -98,10 +98,11 @@ class Bench:
                 module.p = 0.0
         work.network.config.update({"attention_probs_dropout_prob": 0.0, "attention_dropout": 0.0})
         ids = np.arange(min(len(work.encoded), 100))
-        sides = [Ours(work, self.device, "float32", Ways(graphs=graphs)) for graphs in (True, False)]
+        graphs = frozenset({GRAPHS} if self.device.type == "cuda" else ())
+        sides = [Ours(work, self.device, "float32", available) for available in (graphs, frozenset())]
         for side in sides:
             side.fit(ids, 2)
-        assert self.device.type != "cuda" or sides[0].stepper._captured, "no graph was captured"  # type: ignore[attr-defined]
+        assert set(sides[0].stepper.optimizations) == graphs, "no graph was captured"
         one, other = (dict(side.forward.network.named_parameters()) for side in sides)
         between = max((one[name] - other[name]).abs().max().item() for name in one)
         moved = max((other[name].cpu() - work.initial[name]).abs().max().item() for name in one)
@@ -140,7 +141,7 @@ class Bench:
             workers = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(jobs)]
             _await(workers, "ready")
             start = time.perf_counter()
-            for worker in workers:  # all are told before any is waited for
+            for worker in workers:  # all start before any is waited for
                 worker.stdin.write("go\n")  # type: ignore[union-attr]
                 worker.stdin.flush()  # type: ignore[union-attr]
             _await(workers, "done")
@@ -161,22 +162,22 @@ class Bench:
 
 def _logits(side: Ours, ids: np.ndarray) -> np.ndarray:
     order = ids[np.argsort(-side.work.encoded.tokens.lengths[ids], kind="stable")]
-    found = np.full((len(ids), side.work.classes), np.nan, dtype=np.float32)
+    logits = np.full((len(ids), side.work.classes), np.nan, dtype=np.float32)
     with torch.inference_mode():
         for start in range(0, len(order), 256):
             batch = order[start : start + 256]
-            found[batch] = side.forward.logits(side.work.encoded, batch).cpu().numpy()
-    return found
+            logits[batch] = side.forward.logits(side.work.encoded, batch).cpu().numpy()
+    return logits
 
 
 def _await(workers: list[subprocess.Popen[str]], word: str) -> None:
-    """Read on until each has said it."""
+    """Read until each has printed it."""
     for worker in workers:
         assert any(line.strip() == word for line in worker.stdout), "a worker died"  # type: ignore[union-attr]
 
 
 def worker(device: torch.device, smoke: bool) -> None:
-    """AL iterations when told to go; what comes once for all cycles is done before."""
+    """AL iterations after the word "go"; what comes once for all cycles is done before."""
     labelled, pool = (16, 32) if smoke else (1000, 10000)
     work = synthetic("tiny" if smoke else "distilbert", labelled + pool)
     side = Ours(work, device, "bfloat16")
@@ -193,7 +194,7 @@ def worker(device: torch.device, smoke: bool) -> None:
 def main() -> None:
     parser = arguments(str(__doc__), budget=480)
     parser.add_argument("--worker", action="store_true", help="one of several jobs; not for you")
-    parser.add_argument("--only", nargs="*", default=[""], help="how the names of the wanted sections begin")
+    parser.add_argument("--only", nargs="*", default=[""], help="beginnings of the names of sections")
     parser.set_defaults(rounds=2)
     options = parser.parse_args()
     device = prepared(options.device)

@@ -1,7 +1,8 @@
-"""A whole AL iteration: train on what is labelled, score the pool, query; with and without UPS.
+"""A whole AL iteration: train on the labelled texts, score the pool, query; with and without UPS.
 
     python scripts/bench_iteration.py                             # random texts and weights of MiniLM-L6's shape
     python scripts/bench_iteration.py --data DIR --task tagging   # CoNLL files, MiniLM-L6
+    python scripts/bench_iteration.py --data DIR --each 1         # what each optimization saves
 
 UPS scores a tenth of the pool. However fast scoring gets, an iteration keeps its training: the bound says how
 much faster it can become at most (Amdahl).
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, timed
+from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, timed, without_each
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
@@ -27,16 +28,16 @@ def iteration(
     """Seconds of train, score and query. share: of the pool that is scored, 1 or UPS's gamma"""
     rng = np.random.default_rng(0)
     seconds = {"train": timed(device, lambda: side.fit(pool.labelled, epochs))}
-    found: dict[str, Any] = {"ids": pool.unlabelled}
+    state: dict[str, Any] = {"ids": pool.unlabelled}
 
     def draw() -> None:
         if share < 1:
             costs = np.ones(len(pool), dtype=np.int64)
-            found["ids"] = candidates(pool, UPS, 1, costs, query, "examples", rng).ids
+            state["ids"] = candidates(pool, UPS, 1, costs, query, "examples", rng).ids
 
     seconds["query"] = timed(device, draw)
-    seconds["score"] = timed(device, lambda: found.update(scores=side.score(found["ids"])))
-    seconds["query"] += timed(device, lambda: ranked(found["ids"], found["scores"], rng)[:query])
+    seconds["score"] = timed(device, lambda: state.update(scores=side.score(state["ids"])))
+    seconds["query"] += timed(device, lambda: ranked(state["ids"], state["scores"], rng)[:query])
     return seconds
 
 
@@ -61,10 +62,10 @@ def compare(
         for name, (side, share) in arms.items():
             for part, spent in iteration(side, pool, epochs, device, share, max(1, n // 100)).items():
                 seconds[name].setdefault(part, []).append(spent)
-    totals = {name: [sum(x) for x in zip(*found.values(), strict=True)] for name, found in seconds.items()}
+    totals = {name: [sum(x) for x in zip(*parts.values(), strict=True)] for name, parts in seconds.items()}
     rows = []
-    for name, found in seconds.items():
-        middle = {part: float(np.median(times)) for part, times in found.items()}
+    for name, parts in seconds.items():
+        middle = {part: float(np.median(times)) for part, times in parts.items()}
         rows.append(
             {
                 "side": name,
@@ -85,11 +86,13 @@ def compare(
 
 
 def main() -> None:
-    options = arguments(str(__doc__), labelled=2000, epochs=3, pool=20000, f32=1).parse_args()
+    options = arguments(str(__doc__), labelled=2000, epochs=3, pool=20000, f32=1, each=0).parse_args()
     if options.smoke:
         options.labelled, options.epochs, options.pool = 32, 1, 100
     device, work, report = begin(options, options.labelled + options.pool)
     sides: dict[str, Any] = {"al-bench": Ours(work, device, "bfloat16")}
+    if options.each:
+        sides |= without_each(work, device, "bfloat16")
     if options.f32:
         sides["al-bench, float32"] = Ours(work, device, "float32")
         sides["Trainer, float32"] = Rival(work, device, bf16=False)

@@ -24,19 +24,20 @@ from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import SubsamplingConfig
-from al_bench.learners.engine.ways import PLAIN, Ways
 
 BYTES = 64
 
 
 class MeanOfEmbeddings(nn.Module):
-    """What an encoder is called like, at next to no cost."""
+    """Has the interface of an encoder, at next to no cost."""
 
     base_model_prefix = "mean"
 
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
-        self.config = SimpleNamespace(hidden_size=16, num_hidden_layers=0, intermediate_size=0)
+        self.config = SimpleNamespace(
+            hidden_size=16, num_hidden_layers=0, intermediate_size=0, _attn_implementation="none"
+        )
         self.table = nn.Embedding(vocabulary, 16)
         self.head = nn.Linear(16, CLASSES)
 
@@ -63,9 +64,9 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         if device.type == "cpu":
             network = MeanOfEmbeddings(work.network.config.vocab_size)
             work = Workload("mean of embeddings", network, work.tokenizer, work.encoded, work.labels, CLASSES)
-        # What stands in for an encoder has no states that could be checked.
+        # The stand-in has no states that could be checked.
         cuda = device.type == "cuda"
-        side = Ours(work, device, "bfloat16" if cuda else "float32", Ways() if cuda else PLAIN)
+        side = Ours(work, device, "bfloat16" if cuda else "float32", None if cuda else frozenset())
         ids = np.arange(n)
         pool = Pool.unlabelled_of(n).remember(ids, np.random.default_rng(0).random(n).astype(np.float32))
         side.score(ids[: max(1, n // 10)])
@@ -116,10 +117,10 @@ def peaks(device: torch.device, work: Callable[[], Any]) -> tuple[Any, int, int]
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
     tracemalloc.start()
-    found = work()
+    result = work()
     host = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return found, host, torch.cuda.max_memory_allocated(device) - before if cuda else 0
+    return result, host, torch.cuda.max_memory_allocated(device) - before if cuda else 0
 
 
 def main() -> None:

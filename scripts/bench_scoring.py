@@ -9,10 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from benching import Naive, Ours, Report, Rival, Workload, arguments, begin, ceiling, doubts, in_turns, ratio
+from benching import (
+    Naive,
+    Ours,
+    Report,
+    Rival,
+    Workload,
+    arguments,
+    begin,
+    ceiling,
+    doubts,
+    in_turns,
+    ratio,
+    without_each,
+)  # fmt: skip
 
 from al_bench.learners.engine.inference import TOKEN_BUDGET
-from al_bench.learners.engine.ways import Ways
 
 
 def compare(
@@ -20,23 +32,18 @@ def compare(
 ) -> None:
     ids = np.arange(len(work.encoded))
     tokens = int(work.encoded.tokens.lengths.sum())
-    padded = Ways(packed=False)
     sides: dict[str, Any] = {"padded to the maximum, float32": Naive(work, device)} if naive else {}
     if rivals:
         sides["Trainer, float32"] = Rival(work, device, bf16=False)
     sides |= {
         "Trainer, bfloat16": Rival(work, device, bf16=True),
-        "al-bench, float32, padded": Ours(work, device, "float32", padded),
         "al-bench, float32": Ours(work, device, "float32"),
-        "al-bench, bfloat16, autocast": Ours(work, device, "bfloat16", Ways(packed=False, cast=False)),
-        "al-bench, bfloat16, padded": Ours(work, device, "bfloat16", padded),
         "al-bench, bfloat16": Ours(work, device, "bfloat16"),
+        **without_each(work, device, "bfloat16"),
     }
-    if device.type == "cpu":
-        sides["al-bench, bfloat16, torch's attention"] = Ours(work, device, "bfloat16", Ways(host=False))
     probs = {name: side.probs(ids) for name, side in sides.items()}  # warms up, too
-    labels = {name: found.argmax(axis=1) for name, found in probs.items()}
-    top = {name: set(np.argsort(-doubts(work, ids, found))[:100]) for name, found in probs.items()}
+    labels = {name: p.argmax(axis=1) for name, p in probs.items()}
+    top = {name: set(np.argsort(-doubts(work, ids, p))[:100]) for name, p in probs.items()}
     exact = "al-bench, float32"
     seconds = in_turns(device, {name: partial(side.score, ids) for name, side in sides.items()}, rounds)
     peak = {p: ceiling(work, device, p, TOKEN_BUDGET[device.type]) for p in ("float32", "bfloat16")}

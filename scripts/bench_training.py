@@ -6,28 +6,17 @@ python scripts/bench_training.py --data DIR --task tagging   # CoNLL files, Mini
 
 import numpy as np
 import torch
-from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, step_floor
-
-from al_bench.learners.engine.ways import Ways
+from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, step_floor, without_each
 
 
 def sides_of(work: Workload, device: torch.device, batch_size: int) -> dict[str, Ours | Rival]:
-    sides: dict[str, Ours | Rival] = {
+    return {
         "Trainer, float32, grouped": Rival(work, device, bf16=False, grouped=True, batch_size=batch_size),
         "Trainer, bfloat16, grouped": Rival(work, device, bf16=True, grouped=True, batch_size=batch_size),
         "al-bench, float32": Ours(work, device, "float32", batch_size=batch_size),
-        "al-bench, bfloat16, autocast": Ours(
-            work, device, "bfloat16", Ways(cast=False, graphs=False), batch_size
-        ),
         "al-bench, bfloat16": Ours(work, device, "bfloat16", batch_size=batch_size),
+        **without_each(work, device, "bfloat16", batch_size),
     }
-    if device.type == "cuda":
-        eager = Ways(graphs=False)
-        sides["al-bench, bfloat16, no graphs"] = Ours(work, device, "bfloat16", eager, batch_size)
-    else:
-        torchs = Ways(host=False)
-        sides["al-bench, bfloat16, torch's attention"] = Ours(work, device, "bfloat16", torchs, batch_size)
-    return sides
 
 
 def compare(report: Report, work: Workload, device: torch.device, batch_size: int, rounds: int) -> None:

@@ -34,12 +34,12 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import resolve_device
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.forward import Forward
-from al_bench.learners.engine.graphs import stepper
+from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts, predict
 from al_bench.learners.engine.loading import load_network, load_tokenizer
-from al_bench.learners.engine.stepping import Examples
+from al_bench.learners.engine.optimizations import GRAPHS, optimizations_of
+from al_bench.learners.engine.stepping import Examples, Stepper
 from al_bench.learners.engine.training import train
-from al_bench.learners.engine.ways import PLAIN, Ways
 from al_bench.learners.engine.weights import locate
 
 CLASSES, MAX_LENGTH, EVAL_BATCH = 4, 256, 100
@@ -105,7 +105,7 @@ def synthetic(
     """
     width, layers, heads, inner = SHAPES[shape]
     torch.manual_seed(0)
-    # At the usual spread of weights a random network says the same of every text, and no mistake would show.
+    # At the usual spread of weights a random network gives all texts the same logits, and no mistake would show.
     head: dict[str, Any] = {"initializer_range": 0.1, "num_labels": CLASSES}
     if shape == "distilbert":
         config: Any = transformers.DistilBertConfig(
@@ -175,28 +175,40 @@ def training(epochs: int, batch_size: int = 16) -> TrainingConfig:
 
 
 class Ours:
-    """The engine, without the files and names around it."""
+    """The engine, without the files and names around it.
+
+    available: optimizations; None: those that the device gets
+    """
 
     def __init__(
         self,
         work: Workload,
         device: torch.device,
         precision: str,
-        ways: Ways | None = None,
+        available: frozenset[str] | None = None,
         batch_size: int = 16,
     ) -> None:
         self.work, self.device, self.batch_size = work, device, batch_size
-        ways = ways or Ways()
+        if available is None:
+            available = optimizations_of("fast", device, precision)
         network = copy.deepcopy(work.network).to(device)
         collator = Collator.of(work.tokenizer, network, device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
-        self.forward = Forward(network, work.classes, work.tagging, collator, precision, ways)
-        self.stepper = stepper(self.forward, training(1, batch_size), ways.graphs)
+        self.forward = Forward(network, work.classes, work.tagging, collator, precision, available)
+        kind = GraphedStepper if GRAPHS in available else Stepper
+        self.stepper: Stepper = kind(self.forward, training(1, batch_size))
         collator.store(work.encoded)  # as `prepare` does
+        self.cells = self.tokens = 0  # sub-words that were scored, with padding and without
+        for scoring in {network, self.forward.working_network}:
+            scoring.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, network: Any, _: Any, inputs: dict[str, torch.Tensor]) -> None:
+        if not network.training:
+            self.cells += inputs["input_ids"].numel()
 
     def fit(self, ids: np.ndarray, epochs: int, seed: int = 0) -> None:
         self.forward.network.load_state_dict(self._initial)
-        self.forward.follow()
+        self.forward.update()
         examples = Examples(self.work.encoded, ids, self.work.labels[ids])
         train(self.stepper, examples, training(epochs, self.batch_size), FitSeeds(seed, seed, 0))
 
@@ -215,18 +227,31 @@ class Ours:
 
     def probs(self, ids: np.ndarray) -> np.ndarray:
         """(texts or their words, classes)"""
+        self.tokens += int(self.work.encoded.tokens.lengths[ids].sum())
         return flat(predict(self.forward, self.work.encoded, ids).probs)
 
     def score(self, ids: np.ndarray) -> np.ndarray:
         """(n,) as `doubts`; in memory that is bounded but for the scores."""
-        scores = np.full(len(ids), np.nan)  # so that a text that was passed over shows
-        for places, said in parts(self.forward, self.work.encoded, ids):
-            scores[places] = doubts(self.work, ids[places], flat(said.probs))
+        scores = np.full(len(ids), np.nan)  # so that a text without a score shows
+        for places, predictions in parts(self.forward, self.work.encoded, ids):
+            scores[places] = doubts(self.work, ids[places], flat(predictions.probs))
+            self.tokens += predictions.tokens
         return scores
 
     @property
     def padding(self) -> float:
-        return self.forward.collator.work.cells / self.forward.collator.work.tokens
+        return self.cells / self.tokens
+
+
+def without_each(
+    work: Workload, device: torch.device, precision: str, batch_size: int = 16
+) -> dict[str, Ours]:
+    """The engine with each of the device's optimizations left out."""
+    every = optimizations_of("fast", device, precision)
+    return {
+        f"al-bench, {precision}, no {name}": Ours(work, device, precision, every - {name}, batch_size)
+        for name in sorted(every)
+    }
 
 
 def flat(probs: np.ndarray | Ragged) -> np.ndarray:
@@ -317,11 +342,11 @@ class Rival:
         return marks.milliseconds()
 
     def probs(self, ids: np.ndarray) -> np.ndarray:
-        said = self._trainer(1, ids).predict(Items(self.work, ids))  # type: ignore[arg-type]
+        output = self._trainer(1, ids).predict(Items(self.work, ids))  # type: ignore[arg-type]
         lengths, starts = self.work.encoded.tokens.lengths[ids], np.arange(0, len(ids), EVAL_BATCH)
         cells = np.maximum.reduceat(lengths, starts) * np.diff(starts, append=len(ids))
         self.padding = float(cells.sum() / lengths.sum())
-        logits = said.predictions[said.label_ids != -100] if self.work.tagging else said.predictions
+        logits = output.predictions[output.label_ids != -100] if self.work.tagging else output.predictions
         exps = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return exps / exps.sum(axis=-1, keepdims=True)
 
@@ -333,14 +358,15 @@ class Naive(Ours):
     """Everything padded to the maximum length, in the order of the corpus, float32, tokenised in every round."""
 
     def __init__(self, work: Workload, device: torch.device) -> None:
-        super().__init__(work, device, "float32", PLAIN)
+        super().__init__(work, device, "float32", frozenset())
 
     @torch.inference_mode()
     def probs(self, ids: np.ndarray) -> np.ndarray:
         work, collator = self.work, self.forward.collator
+        self.tokens += int(work.encoded.tokens.lengths[ids].sum())
         if work.raw is not None:
             encode([work.raw[i] for i in ids], work.tokenizer, MAX_LENGTH, None)
-        network, found = self.forward.network.eval(), []
+        network, batches = self.forward.network.eval(), []
         for start in range(0, len(ids), EVAL_BATCH):
             batch = ids[start : start + EVAL_BATCH]
             inputs, filled = collator.grid(work.encoded, batch, MAX_LENGTH)
@@ -348,8 +374,8 @@ class Naive(Ours):
             if work.encoded.firsts is not None:
                 firsts = work.encoded.firsts[batch]
                 probs = probs[np.repeat(np.arange(len(batch)), firsts.lengths), firsts.values]
-            found.append(probs)
-        return np.concatenate(found)
+            batches.append(probs)
+        return np.concatenate(batches)
 
     def score(self, ids: np.ndarray) -> np.ndarray:
         return doubts(self.work, ids, self.probs(ids))
@@ -406,10 +432,10 @@ def in_turns(
 
 def ratio(rival: list[float], ours: list[float]) -> str:
     """Median of the rounds' ratios, with the least and the greatest."""
-    found = sorted(r / o for r, o in zip(rival, ours, strict=True))
-    if len(found) == 1:
-        return f"{found[0]:.2f}"
-    return f"{median(found):.2f} ({found[0]:.2f}-{found[-1]:.2f})"
+    ratios = sorted(r / o for r, o in zip(rival, ours, strict=True))
+    if len(ratios) == 1:
+        return f"{ratios[0]:.2f}"
+    return f"{median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, m: int, k: int, n: int) -> float:
@@ -478,7 +504,7 @@ class Report:
         self.note(title, rows)
 
     def note(self, name: str, value: Any) -> None:
-        """Write it down at once: a run that is cut short keeps what it has found."""
+        """Write at once: a run that is cut short keeps its results."""
         self.content[name] = value
         if self.path:
             self.path.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
@@ -492,13 +518,13 @@ def _cell(value: Any) -> str:
 
 def facts(device: torch.device) -> dict[str, str]:
     """Of the machine and the versions; what a number means depends on them."""
-    found = {"device": str(device), "torch": torch.__version__, "transformers": transformers.__version__}
+    versions = {"device": str(device), "torch": torch.__version__, "transformers": transformers.__version__}
     if device.type == "cuda":
-        return {**found, "gpu": torch.cuda.get_device_name(device)}
+        return {**versions, "gpu": torch.cuda.get_device_name(device)}
     probes = {"amx": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
     has = [name for name, probe in probes.items() if getattr(torch.cpu, probe, lambda: False)()]
     return {
-        **found,
+        **versions,
         "machine": platform.machine(),
         "bfloat16 by": ", ".join(has) or "nothing",
         "threads": str(torch.get_num_threads()),
@@ -527,10 +553,10 @@ def prepared(device: str) -> torch.device:
     """The device, one thread on a CPU, and no chatter."""
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
-    found = resolve_device(device)
-    if found.type == "cpu":
+    resolved = resolve_device(device)
+    if resolved.type == "cpu":
         torch.set_num_threads(1)
-    return found
+    return resolved
 
 
 def begin(options: argparse.Namespace, texts: int) -> tuple[torch.device, Workload, Report]:

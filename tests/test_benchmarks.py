@@ -37,10 +37,10 @@ def table(content: dict[str, Any], beginning: str) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 def test_scoring(tmp_path: Path, task: str) -> None:
     rows = table(run("bench_scoring", tmp_path, "--task", task), "scoring")
-    fast, padded = rows["al-bench, float32"], rows["al-bench, float32, padded"]
-    assert fast["padding"] == 1.0
-    assert 1.0 < padded["padding"] < rows["padded to the maximum, float32"]["padding"]
-    assert rows["Trainer, float32"]["padding"] == rows["Trainer, bfloat16"]["padding"] > padded["padding"]
+    fast = rows["al-bench, float32"]
+    assert 1.0 < fast["padding"] < rows["padded to the maximum, float32"]["padding"]
+    assert rows["Trainer, float32"]["padding"] == rows["Trainer, bfloat16"]["padding"] > fast["padding"]
+    assert "al-bench, bfloat16, no eager attention in training" in rows
     assert {row["same top 100"] for row in rows.values()} == {60}, "all of 60 texts"
     assert {row["same label"] for name, row in rows.items() if "float32" in name} == {1.0}
     assert all(row["same label"] > 0.8 for row in rows.values())
@@ -136,5 +136,4 @@ def test_the_engine_is_faster_than_what_people_write(monkeypatch: pytest.MonkeyP
     least = {name: min(times) for name, times in seconds.items()}
     assert least["naive"] / least["ours"] > 7.9 / 2
     assert least["Trainer"] / least["ours"] > 2.5 / 2
-    assert ours.padding == 1.0
-    assert ours.forward.collator.work.batches == 4 * -(-int(work.encoded.tokens.lengths.sum()) // 2048)
+    assert 1.0 < ours.padding < 1.3

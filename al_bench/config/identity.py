@@ -68,6 +68,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         "strategy": asdict(config.strategy),
         "subsampling": subsampling,
         "precision": precision,
+        **engine_identity(config, config.acquisition),
         "rescore": config.rescore,
     }
 
@@ -99,6 +100,7 @@ def fit_identity(
         "labelled": labelled_identity(config, precision, cycle),
         "model": model_identity(model),
         "precision": precision,
+        **engine_identity(config, model),
         "seeds": {**seeds, "cycle": cycle},
     }
     if filters is None:
@@ -197,6 +199,11 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     if model.path is not None:
         material["path"] = str(Path(model.path).expanduser().absolute())
     return material
+
+
+def engine_identity(config: RunConfig, model: ModelConfig) -> dict[str, Any]:
+    """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
+    return {"engine": config.engine} if model.learner == "transformer" else {}
 
 
 def digest(identity: Any, length: int = 12) -> str:

@@ -231,6 +231,7 @@ class RunConfig:
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
     precision: str = one_of("auto", "float32", "bfloat16")
+    engine: str = one_of("fast", "plain")  # plain: as transformers computes, without any optimization
     output_dir: str = "outputs"
     tracking: str = "sqlite"  # sqlite (under output_dir) | none | an MLflow URI
     progress: str = one_of("auto", "bar", "plain", "none")

@@ -26,7 +26,7 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class FitSeeds:
-    """Chance in one fit: `model` for the new head and dropout, `order` for batches and the dev split."""
+    """Seeds of one fit: `model` of the new head and dropout, `order` of batches and the dev split."""
 
     model: int
     order: int
@@ -35,7 +35,7 @@ class FitSeeds:
 
 @dataclass(frozen=True)
 class Watch:
-    """What to write down while fitting, for those who ask afterwards which examples look mislabelled.
+    """What a fit records for filters of mislabelled examples.
 
     checkpoints: keep the weights of this many last epochs, for `Model.influence`
     margins: keep each example's mean margin, for `Model.margins`
@@ -50,11 +50,14 @@ UNWATCHED = Watch()
 
 @dataclass(frozen=True)
 class FitCosts:
+    """What a fit computed; capture_seconds: of its wall time, what went into capturing CUDA graphs."""
+
     steps: int
     epochs: int
     batch_size: int
     examples: int  # passed forward and backward, every epoch counted
     tokens: int  # sub-words of those, padding not counted
+    capture_seconds: float = 0.0
 
 
 class Model(Protocol):
@@ -62,7 +65,7 @@ class Model(Protocol):
 
     dev_score: headline metric on the dev split, None where none was held out
     margins: (n,) by example of the fit, where watched: how far its label was ahead of the best other one, in
-        logits and on average over the epochs; the smaller, the more suspicious (Pleiss et al. 2020)
+        logits, a mean over the epochs; a small one is suspicious (Pleiss et al. 2020)
     """
 
     costs: FitCosts
@@ -74,14 +77,14 @@ class Model(Protocol):
     ) -> Predictions:
         """Probabilities of `inputs[ids]`. exact: in float32 whatever the precision of the run.
 
-        embeddings: with what the last layer sees of each text (classification)
+        embeddings: with the inputs of the last layer (classification)
         """
         ...
 
     def parts(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, Predictions]]:
-        """What `predict` gives, some examples at a time and in any order: (positions in `ids`, predictions)."""
+        """As `predict`, some examples at a time and in any order: (positions in `ids`, predictions)."""
         ...
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
@@ -92,13 +95,25 @@ class Model(Protocol):
 
 
 class Learner(Protocol):
+    """Trains models of one kind.
+
+    computes: the active optimizations, and the rejected ones with the reason, as one line for the user
+    optimizations: names of the active ones (see engine/optimizations.py)
+    overheads: seconds of the learner's life that are no training: "load" (weights from disk or the network),
+        "check" (of optimizations, at load), "capture" (of CUDA graphs, inside fits); absent where there is no such
+    """
+
     @property
-    def computes(self) -> str:
-        """How, in a few words for the person who watches."""
-        ...
+    def computes(self) -> str: ...
+
+    @property
+    def optimizations(self) -> tuple[str, ...]: ...
+
+    @property
+    def overheads(self) -> dict[str, float]: ...
 
     def prepare(self, inputs: Unlabelled) -> None:
-        """Do what is done once per corpus (tokenise, embed), so that no later phase pays for it."""
+        """Tokenise (and embed) a corpus, once, so that no later phase pays for it."""
         ...
 
     def fit(
@@ -118,15 +133,15 @@ class Learner(Protocol):
         ...
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
-        """What the pretrained encoder makes of `inputs[ids]`, before any fit.
+        """Vectors of `inputs[ids]` by the pretrained encoder, before any fit.
 
-        (n, width) float32 mean over a text's sub-words; tagging: a row for every word, its first sub-word's state
-        or, where it did not survive, zeros
+        (n, width) float32 mean over a text's sub-words; tagging: a row for every word, the state of its first
+        sub-word, or zeros where the word did not survive
         """
         ...
 
     def synchronise(self) -> None:
-        """Wait until the device has done all that was asked of it."""
+        """Wait until the device has finished."""
         ...
 
     def peak_memory(self) -> int:

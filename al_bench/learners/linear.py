@@ -1,6 +1,7 @@
-"""A linear head on the frozen vectors of a Hugging Face encoder: the cheapest arm."""
+"""A linear head on the frozen vectors of a Hugging Face encoder: the cheapest learner."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +37,17 @@ BLOCK = 4096  # examples whose features are in memory together
 
 
 class LinearLearner:
-    """Logistic regression on what the pretrained encoder makes of a text (its mean sub-word) or of a word.
+    """Logistic regression on the pretrained encoder's vector of a text (the mean of its sub-words) or of a word.
 
     The features are standardised over the whole split that is fitted on, labelled or not: no label is involved.
-    Of `model.training` it heeds `dev_share` alone, and it draws nothing but the dev split.
+    Of `model.training` only `dev_share` counts, and only the dev split is random.
 
     Arguments and errors are those of `TransformerLearner`. cache: of encoded corpora and of their vectors
+    available: unused, since embeddings are computed as transformers does
     """
+
+    computes = "a linear head on frozen embeddings"
+    optimizations: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -53,7 +58,9 @@ class LinearLearner:
         device: torch.device,
         precision: str,
         cache: Path | None = None,
+        available: frozenset[str] = frozenset(),
     ) -> None:
+        started = time.perf_counter()
         self.config, self.task, self.label_names = model, task, label_names
         self.device, self.precision = device, precision
         source, revision = locate(role, model)
@@ -68,10 +75,7 @@ class LinearLearner:
             network, network.state_dict(), Collator.of(tokenizer, network, device), cache
         )
         self._scalings: dict[int, Scaling] = {}
-
-    @property
-    def computes(self) -> str:
-        return "a linear head on frozen embeddings"
+        self.overheads = {"load": time.perf_counter() - started}
 
     def prepare(self, inputs: Unlabelled) -> None:
         self.scaling(inputs)
@@ -106,11 +110,7 @@ class LinearLearner:
     ) -> "LinearModel":
         # Weights as they are: two is the example twice, against which the regularisation counts for less.
         examples = Examples(self.encoded(inputs), ids, labels, weights)
-        share = self.config.training.dev_share
-        assert share is not None
-        held_out = np.zeros(len(ids), dtype=bool)
-        if share > 0:
-            held_out = dev_split(likeliest(labels), share, seeds)
+        held_out = dev_split(likeliest(labels), self.config.training.dev_share, seeds)
         fitted, dev = (examples.part(np.flatnonzero(chosen)) for chosen in (~held_out, held_out))
         scaling = self.scaling(inputs)
         head = fit_head(
@@ -123,8 +123,8 @@ class LinearLearner:
         n, tokens = len(fitted.ids), int(fitted.encoded.tokens.lengths[fitted.ids].sum())
         model = LinearModel(self, scaling, head, FitCosts(head.steps, 1, n, n, tokens))
         if len(dev.ids):
-            said = model.predict(inputs, dev.ids).labels()
-            scores = evaluate(self.task, self.label_names, likeliest(dev.labels), said)
+            labels = model.predict(inputs, dev.ids).labels()
+            scores = evaluate(self.task, self.label_names, likeliest(dev.labels), labels)
             model.dev_score = scores[headline(self.task)]
         if watch.margins:
             model.margins = model.margins_of(examples)
@@ -154,7 +154,7 @@ class LinearModel:
     def predict(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
-        """exact: on vectors in float32; in a run of another precision they are computed when first asked for."""
+        """exact: on vectors in float32, which a run in another precision computes at their first use."""
         return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
 
     def parts(
@@ -163,43 +163,42 @@ class LinearModel:
         encoded = self.learner.encoded(inputs)
         assert encoded.firsts is None or not embeddings, "embeddings are of texts"
         precision = "float32" if exact else self.learner.precision
-        for block in _blocks(np.arange(len(ids))):
-            x = self._features(encoded, ids[block], precision)
+        for block in _blocks(len(ids)):
+            x = self.scaling(self.learner.vectors(encoded, ids[block], precision))
             probs = softmax(self.head.logits(x))
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """In closed form, in the parameters that were fitted: the head's."""
-        examples = Examples(self.learner.encoded(inputs), ids, labels)
-        return np.concatenate([self._influence(part) for part in _parts(examples)])
+
+        def norms(x: np.ndarray, logits: np.ndarray, target: np.ndarray, count: np.ndarray) -> np.ndarray:
+            return gradient_norms(x, softmax(logits) - distributions(target, logits.shape[1]), count)
+
+        return self._of_each(Examples(self.learner.encoded(inputs), ids, labels), norms)
 
     def margins_of(self, examples: Examples) -> np.ndarray:
-        """(n,) of each example's label; of a sentence its words' mean, 0 where none survived."""
-        return np.concatenate([self._margins(part) for part in _parts(examples)])
+        """(n,) of each example's label; of a sentence the mean over its words, 0 where none survived."""
 
-    def _influence(self, part: Examples) -> np.ndarray:
-        x = self._features(part.encoded, part.ids, self.learner.precision)
-        residual = softmax(self.head.logits(x)) - distributions(targets(part), len(self.head.bias))
-        count = np.bincount(units(part), minlength=len(part.ids))
-        return gradient_norms(x, residual, count) / np.maximum(count, 1)
+        def sums(x: np.ndarray, logits: np.ndarray, target: np.ndarray, count: np.ndarray) -> np.ndarray:
+            owners = np.repeat(np.arange(len(count)), count)
+            return np.bincount(owners, weights=unit_margins(logits, target), minlength=len(count))
 
-    def _margins(self, part: Examples) -> np.ndarray:
-        x = self._features(part.encoded, part.ids, self.learner.precision)
-        of_units, owners = unit_margins(self.head.logits(x), targets(part)), units(part)
-        total = np.bincount(owners, weights=of_units, minlength=len(part.ids))
-        return total / np.maximum(np.bincount(owners, minlength=len(part.ids)), 1)
+        return self._of_each(examples, sums)
 
-    def _features(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
-        return self.scaling(self.learner.vectors(encoded, ids, precision))
-
-
-def _blocks(ids: np.ndarray) -> list[np.ndarray]:
-    """At least one, if an empty one."""
-    return np.array_split(ids, max(1, -(-len(ids) // BLOCK)))
+    def _of_each(self, examples: Examples, compute: Callable[..., np.ndarray]) -> np.ndarray:
+        """(n,) `compute(features, logits, targets, units of each example)`, divided by the number of units."""
+        values = []
+        for block in _blocks(len(examples.ids)):
+            part = examples.part(block)
+            x = self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision))
+            count = np.bincount(units(part), minlength=len(part.ids))
+            values.append(compute(x, self.head.logits(x), targets(part), count) / np.maximum(count, 1))
+        return np.concatenate(values)
 
 
-def _parts(examples: Examples) -> list[Examples]:
-    return [examples.part(block) for block in _blocks(np.arange(len(examples.ids)))]
+def _blocks(n: int) -> list[np.ndarray]:
+    """Positions of examples whose features are in memory together; at least one block, if an empty one."""
+    return np.array_split(np.arange(n), max(1, -(-n // BLOCK)))
 
 
 def _flat(vectors: np.ndarray | Ragged) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a model said about some examples, as numpy."""
+"""Predictions of a model, as numpy arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from al_bench.data.ragged import Ragged, joined, offsets_of
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of n examples, in the order in which they were asked for.
+    """Probabilities of n examples, in the order of the ids that were given.
 
     probs: (n, classes) float32; tagging: `Ragged` with values (words, tags), a row for each word that
         survived tokenisation and truncation
     kept: tagging: which word of its sentence each row of `probs.values` is
     lengths: tagging: (n,) words of each sentence, with those that did not survive
     tokens: sub-words that went through the model, padding not counted
-    embeddings: classification: (n, width) float32, what the last layer sees of each text; where asked for
+    embeddings: classification: (n, width) float32 inputs of the last layer; None unless asked for
     """
 
     probs: np.ndarray | Ragged
@@ -66,15 +66,17 @@ class Predictions:
 
 
 def assembled(parts: Sequence[tuple[np.ndarray, Predictions]]) -> Predictions:
-    """The predictions of all examples, of which each part has those at some positions; together they have all."""
+    """The predictions of all examples from parts that each hold some positions; together they hold all."""
     order = np.argsort(np.concatenate([positions for positions, _ in parts]))
-    said = [predictions for _, predictions in parts]
-    tokens = sum(p.tokens for p in said)
-    if isinstance(said[0].probs, np.ndarray):
-        probs = np.concatenate([p.probs for p in said])[order]
-        seen = [p.embeddings for p in said if p.embeddings is not None]
-        return Predictions(probs, tokens=tokens, embeddings=np.concatenate(seen)[order] if seen else None)
-    words = joined([p.probs for p in said if isinstance(p.probs, Ragged)])
-    kept = Ragged(np.concatenate([p.kept for p in said]), words.offsets)
-    lengths = np.concatenate([p.lengths for p in said])
+    pieces = [predictions for _, predictions in parts]
+    tokens = sum(p.tokens for p in pieces)
+    if isinstance(pieces[0].probs, np.ndarray):
+        probs = np.concatenate([p.probs for p in pieces])[order]
+        embeddings = [p.embeddings for p in pieces if p.embeddings is not None]
+        return Predictions(
+            probs, tokens=tokens, embeddings=np.concatenate(embeddings)[order] if embeddings else None
+        )
+    words = joined([p.probs for p in pieces if isinstance(p.probs, Ragged)])
+    kept = Ragged(np.concatenate([p.kept for p in pieces]), words.offsets)
+    lengths = np.concatenate([p.lengths for p in pieces])
     return Predictions(words[order], kept[order].values, lengths[order], tokens)

@@ -98,6 +98,7 @@ CONFIG = {
     "unknown subsampling": (["subsampling.name=upps"], ["subsampling=upps: must be one of", ][:1]),
     "unknown device": (["device=gpu"], ["device=gpu: is no device; use auto, cpu, cuda, cuda:N or mps"]),
     "unknown precision": (["precision=fp16"], ["precision=fp16: must be one of auto, bfloat16, float32"]),
+    "unknown engine": (["engine=fastt"], ["engine=fastt: must be one of fast, plain; did you mean fast?"]),
     "unknown progress": (["progress=bars"], ["progress=bars: must be one of auto, bar, none, plain; did you mean bar?"]),
     "tracking without an address": (["tracking=mlflow"], ['tracking=mlflow: must be "sqlite", "none" or an MLflow URI']),
     "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, words"]),

@@ -151,6 +151,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "seeds.strategy": (1, TRAJECTORY_AND_RUN),
     "device": ("cpu", NOTHING),
     "precision": ("float32", RUN),  # a trajectory depends on the precision it resolves to
+    "engine": ("plain", TRAJECTORY_AND_RUN),
     "output_dir": ("elsewhere", NOTHING),
     "tracking": ("none", NOTHING),
     "progress": ("none", NOTHING),
@@ -240,6 +241,18 @@ def test_resolved_precision_counts():
     assert trajectory(resolved(), "float32") != trajectory(resolved(), "bfloat16")
 
 
+def test_the_engine_counts_where_it_rounds_differently():
+    """Not in a linear head, whose frozen embeddings are the same in both."""
+    for learner, counts in (("transformer", True), ("linear", False)):
+        fast, plain = (
+            resolved(engine=engine, acquisition__learner=learner, successor__learner=learner)
+            for engine in ("fast", "plain")
+        )
+        assert (trajectory(fast) != trajectory(plain)) == counts
+        fits = [fit_identity(config, "float32", 0, "successor") for config in (fast, plain)]
+        assert (fits[0] != fits[1]) == counts
+
+
 @pytest.mark.parametrize("key", ["schedule.initial", "schedule.step", "subsampling.gamma"])
 def test_one_example_is_not_the_whole_split(key):
     one, every = (resolve(changed(BASE, {key: value})) for value in (1, 1.0))
@@ -270,7 +283,7 @@ def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
 
 
 MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
-MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore")
+MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine")
 
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key != "strategy.name"])

@@ -83,10 +83,10 @@ def test_a_learner_pads_as_its_tokenizer_does(
     name: str, pad: int, pad_type: int, left: bool, family: Callable[[str], Path]
 ) -> None:
     learner = build(family(name))
-    collator = learner._collator
+    collator = learner.collator
     assert (collator.pad_id, collator.pad_type, collator.left) == (pad, pad_type, left)
     texts = ["good film", "bad", "the plot was very bad"]
-    expected = learner._tokenizer(texts, padding=True, return_tensors="pt")
+    expected = learner.tokenizer(texts, padding=True, return_tensors="pt")
     grids = collator.inputs(learner.encoded(Unlabelled(texts)), np.arange(3))
     for key, grid in grids.items():
         assert torch.equal(grid, expected[key]), key

@@ -107,7 +107,7 @@ def test_as_many_labels_out_as_words_in(tagger: Any, sentences: list[list[str]])
     said = model.predict(Unlabelled(sentences), ids).labels()
     assert isinstance(said, Ragged)
     assert said.lengths.tolist() == [len(words) for words in sentences]
-    assert all(torch.isfinite(p).all() for p in tagger._network.parameters())
+    assert all(torch.isfinite(p).all() for p in tagger.network.parameters())
 
 
 def test_cut_words_are_outside_and_gold_is_whole(bert: Path) -> None:
@@ -136,13 +136,13 @@ def test_training_and_prediction_see_the_same_sub_words(
     learner = build(bert, task, epochs=1)
     inputs = Unlabelled(["good film"] if task == "classification" else [["good", "film"]])
     seen = []
-    learner._network.register_forward_pre_hook(
+    learner.network.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append((module.training, kwargs["input_ids"].tolist())),
         with_kwargs=True,
     )
     labels = np.array([1]) if task == "classification" else Ragged.of([[0, 1]])
     learner.fit(inputs, np.array([0]), labels, SEEDS).predict(inputs, np.array([0]))
-    pieces = learner._tokenizer.convert_tokens_to_ids(["[CLS]", "good", "film", "[SEP]"])
+    pieces = learner.tokenizer.convert_tokens_to_ids(["[CLS]", "good", "film", "[SEP]"])
     assert seen == [(True, [pieces]), (False, [pieces])]
 
 
@@ -159,11 +159,11 @@ def test_a_byte_level_tokenizer_reads_words_as_in_a_text(
         ("tagging", [["good", "film"]], "Ġgood"),
     ):
         learner = build(tmp_path, task)
-        assert type(learner._tokenizer).__name__ == loaded_as
+        assert type(learner.tokenizer).__name__ == loaded_as
         row = learner.encoded(Unlabelled(inputs)).tokens.row(0)
-        pieces = "".join(learner._tokenizer.convert_ids_to_tokens(row.tolist()))
+        pieces = "".join(learner.tokenizer.convert_ids_to_tokens(row.tolist()))
         assert pieces == f"<s>{first}Ġfilm</s>"
-        assert learner._tokenizer.unk_token_id not in row
+        assert learner.tokenizer.unk_token_id not in row
 
 
 def test_texts_by_hand() -> None:

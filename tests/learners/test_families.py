@@ -49,18 +49,18 @@ def flat(probs: np.ndarray | Ragged) -> np.ndarray:
 
 def alone(learner: Any, value: Any, words: bool = False) -> tuple[Any, dict[str, torch.Tensor]]:
     """One example as transformers encodes it, and what of that its network takes: no batch, no padding."""
-    batch = learner._tokenizer(
+    batch = learner.tokenizer(
         value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words
     )
     known = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
-    if learner._network.config.model_type in ("distilbert", "mpnet"):
+    if learner.network.config.model_type in ("distilbert", "mpnet"):
         known.pop("token_type_ids", None)
     return batch, known
 
 
 def plainly(learner: Any, task: str, value: Any) -> np.ndarray:
     """What transformers says of one example, without anything of ours."""
-    network = learner._network.eval()
+    network = learner.network.eval()
     words = task == "tagging"
     batch, known = alone(learner, value, words)
     with torch.no_grad():
@@ -131,13 +131,13 @@ def test_embeddings_are_what_the_last_layer_sees_whatever_the_batch(
     for text in TEXTS:
         _, known = alone(learner, text)
         with torch.no_grad():
-            expected.append(before_the_last_layer(learner._network.eval(), known)[0].numpy())
+            expected.append(before_the_last_layer(learner.network.eval(), known)[0].numpy())
     assert together.embeddings is not None
     assert (together.embeddings.shape, together.embeddings.dtype) == ((len(IDS), 32), np.float32)
     np.testing.assert_allclose(together.embeddings, expected, atol=1e-5)
     assert np.ptp(together.embeddings, axis=0).max() > 0.01, "a constant would hide errors"
 
-    linear = [m for m in learner._network.modules() if isinstance(m, torch.nn.Linear)]
+    linear = [m for m in learner.network.modules() if isinstance(m, torch.nn.Linear)]
     (classifier,) = [layer for layer in linear if layer.out_features == 2]
     with torch.no_grad():
         probs = classifier(torch.from_numpy(together.embeddings)).softmax(-1).numpy()
@@ -162,7 +162,7 @@ def test_asking_for_embeddings_changes_nothing_else(name: str, family: Family) -
     assert asked.tokens == plain.tokens
     np.testing.assert_array_equal(asked.probs, plain.probs)
     np.testing.assert_array_equal(model.predict(inputs, IDS).probs, plain.probs)
-    assert not any(module._forward_pre_hooks for module in learner._network.modules())
+    assert not any(module._forward_pre_hooks for module in learner.network.modules())
     none = model.predict(inputs, IDS[:0], embeddings=True)
     assert none.embeddings is not None
     assert none.embeddings.shape == (0, 32)
@@ -172,8 +172,8 @@ def test_asking_for_embeddings_changes_nothing_else(name: str, family: Family) -
 def test_the_last_layer_is_found_where_another_has_as_many_outputs(name: str, family: Family) -> None:
     """As many classes as the network is wide: 32."""
     learner = build(family(name), labels=tuple(f"class {i}" for i in range(32)))
-    layer = last_layer(learner._network, 32)
-    names = {id(module): key for key, module in learner._network.named_modules()}
+    layer = last_layer(learner.network, 32)
+    names = {id(module): key for key, module in learner.network.named_modules()}
     assert names[id(layer)] in ("classifier", "classifier.out_proj", "logits_proj")
 
 
@@ -190,46 +190,48 @@ def test_training_moves_the_whole_network(name: str, family: Family) -> None:
     learner.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
     moved = {
         key
-        for key, tensor in learner._network.state_dict().items()
-        if not torch.equal(tensor, learner._pristine[key])
+        for key, tensor in learner.network.state_dict().items()
+        if not torch.equal(tensor, learner.pretrained[key])
     }
-    assert {key.split(".")[0] for key in moved} >= {learner._network.base_model_prefix, *heads(learner)}
-    assert all(torch.isfinite(parameter).all() for parameter in learner._network.parameters())
+    assert {key.split(".")[0] for key in moved} >= {learner.network.base_model_prefix, *heads(learner)}
+    assert all(torch.isfinite(parameter).all() for parameter in learner.network.parameters())
 
 
 def heads(learner: Any) -> set[str]:
     return {
-        key.split(".")[0] for key in learner._fresh if not key.startswith(learner._network.base_model_prefix)
+        key.split(".")[0]
+        for key in learner.head_parameters
+        if not key.startswith(learner.network.base_model_prefix)
     }
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_only_the_head_is_new(name: str, family: Family) -> None:
     learner = build(family(name), "tagging")
-    assert learner._fresh
+    assert learner.head_parameters
     parts = {"classifier", "head"} if name == "modernbert" else {"classifier"}
     assert heads(learner) == parts
-    assert {key.partition(".")[0] for key in learner._fresh} == parts
+    assert {key.partition(".")[0] for key in learner.head_parameters} == parts
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "xlnet"])
 def test_the_first_layers_are_kept(name: str, family: Family) -> None:
     """The truncated network is the same as the whole one with its upper layer taken off."""
     short, whole = build(family(name), num_hidden_layers=1), build(family(name))
-    network = whole._network
+    network = whole.network
     layers = {"bert": "encoder.layer", "distilbert": "transformer.layer", "xlnet": "layer"}[name]
     kept = network.base_model.get_submodule(layers)
     assert len(kept) == 2
     del kept[1]
-    assert sum(p.numel() for p in short._network.parameters()) == sum(p.numel() for p in network.parameters())
+    assert sum(p.numel() for p in short.network.parameters()) == sum(p.numel() for p in network.parameters())
     for learner in (short, whole):
-        learner._network.load_state_dict(short._pristine)
-    inner, outer = (learner._network.base_model.eval() for learner in (short, whole))
+        learner.network.load_state_dict(short.pretrained)
+    inner, outer = (learner.network.base_model.eval() for learner in (short, whole))
     batch = {"input_ids": torch.tensor([[0, 5, 6, 2]])}
     with torch.no_grad():
         assert torch.equal(inner(**batch).last_hidden_state, outer(**batch).last_hidden_state)
     reference = transformers.AutoModel.from_pretrained(family(name), dtype=torch.float32).state_dict()
-    for key, tensor in short._network.base_model.state_dict().items():
+    for key, tensor in short.network.base_model.state_dict().items():
         assert torch.equal(tensor, reference[key])
 
 
@@ -239,7 +241,7 @@ def test_positions_that_a_family_has(name: str, limit: int | None, family: Famil
     from al_bench.learners.engine.loading import positions
 
     learner = build(family(name), max_length=limit or 200)
-    assert positions(learner._network) == limit
+    assert positions(learner.network) == limit
     long = Unlabelled(["film plot " * 200])
     model = learner.fit(long, np.array([0, 0]), np.array([0, 1]), SEEDS)
     assert np.isfinite(flat(model.predict(long, np.array([0])).probs)).all()
@@ -250,13 +252,13 @@ def test_weights_saved_in_bfloat16_load_as_float32(tmp_path: Path) -> None:
     folder = save_family("bert", tmp_path, torch.bfloat16)
     assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
     learner = build(folder)
-    assert {p.dtype for p in learner._network.parameters()} == {torch.float32}
-    assert {t.dtype for t in learner._pristine.values() if t.is_floating_point()} == {torch.float32}
+    assert {p.dtype for p in learner.network.parameters()} == {torch.float32}
+    assert {t.dtype for t in learner.pretrained.values() if t.is_floating_point()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "roberta", "electra", "xlnet"])
 def test_dropout_of_the_head_is_set_and_the_encoders_left(name: str, family: Family) -> None:
-    network = build(family(name), dropout=0.37)._network
+    network = build(family(name), dropout=0.37).network
     encoder = network.base_model_prefix + "."
     drops = {key: m.p for key, m in network.named_modules() if isinstance(m, torch.nn.Dropout)}
     assert {p for key, p in drops.items() if not key.startswith(encoder)} == {0.37}
@@ -267,9 +269,9 @@ def test_a_head_of_another_size_is_replaced(tmp_path: Path, family: Family) -> N
     """A checkpoint fine-tuned on 5 classes serves as an encoder for 2."""
     source = transformers.AutoModelForSequenceClassification.from_pretrained(family("bert"), num_labels=5)
     source.save_pretrained(tmp_path)
-    build(family("bert"))._tokenizer.save_pretrained(tmp_path)
+    build(family("bert")).tokenizer.save_pretrained(tmp_path)
     learner = build(tmp_path)
-    assert learner._fresh == {"classifier.weight", "classifier.bias"}
+    assert learner.head_parameters == {"classifier.weight", "classifier.bias"}
     model = learner.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
     assert flat(model.predict(inputs_of("classification"), IDS).probs).shape == (len(IDS), 2)
 

@@ -8,17 +8,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import FAMILIES, SEEDS, build
+from tiny import FAMILIES, SEEDS, TESTED, build
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.graphs import GraphedStepper, Labelled, logits_of, loss_of, takes_prepared
+from al_bench.learners.engine.graphs import GraphedStepper, Labelled, logits_of, loss_of, prepared_rejection
+from al_bench.learners.engine.optimizations import GRAPHS
 from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
-from al_bench.learners.engine.ways import Ways
 
 TEXTS = ["good film", "the plot was very bad, awful!", "great", "the the", "\u200b", "oslo oslo", "a film"]
 IDS = np.array([6, 1, 4, 0, 5])
+ALL = TESTED | {GRAPHS}
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -49,27 +50,27 @@ def test_the_loss_of_a_batch_that_was_filled_up(
     examples = Examples(learner.encoded(inputs_of(task)), IDS, labels_of(task, soft)[IDS], weights)
     for positions in (np.array([3, 1, 2]), np.array([2]), np.array([0, 4, 2, 1])):
         part = examples.part(positions)
-        learner._network.eval()
-        expected = batch_loss(*outputs(learner._network, part, learner._collator), part)
-        labelled = Labelled(examples, learner._collator)
+        learner.network.eval()
+        expected = batch_loss(*outputs(learner.network, part, learner.collator), part)
+        labelled = Labelled(examples, learner.collator)
         batch = labelled.batch(positions, 4, np.array([16, 24]), torch.float32)
         assert {values.shape[0] for values in batch.values()} == {4}
         assert batch["input_ids"].shape[1] == 16
-        logits = logits_of(learner._network, batch)
+        logits = logits_of(learner.network, batch)
         torch.testing.assert_close(loss_of(logits, batch), expected, atol=1e-6, rtol=1e-5)
         places, target = labelled.units(positions, 16)
-        said, wanted = outputs(learner._network, part, learner._collator)
-        torch.testing.assert_close(logits[places], said, atol=1e-5, rtol=1e-5)
-        assert torch.equal(target, wanted)
+        plain_logits, plain_target = outputs(learner.network, part, learner.collator)
+        torch.testing.assert_close(logits[places], plain_logits, atol=1e-5, rtol=1e-5)
+        assert torch.equal(target, plain_target)
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_who_reads_a_prepared_mask_another_way_is_found_out(name: str, task: str, family: Any) -> None:
+def test_networks_that_read_a_prepared_mask_otherwise_are_rejected(name: str, task: str, family: Any) -> None:
     """DeBERTa takes 0 for "masked", XLNet multiplies masks of two dimensions, ModernBERT's windows need two masks."""
     learner = build(family(name), task)
-    assert takes_prepared(learner.forward) == (name not in ("deberta", "xlnet", "modernbert"))
-    assert learner.work.batches == 0
+    reason = prepared_rejection(learner.forward)
+    assert (reason is None) == (name not in ("deberta", "xlnet", "modernbert")), reason
 
 
 def test_a_mask_has_four_dimensions(bert: Path) -> None:
@@ -78,7 +79,7 @@ def test_a_mask_has_four_dimensions(bert: Path) -> None:
     examples = Examples(
         learner.encoded(inputs_of("classification")), IDS, LABELS := labels_of("classification", False)[IDS]
     )
-    batch = Labelled(examples, learner._collator).batch(np.array([0, 1]), 2, np.array([32]), torch.bfloat16)
+    batch = Labelled(examples, learner.collator).batch(np.array([0, 1]), 2, np.array([32]), torch.bfloat16)
     assert batch["attention_mask"].shape == (2, 1, 1, 32)
     assert batch["attention_mask"].dtype == torch.bfloat16
     lengths = examples.encoded.tokens.lengths[IDS[:2]]
@@ -104,10 +105,10 @@ def test_graphs_are_the_steps_they_were_made_of(name: str, precision: str, task:
     """Without dropout, over three fits of which the later ones replay the graphs of the first."""
     cuda = torch.device("cuda")
     learners = [
-        build(family(name), task, precision=precision, ways=Ways(graphs=graphs), device=cuda, epochs=4)
-        for graphs in (True, False)
+        build(family(name), task, precision=precision, available=available, device=cuda, epochs=4)
+        for available in (ALL, TESTED)
     ]
-    assert isinstance(learners[0]._stepper, GraphedStepper)
+    assert isinstance(learners[0].stepper, GraphedStepper)
     for learner in learners:
         for module in learner.forward.working_network.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -124,16 +125,16 @@ def test_graphs_are_the_steps_they_were_made_of(name: str, precision: str, task:
         if isinstance(graphed, Ragged):
             graphed, plain = graphed.values, plain.values
         np.testing.assert_allclose(graphed, plain, atol=1e-4 if precision == "float32" else 2e-2)
-    assert learners[0]._stepper._works
-    captured = len(learners[0]._stepper._captured)
-    assert 1 <= captured <= 8
+    assert GRAPHS in learners[0].optimizations
+    assert 1 <= len(learners[0].stepper.captured) <= 8
+    assert learners[0].overheads["capture"] > 0
 
 
 @gpu
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["mpnet", "xlnet", "deberta"])
 def test_who_cannot_be_captured_is_stepped(name: str, family: Any) -> None:
-    learner = build(family(name), precision="bfloat16", device=torch.device("cuda"))
+    learner = build(family(name), precision="bfloat16", available=ALL, device=torch.device("cuda"))
     probs = learner.fit(inputs_of("classification"), IDS, labels_of("classification", False)[IDS], SEEDS)
     assert np.isfinite(probs.predict(inputs_of("classification"), IDS).probs).all()
 
@@ -142,7 +143,8 @@ def test_who_cannot_be_captured_is_stepped(name: str, family: Any) -> None:
 @pytest.mark.gpu
 def test_a_fit_on_a_gpu_is_reproducible(bert: Path) -> None:
     """With dropout, and whether its graphs were captured in it or before."""
-    learner = build(bert, precision="bfloat16", dropout=0.3, device=torch.device("cuda"), epochs=3)
+    cuda = torch.device("cuda")
+    learner = build(bert, precision="bfloat16", available=ALL, dropout=0.3, device=cuda, epochs=3)
     inputs, labels = inputs_of("classification"), labels_of("classification", False)[IDS]
     first, again = (
         learner.fit(inputs, IDS, labels, SEEDS).predict(inputs, IDS, exact=True).probs for _ in range(2)

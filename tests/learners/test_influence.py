@@ -49,12 +49,12 @@ def soft_labels(task: str) -> np.ndarray | Ragged:
 
 def reference(model: Any, checkpoint: dict[str, torch.Tensor], task: str, value: Any, gold: Any) -> float:
     """One example without anything of ours: transformers' own tokens, no padding, autograd, float64."""
-    learner = model._learner
-    network = copy.deepcopy(learner._network).eval()
+    learner = model.learner
+    network = copy.deepcopy(learner.network).eval()
     network.load_state_dict(checkpoint)
     network.double()
     words = task == "tagging"
-    batch = learner._tokenizer(
+    batch = learner.tokenizer(
         value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words
     )
     names = {"input_ids", "attention_mask", "token_type_ids"}
@@ -137,7 +137,7 @@ def test_sentences_without_words(name: str, family: Family) -> None:
     model = fitted(family(name), "tagging")
     inputs = Unlabelled([[], ["\u200b"], ["\u200b", "oslo"], ["oslo"]])
     tags = Ragged.of([[], [1], [0, 2], [2]])
-    kept = model._learner.encoded(inputs).firsts.lengths
+    kept = model.learner.encoded(inputs).firsts.lengths
     scores = model.influence(inputs, np.arange(4), tags)
     assert (scores[kept == 0] == 0).all()
     assert scores[0] == 0
@@ -153,7 +153,7 @@ def test_sentences_without_words(name: str, family: Family) -> None:
 def test_the_padding_token_within_a_text(name: str, family: Family, alone: list[int]) -> None:
     """Its row of the embeddings is not trained, and RoBERTa gives it no position that is."""
     model = fitted(family(name), "classification")
-    pad = model._learner._tokenizer.pad_token
+    pad = model.learner.tokenizer.pad_token
     texts = [f"good {pad} film", f"{pad} {pad}", "good film, very good", f"oslo{pad}"]
     labels = np.array([0, 1, 0, 1])
     scores = model.influence(Unlabelled(texts), np.arange(4), labels)
@@ -169,7 +169,7 @@ def test_the_padding_token_within_a_text(name: str, family: Family, alone: list[
 @pytest.mark.parametrize("name", ["mpnet", "xlnet"])
 def test_the_network_is_left_as_it_was(name: str, training: bool, family: Family) -> None:
     model = fitted(family(name), "classification", checkpoints=2)
-    network = model._learner._network
+    network = model.learner.network
     network.classifier.requires_grad_(False) if name == "mpnet" else network.logits_proj.requires_grad_(False)
     before = model.predict(inputs_of("classification"), IDS).probs
     network.train(training)
@@ -205,7 +205,7 @@ def test_checkpoints_are_averaged(name: str, family: Family) -> None:
     assert not np.allclose(*parts, rtol=1e-3)
     np.testing.assert_allclose(both, np.mean(parts, axis=0), rtol=1e-6)
     model.checkpoints = ()
-    with pytest.raises(AssertionError, match="kept none"):
+    with pytest.raises(AssertionError, match="kept no checkpoints"):
         model.influence(inputs_of("classification"), IDS, CLASSES)
 
 
@@ -225,7 +225,7 @@ FROZEN: dict[str, Callable[[str], bool]] = {
 def test_frozen_parameters_do_not_count(frozen: str, family: Family, alone: list[int]) -> None:
     model = fitted(family("mpnet"), "classification")
     whole = model.influence(inputs_of("classification"), IDS, CLASSES)
-    chosen = {key: p for key, p in model._learner._network.named_parameters() if FROZEN[frozen](key)}
+    chosen = {key: p for key, p in model.learner.network.named_parameters() if FROZEN[frozen](key)}
     assert chosen
     for parameter in chosen.values():
         parameter.requires_grad_(False)
@@ -239,7 +239,7 @@ def test_frozen_parameters_do_not_count(frozen: str, family: Family, alone: list
 @pytest.mark.parametrize("name", ["bert", "xlnet"])
 def test_a_frozen_network_has_no_influence(name: str, family: Family) -> None:
     model = fitted(family(name), "classification")
-    model._learner._network.requires_grad_(False)
+    model.learner.network.requires_grad_(False)
     np.testing.assert_array_equal(model.influence(inputs_of("classification"), IDS, CLASSES), 0.0)
 
 
@@ -285,7 +285,7 @@ def test_networks_that_cannot_be_traced_are_right_all_the_same(
     change: Callable[[Any], None], bert: Path, alone: list[int]
 ) -> None:
     model = fitted(bert, "classification")
-    network = model._learner._network
+    network = model.learner.network
     change(network)
     model.checkpoints = ({key: tensor.clone() for key, tensor in network.state_dict().items()},)
     scores = model.influence(inputs_of("classification"), IDS, CLASSES)
@@ -296,7 +296,7 @@ def test_networks_that_cannot_be_traced_are_right_all_the_same(
 
 def test_a_call_that_does_not_reach_the_loss(bert: Path, alone: list[int]) -> None:
     model = fitted(bert, "classification")
-    pooler, whole = model._learner._network.bert.pooler, plain(model)
+    pooler, whole = model.learner.network.bert.pooler, plain(model)
     pooler.register_forward_pre_hook(lambda module, args: [module.dense(args[0]), None][1])
     np.testing.assert_allclose(model.influence(inputs_of("classification"), IDS, CLASSES), whole, rtol=1e-4)
     assert max(alone) == 3
@@ -304,10 +304,10 @@ def test_a_call_that_does_not_reach_the_loss(bert: Path, alone: list[int]) -> No
 
 def plain(model: Any) -> np.ndarray:
     """As `reference`, on the network itself: a copy of a changed module would call the original's weights."""
-    network = model._learner._network.eval()
+    network = model.learner.network.eval()
     norms = []
     for text, label in zip(inputs_of("classification").inputs, CLASSES, strict=True):
-        batch = model._learner._tokenizer(text, return_tensors="pt", truncation=True, max_length=32)
+        batch = model.learner.tokenizer(text, return_tensors="pt", truncation=True, max_length=32)
         network.zero_grad(set_to_none=True)
         F.cross_entropy(network(**batch).logits, torch.tensor([label])).backward()
         norms.append(sum(p.grad.square().sum().item() for p in network.parameters() if p.grad is not None))
@@ -321,11 +321,11 @@ def test_sure_answers_are_not_rounded_away(bert: Path, alone: list[int]) -> None
     said = model.predict(inputs_of("classification"), IDS)
     labels = said.labels()
     margin = np.abs(np.diff(np.log(said.probs), axis=1)).max()
-    head = model._learner._network.classifier
+    head = model.learner.network.classifier
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.mul_(14.0 / margin)
-    model.checkpoints = (copy.deepcopy(model._learner._network.state_dict()),)
+    model.checkpoints = (copy.deepcopy(model.learner.network.state_dict()),)
     wrong = 1 - model.predict(inputs_of("classification"), IDS).probs.max(axis=1)
     assert wrong.min() < 2e-6
     scores = model.influence(inputs_of("classification"), IDS, labels)
@@ -335,14 +335,14 @@ def test_sure_answers_are_not_rounded_away(bert: Path, alone: list[int]) -> None
 
 def test_half_precision_and_dropout_do_not_touch_it(bert: Path) -> None:
     model = fitted(bert, "classification", precision="bfloat16", dropout=0.5)
-    model._learner._network.train()
+    model.learner.network.train()
     scores = model.influence(inputs_of("classification"), IDS, CLASSES)
-    assert model._learner._network.training
+    assert model.learner.network.training
     np.testing.assert_allclose(scores, expected(model, "classification", CLASSES), rtol=1e-4)
 
 
 def test_a_model_that_was_overwritten_refuses(bert: Path) -> None:
     model = fitted(bert, "classification")
-    model._learner.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
+    model.learner.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
     with pytest.raises(AssertionError, match="overwritten"):
         model.influence(inputs_of("classification"), IDS, CLASSES)

@@ -171,7 +171,7 @@ def test_vectors_are_the_pretrained_encoders_also_after_a_fit(task: str, bert: P
     after = flat(learner.embed(Unlabelled(list(inputs_of(task).inputs)), ids))
     np.testing.assert_array_equal(before, after)
     np.testing.assert_array_equal(flat(model.predict(inputs_of(task), ids).probs), said)
-    moved = learner._network.base_model.state_dict()
+    moved = learner.network.base_model.state_dict()
     assert any(not torch.equal(moved[name], w) for name, w in learner._embedder._weights.items())
 
 
@@ -215,7 +215,7 @@ def test_a_model_that_cannot_be_is_refused_in_a_line(bert: Path, tmp_path: Path)
 def test_a_checkpoint_with_a_head_is_an_encoder_too(family: Family, tmp_path: Path) -> None:
     source = transformers.AutoModelForSequenceClassification.from_pretrained(family("roberta"), num_labels=5)
     source.save_pretrained(tmp_path)
-    build(family("roberta"))._tokenizer.save_pretrained(tmp_path)
+    build(family("roberta")).tokenizer.save_pretrained(tmp_path)
     learner, plain = linear(tmp_path), linear(family("roberta"))
     assert learner._embedder.digest == plain._embedder.digest, "its pooler is new, and above the states"
     vectors = [flat(found.embed(inputs_of("classification"), IDS)) for found in (learner, plain)]

@@ -25,11 +25,11 @@ def test_bfloat16_differs_little_and_exact_is_float32(bert: Path) -> None:
     difference = np.abs(fast - exact).max()
     assert 0 < difference < 0.05, "bfloat16 has 8 bits: not equal, not far"
 
-    network = halves._learner._network
+    network = halves.learner.network
     assert {p.dtype for p in network.parameters()} == {torch.float32}
     whole = build(bert)
     model = whole.fit(TEXTS, IDS, LABELS, SEEDS)
-    whole._network.load_state_dict(network.state_dict())
+    whole.network.load_state_dict(network.state_dict())
     np.testing.assert_array_equal(model.predict(TEXTS, IDS).probs, exact)
 
 

@@ -21,7 +21,7 @@ IDS = np.arange(6)
 
 
 def weights(learner: object) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in learner._network.state_dict().items()}  # type: ignore[attr-defined]
+    return {name: tensor.clone() for name, tensor in learner.network.state_dict().items()}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "xlnet"])
@@ -30,14 +30,16 @@ def test_reset_restores_everything_but_the_head(name: str, family: Callable[[str
     loaded = weights(learner)
     learner.fit(TEXTS, IDS, LABELS, SEEDS)
     trained = weights(learner)
-    assert any(not torch.equal(trained[key], loaded[key]) for key in loaded if key not in learner._fresh)
-    learner._reset(SEEDS)
+    assert any(
+        not torch.equal(trained[key], loaded[key]) for key in loaded if key not in learner.head_parameters
+    )
+    learner.reset(SEEDS)
     after = weights(learner)
     assert after.keys() == loaded.keys()
     for key in after:
-        if key not in learner._fresh:
+        if key not in learner.head_parameters:
             assert torch.equal(after[key], loaded[key]), key
-    assert all(parameter.grad is None for parameter in learner._network.parameters())
+    assert all(parameter.grad is None for parameter in learner.network.parameters())
 
 
 def test_a_fit_that_was_interrupted_leaves_no_gradient(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +59,7 @@ def test_a_fit_that_was_interrupted_leaves_no_gradient(bert: Path, monkeypatch: 
 
 
 def head(learner: object) -> dict[str, torch.Tensor]:
-    return {key: tensor for key, tensor in weights(learner).items() if key in learner._fresh}  # type: ignore[attr-defined]
+    return {key: tensor for key, tensor in weights(learner).items() if key in learner.head_parameters}  # type: ignore[attr-defined]
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -68,7 +70,7 @@ def test_the_head_depends_on_model_seed_and_cycle_only(bert: Path) -> None:
     learner = build(bert)
     first = head(learner)
     assert set(first) == {"classifier.weight", "classifier.bias"}
-    learner._reset(SEEDS)
+    learner.reset(SEEDS)
     drawn = head(learner)
     assert not same(drawn, first), "not the library's own draw"
     torch.manual_seed(7)
@@ -77,17 +79,17 @@ def test_the_head_depends_on_model_seed_and_cycle_only(bert: Path) -> None:
         (FitSeeds(model=2, order=2, cycle=0), False),
         (FitSeeds(model=1, order=2, cycle=1), False),
     ):
-        learner._reset(seeds)
+        learner.reset(seeds)
         assert same(head(learner), drawn) is equal, seeds
     other = build(bert)
-    other._reset(SEEDS)
+    other.reset(SEEDS)
     assert same(head(other), drawn)
 
 
 def test_how_a_head_is_drawn(family: Callable[[str], Path]) -> None:
     """Matrices normal with the family's own spread, biases 0, as transformers does it."""
     learner = build(family("roberta"), labels=tuple("abcdefgh"))
-    learner._reset(SEEDS)
+    learner.reset(SEEDS)
     drawn = head(learner)
     matrix = drawn["classifier.dense.weight"]  # 32 x 32
     assert abs(matrix.std().item() / SPREAD - 1) < 0.1

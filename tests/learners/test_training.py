@@ -90,7 +90,7 @@ def test_every_example_once_per_epoch(bert: Path, batches: list[list[int]]) -> N
 def test_what_a_fit_cost(bert: Path) -> None:
     """Sub-words with the two special ones, without padding, in every epoch."""
     learner = build(bert, batch_size=4, epochs=3)
-    lengths = [len(learner._tokenizer(text)["input_ids"]) for text in TEXTS]
+    lengths = [len(learner.tokenizer(text)["input_ids"]) for text in TEXTS]
     ids = np.array([1, 4, 5])
     costs = learner.fit(INPUTS, ids, LABELS[ids], SEEDS).costs
     assert (costs.steps, costs.epochs, costs.batch_size, costs.examples) == (3, 3, 4, 9)
@@ -144,7 +144,7 @@ def test_biases_and_norms_do_not_decay(bert: Path, record: Record) -> None:
     learner.fit(INPUTS, IDS, LABELS, SEEDS)
     (optimizer,) = record.optimizers
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
-    named = dict(learner._network.named_parameters())
+    named = dict(learner.network.named_parameters())
     assert len(decay) == len(named), "every parameter is trained"
     for name, parameter in named.items():
         flat = name.endswith(".bias") or "LayerNorm" in name
@@ -156,13 +156,13 @@ def test_biases_and_norms_do_not_decay(bert: Path, record: Record) -> None:
 def test_one_step_by_hand(bert: Path) -> None:
     """The first AdamW step moves by the learning rate in the direction of the gradient's sign, and decays."""
     learner = build(bert, batch_size=8, epochs=1, learning_rate=1e-3, weight_decay=0.1, clip=1e9)
-    network = learner._network
-    learner._reset(SEEDS)
+    network = learner.network
+    learner.reset(SEEDS)
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    batch = learner._tokenizer(TEXTS, padding=True, return_tensors="pt")
+    batch = learner.tokenizer(TEXTS, padding=True, return_tensors="pt")
     loss = network.train()(**batch, labels=torch.from_numpy(LABELS)).loss
     gradients = dict(zip(before, torch.autograd.grad(loss, list(network.parameters())), strict=True))
     learner.fit(INPUTS, IDS, LABELS, SEEDS)
@@ -178,7 +178,7 @@ def test_one_step_by_hand(bert: Path) -> None:
 def test_dropout_comes_from_the_model_seed_and_the_cycle(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same head, same batches: what differs between two model seeds is dropout alone."""
     monkeypatch.setattr(
-        TransformerLearner, "_reset", lambda self, seeds: self._network.load_state_dict(self._pristine)
+        TransformerLearner, "reset", lambda self, seeds: self.network.load_state_dict(self.pretrained)
     )
     learner = build(bert, dropout=0.5)
 
@@ -284,13 +284,13 @@ def test_labels_of_lost_words_are_never_used(bert: Path) -> None:
 
 
 def test_word_labels_by_hand(bert: Path) -> None:
-    encoded = encode(VANISHED, build(bert, "tagging")._tokenizer, 16, None)
+    encoded = encode(VANISHED, build(bert, "tagging").tokenizer, 16, None)
     labels = Ragged.of([[9, 8], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19], [5, 6, 7], [4]])
     assert word_labels(encoded, np.array([3, 2, 0, 1]), labels).tolist() == [9, 8, 10, 11, 12, 13, 5, 7]
 
 
 def loss_of(learner: TransformerLearner, examples: Examples) -> float:
-    logits, target = outputs(learner._network, examples, learner._collator)
+    logits, target = outputs(learner.network, examples, learner.collator)
     return batch_loss(logits, target, examples).item()
 
 
@@ -298,11 +298,11 @@ def test_a_batch_without_a_surviving_word(bert: Path) -> None:
     learner = build(bert, "tagging", batch_size=1)
     inputs = Unlabelled(VANISHED)
     model = learner.fit(inputs, np.array([1]), Ragged.of([[2]]), SEEDS)
-    assert all(torch.isfinite(p).all() for p in learner._network.parameters())
+    assert all(torch.isfinite(p).all() for p in learner.network.parameters())
     probs = model.predict(inputs, np.arange(4)).probs
     assert isinstance(probs, Ragged)
     assert np.isfinite(probs.values).all()
-    learner._network.train()
+    learner.network.train()
     examples = Examples(learner.encoded(inputs), np.array([1]), Ragged.of([[2]]))
     assert loss_of(learner, examples) == 0
 
@@ -311,13 +311,13 @@ def test_a_batch_without_a_surviving_word(bert: Path) -> None:
 def test_the_loss_is_the_mean_over_words(name: str, family: Callable[[str], Path]) -> None:
     """A padded batch: the same as every sentence alone, each word with the same weight."""
     learner = build(family(name), "tagging")
-    network = learner._network.eval()
+    network = learner.network.eval()
     sentences = [["good", "film"], ["zebra", "bad", "plot", "was"], ["oslo"]]
     tags = [[1, 0], [2, 0, 1, 1], [0]]
-    encoded = encode(sentences, learner._tokenizer, 32, None)
+    encoded = encode(sentences, learner.tokenizer, 32, None)
     losses = []
     for words, gold in zip(sentences, tags, strict=True):
-        batch = learner._tokenizer(words, is_split_into_words=True, return_tensors="pt")
+        batch = learner.tokenizer(words, is_split_into_words=True, return_tensors="pt")
         owners = batch.word_ids(0)
         logits = network(input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids")).logits[0]
         for word, tag in enumerate(gold):
@@ -329,10 +329,10 @@ def test_the_loss_is_the_mean_over_words(name: str, family: Callable[[str], Path
 
 def test_the_loss_of_texts_is_the_mean_over_texts(bert: Path) -> None:
     learner = build(bert)
-    network = learner._network.eval()
+    network = learner.network.eval()
     losses = []
     for text, label in zip(TEXTS, LABELS, strict=True):
-        logits = network(**learner._tokenizer(text, return_tensors="pt")).logits[0]
+        logits = network(**learner.tokenizer(text, return_tensors="pt")).logits[0]
         losses.append(-logits.log_softmax(-1)[label].item())
     examples = Examples(learner.encoded(INPUTS), IDS, LABELS)
     assert loss_of(learner, examples) == pytest.approx(np.mean(losses), abs=1e-5)

@@ -9,12 +9,14 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.learners.base import FitSeeds
-from al_bench.learners.engine.ways import Ways
+from al_bench.learners.engine.optimizations import BFLOAT16, PACKED
 from al_bench.learners.transformer import TransformerLearner
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ("good", "great", "bad", "awful", "film", "plot", "the", "was", "very", "anna", "oslo")
 SEEDS = FitSeeds(model=1, order=2, cycle=0)
+# Of a GPU, but for its graphs; all of them run on a CPU, too.
+TESTED = frozenset({PACKED, BFLOAT16})
 # Big weights: at the usual 0.02 a random network says nearly the same of every text, and errors do not show.
 SPREAD = 0.3
 
@@ -125,7 +127,7 @@ def build(
     cache: Path | None = None,
     max_length: int = 32,
     num_hidden_layers: int | None = None,
-    ways: Ways = Ways(),  # noqa: B008
+    available: frozenset[str] = TESTED,
     device: torch.device = torch.device("cpu"),  # noqa: B008
     **training: Any,
 ) -> TransformerLearner:
@@ -134,4 +136,4 @@ def build(
         training=settings(task, **training),
     )  # fmt: skip
     names = labels or {"classification": ("neg", "pos"), "tagging": ("O", "B-PER", "I-PER")}[task]
-    return TransformerLearner("acquisition", model, task, names, device, precision, cache, ways)
+    return TransformerLearner("acquisition", model, task, names, device, precision, cache, available)

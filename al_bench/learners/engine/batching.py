@@ -72,10 +72,10 @@ def small_data_rule(
     First the batch shrinks, not under `min_batch_size`, until an epoch has ceil(min_steps / epochs) steps;
     then the epochs rise.
     """
-    wanted = -(-min_steps // epochs)
-    while batch_size > min_batch_size and -(-n // batch_size) < wanted:
+    steps_an_epoch = -(-min_steps // epochs)
+    while batch_size > min_batch_size and -(-n // batch_size) < steps_an_epoch:
         batch_size -= 1
     steps = -(-n // batch_size)
-    if steps < wanted:
+    if steps < steps_an_epoch:
         epochs = -(-min_steps // steps)
     return batch_size, epochs

@@ -1,7 +1,10 @@
-"""Rows of encoded corpora -> what a network is called on, padded or packed."""
+"""Rows of encoded corpora -> the inputs of a network, padded or packed.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+Corpora lie on the network's device where they fit, and batches are gathered there: only the ids of a batch cross
+from the host.
+"""
+
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +14,67 @@ import torch
 from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import first_position
-from al_bench.learners.engine.store import Store, sent
+
+SHARE = 0.25  # of the device's free memory that one corpus may take
 
 
-@dataclass
-class Work:
-    """What was made for the network so far. cells: sub-words with padding, so cells / tokens is its factor."""
+@dataclass(frozen=True)
+class Rows:
+    """Rows of different lengths, one after the other.
 
-    batches: int = 0
-    tokens: int = 0
-    cells: int = 0
+    values: (total, ...) on the device that gathers; offsets: (rows + 1,) int64, there too
+    """
+
+    values: torch.Tensor
+    offsets: torch.Tensor
+
+    @classmethod
+    def of(cls, ragged: Ragged, device: torch.device) -> "Rows":
+        return cls(tensor(ragged.values, device), tensor(ragged.offsets, device))
+
+    def flat(self, ids: torch.Tensor, total: int) -> torch.Tensor:
+        """(total,) positions of the values of some rows, row after row; total: their number."""
+        starts, lengths = self.offsets[ids], self.offsets[ids + 1] - self.offsets[ids]
+        shift = starts - (lengths.cumsum(0) - lengths)
+        return torch.arange(total, device=ids.device) + shift.repeat_interleave(lengths, output_size=total)
+
+    def grid(self, ids: torch.Tensor, longest: int, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """((rows, longest) positions of values, (rows, longest) bool whether there is one); left: padded on the left"""
+        starts, lengths = self.offsets[ids], self.offsets[ids + 1] - self.offsets[ids]
+        columns = torch.arange(longest, device=ids.device).unsqueeze(0)
+        if left:
+            columns = columns - (longest - lengths).unsqueeze(1)
+        filled = (columns >= 0) & (columns < lengths.unsqueeze(1))
+        return torch.where(filled, starts.unsqueeze(1) + columns, 0), filled
+
+
+@dataclass(frozen=True)
+class Store:
+    """An `Encoded` corpus.
+
+    tokens: sub-words; types: the segment of each, or None where all are 0; firsts: as in `Encoded`
+    """
+
+    tokens: Rows
+    types: torch.Tensor | None
+    firsts: Rows | None
+
+    @classmethod
+    def of(cls, encoded: Encoded, device: torch.device) -> "Store":
+        firsts = None if encoded.firsts is None else encoded.firsts.values
+        arrays = (encoded.tokens.values, encoded.types, firsts)
+        size = sum(array.nbytes for array in arrays if array is not None) + 16 * len(encoded)
+        if device.type == "cuda" and size > SHARE * torch.cuda.mem_get_info(device)[0]:
+            device = torch.device("cpu")
+        return cls(
+            Rows.of(encoded.tokens, device),
+            None if encoded.types is None else tensor(encoded.types, device),
+            None if encoded.firsts is None else Rows.of(encoded.firsts, device),
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self.tokens.values.device
 
 
 @dataclass(frozen=True)
@@ -47,7 +101,6 @@ class Collator:
     ) -> None:
         self.pad_id, self.pad_type, self.left, self.device = pad_id, pad_type, left, device
         self.first_position = first_position
-        self.work = Work()
         self._stores: dict[int, tuple[Encoded, Store]] = {}
 
     @classmethod
@@ -57,7 +110,7 @@ class Collator:
         return cls(pad_id, pad_type, left, device, first_position(network))
 
     def store(self, encoded: Encoded) -> Store:
-        """Kept with what it was made of, so that an id() cannot be used twice."""
+        """The encoded corpus is kept too, so that its id() is not used again."""
         if id(encoded) not in self._stores:
             self._stores[id(encoded)] = encoded, Store.of(encoded, self.device)
         return self._stores[id(encoded)][1]
@@ -66,22 +119,21 @@ class Collator:
         """input_ids, attention_mask (none where nothing is padded) and token_type_ids, (batch, longest)."""
         lengths = encoded.tokens.lengths[ids]
         longest = int(lengths.max())
-        made, filled = self.grid(encoded, ids, longest)
+        inputs, filled = self.grid(encoded, ids, longest)
         if lengths.min() < longest:
-            made["attention_mask"] = filled.long()
-        return made
+            inputs["attention_mask"] = filled.long()
+        return inputs
 
     def grid(
         self, encoded: Encoded, ids: np.ndarray, longest: int
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """(input_ids and token_type_ids, where they are no padding), each (batch, longest)."""
+        """(input_ids and token_type_ids, bool where a cell is no padding), each (batch, longest)."""
         store = self.store(encoded)
         source, filled = store.tokens.grid(self._rows(ids, store), longest, self.left)
-        made = {"input_ids": torch.where(filled, store.tokens.values[source], self.pad_id)}
+        inputs = {"input_ids": torch.where(filled, store.tokens.values[source], self.pad_id)}
         if store.types is not None:
-            made["token_type_ids"] = torch.where(filled, store.types[source], self.pad_type)
-        self._count(encoded, ids, len(ids) * longest)
-        return {name: self._long(found) for name, found in made.items()}, filled.to(self.device)
+            inputs["token_type_ids"] = torch.where(filled, store.types[source], self.pad_type)
+        return {name: self._long(values) for name, values in inputs.items()}, filled.to(self.device)
 
     def packed(self, encoded: Encoded, ids: np.ndarray) -> tuple[dict[str, torch.Tensor], Boundaries]:
         """input_ids, position_ids and token_type_ids, (1, all sub-words of the batch), without padding.
@@ -96,17 +148,16 @@ class Collator:
         torch.cumsum(store.tokens.offsets[rows + 1] - store.tokens.offsets[rows], 0, out=offsets[1:])
         begins = offsets[:-1].repeat_interleave(offsets.diff(), output_size=total)
         positions = torch.arange(total, device=store.device) - begins + self.first_position
-        made = {"input_ids": store.tokens.values[source], "position_ids": positions}
+        inputs = {"input_ids": store.tokens.values[source], "position_ids": positions}
         if store.types is not None:
-            made["token_type_ids"] = store.types[source]
+            inputs["token_type_ids"] = store.types[source]
         changes = np.flatnonzero(np.diff(lengths)) + 1
         runs = [(len(run), int(run[0])) for run in np.split(lengths, changes)]
         boundaries = Boundaries(tuple(runs), offsets.int().to(self.device), int(lengths.max()))
-        self._count(encoded, ids, total)
-        return {name: self._long(found).unsqueeze(0) for name, found in made.items()}, boundaries
+        return {name: self._long(values).unsqueeze(0) for name, values in inputs.items()}, boundaries
 
     def first_subwords(self, encoded: Encoded, ids: np.ndarray, *, packed: bool = False) -> torch.Tensor:
-        """Where the first sub-word of each surviving word stands in the flattened (batch x longest) grid.
+        """Positions of the first sub-word of each surviving word in the flattened (batch x longest) grid.
 
         packed: in the flat sequence of a packed batch instead
         """
@@ -123,25 +174,11 @@ class Collator:
         within = store.firsts.values[store.firsts.flat(self._rows(ids, store), int(words.sum()))]
         return sent(np.repeat(starts, words), self.device) + within.to(self.device)
 
-    @contextmanager
-    def uncounted(self) -> Iterator[None]:
-        """Inside, nothing adds to the work."""
-        before, self.work = self.work, Work()
-        try:
-            yield
-        finally:
-            self.work = before
-
     def _rows(self, ids: np.ndarray, store: Store) -> torch.Tensor:
         return sent(np.asarray(ids, dtype=np.int64), store.device)
 
-    def _long(self, found: torch.Tensor) -> torch.Tensor:
-        return found.to(self.device).long()
-
-    def _count(self, encoded: Encoded, ids: np.ndarray, cells: int) -> None:
-        self.work.batches += 1
-        self.work.tokens += int(encoded.tokens.lengths[ids].sum())
-        self.work.cells += cells
+    def _long(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(self.device).long()
 
 
 def word_labels(encoded: Encoded, ids: np.ndarray, labels: Ragged) -> np.ndarray:
@@ -151,3 +188,16 @@ def word_labels(encoded: Encoded, ids: np.ndarray, labels: Ragged) -> np.ndarray
     kept = encoded.kept[encoded.firsts.positions(ids)]
     rows = np.repeat(labels.offsets[:-1], encoded.firsts.lengths[ids])
     return labels.values[rows + kept]
+
+
+def sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """Start a transfer to the device, for which the host does not wait."""
+    values = torch.from_numpy(np.ascontiguousarray(array))
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def tensor(array: Any, device: torch.device) -> torch.Tensor:
+    """Read-only: on a CPU it shares the memory of the array."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -9,14 +9,14 @@ from al_bench.errors import reject
 
 
 def resolve_device(name: str) -> torch.device:
-    """auto: CUDA, else Apple's MPS, else CPU; it becomes the current one. Raises `UserError` where it is not here."""
+    """auto: CUDA, else Apple's MPS, else CPU. Makes it the current one. Raises `UserError` where there is no such."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind, _, index = name.partition(":")
     # Before torch parses it: torch wraps large indices round to negative ones.
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        found = f"this machine has {torch.cuda.device_count()} CUDA devices"
-        raise reject("device", name, found, "use device=cpu, or device=auto for the best there is")
+        here = f"this machine has {torch.cuda.device_count()} CUDA devices"
+        raise reject("device", name, here, "use device=cpu, or device=auto for the best there is")
     device = torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise reject("device", name, "this machine has no MPS device", "use device=cpu or device=auto")
@@ -63,8 +63,8 @@ def peak_memory(device: torch.device) -> int:
 
 def hardware(device: torch.device) -> dict[str, str | int]:
     """For a run's provenance."""
-    found: dict[str, str | int] = {"device": str(device), "threads": torch.get_num_threads()}
+    facts: dict[str, str | int] = {"device": str(device), "threads": torch.get_num_threads()}
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-        found["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory
-    return found
+        facts["gpu"] = torch.cuda.get_device_name(device)
+        facts["gpu_memory_bytes"] = torch.cuda.get_device_properties(device).total_memory
+    return facts

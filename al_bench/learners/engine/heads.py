@@ -1,4 +1,4 @@
-"""Where a network makes its logits."""
+"""The layer that computes a network's logits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from al_bench.errors import UserError
 
 
 def last_layer(network: Any, classes: int) -> torch.nn.Linear:
-    """What makes the logits of a text: the classifier, or the projection that ends a head of several layers."""
+    """The layer that computes the logits: the classifier, or the projection that ends a head of several layers."""
     base = getattr(network, "base_model", network)
     encoder = set() if base is network else set(base.modules())
     layers = [
@@ -28,13 +28,15 @@ def last_layer(network: Any, classes: int) -> torch.nn.Linear:
 
 @contextmanager
 def inputs_of(module: torch.nn.Module | None) -> Iterator[list[torch.Tensor]]:
-    """A list that fills with what the module is called on; stays empty for None."""
-    given: list[torch.Tensor] = []
-    if module is None:
-        yield given
-        return
-    hook = module.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    """A list that fills with the module's inputs, call by call; stays empty for None."""
+    calls: list[torch.Tensor] = []
+    hook = (
+        None
+        if module is None
+        else module.register_forward_pre_hook(lambda _, inputs: calls.append(inputs[0]))
+    )
     try:
-        yield given
+        yield calls
     finally:
-        hook.remove()
+        if hook is not None:
+            hook.remove()

@@ -1,8 +1,7 @@
-"""What a network says of many examples: sorted by length, in batches of a token budget."""
+"""Predictions of many examples: sorted by length, in batches of a token budget."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -26,13 +25,11 @@ def predict(
     forward: Forward, encoded: Encoded, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
 ) -> Predictions:
     """Of `encoded[ids]`, in the order of `ids`."""
-    if not len(ids):
-        probs = np.empty((0, forward.classes), dtype=np.float32)
-        width = last_layer(forward.network, forward.classes).in_features if embeddings else 0
-        seen = np.empty((0, width), dtype=np.float32) if embeddings else None
-        return as_predictions(encoded, ids, probs, seen)
-    every = list(parts(forward, encoded, ids, exact=exact, embeddings=embeddings))
-    return assembled(every)
+    if len(ids):
+        return assembled(list(parts(forward, encoded, ids, exact=exact, embeddings=embeddings)))
+    probs = np.empty((0, forward.classes), dtype=np.float32)
+    width = last_layer(forward.network, forward.classes).in_features if embeddings else 0
+    return as_predictions(encoded, ids, probs, np.empty((0, width), dtype=np.float32) if embeddings else None)
 
 
 def parts(
@@ -40,22 +37,21 @@ def parts(
 ) -> Iterator[Part]:
     """Some of the examples at a time, longest first: (positions in `ids`, predictions of `encoded[ids[positions]]`).
 
-    On a GPU the next part is being computed while its predecessor is looked at.
+    A GPU computes the next part while the caller handles this one.
 
     exact: in float32 whatever the precision; embeddings: with the inputs of the last layer (classification)
     """
     assert encoded.firsts is None or not embeddings, "embeddings are of texts"
     budget = TOKEN_BUDGET[forward.collator.device.type]
-    lengths = encoded.tokens.lengths[ids]
-    batches = packed_batches if forward.packs(exact) else scoring_batches
-    underway: _Underway | None = None
-    for group in grouped(batches(lengths, budget), PART):
+    batches = packed_batches if forward.packs and not exact else scoring_batches
+    pending: Callable[[], Part] | None = None
+    for group in grouped(batches(encoded.tokens.lengths[ids], budget), PART):
         begun = _begin(forward, encoded, ids, group, exact, embeddings)
-        if underway is not None:
-            yield underway.finish(encoded, ids)
-        underway = begun
-    if underway is not None:
-        yield underway.finish(encoded, ids)
+        if pending is not None:
+            yield pending()
+        pending = begun
+    if pending is not None:
+        yield pending()
 
 
 @torch.inference_mode()
@@ -66,65 +62,48 @@ def _begin(
     group: list[np.ndarray],
     exact: bool,
     embeddings: bool,
-) -> "_Underway":
+) -> Callable[[], Part]:
+    """Start computing a part; the result waits for the device and gives the part."""
     network = forward.network if exact else forward.working_network
     head = last_layer(network, forward.classes) if embeddings else None
-    said = [_said(forward, encoded, ids[batch], exact, head) for batch in group]
-    probs = [logits.softmax(dim=-1) for logits, _ in said]
-    seen = [states.float() for _, inputs in said for states in inputs]
-    return _Underway(np.concatenate(group), _sent(probs), _sent(seen) if embeddings else None)
+    outputs = [_outputs(forward, encoded, ids[batch], exact, head) for batch in group]
+    positions = np.concatenate(group)
+    probs = _to_host([logits.softmax(dim=-1) for logits, _ in outputs])
+    states = _to_host([states.float() for _, inputs in outputs for states in inputs]) if embeddings else None
+    return lambda: (positions, as_predictions(encoded, ids[positions], probs(), states and states()))
 
 
-def _said(
+def _outputs(
     forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, head: torch.nn.Module | None
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """(logits, inputs of the head) of a batch, or of its halves where the device has too little memory for it."""
     try:
-        with inputs_of(head) as given:
-            return forward.logits(encoded, ids, exact), given
+        with inputs_of(head) as inputs:
+            return forward.logits(encoded, ids, exact), inputs
     except torch.OutOfMemoryError:
         if len(ids) == 1:
             raise
     log.warning("not enough memory for %d texts at a time: scoring half as many", len(ids))
     middle = len(ids) // 2
-    halves = [_said(forward, encoded, part, exact, head) for part in (ids[:middle], ids[middle:])]
+    halves = [_outputs(forward, encoded, part, exact, head) for part in (ids[:middle], ids[middle:])]
     return torch.cat([logits for logits, _ in halves]), [states for _, inputs in halves for states in inputs]
 
 
-@dataclass
-class _Underway:
-    """A part that the device may still be at work on. probs, embeddings: with what tells when they are there"""
-
-    positions: np.ndarray
-    probs: "_Sent"
-    embeddings: "_Sent | None"
-
-    def finish(self, encoded: Encoded, ids: np.ndarray) -> Part:
-        seen = None if self.embeddings is None else self.embeddings.get()
-        return self.positions, as_predictions(encoded, ids[self.positions], self.probs.get(), seen)
-
-
-@dataclass
-class _Sent:
-    values: torch.Tensor
-    arrived: torch.cuda.Event | None
-
-    def get(self) -> np.ndarray:
-        if self.arrived is not None:
-            self.arrived.synchronize()
-        return self.values.cpu().numpy()
-
-
-def _sent(found: list[torch.Tensor]) -> _Sent:
-    """On its way to the host, which does not wait for it."""
-    values = torch.cat(found)
+def _to_host(tensors: list[torch.Tensor]) -> Callable[[], np.ndarray]:
+    """Start a transfer, for which the host does not wait; the result waits and gives the array."""
+    values = torch.cat(tensors)
     if not values.is_cuda:
-        return _Sent(values, None)
+        return lambda: values.cpu().numpy()
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     host.copy_(values, non_blocking=True)
     arrived = torch.cuda.Event()
     arrived.record()
-    return _Sent(host, arrived)
+
+    def wait() -> np.ndarray:
+        arrived.synchronize()
+        return host.numpy()
+
+    return wait
 
 
 def as_predictions(

@@ -1,9 +1,9 @@
-"""How hard each labelled example pulls at the weights: TracIn's self-influence (Pruthi et al. 2020).
+"""TracIn's self-influence of labelled examples: squared gradient norms (Pruthi et al. 2020).
 
-The gradient in a linear layer's weight is a sum of g x^T over positions, so its norm follows from what goes into
-the layer, x, and from the gradient in what comes out of it, g (Goodfellow 2015, arXiv:1510.01799). One backward
-pass over a batch, in which no parameter gets a gradient, thus yields every example's norm; the same goes for
-embeddings and layer norms. Networks with parameters elsewhere get a backward pass per example.
+The gradient of a linear layer's weight is a sum of g x^T over positions, so its norm follows from the layer's
+inputs, x, and from the gradient of its outputs, g (Goodfellow 2015, arXiv:1510.01799). One backward pass over a
+batch, in which no parameter gets a gradient, thus yields every example's norm; so do embeddings and layer norms.
+Networks with parameters elsewhere need a backward pass per example.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from al_bench.learners.engine.stepping import Examples, outputs, units
 
 Weights = dict[str, torch.Tensor]
 
-# Sub-words in a batch, padding included; fewer than in scoring, because activations are kept for the way back.
+# Sub-words in a batch, padding included; fewer than in scoring, because the backward pass needs the activations.
 BATCH_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 2048}
-TOLERANCE = 1e-3  # relative, of the check against one by one: rounding makes about 1e-6
+TOLERANCE = 1e-3  # relative, of the check against a pass per example: rounding makes about 1e-6
 
 
 class _Untraceable(Exception):
-    """The norms do not follow from what this network's modules get and give."""
+    """The norms do not follow from the inputs and outputs of this network's modules."""
 
 
 def self_influence(
@@ -41,7 +41,7 @@ def self_influence(
     divided by their number, and 0 where there are none. Without dropout, in float32; the network's own weights
     are neither used nor changed.
     """
-    assert checkpoints, "a fit that kept none"
+    assert checkpoints, "the fit kept no checkpoints"
     words = np.bincount(units(examples), minlength=len(examples.ids))
     used = np.flatnonzero(words)
     if not len(used):
@@ -102,14 +102,14 @@ def together(network: nn.Module, checkpoint: Weights, examples: Examples, collat
 
 
 def _check(network: nn.Module, checkpoint: Weights, few: Examples, collator: Collator) -> None:
-    """Raises `_Untraceable` where the two ways differ: a weight may be used without its module being called."""
-    quick = together(network, checkpoint, few, collator)
-    if not np.allclose(quick, one_by_one(network, checkpoint, few, collator), rtol=TOLERANCE, atol=1e-12):
+    """Raises `_Untraceable` where the norms are wrong: a weight may be used without its module being called."""
+    norms = together(network, checkpoint, few, collator)
+    if not np.allclose(norms, one_by_one(network, checkpoint, few, collator), rtol=TOLERANCE, atol=1e-12):
         raise _Untraceable
 
 
 def _weights(network: nn.Module, checkpoint: Weights) -> Weights:
-    """The checkpoint's tensors; a parameter that has two names comes once, and so has one gradient."""
+    """The checkpoint's tensors; a parameter with two names comes once, and has one gradient."""
     names = [name for name, _ in [*network.named_parameters(), *network.named_buffers()]]
     return {name: checkpoint[name].detach() for name in names if name in checkpoint}
 
@@ -132,31 +132,31 @@ def _loss(network: nn.Module, weights: Weights, examples: Examples, collator: Co
 def _owners(network: nn.Module) -> dict[nn.Module, frozenset[str]]:
     """The modules that own trainable parameters, with these parameters' names. Raises `_Untraceable`."""
     owners: dict[nn.Module, frozenset[str]] = {}
-    seen: set[nn.Parameter] = set()
+    owned: set[nn.Parameter] = set()
     for module in network.modules():
         own = {name: p for name, p in module.named_parameters(recurse=False) if p.requires_grad}
         if not own:
             continue
         known = type(module) in NORMS and own.keys() <= {"weight", "bias"}
         scaled = isinstance(module, nn.Embedding) and (module.max_norm or module.scale_grad_by_freq)
-        if not known or scaled or not seen.isdisjoint(own.values()):
+        if not known or scaled or not owned.isdisjoint(own.values()):
             raise _Untraceable
-        seen.update(own.values())
+        owned.update(own.values())
         owners[module] = frozenset(own)
     return owners
 
 
 class _Layer:
-    """A module during one pass: keeps what it is given until the gradient in what it gave arrives.
+    """A module during one pass: keeps its inputs until the gradients of its outputs arrive.
 
-    norms: (batch,) sums of squares that the module's are added to, once all of its calls have their gradient:
-        what is called again and again (ALBERT's only layer) has one gradient, the sum over the calls
+    norms: (batch,) sums of squares that the module's are added to, once all of its calls have their gradient: a
+        module that is called repeatedly (ALBERT's only layer) has one gradient, the sum over the calls
     """
 
     def __init__(self, module: nn.Module, names: frozenset[str], norms: torch.Tensor) -> None:
         self._module, self._names, self._norms = module, names, norms
-        self._given: list[torch.Tensor | None] = []
-        self._felt: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._calls = 0
+        self._pairs: list[tuple[torch.Tensor, torch.Tensor]] = []  # inputs and gradients of outputs
 
     def forward(
         self, module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor
@@ -165,34 +165,32 @@ class _Layer:
         batch = len(self._norms)
         if not args:
             raise _Untraceable
-        given = args[0].detach()
-        if isinstance(module, nn.Embedding) and len(given) == 1:
+        inputs = args[0].detach()
+        if isinstance(module, nn.Embedding) and len(inputs) == 1:
             # Positions are looked up once for all; each example is to have a gradient of its own.
-            given = given.expand(batch, *given.shape[1:])
+            inputs = inputs.expand(batch, *inputs.shape[1:])
             output = output.expand(batch, *output.shape[1:])
-        if len(given) != batch:
+        if len(inputs) != batch:
             raise _Untraceable
         if not output.requires_grad:
             output.requires_grad_()
-        output.register_hook(partial(self._backward, len(self._given)))
-        self._given.append(given)
+        output.register_hook(partial(self._backward, inputs))
+        self._calls += 1
         return output
 
-    def _backward(self, call: int, gradient: torch.Tensor) -> None:
-        given, self._given[call] = self._given[call], None
-        assert given is not None
-        width = () if isinstance(self._module, nn.Embedding) else given.shape[-1:]
-        x = given.reshape(len(given), -1, *width)
-        self._felt.append((x, gradient.reshape(len(given), -1, gradient.shape[-1])))
-        if len(self._felt) == len(self._given):
+    def _backward(self, inputs: torch.Tensor, gradient: torch.Tensor) -> None:
+        width = () if isinstance(self._module, nn.Embedding) else inputs.shape[-1:]
+        x = inputs.reshape(len(inputs), -1, *width)
+        self._pairs.append((x, gradient.reshape(len(inputs), -1, gradient.shape[-1])))
+        if len(self._pairs) == self._calls:
             self.finish()
 
     def finish(self) -> None:
-        """After the pass: of calls whose output did not reach the loss no gradient arrives."""
-        if self._felt:
-            calls = zip(*self._felt, strict=True)
-            x, g = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0] for parts in calls)
-            self._felt.clear()
+        """Add the norms. Also called after the pass: calls whose output did not reach the loss get no gradient."""
+        if self._pairs:
+            parts = zip(*self._pairs, strict=True)
+            x, g = (torch.cat(part, dim=1) if len(part) > 1 else part[0] for part in parts)
+            self._pairs.clear()
             self._norms += NORMS[type(self._module)](self._module, self._names, x, g)
 
 
@@ -240,13 +238,13 @@ NORMS: dict[type, Callable[..., torch.Tensor]] = {
 
 @contextlib.contextmanager
 def _position_bias(encoder: Any, table: nn.Embedding, norms: torch.Tensor) -> Iterator[None]:
-    """MPNet looks up (positions, positions) biases, and every layer adds the (batch, heads, ...) made of them."""
-    looked_up: list[torch.Tensor] = []
+    """MPNet looks up (positions, positions) biases once, and every layer adds them to (batch, heads, ...) scores."""
+    ids_of_calls: list[torch.Tensor] = []
     compute = encoder.compute_position_bias
 
     def traced(*args: Any, **kwargs: Any) -> torch.Tensor:
         bias = compute(*args, **kwargs).requires_grad_()
-        bias.register_hook(partial(backward, looked_up.pop()))
+        bias.register_hook(partial(backward, ids_of_calls.pop()))
         return bias
 
     def backward(ids: torch.Tensor, gradient: torch.Tensor) -> None:
@@ -255,7 +253,7 @@ def _position_bias(encoder: Any, table: nn.Embedding, norms: torch.Tensor) -> It
 
     encoder.compute_position_bias = traced
     try:
-        with table.register_forward_hook(lambda module, args, output: looked_up.append(args[0])):
+        with table.register_forward_hook(lambda module, args, output: ids_of_calls.append(args[0])):
             yield
     finally:
         del encoder.compute_position_bias

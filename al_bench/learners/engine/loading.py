@@ -1,4 +1,4 @@
-"""A tokenizer and a network from a folder or the hub, refused where training would be in vain."""
+"""A tokenizer and a network from a folder or the hub, refused where they cannot be trained."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def positions(network: torch.nn.Module) -> int | None:
 
 
 def first_position(network: torch.nn.Module) -> int:
-    """RoBERTa and its kin number positions from behind the padding's."""
+    """RoBERTa and its relatives number positions from the padding's id on, plus one."""
     table = _position_table(network)
     return 0 if table is None or table.padding_idx is None else table.padding_idx + 1
 

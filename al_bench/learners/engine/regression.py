@@ -9,12 +9,12 @@ from sklearn.linear_model import LogisticRegression
 
 from al_bench.data.ragged import Ragged, offsets_of
 
-MAX_STEPS = 1000  # hundreds are usual; whoever needs more is as good as there
+MAX_STEPS = 1000  # hundreds are usual; more change next to nothing
 BLOCK = 8192  # rows copied at once
 # Relative to the liveliest feature: a feature under it is constant but for rounding, and dividing by its spread
 # would blow that up to the size of all others. (MiniLM has such features, of 1e-8 and 1e-32.)
 LIVELY = 1e-6
-LEAST = 1e-6  # probability of a label in a soft target that is not taken for 0
+LEAST = 1e-6  # a label with a smaller probability in a soft target is left out
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def fit_head(
     # Without any example every label is as good as another.
     bias = np.full(labels, -np.inf if len(present) else 0.0, dtype=np.float32)
     bias[present] = 0.0
-    if len(present) < 2:  # nothing to tell apart
+    if len(present) < 2:
         return Head(weight, bias)
     model = LogisticRegression(C=strength, max_iter=MAX_STEPS)
     with warnings.catch_warnings():
@@ -98,7 +98,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def distributions(target: np.ndarray, labels: int) -> np.ndarray:
-    """(units, labels) of label numbers, or of what is that already."""
+    """(units, labels) of label numbers, or of distributions, which stay as they are."""
     return target if target.ndim == 2 else np.eye(labels, dtype=np.float32)[target]
 
 

@@ -67,33 +67,31 @@ def batch_loss(logits: torch.Tensor, target: torch.Tensor, examples: Examples) -
 
 
 class Stepper:
-    """Steps of one network, one by one."""
+    """Steps of one network, one by one.
+
+    optimizations, rejected: as of `Forward`; capture_seconds: spent so far on capturing graphs, which is no training
+    """
 
     def __init__(self, forward: Forward, settings: TrainingConfig) -> None:
         assert settings.weight_decay is not None
         assert settings.clip is not None
         self.forward, self._decay, self._clip = forward, settings.weight_decay, settings.clip
-        self._table: _Table | None = None
-
-    @property
-    def taken(self) -> list[str]:
-        """As `Forward.taken`."""
-        return []
+        self.optimizations: list[str] = []
+        self.rejected: dict[str, str] = {}
+        self.capture_seconds = 0.0
 
     def begin(self, examples: Examples, batch_size: int) -> None:
-        """A fit on these, with nothing of an earlier one."""
+        """Start a fit on these examples, with nothing of an earlier one."""
         self._examples = examples
         self._optimizer = self._new_optimizer()
-        if self.forward.collator.device.type == "cpu":
-            self._table = _Table(self.forward.working_network)
         self._restart()
 
     def step(self, positions: np.ndarray, rate: float) -> None:
         """Learn from the examples at these positions."""
-        self.watched_step(positions, rate)
+        self.step_with_outputs(positions, rate)
 
-    def watched_step(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """A step, and the logits and targets of its units before it."""
+    def step_with_outputs(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """A step; gives the logits and targets of its units, as they were before it."""
         part = self._examples.part(positions)
         self._set_rate(rate)
         with self.forward.autocast():
@@ -104,33 +102,25 @@ class Stepper:
 
     def end(self) -> None:
         """The optimizer's memory is twice the weights'."""
-        if self._table:
-            self._table.leave()
         del self._optimizer, self._examples
-        self._table = None
 
     def _restart(self) -> None:
-        """The network is another; an earlier fit may have been interrupted between its gradients and its step."""
+        """The weights are new, and an interrupted fit may have left gradients."""
         for network in (self.forward.network, self.forward.working_network):
             network.zero_grad(set_to_none=True)
-        self.forward.follow()
+        self.forward.update()
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
     def _update(self) -> None:
-        network = self.forward.network
-        if self.forward.half:
-            self.forward.half.hand_over()
-        if self._table:
-            self._table.fill()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), self._clip)
+        if self.forward.copy:
+            self.forward.copy.return_gradients()
+        torch.nn.utils.clip_grad_norm_(self.forward.network.parameters(), self._clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        if self._table:
-            self._table.clear()
-        self.forward.follow()
+        self.forward.update()
 
     def _new_optimizer(self, **options: Any) -> torch.optim.AdamW:
         """Biases and norms do not decay, as in BERT's own fine-tuning."""
@@ -139,31 +129,3 @@ class Stepper:
         others = [p for p in trained if p.dim() <= 1]
         groups = [{"params": decayed, "weight_decay": self._decay}, {"params": others, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, fused=True, **options)
-
-
-class _Table:
-    """The sub-words' embeddings on a CPU, where a new gradient of 30,000 rows, nearly all 0, costs much of a step.
-
-    The gradient is allocated once; a step fills the rows of its own sub-words, and clears them afterwards.
-    """
-
-    def __init__(self, network: Any) -> None:
-        self._module = network.get_input_embeddings()
-        self._module.sparse = True  # its gradient has the touched rows alone
-        self._dense = torch.zeros_like(self._module.weight, requires_grad=False)
-        self._rows = torch.empty(0, dtype=torch.int64)
-
-    def fill(self) -> None:
-        weight = self._module.weight
-        if weight.grad is None or not weight.grad.is_sparse:
-            return  # words are looked up by another module, which shares the table
-        gradient = weight.grad.coalesce()
-        self._rows = gradient.indices()[0]
-        self._dense[self._rows] = gradient.values()
-        weight.grad = self._dense
-
-    def clear(self) -> None:
-        self._dense[self._rows] = 0.0
-
-    def leave(self) -> None:
-        self._module.sparse = False

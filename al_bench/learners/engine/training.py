@@ -1,4 +1,4 @@
-"""One fit: a lean loop over encoded arrays."""
+"""One fit: epochs of gradient steps over encoded arrays."""
 
 import copy
 from collections import deque
@@ -17,11 +17,10 @@ from al_bench.seeds import number, stream
 
 @dataclass(frozen=True)
 class Trained:
-    """What training leaves beside the network.
+    """What a fit yields beside the network's weights.
 
     dev_score: the best one, None without a dev split
-    checkpoints: weights at the end of the last epochs that were asked for, oldest first
-    margins: (n,) mean over epochs of each example's margin, where asked for
+    checkpoints: weights at the end of the last epochs, oldest first; margins: (n,); both as `Watch` asks
     """
 
     costs: FitCosts
@@ -40,14 +39,15 @@ def train(
 ) -> Trained:
     """Train in place with AdamW, linear decay after warm-up, clipping, and the small-data rule.
 
-    dev_score: where given, it is asked after every epoch; the epochs are doubled, training stops after
-    `patience` epochs without a better score, and the best weights are restored.
+    dev_score: called after every epoch; the epochs are doubled, training stops after `patience` epochs without a
+        better score, and the best weights are restored. None: no early stopping
     """
     forward = stepper.forward
     network = forward.network
     s = _Settings(settings, len(examples.ids), early=dev_score is not None)
     lengths = examples.encoded.tokens.lengths[examples.ids]
     best, best_weights, waited, steps, epochs = -np.inf, None, 0, 0, 0
+    captured_before = stepper.capture_seconds
     checkpoints: deque[dict[str, torch.Tensor]] = deque(maxlen=watch.checkpoints)
     margins = _Margins(len(examples.ids)) if watch.margins else None
     with torch.random.fork_rng(_cuda_devices(forward.collator.device)):
@@ -55,12 +55,12 @@ def train(
         rng = stream(seeds.order, "order", seeds.cycle)
         stepper.begin(examples, s.batch_size)
         while epochs < s.epochs and waited < s.patience:
-            forward.working_network.train()
+            forward.train()
             for batch in training_batches(lengths, s.batch_size, rng):
                 if margins is None:
                     stepper.step(batch, s.rate(steps))
                 else:
-                    margins.see(*stepper.watched_step(batch, s.rate(steps)), examples.part(batch), batch)
+                    margins.add(*stepper.step_with_outputs(batch, s.rate(steps)), examples.part(batch), batch)
                 steps += 1
             epochs += 1
             if watch.checkpoints:
@@ -75,8 +75,11 @@ def train(
         stepper.end()
     if best_weights is not None:
         network.load_state_dict(best_weights)
-        forward.follow()
-    costs = FitCosts(steps, epochs, s.batch_size, epochs * len(examples.ids), epochs * int(lengths.sum()))
+        forward.update()
+    costs = FitCosts(
+        steps, epochs, s.batch_size, epochs * len(examples.ids), epochs * int(lengths.sum()),
+        stepper.capture_seconds - captured_before,
+    )  # fmt: skip
     return Trained(
         costs,
         None if dev_score is None else float(best),
@@ -86,25 +89,25 @@ def train(
 
 
 class _Margins:
-    """How far each example's label was ahead of the best other one, in logits, while it was trained on.
+    """How far each example's label was ahead of the best other one, in logits, at each of its steps.
 
-    Its mean over the epochs is the area under the margin (Pleiss et al. 2020); of a sentence: its words' mean.
+    The mean over epochs is the area under the margin (Pleiss et al. 2020); of a sentence: the mean over its words.
     """
 
     def __init__(self, n: int) -> None:
         self._n = n
-        self._seen: list[tuple[torch.Tensor, np.ndarray, np.ndarray]] = []
+        self._margins: list[tuple[torch.Tensor, np.ndarray, np.ndarray]] = []
 
-    def see(self, logits: torch.Tensor, target: torch.Tensor, batch: Examples, positions: np.ndarray) -> None:
+    def add(self, logits: torch.Tensor, target: torch.Tensor, batch: Examples, positions: np.ndarray) -> None:
         label = (target if target.dim() == 1 else target.argmax(dim=1)).unsqueeze(1)
         own = logits.gather(1, label).squeeze(1)
         other = logits.scatter(1, label, -torch.inf).amax(dim=1)
-        self._seen.append((own - other, units(batch), positions))
+        self._margins.append((own - other, units(batch), positions))
 
     def mean(self) -> np.ndarray:
-        """(n,) over all that was seen; 0 for a sentence of which no word survived."""
+        """(n,) over all steps; 0 for a sentence of which no word survived."""
         total, count = np.zeros(self._n), np.zeros(self._n)
-        for margins, owners, positions in self._seen:
+        for margins, owners, positions in self._margins:
             total += np.bincount(positions[owners], weights=margins.cpu().numpy(), minlength=self._n)
             count += np.bincount(positions[owners], minlength=self._n)
         return total / np.maximum(count, 1)

@@ -1,4 +1,4 @@
-"""Where a model's files are: a folder, an installed package, or the hub; and are they the right ones."""
+"""The files of a model: a folder, an installed package or the hub, and the check that they are the pinned ones."""
 
 import contextlib
 import hashlib
@@ -45,7 +45,7 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
 
 
 def package_folder(package: str) -> Path | None:
-    """The folder behind "module:folder/inside", or None where the module is not installed."""
+    """The folder "module:folder/inside" refers to, or None where the module is not installed."""
     module, _, inside = package.partition(":")
     try:
         spec = importlib.util.find_spec(module)
@@ -67,30 +67,30 @@ def fingerprint(role: str, model: ModelConfig, source: str, revision: str | None
     if path is None:
         return f"{source}@{revision}"
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if model.sha256 not in (None, found):
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if model.sha256 not in (None, digest):
         raise UserError(
-            f"{role}.sha256={model.sha256}: {path} has {found}; "
+            f"{role}.sha256={model.sha256}: {path} has {digest}; "
             f"{model.name} names other weights than these, so get the right file or set {role}.sha256=null"
         )
-    return found
+    return digest
 
 
 def _in_hub_cache(name: str, revision: str | None) -> Path | None:
     """The downloaded weights file of a hub model, or None where the model has no safetensors."""
-    found: Any = cached_file(
+    path: Any = cached_file(
         name,
         WEIGHTS,
         revision=revision,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return Path(found) if found else None
+    return Path(path) if path else None
 
 
 @contextlib.contextmanager
 def readable(role: str, source: str, revision: str | None) -> Iterator[None]:
-    """Loading without reports and bars; what a library says about a bad model becomes one line."""
+    """Load without reports and bars; a library's error about a bad model becomes one line."""
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
