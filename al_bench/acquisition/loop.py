@@ -23,7 +23,7 @@ from al_bench.costs import Clock, Costs, Listener
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
-from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
+from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.learners.testing import tested
 from al_bench.seeds import stream
@@ -109,8 +109,12 @@ def turn(setup: Setup, pool: Pool, number: int) -> Computed:
     counts: dict[str, float] = {}
     model = metrics = tested_as = None
     if learner is not None:
+        once = setup_seconds(learner, train, exact=config.rescore > 0)
+        if number == 0:  # once per trajectory, however many processes compute its cycles
+            clock.seconds |= once
         with clock.phase("train"):
             model = learner.fit(train, labelled, corpus.train.labels[labelled], fit_seeds(config, number))
+        clock.move(model.costs.capture_seconds, "train", "capture")
         counts |= {"train_steps": model.costs.steps, "train_tokens": model.costs.tokens}
         with clock.phase("evaluate"):
             metrics, tested_as = tested(model, corpus)

@@ -1,5 +1,6 @@
 """A linear head on the frozen vectors of a Hugging Face encoder: the cheapest arm."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,14 +68,18 @@ class LinearLearner:
         self._embedder = Embedder(
             network, network.state_dict(), Collator.of(tokenizer, network, device), cache
         )
-        self._scalings: dict[int, Scaling] = {}
+        self._scalings: dict[int, tuple[Scaling, float]] = {}  # with the seconds that each took
 
     @property
     def computes(self) -> str:
         return "a linear head on frozen embeddings"
 
-    def prepare(self, inputs: Unlabelled) -> None:
+    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+        encoded = self.encoded(inputs)
+        precisions = {self.precision, "float32"} if exact else {self.precision}
+        embedding = sum(self._embedder.seconds(encoded, precision) for precision in precisions)
         self.scaling(inputs)
+        return encoded.seconds + embedding + self._scalings[id(inputs.inputs)][1]
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
         return self._encodings(inputs.inputs)
@@ -91,8 +96,10 @@ class LinearLearner:
         """Of the split's features. `_encodings` keeps the inputs, so that an id() cannot be used twice."""
         key = id(inputs.inputs)
         if key not in self._scalings:
-            self._scalings[key] = Scaling.of(_flat(self._embedder(self.encoded(inputs), self.precision)))
-        return self._scalings[key]
+            vectors = _flat(self._embedder(self.encoded(inputs), self.precision))
+            start = time.perf_counter()
+            self._scalings[key] = Scaling.of(vectors), time.perf_counter() - start
+        return self._scalings[key][0]
 
     def fit(
         self,

@@ -82,8 +82,9 @@ class TransformerLearner:
     def computes(self) -> str:
         return ", ".join([*self.forward.taken, *self._stepper.taken]) or "as the library does"
 
-    def prepare(self, inputs: Unlabelled) -> None:
-        self.encoded(inputs)
+    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+        encoded = self.encoded(inputs)
+        return encoded.seconds + (self._embedder.seconds(encoded, self.precision) if embeddings else 0.0)
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
         """The inputs as arrays."""

@@ -37,7 +37,7 @@ class Steps:
     """The steps of all runs, by identity.
 
     behind: hashes of data and weights by role; a step's must be the recorded ones
-    run: name of the run on whose account a step is computed
+    run: name of the run on whose account a step is computed; machine: what computes it, for its costs
     waiting: called when another process is computing the step that is needed
     """
 
@@ -47,9 +47,11 @@ class Steps:
         behind: dict[str, str],
         *,
         run: str = "",
+        machine: dict[str, Any] | None = None,
         waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self.root, self._behind, self._run, self._waiting = root, behind, run, waiting
+        self._machine = machine or {}
 
     def get(self, identity: dict[str, Any], roles: tuple[str, ...], compute: Callable[[], Step]) -> Step:
         """The recorded step, else the computed one, recorded; one process at a time computes it.
@@ -84,7 +86,8 @@ class Steps:
             write_whole(folder / f"{name}.npy", buffer.getvalue())
             hashes[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
         spent: dict[str, Any] = {"seconds": step.costs.seconds, "counts": step.costs.counts}
-        spent |= {"computed_by": self._run, "host": platform.node(), "finished_at": time.time()}
+        spent |= {"computed_by": self._run, "host": platform.node(), "machine": self._machine}
+        spent |= {"finished_at": time.time()}
         write_json(folder / "costs.json", spent)
         write_json(folder / "values.json", {"values": step.values, "arrays_sha256": hashes})
 
@@ -100,7 +103,9 @@ class Steps:
                     f"restore the file or delete {folder} to compute it again"
                 )
             arrays[name] = np.load(io.BytesIO(content))
-        return Step(recorded["values"], arrays, Costs(spent["seconds"], spent["counts"]))
+        return Step(
+            recorded["values"], arrays, Costs(spent["seconds"], spent["counts"], spent.get("machine", {}))
+        )
 
 
 def step_folder(root: Path, identity: dict[str, Any]) -> Path:

@@ -33,7 +33,7 @@ class Trajectory:
     root: the folder of all trajectories
     identity: what determines this one
     behind: hashes of data and weights; they must be the recorded ones
-    run: name of the run on whose account a cycle is computed
+    run: name of the run on whose account a cycle is computed; machine: what computes it, for its costs
     waiting: called when another process is computing the cycle that is needed
     """
 
@@ -45,6 +45,7 @@ class Trajectory:
         size: int,
         *,
         run: str = "",
+        machine: dict[str, Any] | None = None,
         waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self.id = digest(identity)
@@ -52,7 +53,7 @@ class Trajectory:
         self.size = size
         self.ledger = Ledger(self.folder / "ledger.jsonl")
         self.costs = Ledger(self.folder / "costs.jsonl")
-        self._run = run
+        self._run, self._machine = run, machine or {}
         self._waiting = waiting
         for name in ARRAYS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,7 @@ class Trajectory:
             assert number == len(lines), "cycles are computed in order"
             self.costs.keep(number)
             cycle, costs = compute()
+            costs.machine = self._machine
             self._record(cycle, costs)
             return cycle, costs
 
@@ -108,6 +110,7 @@ class Trajectory:
                 **costs.counts,
                 "computed_by": self._run,
                 "host": platform.node(),
+                "machine": costs.machine,
                 "finished_at": time.time(),
             }
         )
@@ -154,9 +157,9 @@ class Trajectory:
         counts = {
             k: v
             for k, v in spent.items()
-            if k not in ("cycle", "seconds", "computed_by", "host", "finished_at")
+            if k not in ("cycle", "seconds", "computed_by", "host", "machine", "finished_at")
         }
-        return cycle, Costs(spent["seconds"], counts)
+        return cycle, Costs(spent["seconds"], counts, spent.get("machine", {}))
 
 
 def array_path(folder: Path, name: str, number: int) -> Path:

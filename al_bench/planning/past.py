@@ -4,6 +4,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from al_bench.costs import happens_once
 from al_bench.ledger.ledger import Ledger, read_json
 from al_bench.ledger.steps import finished
 from al_bench.planning.units import Unit, rate_of
@@ -60,5 +61,6 @@ class Past:
         if steps:
             total = self._train.setdefault(rate, [0.0, 0.0])
             total[0], total[1] = total[0] + train, total[1] + steps
+        often = sum(value for phase, value in seconds.items() if not happens_once(phase))
         around = self._around.setdefault((rate, part), [0.0, 0.0])
-        around[0], around[1] = around[0] + sum(seconds.values()) - train, around[1] + 1
+        around[0], around[1] = around[0] + often - train, around[1] + 1

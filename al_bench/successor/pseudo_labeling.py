@@ -18,7 +18,7 @@ from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, offsets_of
-from al_bench.learners.base import Watch
+from al_bench.learners.base import Watch, setup_seconds
 from al_bench.ledger.steps import Step
 from al_bench.successor.filters import (
     Suspicion,
@@ -27,7 +27,7 @@ from al_bench.successor.filters import (
     of_neighbours,
     of_verifier,
 )
-from al_bench.successor.successor import Fit, Succession, TrainingSet, gold
+from al_bench.successor.successor import Fit, Succession, TrainingSet, gold, named
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,9 @@ class _Plasm:
     def _ask_neighbours(self, k: int) -> Step:
         corpus, learner = self.s.corpus, self.s.learner("successor")
         clock = self.s.clock(learner)
+        once = setup_seconds(learner, self.s.pool)
+        once["embed"] = learner.prepare(self.s.pool, embeddings=True) - once["prepare"]
+        clock.seconds |= named(Costs(once), "successor").seconds
         with clock.phase("neighbours"):
             known, asked = (learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest))
             gold_labels = corpus.train.labels[self.labelled]
@@ -189,10 +192,7 @@ class _Plasm:
         return _step(found, Costs(clock.seconds))
 
     def _spend(self, step: Step) -> Step:
-        for phase, seconds in step.costs.seconds.items():
-            self.costs.seconds[phase] = self.costs.seconds.get(phase, 0.0) + seconds
-        peak = max(s.counts.get("peak_memory_bytes", 0) for s in (self.costs, step.costs))
-        self.costs.counts |= {**step.costs.counts, **({"peak_memory_bytes": peak} if peak else {})}
+        self.costs.add(step.costs)
         return step
 
     def report(self, kept: np.ndarray, shares: dict[str, float]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import numpy as np
 from al_bench.acquisition.loop import fit_seeds
 from al_bench.config.identity import fit_identity
 from al_bench.config.schema import RunConfig
-from al_bench.costs import Clock, Costs, Listener
+from al_bench.costs import Clock, Costs, Listener, happens_once
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
+from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch, setup_seconds
 from al_bench.learners.testing import tested
 from al_bench.ledger.steps import Step, Steps
 
@@ -84,9 +84,10 @@ class Fit:
     def model(self) -> Model:
         """Fitted now; valid until the role's learner fits again."""
         self._clock = self._s.clock(self.learner, f"{self._part}_")
+        self._clock.seconds |= setup_seconds(self.learner, self._s.pool)
         chosen = self.training_set
         with self._clock.phase("train"):
-            return self.learner.fit(
+            model = self.learner.fit(
                 self._s.pool,
                 chosen.ids,
                 chosen.labels,
@@ -94,6 +95,8 @@ class Fit:
                 weights=chosen.weights,
                 watch=self._watch,
             )
+        self._clock.move(model.costs.capture_seconds, "train", "capture")
+        return model
 
     def spent(self) -> Costs:
         """What the fit cost by now, in seconds, steps and sub-words."""
@@ -123,7 +126,12 @@ def named(costs: Costs, part: str) -> Costs:
     counts = {
         key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
     }
-    return Costs({f"{part}_{phase}": seconds for phase, seconds in costs.seconds.items()}, counts)
+    seconds = {
+        # The first successor and the last have one learner, which is set up once.
+        f"{part.removeprefix('first_') if happens_once(phase) else part}_{phase}": value
+        for phase, value in costs.seconds.items()
+    }
+    return Costs(seconds, counts, costs.machine)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:
