@@ -78,14 +78,15 @@ class Display:
 
 
 def seconds_in_words(seconds: dict[str, float]) -> list[str]:
-    """["iteration 7.6 s (train 5.0, predict 2.6)", ...]: every total with its phases."""
+    """["iteration 7.6 s (train 5.0, predict 2.6)", "one-off 0.3 s", ...]: totals, with their phases if several."""
     words = []
     for name in TOTALS:
         parts = {phase: s for phase, s in seconds.items() if total_of(phase) == name and s >= VISIBLE}
         if parts:
             phases = ", ".join(f"{phase.replace('_', ' ')} {s:.1f}" for phase, s in parts.items())
             title = name.removesuffix("_total").replace("_", "-")
-            words.append(f"{title} {totals(seconds)[name]:.1f} s ({phases})")
+            total = f"{title} {totals(seconds)[name]:.1f} s"
+            words.append(f"{total} ({phases})" if len(parts) > 1 else total)
     return words
 
 
