@@ -200,7 +200,7 @@ class Evaluation:
 
 def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Evaluation:
     config = s.config
-    if config.successor is None or not wanted(config.evaluate_at, cycle):
+    if config.successor is None or not is_evaluated(config.evaluate_at, cycle):
         return Evaluation()
     if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
         return Evaluation(*plasm(s, labelled, cycle.number))
@@ -211,7 +211,7 @@ def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Eva
     return Evaluation(metrics, None, costs)
 
 
-def wanted(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
+def is_evaluated(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
     if isinstance(evaluate_at, list):
         return cycle.number in evaluate_at
     return evaluate_at == "all" or not len(cycle.queried)

@@ -2,20 +2,26 @@
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
+from filelock import FileLock
 from test_encoding import TOKENIZERS, assert_equal
-from tiny import SEEDS, build, word_piece
+from tiny import SEEDS, build, settings, word_piece
 
+from al_bench.config.schema import ModelConfig
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled
-from al_bench.learners.engine import encoding
+from al_bench.learners.engine import embedding, encoding
 from al_bench.learners.engine.encoding import encode
+from al_bench.learners.engine.regression import Scaling
+from al_bench.learners.linear import LinearLearner
 
 TEXTS = ["good film", "", "the plot was very bad", "a " * 50]
 SENTENCES = [["good", "\u200b", "film"], [], ["\u200b"], ["bad"] * 30]
@@ -237,7 +243,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
 
 def linear(bert: Path, cache: Path | None, precision: str = "float32") -> LinearLearner:
-    model = ModelConfig(name="tiny", learner="linear", path=str(bert), max_length=32, training=settings_of())
+    model = ModelConfig(name="tiny", learner="linear", path=str(bert), max_length=32, training=settings())
     return LinearLearner(
         "acquisition", model, "classification", ("a", "b"), torch.device("cpu"), precision, cache
     )
