@@ -33,9 +33,11 @@ from al_bench.front.progress import result_table, seconds_in_words
 from al_bench.learners.base import FitCosts
 from al_bench.ledger.ledger import Ledger, read_json
 from al_bench.ledger.provenance import machine
-from al_bench.ledger.steps import Steps
+from al_bench.ledger.steps import Step, Steps
 from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import Trajectory
+from al_bench.planning.past import Past
+from al_bench.planning.units import Unit, rate_of
 from al_bench.successor.successor import Fit, Succession, gold
 
 # Every phase that the code uses, by hand. The runs below have all of them but those of a network's overheads.
@@ -240,6 +242,18 @@ def test_what_happens_once_is_charged_once() -> None:
         costs.add(Costs(dict(seconds), {"peak_memory_bytes": 5, "steps": 1}))
     assert costs.seconds == {**seconds, "successor_train": 8.0}
     assert costs.counts == {"peak_memory_bytes": 5, "steps": 1}
+
+
+def test_a_plan_counts_no_fit_for_what_happens_once(tmp_path) -> None:
+    """The next fits of a model on a corpus find its arrays in the cache, and its network loaded."""
+    config = config_of(successor=ModelConfig(name="m", hub="some/model"))
+    identity = fit_identity(config, "float32", 1, "successor")
+    seconds = {"prepare": 1000.0, "load": 100.0, "train": 10.0, "evaluate": 1.0}
+    steps = Steps(tmp_path / "steps", {"data": "d", "successor": "s"})
+    steps.get(identity, ("successor",), lambda: Step({}, costs=Costs(seconds, {"steps": 5})))
+    rate = rate_of(identity["dataset"], identity["model"])
+    unit = Unit(key="k", part="successor", model="m", rate=rate, work=1.0, steps=20.0, done=False)
+    assert Past(tmp_path).seconds(unit) == 20 * 10.0 / 5 + 1.0
 
 
 # ------------------------------------------------------------------------------------- overheads are no training

@@ -115,19 +115,11 @@ def _stack(rows: list[np.ndarray], dtype: Any) -> Ragged:
 
 def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
     """A hash of all that the arrays depend on: the inputs, the tokenizer's settings, and the length."""
-    digest = hashlib.sha256()
-    backend = tokenizer.backend_tokenizer
     settings = [VERSION, tokenizers.__version__, max_length, tokenizer.truncation_side]
     settings += [type(tokenizer).__name__, tokenizer.split_special_tokens, *tokenizer.model_input_names]
-    digest.update(json.dumps(settings).encode())
-    truncation, padding = backend.truncation, backend.padding
-    backend.no_truncation()
-    backend.no_padding()
-    digest.update(backend.to_str().encode())
-    if truncation is not None:
-        backend.enable_truncation(**truncation)
-    if padding is not None:
-        backend.enable_padding(**padding)
+    # Its last call set these two of the tokenizer's own settings; the next call sets them again.
+    settings += [json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for start in range(0, len(inputs), CHUNK):
         digest.update(json.dumps(list(inputs[start : start + CHUNK])).encode())
     return digest.hexdigest()[:24]
