@@ -48,7 +48,7 @@ class Embedder:
             name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
         }
         self._digest: str | None = None
-        self._vectors: dict[tuple[int, str], tuple[Encoded, np.ndarray, float]] = {}
+        self._vectors: dict[tuple[Encoded, str], tuple[np.ndarray, float]] = {}  # with the seconds each took
 
     def __call__(self, encoded: Encoded, precision: str) -> np.ndarray | Ragged:
         """Float32 vectors of all of `encoded`, read-only.
@@ -56,22 +56,20 @@ class Embedder:
         Texts: (n, width) mean over a text's sub-words and special tokens, as sentence-transformers pools.
         Sentences: a row for each surviving word, the state of its first sub-word.
         """
-        vectors = self._computed(encoded, precision)[1]
+        vectors, _ = self._computed(encoded, precision)
         return vectors if encoded.firsts is None else Ragged(vectors, encoded.firsts.offsets)
 
     def seconds(self, encoded: Encoded, precision: str) -> float:
-        """What computing these vectors took, whenever and by whichever process that was."""
-        return self._computed(encoded, precision)[2]
+        """The time that computing these vectors took, in this process or another."""
+        return self._computed(encoded, precision)[1]
 
-    def _computed(self, encoded: Encoded, precision: str) -> tuple[Encoded, np.ndarray, float]:
-        key = id(encoded), precision
-        if key not in self._vectors:
-            # The arrays stay referenced beside their vectors, so that no other object gets the same id().
-            self._vectors[key] = encoded, *self._compute(encoded, precision)
-        return self._vectors[key]
+    def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
+        if (encoded, precision) not in self._vectors:
+            self._vectors[encoded, precision] = self._load(encoded, precision)
+        return self._vectors[encoded, precision]
 
-    def _compute(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
-        """(vectors, seconds), from the cache where they are there."""
+    def _load(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
+        """(vectors, seconds), computed unless the cache has them."""
         rows = len(encoded) if encoded.firsts is None else len(encoded.firsts.values)
         shape = (rows, self._encoder.config.hidden_size)
         if self._cache is None:

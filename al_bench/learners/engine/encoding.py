@@ -19,7 +19,9 @@ VERSION = 2  # raised when the arrays below change
 CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
-@dataclass(frozen=True)
+@dataclass(
+    frozen=True, eq=False
+)  # hashed by identity, so that what is computed from it can be kept in a dict
 class Encoded:
     """n encoded inputs.
 
