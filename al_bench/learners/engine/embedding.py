@@ -18,7 +18,7 @@ from torch.func import functional_call
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.collation import Collator
-from al_bench.learners.engine.device import autocast
+from al_bench.learners.engine.device import autocast, hardware
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import TOKEN_BUDGET
 
@@ -127,16 +127,13 @@ class Embedder:
 
     @property
     def digest(self) -> str:
-        """A hash of the network, its weights, and the versions of the libraries that compute with them."""
+        """A hash of the network, its weights, and the libraries and the kind of device that compute with them."""
         if self._digest is None:
             config = {k: v for k, v in self._encoder.config.to_diff_dict().items() if k not in IMMATERIAL}
-            facts = [
-                VERSION,
-                torch.__version__,
-                transformers.__version__,
-                type(self._encoder).__name__,
-                config,
-            ]
+            facts = [VERSION, torch.__version__, transformers.__version__, type(self._encoder).__name__]
+            # The seconds that are cached with the vectors hold for one kind of device.
+            here = hardware(self._collator.device)
+            facts += [config, here.get("gpu", self._collator.device.type), here["threads"]]
             digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
             for name, tensor in sorted(self._weights.items()):
                 if not name.startswith("pooler."):  # no hidden state depends on it, and some heads have none
