@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-ITERATION = ("train", "subsample", "predict", "select", "rescore")
+QUERY = ("subsample", "predict", "select", "rescore")
+ITERATION = ("train", *QUERY)
 ONE_OFF = ("prepare",)
 OVERHEAD = ("load", "check", "capture")
 # Last words of the phases that happen once per model and corpus, however many fits follow.

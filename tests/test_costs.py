@@ -38,7 +38,7 @@ from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.planning.past import Past
 from al_bench.planning.units import Unit, rate_of
-from al_bench.successor.successor import Fit, Succession, gold
+from al_bench.successor.successor import Succession, succeed
 
 # Every phase that the code uses, by hand. The runs below have all of them but those of a network's overheads.
 PHASES = {
@@ -262,7 +262,6 @@ def test_a_plan_counts_no_fit_for_what_happens_once(tmp_path) -> None:
 class Graphed(FakeLearner):
     """Takes 10 seconds to fit, 4 of which capture graphs; 3 to load and 2 to check."""
 
-    overheads = {"load": 3.0, "check": 2.0, "capture": 8.0}  # noqa: RUF012
     clock: FakeTime
 
     def fit(self, *arguments, **more) -> FakeModel:
@@ -272,7 +271,7 @@ class Graphed(FakeLearner):
 
 def graphed(corpus, clock: FakeTime) -> Graphed:
     learner = Graphed(len(corpus.label_names), corpus.task)
-    learner.clock = clock
+    learner.clock, learner.overheads = clock, {"load": 3.0, "check": 2.0, "capture": 8.0}
     return learner
 
 
@@ -292,21 +291,13 @@ def test_loading_checks_and_capture_are_in_no_successor(clock, tmp_path) -> None
     config = config_of(successor=ModelConfig(name="m", hub="some/model"), evaluate_at="all")
     steps = Steps(tmp_path, {"data": "d", "successor": "s"}, machine={"device": "here"})
     s = Succession(config, corpus, "float32", lambda role: graphed(corpus, clock), steps)
-    fit = Fit(
-        s,
-        "successor",
-        1,
-        fit_identity(config, "float32", 1, "successor"),
-        gold(s, np.array([1, 2])),
-        part="first_successor",
-    )
-    step = fit.evaluated()
-    assert step.costs.seconds == {
-        "successor_load": 3.0, "successor_check": 2.0, "successor_prepare": 16.0, "first_successor_train": 6.0,
-        "first_successor_capture": 4.0, "first_successor_evaluate": 0.0,
+    _, costs = succeed(s, np.array([1, 2]), 1)
+    assert costs.seconds == {
+        "successor_load": 3.0, "successor_check": 2.0, "successor_prepare": 16.0, "successor_train": 6.0,
+        "successor_capture": 4.0, "successor_evaluate": 0.0,
     }  # fmt: skip
-    assert totals(step.costs.seconds) == {"overhead": 9.0, "successor_total": 22.0, "evaluation": 0.0}
-    assert step.costs.machine == {"device": "here"}
+    assert totals(costs.seconds) == {"overhead": 9.0, "successor_total": 22.0, "evaluation": 0.0}
+    assert costs.machine == {"device": "here"}
 
 
 # ---------------------------------------------------------------------------------------------------- machines
