@@ -1,16 +1,18 @@
-"""What active learning costs: seconds by phase, which total each phase belongs to, and the clock that measures them.
+"""What active learning costs: seconds by phase, the total that each phase belongs to, and the clock.
 
-Every phase belongs to one total, and to no other:
+Every phase belongs to exactly one total:
 
-iteration   what an annotator waits for between two queries: `ITERATION`
-one-off     what is done once for a corpus, in the cycle that first needs it: `ONE_OFF`
-evaluation  scoring the test split, which real active learning does not do: phases that end in "evaluate"
-successor   all else: fits of the successor, the pseudo-labeller and the verifier, pseudo-labels and filters
+iteration        what an annotator waits for between two queries: `ITERATION`
+one_off          preparing the pool for the acquisition model, once per trajectory: `ONE_OFF`
+evaluation       predicting what real active learning does not predict: phases that end in "evaluate"
+overhead         loading, checking and capturing a network, for any role: phases that end in one of `OVERHEAD`
+successor_total  all else: fits of the successor, pseudo-labeller and verifier, preparing the pool for them,
+                 pseudo-labels and filters
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,10 @@ from typing import Any
 QUERY = ("subsample", "predict", "select", "rescore")
 ITERATION = ("train", *QUERY)
 ONE_OFF = ("prepare",)
+OVERHEAD = ("load", "check", "capture")
+# Last words of the phases that happen once per model and corpus, however many fits follow.
+ONCE = ("load", "check", "prepare", "embed")
+TOTALS = ("iteration", "one_off", "evaluation", "overhead", "successor_total")
 Seconds = Mapping[str, float]
 Listener = Callable[[str], None]
 HARD = "\u00a0"  # a space that does not break
@@ -25,14 +31,29 @@ HARD = "\u00a0"  # a space that does not break
 
 @dataclass
 class Costs:
-    """seconds: by phase; counts: steps, sub-words, bytes. Never compared between runs, never fed back.
+    """Never compared between runs, never fed back.
 
-    machine: the hardware that computed, as it is recorded
+    seconds: by phase; counts: steps, sub-words, bytes; machine: what computed it, as `provenance.machine` gives it
     """
 
     seconds: dict[str, float]
     counts: dict[str, float] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, other: "Costs") -> None:
+        """Append the costs of a later step. What both did once is charged once; the peak of memory is the larger."""
+        for phase, seconds in charged_once(other.seconds, self.seconds).items():
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+        peaks = [c.counts["peak_memory_bytes"] for c in (self, other) if "peak_memory_bytes" in c.counts]
+        self.counts |= {**other.counts, **({"peak_memory_bytes": max(peaks)} if peaks else {})}
+        self.machine = _joined(self.machine, other.machine)
+
+
+def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Of work that two machines shared: equal to neither, so that its seconds are compared with neither's."""
+    if not first or not second:
+        return first or second
+    return {key: v if v == second.get(key) else f"{v} + {second.get(key)}" for key, v in first.items()}
 
 
 class Clock:
@@ -59,21 +80,46 @@ class Clock:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
+    def move(self, seconds: float, source: str, target: str) -> None:
+        """Charge seconds of the phase `source` to `target` instead."""
+        if seconds:
+            self.seconds[source] -= seconds
+            self.seconds[target] = self.seconds.get(target, 0.0) + seconds
+
+
+def total_of(phase: str) -> str:
+    """The one of `TOTALS` that a phase belongs to. A role's name may stand before a phase: successor_train."""
+    kind = phase.rpartition("_")[2]
+    if phase in ITERATION:
+        return "iteration"
+    if phase in ONE_OFF:
+        return "one_off"
+    if kind == "evaluate":
+        return "evaluation"
+    return "overhead" if kind in OVERHEAD else "successor_total"
+
+
+def totals(seconds: Seconds) -> dict[str, float]:
+    """Seconds by total; a total without any phase is absent."""
+    sums: dict[str, float] = {}
+    for phase, value in seconds.items():
+        sums[total_of(phase)] = sums.get(total_of(phase), 0.0) + value
+    return sums
+
 
 def iteration_seconds(seconds: Seconds) -> float | None:
     """Of one cycle; None where no model was trained and nothing queried, as in a replay."""
-    return _total(seconds, lambda phase: phase in ITERATION)
+    return totals(seconds).get("iteration")
 
 
 def one_off_seconds(seconds: Seconds) -> float | None:
-    return _total(seconds, lambda phase: phase in ONE_OFF)
+    """None in all cycles but a trajectory's first."""
+    return totals(seconds).get("one_off")
 
 
 def successor_seconds(seconds: Seconds) -> float | None:
-    """All that the successor cost beside its evaluation, pseudo-labels and filters included; None: there is none."""
-    return _total(
-        seconds, lambda phase: phase not in (*ITERATION, *ONE_OFF) and not phase.endswith("evaluate")
-    )
+    """All that the successor cost, pseudo-labels and filters included, without evaluation; None: there is none."""
+    return totals(seconds).get("successor_total")
 
 
 def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
@@ -90,9 +136,14 @@ def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
     return until
 
 
-def _total(seconds: Seconds, belongs: Callable[[str], bool]) -> float | None:
-    parts = [value for phase, value in seconds.items() if belongs(phase)]
-    return sum(parts) if parts else None
+def happens_once(phase: str) -> bool:
+    """Whether a phase happens once per model and corpus. Every step records it, as if the step were alone."""
+    return phase.rpartition("_")[2] in ONCE
+
+
+def charged_once(seconds: Seconds, charged: Container[str]) -> dict[str, float]:
+    """The seconds without the phases that happen once and were charged before."""
+    return {p: value for p, value in seconds.items() if not (happens_once(p) and p in charged)}
 
 
 def duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
-from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled
+from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.learners.testing import evaluate_on_test
 from al_bench.seeds import stream
@@ -117,10 +117,14 @@ def compute_cycle(
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
     if learner is not None:
-        train, labelled = setup.corpus.train, pool.labelled
+        train, labelled = Unlabelled(setup.corpus.train.inputs), pool.labelled
+        once = setup_seconds(learner, train, exact=setup.config.rescore > 0)
+        if number == 0:  # once per trajectory, however many processes compute its cycles
+            clock.seconds |= once
         with clock.phase("train"):
             seeds = fit_seeds(setup.config, number)
-            model = learner.fit(Unlabelled(train.inputs), labelled, train.labels[labelled], seeds)
+            model = learner.fit(train, labelled, setup.corpus.train.labels[labelled], seeds)
+        clock.move(model.costs.capture_seconds, "train", "capture")
         counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
     cycle, costs = recorded or (evaluate(setup.corpus, pool, number, model, stop, clock), Costs({}))
     if queries:

@@ -74,10 +74,17 @@ def run_job(composed: DictConfig) -> None:
     sweep = Path(hydra.sweep.dir).resolve()
     record_job(sweep, hydra.job.num, overrides, folder)
     try:
-        execute(composed, folder, sweep, {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num})
+        job = {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num}
+        execute(composed, folder, sweep, {**job, "jobs": jobs_at_once(hydra.launcher)})
     except Exception as error:
         RunDirectory(folder).leave_reason(error)  # it may have failed before it claimed the directory
         raise JobFailed(f"job {hydra.job.num} failed: {error}") from error
+
+
+def jobs_at_once(launcher: DictConfig) -> int:
+    """How many jobs of a sweep share this machine: joblib's n_jobs, where -1 is one per CPU; else 1."""
+    jobs = int(launcher.get("n_jobs", 1))
+    return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
 
 
 def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[str, Any]) -> None:

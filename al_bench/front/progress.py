@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, and the table at its end."""
+"""What a run prints: its progress, a line per cycle, and the table at its end."""
 
 import sys
 import time
@@ -8,8 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from al_bench.costs import iteration_seconds, successor_seconds
+from al_bench.costs import TOTALS, iteration_seconds, one_off_seconds, successor_seconds, total_of, totals
 from al_bench.data.metrics import headline
+
+VISIBLE = 0.05  # seconds: the least that rounds to 0.1
+NEGLIGIBLE = 0.01  # of all iterations: one-off seconds up to this share are not shown under the table
+Row = tuple[dict[str, Any], dict[str, Any]]
 
 
 class Display:
@@ -22,7 +26,7 @@ class Display:
         if style == "auto":
             style = "bar" if sys.stdout.isatty() else "plain"
         self._style, self._cycles, self._headline = style, cycles, headline(task)
-        # A file or a pipe has no width to fold tables to.
+        # A file or a pipe has no width to which a table could be folded.
         self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -44,15 +48,15 @@ class Display:
             self._bar.update(self._task, description=f"cycle {self._number}/{self._cycles}: {words}")
 
     def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None:
-        """A committed cycle; not fresh if an earlier run committed it."""
-        took = time.perf_counter() - self._cycle_began
+        """Show a committed cycle; not fresh: an earlier run committed it."""
+        elapsed = time.perf_counter() - self._cycle_began
         self._cycle_began = time.perf_counter()
         self._number = decided["cycle"] + 1
         if fresh:
             self.say(self._line(decided, spent))
         if self._bar is not None:
-            # Cycles grow slowly, so the last one is the best guess for each that is left.
-            left = f"~{took * (self._cycles - decided['cycle']) / 60:.1f} min left" if fresh else ""
+            # Cycles grow slowly, so the last one is the best estimate for each remaining one.
+            left = f"~{elapsed * (self._cycles - decided['cycle']) / 60:.1f} min left" if fresh else ""
             self._bar.update(self._task, completed=self._number, left=left)
 
     def _line(self, decided: dict[str, Any], spent: dict[str, Any]) -> str:
@@ -60,23 +64,35 @@ class Display:
         for role in ("acquisition", "successor"):
             if decided[role]:
                 parts.append(f"{role} {self._headline} {decided[role][self._headline]:.4f}")
-        phases = [f"{name.replace('_', ' ')} {s:.1f}" for name, s in spent["seconds"].items() if s >= 0.05]
-        return "  ".join([*parts, f"seconds: {', '.join(phases)}" if phases else ""]).rstrip()
+        return "  ".join([*parts, *seconds_in_words(spent["seconds"])])
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    def table(self, rows: list[tuple[dict[str, Any], dict[str, Any]]], title: str) -> None:
+    def table(self, rows: list[Row], title: str) -> None:
         self.close()
         if self._style != "none":
             self._console.print(result_table(rows, self._headline, title))
 
 
-def result_table(rows: list[tuple[dict[str, Any], dict[str, Any]]], metric: str, title: str) -> Table:
-    """Both models' headline metric per cycle; seconds of the AL iteration, and of making the successor."""
-    table = Table(title=title, title_justify="left")
+def seconds_in_words(seconds: dict[str, float]) -> list[str]:
+    """["iteration 7.6 s (train 5.0, predict 2.6)", "one-off 0.3 s", ...]: totals, with their phases if several."""
+    words = []
+    for name in TOTALS:
+        parts = {phase: s for phase, s in seconds.items() if total_of(phase) == name and s >= VISIBLE}
+        if parts:
+            phases = ", ".join(f"{phase.replace('_', ' ')} {s:.1f}" for phase, s in parts.items())
+            title = name.removesuffix("_total").replace("_", "-")
+            total = f"{title} {totals(seconds)[name]:.1f} s"
+            words.append(f"{total} ({phases})" if len(parts) > 1 else total)
+    return words
+
+
+def result_table(rows: list[Row], metric: str, title: str) -> Table:
+    """Both models' headline metric per cycle, and seconds of the iteration and of the successor."""
+    table = Table(title=title, title_justify="left", caption=_one_off(rows), caption_justify="left")
     heads = ("cycle", "labelled", "words", f"acquisition {metric}", f"successor {metric}")
     for head in (*heads, "iteration s", "successor s"):
         table.add_column(head, justify="right")
@@ -92,6 +108,15 @@ def result_table(rows: list[tuple[dict[str, Any], dict[str, Any]]], metric: str,
             "-" if successor is None else f"{successor:.1f}",
         )
     return table
+
+
+def _one_off(rows: list[Row]) -> str | None:
+    """The seconds that the table has in no row, where they are more than negligible."""
+    seconds = sum(one_off_seconds(spent["seconds"]) or 0.0 for _, spent in rows)
+    iterations = sum(iteration_seconds(spent["seconds"]) or 0.0 for _, spent in rows)
+    if seconds < max(VISIBLE, NEGLIGIBLE * iterations):
+        return None
+    return f"In no iteration: {seconds:.1f} s to prepare the pool for the acquisition model, once."
 
 
 def _shown(metrics: dict[str, float] | None, metric: str) -> str:

@@ -57,7 +57,7 @@ class FitCosts:
     batch_size: int
     examples: int  # passed forward and backward, every epoch counted
     tokens: int  # sub-words of those, padding not counted
-    capture_seconds: float = 0.0
+    capture_seconds: float = 0.0  # of the fit's wall time: capturing graphs, which is no training
 
 
 class Model(Protocol):
@@ -112,8 +112,13 @@ class Learner(Protocol):
     @property
     def overheads(self) -> dict[str, float]: ...
 
-    def prepare(self, inputs: Unlabelled) -> None:
-        """Tokenise (and embed) a corpus, once, so that no later phase pays for it."""
+    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+        """Tokenise and, where the learner needs it, embed: once per corpus, so that no later phase pays for it.
+
+        exact: also for predictions with `exact`; embeddings: also for `embed`
+        Returns the seconds that computing all of it takes or, where another process did, took: without waiting for
+        that process, and the same again in a later call.
+        """
         ...
 
     def fit(
@@ -147,3 +152,10 @@ class Learner(Protocol):
     def peak_memory(self) -> int:
         """Largest number of bytes in use since the last call (on CPU: of the whole process, ever)."""
         ...
+
+
+def setup_seconds(learner: Learner, inputs: Unlabelled, *, exact: bool = False) -> dict[str, float]:
+    """Prepare the inputs. Returns the seconds of all that a learner does once: load, check and prepare."""
+    # Graphs are captured within fits, which say how long it took.
+    overheads = {k: v for k, v in learner.overheads.items() if k != "capture"}
+    return {**overheads, "prepare": learner.prepare(inputs, exact=exact)}

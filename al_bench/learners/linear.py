@@ -74,11 +74,15 @@ class LinearLearner:
         self._embedder = Embedder(
             network, network.state_dict(), Collator.of(tokenizer, network, device), cache
         )
-        self._scalings: dict[int, Scaling] = {}
+        self._scalings: dict[Encoded, tuple[Scaling, float]] = {}  # with the seconds each took
         self.overheads = {"load": time.perf_counter() - started}
 
-    def prepare(self, inputs: Unlabelled) -> None:
+    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+        encoded = self.encoded(inputs)
+        precisions = {self.precision, "float32"} if exact else {self.precision}
+        embedding = sum(self._embedder.seconds(encoded, precision) for precision in precisions)
         self.scaling(inputs)
+        return encoded.seconds + embedding + self._scalings[encoded][1]
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
         return self._encodings(inputs.inputs)
@@ -92,11 +96,13 @@ class LinearLearner:
         return _flat(self._embedder(encoded, precision)[ids])
 
     def scaling(self, inputs: Unlabelled) -> Scaling:
-        """Of the split's features. `_encodings` keeps the inputs, so that an id() cannot be used twice."""
-        key = id(inputs.inputs)
-        if key not in self._scalings:
-            self._scalings[key] = Scaling.of(_flat(self._embedder(self.encoded(inputs), self.precision)))
-        return self._scalings[key]
+        """Mean and standard deviation of the split's features."""
+        encoded = self.encoded(inputs)
+        if encoded not in self._scalings:
+            vectors = _flat(self._embedder(encoded, self.precision))
+            start = time.perf_counter()
+            self._scalings[encoded] = Scaling.of(vectors), time.perf_counter() - start
+        return self._scalings[encoded][0]
 
     def fit(
         self,

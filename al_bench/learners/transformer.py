@@ -100,8 +100,9 @@ class TransformerLearner:
     def overheads(self) -> dict[str, float]:
         return {**self._seconds, "capture": self.stepper.capture_seconds}
 
-    def prepare(self, inputs: Unlabelled) -> None:
-        self.encoded(inputs)
+    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+        encoded = self.encoded(inputs)
+        return encoded.seconds + (self._embedder.seconds(encoded, self.precision) if embeddings else 0.0)
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
         """The inputs as arrays."""

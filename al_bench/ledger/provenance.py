@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, code, hardware, data."""
+"""Where a result comes from: versions, code, hardware; and the machine that its seconds belong to."""
 
 import os
 import platform
@@ -17,18 +17,32 @@ RECORDED = (
 )  # fmt: skip
 
 
-def provenance(hardware: dict[str, Any], precision: str) -> dict[str, Any]:
+def machine(hardware: dict[str, Any], precision: str, engine: str, jobs: int) -> dict[str, Any]:
+    """All that makes seconds comparable; recorded with every cost.
+
+    hardware: as `device.hardware` gives it; engine: fast | plain; jobs: how many a launcher runs side by side here
+    """
     return {
+        "processor": _processor(),
+        "device": hardware.get("gpu", hardware["device"]),
+        "threads": hardware["threads"],
+        "precision": precision,
+        "engine": engine,
+        "jobs": jobs,
+    }
+
+
+def provenance(hardware: dict[str, Any], machine: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **machine,
         "al_bench": al_bench.__version__,
         "git": git_commit(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in RECORDED},
         "platform": platform.platform(),
-        "processor": _processor(),
         "cpu_count": os.cpu_count(),
         "host": platform.node(),
         "hardware": hardware,
-        "precision": precision,
         "command": sys.argv,
         "written_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

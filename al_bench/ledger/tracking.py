@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from al_bench.config.identity import flat
+from al_bench.costs import totals
 from al_bench.errors import first_line
 from al_bench.ledger.ledger import load_record, read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
@@ -198,12 +199,13 @@ def experiment_id(client: Any, name: str, uri: str, output_dir: Path) -> str:
 
 
 def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, float]:
-    """One cycle as MLflow metrics: role/metric, seconds/phase, and counts."""
+    """One cycle as MLflow metrics: role/metric, seconds/phase, seconds/total, and cost/count."""
     metrics = {key: float(decided[key]) for key in ("labelled", "words", "scored")}
     for role in ("acquisition", "successor"):
         metrics |= {f"{role}/{name}": value for name, value in (decided[role] or {}).items()}
     metrics |= {f"pseudo/{name}": value for name, value in numbers(decided["pseudo"] or {})}
-    metrics |= {f"seconds/{phase}": seconds for phase, seconds in spent["seconds"].items()}
+    seconds = spent["seconds"]
+    metrics |= {f"seconds/{name}": value for name, value in {**seconds, **totals(seconds)}.items()}
     for name, value in spent.items():
         if name not in ("cycle", "seconds", "finished_at") and isinstance(value, int | float):
             metrics[f"cost/{name}"] = value

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from al_bench.costs import happens_once
 from al_bench.ledger.ledger import Ledger, load_record, read_json
 from al_bench.ledger.steps import finished
 from al_bench.planning.units import Unit, rate_of
@@ -46,9 +47,10 @@ class Past:
         if record["host"] != platform.node():
             return
         rate, seconds = rate_of(dataset, model), record["seconds"]
+        often = sum(value for phase, value in seconds.items() if not happens_once(phase))
         train = sum(value for phase, value in seconds.items() if phase.endswith("train"))
         steps = sum(value for name, value in record.get("counts", {}).items() if name.endswith("steps"))
-        pairs = [(self._other[rate, part], (sum(seconds.values()) - train, 1))]
+        pairs = [(self._other[rate, part], (often - train, 1))]
         if steps:
             pairs.append((self._train[rate], (train, steps)))
         for total, values in pairs:

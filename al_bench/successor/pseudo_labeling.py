@@ -23,7 +23,7 @@ from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, offsets_of
-from al_bench.learners.base import Model, Watch
+from al_bench.learners.base import Model, Watch, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.ledger.steps import Step
 from al_bench.successor.filters import (
@@ -34,7 +34,7 @@ from al_bench.successor.filters import (
     of_neighbours,
     of_verifier,
 )
-from al_bench.successor.successor import Fit, Succession, TrainingSet, on_gold
+from al_bench.successor.successor import Fit, Succession, TrainingSet, named, on_gold
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,9 @@ class _Plasm:
         """How little the nearest gold examples agree with each pseudo-label."""
         corpus, learner = self.s.corpus, self.s.learner("successor")
         clock = self.s.clock(learner)
+        once = setup_seconds(learner, self.s.pool)
+        once["embed"] = learner.prepare(self.s.pool, embeddings=True) - once["prepare"]
+        clock.seconds |= named(Costs(once), "successor").seconds
         with clock.phase("neighbours"):
             vectors = [learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest)]
             labels = corpus.train.labels[self.labelled], self.pseudo.labels
@@ -194,16 +197,7 @@ class _Plasm:
         return _step(suspicion, Costs(clock.seconds))
 
     def _spend(self, step: Step) -> Step:
-        """Add a step's costs to the cycle's, on the machine of the last fit."""
-        total = self.costs
-        seconds = dict(total.seconds)
-        for phase, spent in step.costs.seconds.items():
-            seconds[phase] = seconds.get(phase, 0.0) + spent
-        counts = {**total.counts, **step.costs.counts}
-        peak = max(costs.counts.get("peak_memory_bytes", 0) for costs in (total, step.costs))
-        if peak:
-            counts["peak_memory_bytes"] = peak
-        self.costs = Costs(seconds, counts, step.costs.machine)
+        self.costs.add(step.costs)
         return step
 
     def report(

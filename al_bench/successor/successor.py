@@ -10,9 +10,9 @@ import numpy as np
 from al_bench.acquisition.loop import fit_seeds
 from al_bench.config.identity import fit_identity
 from al_bench.config.schema import RunConfig
-from al_bench.costs import Clock, Costs, Listener
+from al_bench.costs import Clock, Costs, Listener, happens_once
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch
+from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch, setup_seconds
 from al_bench.learners.testing import evaluate_on_test
 from al_bench.ledger.steps import Step, Steps
 
@@ -86,8 +86,11 @@ class Fit:
         """Fitted now; valid until the role's learner fits again."""
         ids, labels, weights = self.training_set.ids, self.training_set.labels, self.training_set.weights
         seeds, learner = fit_seeds(self.s.config, self.cycle), self.learner
+        self.clock.seconds |= setup_seconds(learner, self.s.pool)
         with self.clock.phase("train"):
-            return learner.fit(self.s.pool, ids, labels, seeds, weights=weights, watch=self.watch)
+            model = learner.fit(self.s.pool, ids, labels, seeds, weights=weights, watch=self.watch)
+        self.clock.move(model.costs.capture_seconds, "train", "capture")
+        return model
 
     def evaluated(self) -> Step:
         """Its metrics on the test split, computed or read."""
@@ -115,7 +118,11 @@ def named(costs: Costs, part: str) -> Costs:
     counts = {
         key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
     }
-    seconds = {f"{part}_{phase}": spent for phase, spent in costs.seconds.items()}
+    seconds = {
+        # The first successor and the last have one learner, which is set up once.
+        f"{part.removeprefix('first_') if happens_once(phase) else part}_{phase}": value
+        for phase, value in costs.seconds.items()
+    }
     return Costs(seconds, counts, costs.machine)
 
 

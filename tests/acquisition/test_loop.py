@@ -319,7 +319,7 @@ def test_evaluation_is_a_phase_of_its_own():
     cycle = ["[train]", "fit", "[evaluate]", "predict test", "predict stop"]
     query = ["[subsample]", "[predict]", "look at pool", "[select]"]
     assert learner.events == [*cycle, *query, *cycle]
-    assert list(done[0][1].seconds) == ["train", "evaluate", "subsample", "predict", "select"]
+    assert list(done[0][1].seconds) == ["prepare", "train", "evaluate", "subsample", "predict", "select"]
     assert list(done[1][1].seconds) == ["train", "evaluate"]
     assert done[0][1].counts == {"train_steps": 1, "train_tokens": 1, "scored_examples": 52,
                                  "scored_tokens": 52, "peak_memory_bytes": 1}  # fmt: skip

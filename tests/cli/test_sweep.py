@@ -96,6 +96,8 @@ def test_parallel_launchers(al, tiny_run, tmp_path, launcher):
     assert [row["state"] for row in summary(tmp_path)] == ["finished"] * 2
     (cycles,) = acquired(tmp_path)
     assert len(cycles) == 4, "each cycle was computed once, by whichever job came first"
+    (costs,) = tmp_path.glob("outputs/trajectories/*/costs.jsonl")
+    assert {line["machine"]["jobs"] for line in Ledger(costs).read()} == {2 if launcher == "joblib" else 1}
     logged = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/test/*/mlflow.json")]
     assert [entry["state"] for entry in logged] == ["finished"] * 2
     assert len({entry["run_id"] for entry in logged}) == 2

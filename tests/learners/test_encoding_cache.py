@@ -2,20 +2,26 @@
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
+from filelock import FileLock
 from test_encoding import TOKENIZERS, assert_equal
-from tiny import SEEDS, build, word_piece
+from tiny import SEEDS, build, settings, word_piece
 
+from al_bench.config.schema import ModelConfig
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled
-from al_bench.learners.engine import encoding
+from al_bench.learners.engine import embedding, encoding
 from al_bench.learners.engine.encoding import encode
+from al_bench.learners.engine.regression import Scaling
+from al_bench.learners.linear import LinearLearner
 
 TEXTS = ["good film", "", "the plot was very bad", "a " * 50]
 SENTENCES = [["good", "\u200b", "film"], [], ["\u200b"], ["bad"] * 30]
@@ -205,3 +211,125 @@ def test_short_lived_inputs_are_not_mixed_up(bert: Path) -> None:
     learner = build(bert)
     for i in range(20):
         assert len(learner.encoded(Unlabelled(["good"] * (i + 1)))) == i + 1
+
+
+# ------------------------------------------------------------------------------------------ what preparing takes
+
+SECONDS = {"tokenise": 100.0, "embed": 1000.0, "standardise": 10.0}
+
+
+class Work:
+    """A clock that only tokenising, embedding and standardising move."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.done = 0.0, []
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(encoding, "_tokenise", self.slow("tokenise", encoding._tokenise))
+        monkeypatch.setattr(embedding.Embedder, "_embed", self.slow("embed", embedding.Embedder._embed))
+        monkeypatch.setattr(Scaling, "of", self.slow("standardise", Scaling.of))
+
+    def slow(self, what: str, function: Any) -> Any:
+        def slower(*arguments: Any) -> Any:
+            self.done.append(what)
+            self.now += SECONDS[what]
+            return function(*arguments)
+
+        return slower
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    return Work(monkeypatch)
+
+
+def linear(bert: Path, cache: Path | None, precision: str = "float32") -> LinearLearner:
+    model = ModelConfig(name="tiny", learner="linear", path=str(bert), max_length=32, training=settings())
+    return LinearLearner(
+        "acquisition", model, "classification", ("a", "b"), torch.device("cpu"), precision, cache
+    )
+
+
+def test_preparing_takes_what_it_took_whoever_did_it(bert: Path, tmp_path: Path, work: Work) -> None:
+    """Without a cache, with a cold one, again, and in another process with a warm one."""
+    learner = linear(bert, tmp_path)
+    seconds = [linear(bert, None).prepare(Unlabelled(TEXTS))]
+    seconds += [learner.prepare(Unlabelled(list(TEXTS))) for _ in range(2)]
+    work.done.clear()
+    seconds += [linear(bert, tmp_path).prepare(Unlabelled(TEXTS))]
+    assert work.done == ["standardise"], "the arrays are read"
+    assert seconds == [1110.0] * 4
+
+
+def test_what_is_prepared_for_which_purpose(bert: Path, tmp_path: Path, work: Work) -> None:
+    inputs = Unlabelled(TEXTS)
+    assert linear(bert, tmp_path).prepare(inputs, exact=True) == 1110.0, "exact is the run's own precision"
+    assert linear(bert, tmp_path, "bfloat16").prepare(inputs, exact=True) == 2110.0
+    assert linear(bert, tmp_path, "bfloat16").prepare(inputs) == 1110.0
+    assert linear(bert, tmp_path).prepare(inputs, embeddings=True) == 1110.0, "it embeds anyway"
+    for cache in (None, tmp_path):
+        fine_tuned = build(bert, cache=cache)
+        assert fine_tuned.prepare(inputs) == fine_tuned.prepare(inputs, exact=True) == 100.0
+        assert fine_tuned.prepare(inputs, embeddings=True) == 1100.0
+
+
+def test_no_later_phase_pays_for_what_is_prepared(bert: Path, tmp_path: Path, work: Work) -> None:
+    learner, inputs, ids = linear(bert, tmp_path, "bfloat16"), Unlabelled(TEXTS), np.arange(4)
+    learner.prepare(inputs, exact=True)
+    work.done.clear()
+    model = learner.fit(inputs, ids, np.array([0, 1, 0, 1]), SEEDS)
+    model.predict(inputs, ids)
+    model.predict(inputs, ids, exact=True)
+    learner.embed(inputs, ids)
+    assert work.done == []
+
+
+def test_waiting_for_another_process_is_not_charged(bert: Path, tmp_path: Path, work: Work) -> None:
+    """Another holder of the lock keeps it for long; the vectors are then computed, or there already."""
+    expected = linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    (vectors,) = tmp_path.glob("vectors-*.npy")
+    held, stored = threading.Event(), vectors.read_bytes()
+
+    def hold(leaves: bytes | None) -> None:
+        with FileLock(vectors.with_suffix(".lock")):
+            held.set()
+            time.sleep(0.3)  # by now the learner waits
+            work.now += 1e6
+            if leaves is not None:
+                vectors.write_bytes(leaves)
+
+    for leaves in (None, stored):
+        vectors.unlink()
+        held.clear()
+        holder = threading.Thread(target=hold, args=(leaves,))
+        holder.start()
+        held.wait()
+        assert linear(bert, tmp_path).prepare(Unlabelled(TEXTS)) == expected
+        assert work.now > 1e6
+        holder.join()
+
+
+def test_arrays_without_their_seconds_are_computed_again(
+    bert: Path, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an earlier format."""
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "VERSION", 1)
+        patch.setattr(embedding, "VERSION", 1)
+        linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    work.done.clear()
+    assert linear(bert, tmp_path).prepare(Unlabelled(TEXTS)) == 1110.0
+    assert work.done == ["tokenise", "embed", "standardise"]
+
+
+def test_seconds_are_of_this_kind_of_device(
+    bert: Path, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vectors that other hardware computed are computed again, since nobody knows what they take here."""
+    linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    work.done.clear()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    assert work.done == ["embed", "standardise"]
+    work.done.clear()
+    linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    assert work.done == ["standardise"]

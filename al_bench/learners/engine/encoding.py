@@ -4,7 +4,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ import tokenizers
 from al_bench.data.corpus import Inputs
 from al_bench.data.ragged import Ragged, offsets_of
 
-VERSION = 1  # raised when the arrays below change
-CHUNK = 2048  # inputs tokenised at once: bounds the memory of the tokenizer's own objects
+VERSION = 2  # raised when the arrays below change
+CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
-@dataclass(frozen=True)
+@dataclass(
+    frozen=True, eq=False
+)  # hashed by identity, so that what is computed from it can be kept in a dict
 class Encoded:
     """n encoded inputs.
 
-    tokens: `Ragged` int32 sub-word ids with special ones
+    tokens: `Ragged` int32 sub-word ids, special tokens included
     types: (total,) int8 segment of each sub-word, or None where all are 0
     firsts: tagging: `Ragged` int32 position, in its sequence, of the first sub-word of each surviving word
-    kept: tagging: (total words,) int32 which word of its sentence each of these is
-    lengths: tagging: (n,) int64 words of each sentence, with those that vanished or were truncated
+    kept: tagging: (total words,) int32 position of each surviving word in its sentence
+    lengths: tagging: (n,) int64 words of each sentence, including those without a sub-word
+    seconds: what tokenising took when it was done
     """
 
     tokens: Ragged
@@ -34,16 +38,18 @@ class Encoded:
     firsts: Ragged | None = None
     kept: np.ndarray | None = None
     lengths: np.ndarray | None = None
+    seconds: float = 0.0
 
     def __len__(self) -> int:
         return len(self.tokens)
 
 
 class Encodings:
-    """Corpora as arrays, each encoded once. The inputs are kept, so that an id() cannot be used twice."""
+    """Encodes each corpus once."""
 
     def __init__(self, tokenizer: Any, max_length: int, cache: Path | None) -> None:
         self._settings = tokenizer, max_length, cache
+        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
         self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
 
     def __call__(self, inputs: Inputs) -> Encoded:
@@ -53,16 +59,20 @@ class Encodings:
 
 
 def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) -> Encoded:
-    """Encode texts (strings) or sentences (lists of words), or read what an earlier run encoded.
+    """Encode texts (strings) or sentences (lists of words), or read the arrays that an earlier run cached.
 
-    Truncates to `max_length` sub-words. A word may have no sub-word left: the tokenizer may drop all its
-    characters, or the sentence is too long. Gold is not touched here; such words are predicted "O".
+    Truncates to `max_length` sub-words. A word may have no sub-word left, because the tokenizer drops all its
+    characters or the sentence is too long. Gold labels are not shortened; such words are predicted "O".
     """
-    if cache is None:
-        return _tokenise(inputs, tokenizer, max_length)
-    folder = cache / _key(inputs, tokenizer, max_length)
-    if not folder.exists():
-        _save(_tokenise(inputs, tokenizer, max_length), folder)
+    folder = None if cache is None else cache / _key(inputs, tokenizer, max_length)
+    if folder is not None and folder.exists():
+        return _load(folder)
+    start = time.perf_counter()
+    encoded = _tokenise(inputs, tokenizer, max_length)
+    encoded = replace(encoded, seconds=time.perf_counter() - start)
+    if folder is None:
+        return encoded
+    _save(encoded, folder)
     return _load(folder)
 
 
@@ -106,30 +116,23 @@ def _stack(rows: list[np.ndarray], dtype: Any) -> Ragged:
 
 
 def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
-    """All that the arrays depend on: the inputs, everything the tokenizer does, and the length."""
-    digest = hashlib.sha256()
-    backend = tokenizer.backend_tokenizer
+    """A hash of all that the arrays depend on: the inputs, the tokenizer's settings, and the length."""
     settings = [VERSION, tokenizers.__version__, max_length, tokenizer.truncation_side]
     settings += [type(tokenizer).__name__, tokenizer.split_special_tokens, *tokenizer.model_input_names]
-    digest.update(json.dumps(settings).encode())
-    truncation, padding = backend.truncation, backend.padding
-    backend.no_truncation()
-    backend.no_padding()
-    digest.update(backend.to_str().encode())
-    if truncation is not None:
-        backend.enable_truncation(**truncation)
-    if padding is not None:
-        backend.enable_padding(**padding)
+    # Its last call set these two of the tokenizer's own settings; the next call sets them again.
+    settings += [json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for start in range(0, len(inputs), CHUNK):
         digest.update(json.dumps(list(inputs[start : start + CHUNK])).encode())
     return digest.hexdigest()[:24]
 
 
 def _save(encoded: Encoded, folder: Path) -> None:
-    """Into a temporary folder, then renamed: readers see all of it or nothing, and the first writer wins."""
+    """Write a temporary folder and rename it: readers see all arrays or none, and the first writer wins."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".encoding-"))
     arrays = {"tokens": encoded.tokens.values, "offsets": encoded.tokens.offsets, "types": encoded.types}
+    arrays["seconds"] = np.array(encoded.seconds)
     if encoded.firsts is not None:
         arrays |= {"firsts": encoded.firsts.values, "first_offsets": encoded.firsts.offsets}
         arrays |= {"kept": encoded.kept, "lengths": encoded.lengths}
@@ -146,8 +149,11 @@ def _save(encoded: Encoded, folder: Path) -> None:
 
 def _load(folder: Path) -> Encoded:
     arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-    tokens = Ragged(arrays["tokens"], arrays["offsets"])
-    if "firsts" not in arrays:
-        return Encoded(tokens, arrays.get("types"))
-    firsts = Ragged(arrays["firsts"], arrays["first_offsets"])
-    return Encoded(tokens, arrays.get("types"), firsts, arrays["kept"], arrays["lengths"])
+    return Encoded(
+        Ragged(arrays["tokens"], arrays["offsets"]),
+        arrays.get("types"),
+        Ragged(arrays["firsts"], arrays["first_offsets"]) if "firsts" in arrays else None,
+        arrays.get("kept"),
+        arrays.get("lengths"),
+        float(arrays["seconds"]),
+    )
