@@ -210,7 +210,7 @@ def main() -> None:
             continue
         spent = time.perf_counter() - began
         if spent > options.budget:
-            report.say(f"\n{name}: left out, {spent:.0f} s of {options.budget} s are gone")
+            report.say(f"\n{name}: left out after {spent:.0f} s of {options.budget} s")
             continue
         try:
             section()

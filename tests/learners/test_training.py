@@ -347,4 +347,4 @@ def test_labels_are_not_written_to(bert: Path) -> None:
 
 def test_settings_are_resolved() -> None:
     with pytest.raises(AssertionError, match="resolved"):
-        training._Settings(settings(patience=None), 5, early=False)
+        training.FitSettings(settings(patience=None), 5, early=False)

@@ -172,10 +172,10 @@ class Collator:
         store = self.store(encoded)
         assert store.firsts is not None
         within = store.firsts.values[store.firsts.flat(self._rows(ids, store), int(words.sum()))]
-        return sent(np.repeat(starts, words), self.device) + within.to(self.device)
+        return to_device(np.repeat(starts, words), self.device) + within.to(self.device)
 
     def _rows(self, ids: np.ndarray, store: Store) -> torch.Tensor:
-        return sent(np.asarray(ids, dtype=np.int64), store.device)
+        return to_device(np.asarray(ids, dtype=np.int64), store.device)
 
     def _long(self, values: torch.Tensor) -> torch.Tensor:
         return values.to(self.device).long()
@@ -190,7 +190,7 @@ def word_labels(encoded: Encoded, ids: np.ndarray, labels: Ragged) -> np.ndarray
     return labels.values[rows + kept]
 
 
-def sent(array: np.ndarray, device: torch.device) -> torch.Tensor:
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """Start a transfer to the device, for which the host does not wait."""
     values = torch.from_numpy(np.ascontiguousarray(array))
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -19,7 +19,7 @@ from al_bench.config.schema import TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import first_line
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.collation import Collator, Rows, sent, tensor
+from al_bench.learners.engine.collation import Collator, Rows, tensor, to_device
 from al_bench.learners.engine.device import synchronise
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.optimizations import (
@@ -227,7 +227,7 @@ class Labelled:
         inputs, filled = self._collator.grid(encoded, ids[padded], length)
         mask = torch.zeros(filled.shape, dtype=mask_type, device=filled.device)
         mask.masked_fill_(~filled, torch.finfo(mask_type).min)
-        chosen = sent(padded, self._collator.device)
+        chosen = to_device(padded, self._collator.device)
         if self._firsts is not None:
             chosen, inside = self._rows.grid(chosen, length, self._collator.left)
             weights = torch.where(inside, self._weights[chosen], 0.0)
@@ -240,14 +240,14 @@ class Labelled:
 
     def units(self, positions: np.ndarray, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the units of these examples stand in a flattened grid of such rows, and their targets."""
-        target = sent(targets(self._examples.part(positions)), self._collator.device)
+        target = to_device(targets(self._examples.part(positions)), self._collator.device)
         if self._firsts is None:
             return torch.arange(len(positions), device=self._collator.device), target
         starts = np.arange(len(positions)) * length
         if self._collator.left:
             starts = starts + length - self._examples.encoded.tokens.lengths[self._examples.ids[positions]]
         firsts = self._firsts[positions]
-        return sent(np.repeat(starts, firsts.lengths) + firsts.values, self._collator.device), target
+        return to_device(np.repeat(starts, firsts.lengths) + firsts.values, self._collator.device), target
 
 
 def logits_of(network: Any, batch: Batch) -> torch.Tensor:

@@ -44,7 +44,7 @@ def train(
     """
     forward = stepper.forward
     network = forward.network
-    s = _Settings(settings, len(examples.ids), early=dev_score is not None)
+    s = FitSettings(settings, len(examples.ids), early=dev_score is not None)
     lengths = examples.encoded.tokens.lengths[examples.ids]
     best, best_weights, waited, steps, epochs = -np.inf, None, 0, 0, 0
     captured_before = stepper.capture_seconds
@@ -113,7 +113,7 @@ class _Margins:
         return total / np.maximum(count, 1)
 
 
-class _Settings:
+class FitSettings:
     """The resolved numbers of one fit."""
 
     def __init__(self, settings: TrainingConfig, n: int, early: bool) -> None:
