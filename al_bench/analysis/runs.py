@@ -33,7 +33,7 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "subsampling": sampled,
         "gamma": subsampling["gamma"] if sampled != "none" else None,
         "temperature": subsampling["temperature"] if sampled == "ups" else None,
-        "refresh": ",".join(map(str, subsampling["refresh"])) if sampled != "none" else None,
+        "refresh": _listed(subsampling["refresh"]) if sampled != "none" else None,
         "rescore": config.get("rescore", 0.0) if acquires else None,
         "acquisition": acquisition and acquisition["name"],
         "successor": successor and successor["name"],
@@ -103,6 +103,10 @@ def _labels_everything(config: Mapping[str, Any]) -> bool:
     shipped = None if replaced else dataset["train_examples" if by_examples else "train_words"]
     limit = dataset["limit"]["train"] if by_examples else None
     return initial >= min((n for n in (shipped, limit) if n is not None), default=initial + 1)
+
+
+def _listed(rounds: Any) -> str:
+    return rounds if isinstance(rounds, str) else ",".join(map(str, rounds))
 
 
 def _weights(model: Mapping[str, Any]) -> tuple[Any, ...]:

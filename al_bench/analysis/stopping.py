@@ -139,13 +139,13 @@ CRITERIA = (
 # ----------------------------------------------------------------------------------------- trajectories on disk
 
 
-def read_trail(folder: Path, task: str) -> Trail:
-    """Of all cycles that the trajectory's ledger has."""
-    lines = load_lines(folder / "ledger.jsonl")
+def read_trail(folder: Path, task: str, cycles: int | None = None) -> Trail:
+    """Of the first cycles of a trajectory, which may be longer than the run."""
+    lines = load_lines(folder / "ledger.jsonl")[:cycles]
     stop_set = (lines[0].get("stop_set") if lines else None) or {}
     predictions = [load_array(folder, "stop", cycle) for cycle in range(len(lines))]
     if stop_set.get("split") == "pool":
-        labelled = {i for line in lines for i in (*line.get("seeded", ()), *line["queried"])}
+        labelled = {i for line in lines[:-1] for i in (*line["seeded"], *line["queried"])}
         kept = np.array([i not in labelled for i in stop_set["ids"]])
         words = np.array(stop_set.get("words") or np.ones(len(kept), dtype=int))
         chosen = np.repeat(kept, words)
@@ -190,7 +190,8 @@ def stops(setting: Setting, method: Method) -> pd.DataFrame:
     for folder, seed in zip(method.trajectories, method.seeds, strict=True):
         if seed not in labelled.index or seed not in scores.index:
             continue
-        trail, known, curve = read_trail(folder, setting.task), labelled.loc[seed].dropna(), scores.loc[seed]
+        known, curve = labelled.loc[seed].dropna(), scores.loc[seed]
+        trail = read_trail(folder, setting.task, len(known))
         if all(one is None for one in trail.predictions):
             continue
         for criterion in CRITERIA:

@@ -16,14 +16,7 @@ import pandas as pd
 import yaml
 
 from al_bench.analysis.runs import columns_of, keys_of, parts_of
-from al_bench.costs import (
-    ITERATION,
-    ONE_OFF,
-    iteration_seconds,
-    one_off_seconds,
-    seconds_until_scores,
-    successor_seconds,
-)
+from al_bench.costs import ITERATION, ONE_OFF, OVERHEAD, seconds_until_scores
 from al_bench.errors import UserError, first_line
 from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import array_path
@@ -42,9 +35,8 @@ NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
 MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them
 MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal where seconds may be compared
 # Seconds of the acquisition model; all others are of a successor, and may have been spent on another machine.
-ACQUIRED_SECONDS = {
-    f"seconds/{name}" for name in (*ITERATION, *ONE_OFF, "evaluate", "iteration", "one_off", "cumulative")
-}
+ACQUIRED = (*ITERATION, *ONE_OFF, *OVERHEAD, "evaluate", "iteration", "one_off", "evaluation", "overhead", "cumulative")
+ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
@@ -258,7 +250,8 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
             metrics = {name: float(value) for name, value in metrics_of(line, cost).items()}
             if line["pseudo"]:
                 metrics["pseudo/share_dropped"] = 1 - line["pseudo"]["kept"] / line["pseudo"]["examples"]
-            metrics |= _totals([cost["seconds"] for cost in costs[: number + 1]])
+            if "seconds/iteration" in metrics:
+                metrics["seconds/cumulative"] = seconds_until_scores([c["seconds"] for c in costs[: number + 1]])[-1]
             machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
             places.append(machines.get("acquisition", machine))
             for metric, value in metrics.items():
@@ -273,18 +266,6 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
             problems.append(f"cycle {number} is not as a run writes it; what is before it counts")
             return rows, number, False
     return rows, len(ledger), bool(ledger) and not ledger[-1]["query"]
-
-
-def _totals(seconds: list[dict[str, float]]) -> dict[str, float]:
-    """What the last of these cycles cost, and all of them."""
-    iteration = iteration_seconds(seconds[-1])
-    totals = {
-        "seconds/iteration": iteration,
-        "seconds/one_off": one_off_seconds(seconds[-1]),
-        "seconds/cumulative": None if iteration is None else seconds_until_scores(seconds)[-1],
-        "seconds/successor_total": successor_seconds(seconds[-1]),
-    }
-    return {name: total for name, total in totals.items() if total is not None}
 
 
 def _machine(provenance: Mapping[str, Any]) -> str:

@@ -4,11 +4,10 @@ import pandas as pd
 
 from al_bench.analysis.store import Results
 from al_bench.analysis.words import number, percent
-from al_bench.costs import ITERATION, ONE_OFF, duration
+from al_bench.costs import ITERATION, TOTALS, duration
 from al_bench.report.tables import Table, amount, word
 
-DERIVED = ("seconds/iteration", "seconds/one_off", "seconds/cumulative", "seconds/successor_total")
-KINDS = dict.fromkeys(ITERATION, " (iteration)") | dict.fromkeys(ONE_OFF, " (one-off)")
+DERIVED = {f"seconds/{total}" for total in (*TOTALS, "cumulative")}
 SHARED_HEADS = ("seconds without sharing", "times without sharing")
 SHARING = (
     "Runs that need the same trajectory, fit or pseudo-labels compute it once; the columns to the right are what it "

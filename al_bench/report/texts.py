@@ -67,10 +67,10 @@ class Query:
     about: dict[str, Any]
 
 
-def read_queries(trajectory: Path) -> list[Query]:
-    """None where its ledger cannot be read."""
+def read_queries(trajectory: Path, cycles: int) -> list[Query]:
+    """Of a run with so many cycles: the trajectory may go on. None where its ledger cannot be read."""
     queries: list[Query] = []
-    for line in load_lines(trajectory / "ledger.jsonl"):
+    for line in load_lines(trajectory / "ledger.jsonl")[: cycles - 1]:
         ids = np.array(line["queried"], dtype=np.int64)
         if len(ids):
             every = load_array(trajectory, "scores", line["cycle"])
@@ -95,8 +95,8 @@ def overlaps(setting: Setting) -> tuple[list[Method], dict[tuple[int, int], np.n
     methods = setting.selections()
     queried = [
         {
-            seed: {int(i) for query in read_queries(trajectory) for i in query.ids}
-            for seed, trajectory in zip(method.seeds, method.trajectories, strict=True)
+            seed: {int(i) for query in read_queries(trajectory, cycles) for i in query.ids}
+            for seed, trajectory, cycles in zip(method.seeds, method.trajectories, method.runs.cycles_done, strict=True)
         }
         for method in methods
     ]
@@ -155,7 +155,7 @@ def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
     """Of every way to select, the first run's queries."""
     chosen = []
     for method in setting.selections():
-        queries = read_queries(method.trajectories[0])
+        queries = read_queries(method.trajectories[0], method.runs.cycles_done.iloc[0])
         if not queries:
             continue
         shown = [

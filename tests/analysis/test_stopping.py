@@ -78,7 +78,7 @@ def test_no_model_no_stop():
     assert all(criterion.first(trail(None, None, None, None)) is None for criterion in CRITERIA)
 
 
-LINE = {"labelled": 1, "queried": [], "query": {"labels": dict.fromkeys("abcd", 1)}}
+LINE = {"labelled": 1, "seeded": [], "queried": [], "query": {"labels": dict.fromkeys("abcd", 1)}}
 
 
 def write_trajectory(folder: Path, lines, strategy=None, task="classification", stop_set=None) -> None:
@@ -132,9 +132,23 @@ def test_of_a_pool_only_what_was_never_labelled_counts(tmp_path):
     write_trajectory(tmp_path, lines, stop_set=pool)
     assert [p.tolist() for p in read_trail(tmp_path, "classification").predictions] == [[0, 0], [1, 0]]
     words = {**pool, "words": [1, 2, 3]}
-    tagged = [([0, 1, 1, 2, 0, 2], [NAN], {"seeded": [0], "queried": [5]})]
+    tagged = [([0, 1, 1, 2, 0, 2], [NAN], {"queried": [5]}), ([0, 1, 1, 2, 0, 0], [NAN], {})]
     write_trajectory(tmp_path / "tagged", tagged, stop_set=words)
-    assert [p.tolist() for p in read_trail(tmp_path / "tagged", "tagging").predictions] == [[0, 2, 0, 2]]
+    predictions = read_trail(tmp_path / "tagged", "tagging").predictions
+    assert [p.tolist() for p in predictions] == [[0, 2, 0, 2], [0, 2, 0, 0]]
+
+
+def test_a_run_may_be_shorter_than_its_trajectory(tmp_path):
+    """What a longer run labelled later is no reason to leave examples out."""
+    pool = {"split": "pool", "examples": 3, "ids": [2, 5, 7]}
+    lines = [
+        ([0, 1, 0], [NAN], {"queried": [9]}),
+        ([1, 0, 0], [NAN], {"queried": [5]}),
+        ([1, 0, 0], [NAN], {}),
+    ]
+    write_trajectory(tmp_path, lines, stop_set=pool)
+    assert [len(p) for p in read_trail(tmp_path, "classification", 2).predictions] == [3, 3]
+    assert [len(p) for p in read_trail(tmp_path, "classification").predictions] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(("task", "labels"), [("classification", 4), ("tagging", 9)])

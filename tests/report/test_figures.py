@@ -204,7 +204,9 @@ def test_stops_are_drawn_where_they_are(tmp_path):
     predictions = rng.integers(0, 6, 100).astype(np.int16)
     for folder in method.trajectories:
         (folder / "stop").mkdir(parents=True)
-        lines = [{"cycle": cycle, "labelled": 100, "queried": [], "query": {}} for cycle in range(4)]
+        lines = [
+            {"cycle": cycle, "labelled": 100, "seeded": [], "queried": [], "query": {}} for cycle in range(4)
+        ]
         lines[0]["stop_set"] = {"split": "dev", "examples": 100, "ids": list(range(100))}
         (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         for cycle in range(4):
