@@ -49,9 +49,7 @@ def account(spent: pd.DataFrame) -> Table:
         caption="All runs of this report. " + (SHARING if some else "They had nothing to share."),
     )
     for row in spent.itertuples():
-        label = str(row.Index).replace("_", " ") + (
-            " (iteration)" if row.Index in ITERATION else " (one-off)" if row.Index in ONE_OFF else ""
-        )
+        label = f"{row.Index} ({total_of(str(row.Index)).removesuffix('_total')})".replace("_", " ")
         share = row.seconds / spent.seconds.sum()
         cells = [word(label), amount(row.seconds, duration(row.seconds)), amount(share, percent(share, 1))]
         cells.append(amount(row.times, number(row.times, 0)))
