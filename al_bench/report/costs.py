@@ -4,7 +4,7 @@ import pandas as pd
 
 from al_bench.analysis.store import Results
 from al_bench.analysis.words import number, percent
-from al_bench.costs import ITERATION, TOTALS, duration
+from al_bench.costs import ITERATION, TOTALS, duration, total_of
 from al_bench.report.tables import Table, amount, word
 
 DERIVED = {f"seconds/{total}" for total in (*TOTALS, "cumulative")}
