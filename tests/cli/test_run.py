@@ -84,3 +84,11 @@ def test_stopping_criteria_get_the_dev_split(al, quick_run, review_folder, tmp_p
     assert (second["stop_set"]["split"], second["stop_set"]["examples"]) == ("pool", 12)
     assert not set(second["stop_set"]["ids"]) & set(second["seeded"])
     assert first["queried"] == second["queried"]
+
+
+def test_a_run_prints_its_optimizations(al, quick_run):
+    """On a CPU in bfloat16; the key reaches the learner."""
+    lines = {engine: al("run", *quick_run, "device=cpu", "precision=bfloat16", f"engine={engine}").out
+             for engine in ("fast", "plain")}  # fmt: skip
+    assert "tiny: eager attention in training" in lines["fast"]
+    assert "tiny: computes as transformers does" in lines["plain"]
