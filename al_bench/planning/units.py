@@ -21,13 +21,7 @@ from al_bench.config.identity import (
     suspicion_identity,
     trajectory_identity,
 )
-from al_bench.config.schema import (
-    AFTER_A_FIT,
-    DatasetConfig,
-    RunConfig,
-    TrainingConfig,
-    uses_pseudo_labels,
-)
+from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.rundir import RunDirectory
