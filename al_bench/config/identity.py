@@ -184,7 +184,7 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     material = asdict(model)
     del material["name"]
     if model.learner == "linear":  # its solver has no epochs
-        material["training"] = {key: material["training"][key] for key in ("dev_share",)}
+        material["training"] = {"dev_share": model.training.dev_share}
     else:
         del material["regularization"]
     if model.sha256 is not None:
@@ -207,17 +207,15 @@ def digest(identity: Any, length: int = 12) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    acquired = [config.acquisition.name, config.strategy.name, config.subsampling.name]
-    if config.replay is not None:
-        acquired = ["replay"]
-    elif not STRATEGIES[config.strategy.name].needs:
-        acquired = [config.strategy.name]
+    acquired = [config.strategy.name] if config.replay is None else ["replay"]
+    if fits_acquisition(config):
+        acquired = [config.acquisition.name, *acquired, config.subsampling.name]
     parts = [config.dataset.name, *acquired]
     if config.pseudo_labeler is not None:
         parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
     parts.append(config.successor.name if config.successor else "acquire_only")
-    parts = [re.sub(r"[^\w.+-]", "_", part) for part in parts]
-    return f"runs/{config.name}/{'-'.join(parts)}-seed{config.seed}-{digest(run_identity(config), 8)}"
+    readable = re.sub(r"[^\w.+-]", "_", "-".join(parts))
+    return f"runs/{config.name}/{readable}-seed{config.seed}-{digest(run_identity(config), 8)}"
 
 
 def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
@@ -230,8 +228,5 @@ def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """(dotted key, value) of every leaf."""
     rows: list[tuple[str, Any]] = []
     for key, value in tree.items():
-        if isinstance(value, dict):
-            rows += flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((prefix + key, value))
+        rows += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
     return rows

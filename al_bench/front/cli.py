@@ -21,9 +21,8 @@ EPILOG = """
 """
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
-COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(
-    Path(__file__).with_name("commands.yaml").read_text(encoding="utf-8")
-)
+_FILE = Path(__file__).with_name("commands.yaml")
+COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
 
 
 class Parser(argparse.ArgumentParser):
@@ -81,6 +80,7 @@ def run(words: list[str]) -> None:
     import hydra
 
     from al_bench.config.schema import register_schema, shipped_configs
+    from al_bench.front import sweep
     from al_bench.front.job import register_resolvers, run_job
 
     options = hydra_options(words)
@@ -94,13 +94,13 @@ def run(words: list[str]) -> None:
     try:
         hydra.main(version_base="1.3", config_path=str(shipped_configs()), config_name="config")(run_job)()
     except BaseException as error:
-        _close_sweep()
+        sweep.close()
         if before == "1" or not isinstance(error, Exception):
             raise
         raise _for_user(error, options) from error
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or "0"
-    _close_sweep()
+    sweep.close()
 
 
 def plan(words: list[str]) -> None:
@@ -120,13 +120,13 @@ def plan(words: list[str]) -> None:
     jobs = []
     for overrides, config in configs:
         if isinstance(config, UserError):
-            jobs.append(Job(tuple(overrides), refused="; ".join(str(config).splitlines())))
+            reason = "; ".join(str(config).splitlines())
+            jobs.append(Job(tuple(overrides), refused=reason, state="refused"))
         else:
             precision = resolve_precision(config.precision, resolve_device(config.device))
             jobs.append(job_of(overrides, config, precision))
     show(jobs, _multirun_first(words))
-    refused = sum(job.refused is not None for job in jobs)
-    if refused:
+    if refused := sum(job.refused is not None for job in jobs):
         raise UserError(f"{refused} of {len(jobs)} jobs refused; mend them before you run")
 
 
@@ -154,35 +154,17 @@ def _for_user(error: Exception, options: argparse.Namespace) -> Exception:
     if on_disk := of_disk(error):  # Hydra writes into the run's directory, too
         return on_disk
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
-    if {"hydra", "omegaconf"} & {*raised_in} or isinstance(
-        error, HydraException | OmegaConfBaseException | yaml.YAMLError
-    ):  # composing the config failed, rather than anything that ran on it
+    of_config = isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError)
+    # Whether composing the config failed, rather than anything that ran on it.
+    if of_config or "hydra" in raised_in or "omegaconf" in raised_in:
         from al_bench.front.jobs import problems
 
         return UserError("\n".join(problems(error, options)))
     return error
 
 
-def _close_sweep() -> None:
-    """Summarise the sweep that ran, if one did. Raises `UserError` with a line for every job that did not finish."""
-    from al_bench.front import sweep
-    from al_bench.ledger.tracking import finish_sweep
-
-    if not sweep.started:
-        return
-    folder, expected = sweep.started.pop()
-    if not (folder / sweep.CARDS).exists():  # refused before its first job
-        return
-    failures = sweep.summarise(folder, expected)
-    finish_sweep(folder, failed=bool(failures))
-    if failures:
-        raise UserError("\n".join(failures))
-
-
 def _complete_without_our_word() -> None:
     """Hydra's completion reads every word after the program as an override, so `run` is cut from its line."""
-    line = os.environ["COMP_LINE"]
-    shorter = re.sub(r"^(\s*\S+\s+)run\s", r"\1", line, count=1)
-    os.environ["COMP_LINE"] = shorter
+    os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
     if "COMP_POINT" in os.environ:
-        os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - (len(line) - len(shorter)))
+        os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))

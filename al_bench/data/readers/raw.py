@@ -8,8 +8,6 @@ from typing import Any
 from al_bench.config.schema import DatasetConfig, SplitNames
 from al_bench.errors import UserError, reject
 
-SOURCES = ("path", "package", "hub")  # keys of a config that name the source; the first that is set is used
-
 
 @dataclass(frozen=True)
 class Raw:
@@ -43,8 +41,8 @@ class Table:
 
 
 def source_of(config: DatasetConfig) -> str:
-    """One of `SOURCES`. Raises `UserError` if none is set."""
-    if given := [source for source in SOURCES if getattr(config, source) is not None]:
+    """The first of the keys path, package and hub that is set. Raises `UserError` if none is."""
+    if given := [source for source in ("path", "package", "hub") if getattr(config, source) is not None]:
         return given[0]
     raise reject("dataset", config.name, "has no source", "set dataset.path, dataset.package or dataset.hub")
 
