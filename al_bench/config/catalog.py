@@ -23,21 +23,16 @@ KINDS = {
 def show(kind: str | None, config_dir: str | None) -> None:
     if kind is not None and kind not in KINDS:
         raise UserError(f"ls {kind}: no such kind; choose one of {known(KINDS)}")
+    usage = {group: f"{group}=NAME" for group in KINDS.values()}
+    usage["model"] = ", ".join(f"model@{role}=NAME" for role in ROLES)
+    usage |= {"tables": "al-bench tables NAME", "experiment": f"{EXPERIMENT}NAME"}
     for name in [kind] if kind else KINDS:
         options = listing(KINDS[name], config_dir)
         width = max((len(option) for option in options), default=0)
-        print(f"{name} ({usage(KINDS[name])})")
+        print(f"{name} ({usage[KINDS[name]]})")
         for option, summary in options.items():
             print(f"  {option:<{width}}  {summary}")
         print()
-
-
-def usage(group: str) -> str:
-    if group == "model":
-        return ", ".join(f"model@{role}=NAME" for role in ROLES)
-    if group == "tables":
-        return "al-bench tables NAME"
-    return f"{EXPERIMENT}NAME" if group == "experiment" else f"{group}=NAME"
 
 
 def listing(group: str, config_dir: str | None) -> dict[str, str]:

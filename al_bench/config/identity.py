@@ -33,9 +33,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
         material[role] = model and model_identity(model)
     if not fits_acquisition(config):
         material["acquisition"] = None
-    material["pseudo_labeling"] = None
-    if uses_pseudo_labels(config):
-        material["pseudo_labeling"] = training_set_identity(config, config.pseudo_labeling.filters)
+    pseudo = training_set_identity(config, config.pseudo_labeling.filters)
+    material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
     return {"format": FORMAT, **material, **_data_identity(config)}
@@ -56,8 +55,8 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     seeds = identity["seeds"]
     del identity["schedule"]["cycles"]
     if not STRATEGIES[config.strategy.name].needs:
-        needed = {key: seeds[key] for key in ("seed_set", "strategy")}
-        return {**identity, "strategy": {"name": config.strategy.name}, "seeds": needed}
+        seeds = {key: seeds[key] for key in ("seed_set", "strategy")}
+        return {**identity, "strategy": {"name": config.strategy.name}, "seeds": seeds}
     subsampling = asdict(config.subsampling)
     if config.subsampling.name == "none":
         subsampling = {"name": "none"}
@@ -92,7 +91,6 @@ def fit_identity(
     filters: the first of the config's; None: gold labels alone
     """
     model = getattr(config, role)
-    seeds = {"model": config.seeds.model, "order": config.seeds.order}
     identity = {
         "step": "fit",
         "format": FORMAT,
@@ -101,12 +99,12 @@ def fit_identity(
         "model": model_identity(model),
         "precision": precision,
         **engine_identity(config, model),
-        "seeds": {**seeds, "cycle": cycle},
+        "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
     }
     if filters is None:
         return identity
-    pseudo = {"labels": pseudo_labels_identity(config, precision, cycle)}
-    pseudo |= training_set_identity(config, filters)
+    labels = pseudo_labels_identity(config, precision, cycle)
+    pseudo = {"labels": labels} | training_set_identity(config, filters)
     if config.verifier is not None and any(chosen.by == "verifier" for chosen in filters):
         pseudo["verifier"] = model_identity(config.verifier)
     return {**identity, "pseudo": pseudo}
@@ -150,13 +148,10 @@ def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) ->
 
 def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
     """The settings that a filter reads: knn `neighbours`, tracin `checkpoints`; a threshold replaces a share."""
-    material = {"by": chosen.by, "drop": chosen.drop if chosen.threshold is None else None}
-    material |= {"threshold": chosen.threshold}
-    if chosen.by == "tracin":
-        material["checkpoints"] = chosen.checkpoints
-    if chosen.by == "knn":
-        material["neighbours"] = chosen.neighbours
-    return material
+    drop = chosen.drop if chosen.threshold is None else None
+    read = {"tracin": ("checkpoints",), "knn": ("neighbours",)}.get(chosen.by, ())
+    own = {key: getattr(chosen, key) for key in read}
+    return {"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}
 
 
 def content_hash(source: Path) -> str:
@@ -180,10 +175,8 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def dataset_identity(config: RunConfig) -> dict[str, Any]:
-    material = asdict(config.dataset)
-    return {
-        key: value for key, value in material.items() if key not in ("name", "train_examples", "train_words")
-    }
+    immaterial = ("name", "train_examples", "train_words")
+    return {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
@@ -191,7 +184,7 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     material = asdict(model)
     del material["name"]
     if model.learner == "linear":  # its solver has no epochs
-        material["training"] = {key: material["training"][key] for key in ("dev_share",)}
+        material["training"] = {"dev_share": model.training.dev_share}
     else:
         del material["regularization"]
     if model.sha256 is not None:
@@ -214,17 +207,15 @@ def digest(identity: Any, length: int = 12) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    acquired = [config.acquisition.name, config.strategy.name, config.subsampling.name]
-    if config.replay is not None:
-        acquired = ["replay"]
-    elif not STRATEGIES[config.strategy.name].needs:
-        acquired = [config.strategy.name]
+    acquired = [config.strategy.name] if config.replay is None else ["replay"]
+    if fits_acquisition(config):
+        acquired = [config.acquisition.name, *acquired, config.subsampling.name]
     parts = [config.dataset.name, *acquired]
     if config.pseudo_labeler is not None:
         parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
     parts.append(config.successor.name if config.successor else "acquire_only")
-    parts = [re.sub(r"[^\w.+-]", "_", part) for part in parts]
-    return f"runs/{config.name}/{'-'.join(parts)}-seed{config.seed}-{digest(run_identity(config), 8)}"
+    readable = re.sub(r"[^\w.+-]", "_", "-".join(parts))
+    return f"runs/{config.name}/{readable}-seed{config.seed}-{digest(run_identity(config), 8)}"
 
 
 def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
@@ -237,8 +228,5 @@ def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """(dotted key, value) of every leaf."""
     rows: list[tuple[str, Any]] = []
     for key, value in tree.items():
-        if isinstance(value, dict):
-            rows += flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((prefix + key, value))
+        rows += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
     return rows

@@ -10,31 +10,25 @@ from typing import Any
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import (
-    CONTRADICTING,
-    INFINITY,
-    TASKS,
-    DatasetConfig,
-    FilterConfig,
-    ModelConfig,
-    RunConfig,
-    ScheduleConfig,
-    SubsamplingConfig,
-    uses_pseudo_labels,
-)
+from al_bench.config.schema import CONTRADICTING, INFINITY, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
 
 
 def validate(config: RunConfig) -> None:
     """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
-    problems = [*_value_problems(config, ""), *_dataset_problems(config.dataset)]
-    for role in ROLES:
-        if getattr(config, role) is not None:
-            problems += _model_problems(role, getattr(config, role))
-    problems += [*_schedule_problems(config), *_strategy_problems(config)]
-    problems += [*_subsampling_problems(config.subsampling), *_pseudo_labeling_problems(config)]
-    problems += [*_evaluation_problems(config), *_machine_problems(config)]
+    problems = [*_value_problems(config, "")]
+    for check in (
+        _dataset,
+        _models,
+        _schedule,
+        _strategy,
+        _subsampling,
+        _pseudo_labeling,
+        _evaluation,
+        _machine,
+    ):
+        problems += check(config)
     if problems:
         raise UserError("\n".join(problems))
 
@@ -64,7 +58,8 @@ def _is_count(value: Any, below: float = INFINITY) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
 
-def _dataset_problems(dataset: DatasetConfig) -> Iterator[str]:
+def _dataset(config: RunConfig) -> Iterator[str]:
+    dataset = config.dataset
     if not 0 < dataset.test_share < 1:
         yield rule("dataset.test_share", dataset.test_share, "must lie between 0 and 1", "try 0.2")
     if dataset.path is None and dataset.package is None and dataset.hub is None:
@@ -83,30 +78,45 @@ def _dataset_problems(dataset: DatasetConfig) -> Iterator[str]:
         yield rule("dataset.encoding", dataset.encoding, "is no encoding Python knows", remedy)
 
 
-def _model_problems(role: str, model: ModelConfig) -> Iterator[str]:
-    if model.path is None and model.package is None and model.hub is None:
-        yield rule(role, model.name, "has no source", f"set {role}.path, {role}.package or {role}.hub")
-    if model.path is not None and not Path(model.path).expanduser().is_dir():
-        remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
-        yield rule(f"{role}.path", model.path, "no such folder", remedy)
-    if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
-        yield rule(f"{role}.sha256", model.sha256, "must be 64 lower-case hex digits", "see sha256sum FILE")
+def _models(config: RunConfig) -> Iterator[str]:
+    for role, model in [(role, getattr(config, role)) for role in ROLES]:
+        if model is None:
+            continue
+        if model.path is None and model.package is None and model.hub is None:
+            yield rule(role, model.name, "has no source", f"set {role}.path, {role}.package or {role}.hub")
+        if model.path is not None and not Path(model.path).expanduser().is_dir():
+            remedy = (
+                "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
+            )
+            yield rule(f"{role}.path", model.path, "no such folder", remedy)
+        if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
+            yield rule(
+                f"{role}.sha256", model.sha256, "must be 64 lower-case hex digits", "see sha256sum FILE"
+            )
 
 
-def _budget_problems(name: str, value: int | float) -> Iterator[str]:
+def _budget(name: str, value: int | float) -> Iterator[str]:
     if isinstance(value, bool) or not math.isfinite(value) or value <= 0:
         yield rule(name, value, "must be positive", "an int counts, a float up to 1.0 is a share")
     elif isinstance(value, float) and value > 1:
         yield rule(name, value, "is a share above 1.0", f"write {value:.0f} for a count")
 
 
-def _schedule_problems(config: RunConfig) -> Iterator[str]:
-    schedule = config.schedule
-    problems = [*_budget_problems("schedule.initial", schedule.initial)]
-    problems += _budget_problems("schedule.step", schedule.step)
+def _schedule(config: RunConfig) -> Iterator[str]:
+    schedule, limit = config.schedule, config.dataset.limit.train
+    problems = [*_budget("schedule.initial", schedule.initial), *_budget("schedule.step", schedule.step)]
     yield from problems
-    if not problems and schedule.cycles > 0:
-        yield from _total_problems(schedule, config.dataset.limit.train)
+    if not problems and schedule.cycles > 0:  # budgets that are fine one by one may be too large together
+        budgets = (schedule.initial, schedule.step * schedule.cycles)
+        share = sum(budget for budget in budgets if isinstance(budget, float))
+        broken = None
+        if share > 1 + 1e-9:
+            broken = f"asks for {share:.0%} of the training split (initial + cycles x step)"
+        elif not share and limit is not None and schedule.unit == "examples" and sum(budgets) > limit:
+            broken = f"asks for {sum(budgets)} examples of a pool of {limit} (dataset.limit.train)"
+        if broken:
+            remedy = "lower schedule.cycles, schedule.step or schedule.initial"
+            yield rule("schedule.cycles", schedule.cycles, broken, remedy)
     if schedule.stratified and config.dataset.task == "tagging":
         remedy = "use it with classification only"
         yield rule("schedule.stratified", True, "needs one class per example", remedy)
@@ -114,20 +124,7 @@ def _schedule_problems(config: RunConfig) -> Iterator[str]:
         yield rule("schedule.seed_set", schedule.seed_set, "no such file", "give a file with one id a line")
 
 
-def _total_problems(schedule: ScheduleConfig, limit: int | None) -> Iterator[str]:
-    """Budgets that are fine one by one, and too large together."""
-    remedy = "lower schedule.cycles, schedule.step or schedule.initial"
-    budgets = (schedule.initial, schedule.step * schedule.cycles)
-    share = sum(budget for budget in budgets if isinstance(budget, float))
-    if share > 1 + 1e-9:
-        broken = f"asks for {share:.0%} of the training split (initial + cycles x step)"
-        yield rule("schedule.cycles", schedule.cycles, broken, remedy)
-    if not share and limit is not None and schedule.unit == "examples" and sum(budgets) > limit:
-        broken = f"asks for {sum(budgets)} examples of a pool of {limit} (dataset.limit.train)"
-        yield rule("schedule.cycles", schedule.cycles, broken, remedy)
-
-
-def _strategy_problems(config: RunConfig) -> Iterator[str]:
+def _strategy(config: RunConfig) -> Iterator[str]:
     strategy, task = STRATEGIES.get(config.strategy.name), config.dataset.task
     if config.strategy.aggregate not in AGGREGATES:
         yield not_one_of("strategy.aggregate", config.strategy.aggregate, list(AGGREGATES))
@@ -142,17 +139,16 @@ def _strategy_problems(config: RunConfig) -> Iterator[str]:
         yield rule("subsampling", config.subsampling.name, broken, "use subsampling=none with it")
 
 
-def _subsampling_problems(sub: SubsamplingConfig) -> Iterator[str]:
+def _subsampling(config: RunConfig) -> Iterator[str]:
+    sub = config.subsampling
     if sub.name in ("random", "naive", "ups"):
         if sub.gamma is None or isinstance(sub.gamma, bool):
             yield rule("subsampling.gamma", sub.gamma, "is missing", "set a share such as 0.1")
         elif isinstance(sub.gamma, int) and sub.name == "ups":
             yield rule("subsampling.gamma", sub.gamma, "must be a share (a float) for ups", "try 0.1")
         else:
-            low, high = (1, INFINITY) if isinstance(sub.gamma, int) else (0, 1)
-            yield from _between(
-                "subsampling.gamma", sub.gamma, low, high, "a float is a share, an int a count"
-            )
+            limits: tuple[float, float] = (1, INFINITY) if isinstance(sub.gamma, int) else (0, 1)
+            yield from _between("subsampling.gamma", sub.gamma, *limits, "a float is a share, an int a count")
     if sub.name == "ups":
         if sub.temperature is None:
             yield rule("subsampling.temperature", None, "is missing", "the paper uses 0.01")
@@ -166,7 +162,7 @@ def _subsampling_problems(sub: SubsamplingConfig) -> Iterator[str]:
         yield rule("subsampling.refresh", sub.refresh, broken, "try [0,1,4,8]")
 
 
-def _pseudo_labeling_problems(config: RunConfig) -> Iterator[str]:
+def _pseudo_labeling(config: RunConfig) -> Iterator[str]:
     pseudo, labeler = config.pseudo_labeling, config.pseudo_labeler
     if not uses_pseudo_labels(config):
         if labeler is not None:
@@ -199,12 +195,11 @@ def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[str]:
             remedy = "set a share such as 0.1, or adaptive"
             yield rule(f"{where}.drop", drop, f"{chosen.by} contradicts nobody", remedy)
     elif drop != "adaptive" and not (_is_count(drop, 1) or (isinstance(drop, float) and 0 <= drop < 1)):
-        yield rule(
-            f"{where}.drop", drop, "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
-        )
+        broken = "must be a share from 0 to 1, adaptive or disagreement"
+        yield rule(f"{where}.drop", drop, broken, "try adaptive")
 
 
-def _evaluation_problems(config: RunConfig) -> Iterator[str]:
+def _evaluation(config: RunConfig) -> Iterator[str]:
     at, cycles, replay = config.evaluate_at, config.schedule.cycles, config.replay
     if not isinstance(at, list):
         if at not in ("all", "last", "none", None, False):
@@ -222,7 +217,7 @@ def _evaluation_problems(config: RunConfig) -> Iterator[str]:
         yield rule("replay", replay, "needs a successor to train", "add model@successor=NAME")
 
 
-def _machine_problems(config: RunConfig) -> Iterator[str]:
+def _machine(config: RunConfig) -> Iterator[str]:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", config.device):
         yield rule("device", config.device, "is no device", "use auto, cpu, cuda, cuda:N or mps")
     if config.rescore != 0:

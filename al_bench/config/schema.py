@@ -11,17 +11,6 @@ from typing import Any
 
 from al_bench.errors import reject
 
-PACKAGE = Path(__file__).parent.parent
-
-
-def shipped_configs() -> Path:
-    """The config tree: inside the package in a wheel, beside it in a checkout."""
-    installed = PACKAGE / "_configs"
-    return installed if installed.is_dir() else PACKAGE.parent / "configs"
-
-
-# ---------------------------------------------------------------------------------------------- the schema
-
 INFINITY = float("inf")
 TASKS = ("classification", "tagging")
 
@@ -29,6 +18,13 @@ TASKS = ("classification", "tagging")
 AFTER_A_FIT = ("tracin", "aum")
 CONTRADICTING = ("verifier", "knn")
 FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
+
+
+def shipped_configs() -> Path:
+    """The config tree: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "_configs"
+    return installed if installed.is_dir() else package.parent / "configs"
 
 
 def one_of(*values: str, default: str | None = None) -> Any:
@@ -49,10 +45,6 @@ def seed(default: int | None = None) -> Any:
     return between(0, 2**63 - 1, "any whole number", default)
 
 
-def limit() -> Any:
-    return at_least(1, "set a number of examples, or null for all")
-
-
 @dataclass
 class SplitNames:
     """Names of the splits in the source: hub splits, or file stems in a folder. The first that exists is used."""
@@ -66,9 +58,9 @@ class SplitNames:
 class Limits:
     """Keep a seeded random part of a split: this many examples. null keeps all."""
 
-    train: int | None = limit()
-    dev: int | None = limit()
-    test: int | None = limit()
+    train: int | None = at_least(1, "set a number of examples, or null for all")
+    dev: int | None = at_least(1, "set a number of examples, or null for all")
+    test: int | None = at_least(1, "set a number of examples, or null for all")
 
 
 @dataclass
@@ -84,12 +76,10 @@ class DatasetConfig:
     hub_config: str | None = None
     revision: str | None = None  # commit or branch of the hub repository
     splits: SplitNames = field(default_factory=SplitNames)
-    text: list[str] = field(
-        default_factory=lambda: ["text"]
-    )  # column of the text; the first that exists is used
-    label: list[str] = field(default_factory=lambda: ["label"])  # column of the class
-    words: list[str] = field(default_factory=lambda: ["tokens", "words"])  # column of the word list
-    tags: list[str] = field(default_factory=lambda: ["ner_tags", "tags"])  # column of the tag list
+    text: list[str] = field(default_factory=lambda: ["text"])  # columns: the first that exists is used
+    label: list[str] = field(default_factory=lambda: ["label"])  # of the class
+    words: list[str] = field(default_factory=lambda: ["tokens", "words"])  # of the word list
+    tags: list[str] = field(default_factory=lambda: ["ner_tags", "tags"])  # of the tag list
     word_column: int = 0  # CoNLL files: column of the word, 0-based
     tag_column: int = -1  # CoNLL files: column of the tag, negative counts from the end
     scheme: str = one_of("auto", "iob1", "iob2", "bilou")  # of the tags in the source
@@ -168,9 +158,7 @@ class FilterConfig:
     # already), or "disagreement" (verifier and knn: every label that they contradict).
     drop: Any = "adaptive"
     threshold: float | None = None  # confidence, instead of `drop`: keep the labels above it
-    checkpoints: int = at_least(
-        1, "the paper uses 3", 3
-    )  # tracin: number of last epochs whose weights are used
+    checkpoints: int = at_least(1, "the paper uses 3", 3)  # tracin: last epochs whose weights are used
     neighbours: int = at_least(1, "10 is usual", 10)  # knn: gold examples that vote
 
 
@@ -237,8 +225,6 @@ class RunConfig:
     progress: str = one_of("auto", "bar", "plain", "none")
 
 
-# ------------------------------------------------------------------------------------- the paper's settings
-
 # Training budgets of the paper (Tsvigun et al., Findings of NAACL 2022) for transformers in plain AL.
 _SHARED = {"weight_decay": 0.01, "batch_size": 16, "min_batch_size": 4, "warmup": 0.1, "clip": 1.0}
 _SHARED |= {"dropout": 0.0, "dev_share": 0.0, "patience": 5}
@@ -253,7 +239,10 @@ PAPER_MAX_LENGTH = {"classification": 256, "tagging": 512}
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """The same config with every open value filled in, but for device and precision."""
+    """The same config with every open value filled in, but for device and precision.
+
+    `subsampling.refresh` becomes "all" or a list of rounds, `evaluate_at` "all", "last" or a list of cycles.
+    """
     task = config.dataset.task
     pseudo = uses_pseudo_labels(config)
 
@@ -264,9 +253,15 @@ def resolve(config: RunConfig) -> RunConfig:
         training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
         return replace(model, max_length=model.max_length or PAPER_MAX_LENGTH[task], training=training)
 
-    dataset = config.dataset
+    dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
+    if config.subsampling.name == "none":
+        refresh = "all"
+    elif refresh != "all":
+        refresh = sorted(set(refresh)) if isinstance(refresh, list) else []
+    if config.successor is None or at in ("none", None, False):
+        at = []
     verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
     return replace(
         config,
@@ -276,8 +271,8 @@ def resolve(config: RunConfig) -> RunConfig:
         pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
         verifier=resolved(config.verifier or config.successor) if verified else None,
         training=_with_defaults(config.training, PAPER_TRAINING[task]),
-        subsampling=replace(config.subsampling, refresh=refresh_rounds(config)),
-        evaluate_at=evaluated_cycles(config),
+        subsampling=replace(config.subsampling, refresh=refresh),
+        evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
 
@@ -289,26 +284,6 @@ def uses_pseudo_labels(config: RunConfig) -> bool:
 def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
     missing = {f.name: defaults[f.name] for f in fields(settings) if getattr(settings, f.name) is None}
     return replace(settings, **missing)
-
-
-def refresh_rounds(config: RunConfig) -> list[int] | str:
-    """The query rounds, 0-based, in which the whole pool is scored; "all" for all, however many there will be."""
-    refresh = config.subsampling.refresh
-    if config.subsampling.name == "none" or refresh == "all":
-        return "all"
-    return sorted({int(r) for r in refresh}) if isinstance(refresh, list) else []
-
-
-def evaluated_cycles(config: RunConfig) -> list[int] | str:
-    """The cycles at which the successor is fitted; "all" and "last" depend on the length of the trajectory."""
-    if config.successor is None or config.evaluate_at in ("none", None, False):
-        return []
-    if isinstance(config.evaluate_at, list):
-        return sorted({int(c) for c in config.evaluate_at})
-    return config.evaluate_at
-
-
-# ----------------------------------------------------------------------------------- from Hydra to dataclasses
 
 
 def register_schema() -> None:

@@ -1,7 +1,7 @@
 """A dataset in memory: numbered examples with gold labels, task and label names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Corpus:
     test: Split
     dev: Split | None = None
     notes: tuple[str, ...] = ()
-    fingerprint: str = field(default="")
+    fingerprint: str = ""
 
     @property
     def summary(self) -> str:

@@ -22,14 +22,21 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     """
     raws = read(config)
     notes = [note for raw in raws.values() for note in raw.notes]
-    raws = _labelled(raws, config, notes)
-    raws = {role: _with_words(raw, notes) for role, raw in raws.items()}
-    for raw in raws.values():
-        if not raw.inputs:
-            remedy = "check the file, and dataset.where if it is set"
-            raise source_error(config, f"{raw.where} has no examples", remedy)
+    if raws["train"].labels is None:
+        remedy = f"{config.task} needs a label per example"
+        raise source_error(config, f"{raws['train'].where} has no labels", remedy)
+    for role, raw in raws.items():
+        if raw.labels is None:  # such as the test split of a shared task
+            notes.append(f"left out {raw.where} ({role}): it has no labels")
+    raws = {role: _with_words(raw, notes) for role, raw in raws.items() if raw.labels is not None}
+    if empty := [raw.where for raw in raws.values() if not raw.inputs]:
+        remedy = "check the file, and dataset.where if it is set"
+        raise source_error(config, f"{empty[0]} has no examples", remedy)
     names, labels = number_labels(raws, config, notes)
-    splits = {role: _split(raw, labels[role]) for role, raw in raws.items()}
+    splits = {}
+    for role, raw in raws.items():
+        words = [len(item.split() if isinstance(item, str) else item) for item in raw.inputs]
+        splits[role] = Split(raw.inputs, labels[role], np.array(words, dtype=np.int64))
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
     splits = {role: _limited(split, role, config, notes) for role, split in splits.items()}
@@ -37,45 +44,18 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     for role, split in splits.items():
         if unseen := known(names[label] for label in np.setdiff1d(_flat(split), _flat(splits["train"]))):
             notes.append(f"labels of {role} that no training example has: {unseen}")
-    return Corpus(
-        name=config.name,
-        task=config.task,
-        label_names=names,
-        train=splits["train"],
-        test=splits["test"],
-        dev=splits.get("dev"),
-        notes=tuple(notes),
-        fingerprint=fingerprint(config.task, names, splits),
-    )
-
-
-def _labelled(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> dict[str, Raw]:
-    """The splits that have labels; test splits of shared tasks often have none."""
-    if raws["train"].labels is None:
-        remedy = f"{config.task} needs a label per example"
-        raise source_error(config, f"{raws['train'].where} has no labels", remedy)
-    for role, raw in raws.items():
-        if raw.labels is None:
-            notes.append(f"left out {raw.where} ({role}): it has no labels")
-    return {role: raw for role, raw in raws.items() if raw.labels is not None}
+    digest = fingerprint(config.task, names, splits)
+    return Corpus(config.name, config.task, names, **splits, notes=tuple(notes), fingerprint=digest)
 
 
 def _with_words(raw: Raw, notes: list[str]) -> Raw:
     """The examples that have a word."""
     has_words = [bool(item.strip() if isinstance(item, str) else item) for item in raw.inputs]
-    kept = np.flatnonzero(has_words)
-    dropped = len(raw.inputs) - len(kept)
-    if not dropped:
+    kept, total, labels = np.flatnonzero(has_words), len(raw.inputs), raw.labels or []
+    if len(kept) == total:
         return raw
-    notes.append(f"dropped {dropped:,} of {len(raw.inputs):,} examples of {raw.where}: they have no words")
-    labels = raw.labels or []
+    notes.append(f"dropped {total - len(kept):,} of {total:,} examples of {raw.where}: they have no words")
     return replace(raw, inputs=[raw.inputs[i] for i in kept], labels=[labels[i] for i in kept])
-
-
-def _split(raw: Raw, labels: np.ndarray | Ragged) -> Split:
-    if isinstance(labels, Ragged):
-        return Split(raw.inputs, labels, labels.lengths)
-    return Split(raw.inputs, labels, np.array([len(text.split()) for text in raw.inputs], dtype=np.int64))
 
 
 def _take(split: Split, ids: np.ndarray) -> Split:
@@ -112,14 +92,13 @@ def _limited(split: Split, role: str, config: DatasetConfig, notes: list[str]) -
 
 def _check(train: Split, config: DatasetConfig) -> None:
     """Raise `UserError` if there is nothing to learn."""
-    limit = "" if config.limit.train is None else " or raise dataset.limit.train"
-    if len(np.unique(_flat(train))) > 1 or (config.task == "tagging" and _flat(train).any()):
+    labels, tagging = _flat(train), config.task == "tagging"
+    if len(np.unique(labels)) > 1 or (tagging and labels.any()):
         return
-    if config.task == "tagging":
-        broken, remedy = "has no entity, only O", f"check dataset.tag_column{limit}"
-    else:
-        broken, remedy = "has one class only", f"check dataset.label and dataset.where{limit}"
-    raise source_error(config, f"the training split {broken}", remedy)
+    broken = "has no entity, only O" if tagging else "has one class only"
+    remedy = "check dataset.tag_column" if tagging else "check dataset.label and dataset.where"
+    limit = "" if config.limit.train is None else " or raise dataset.limit.train"
+    raise source_error(config, f"the training split {broken}", remedy + limit)
 
 
 def _flat(split: Split) -> np.ndarray:

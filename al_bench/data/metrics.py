@@ -28,9 +28,18 @@ def evaluate(task: str, label_names: Sequence[str], gold: Labels, predicted: Lab
         assert isinstance(gold, Ragged)
         assert isinstance(predicted, Ragged)
         return _spans(label_names, gold, predicted)
+    from sklearn.metrics import f1_score
+
+    def f1(average: str, labels: np.ndarray) -> float:
+        return float(f1_score(gold, predicted, average=average, labels=labels, zero_division=0))
+
     assert isinstance(gold, np.ndarray)
     assert isinstance(predicted, np.ndarray)
-    return _classes(gold, predicted)
+    return {
+        "accuracy": float(np.mean(gold == predicted)),
+        "macro_f1": f1("macro", np.unique(gold)),
+        "micro_f1": f1("micro", np.union1d(gold, predicted)),
+    }
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:
@@ -44,19 +53,6 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))
-
-
-def _classes(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import f1_score
-
-    def f1(average: str, labels: np.ndarray) -> float:
-        return float(f1_score(gold, predicted, average=average, labels=labels, zero_division=0))
-
-    return {
-        "accuracy": float(np.mean(gold == predicted)),
-        "macro_f1": f1("macro", np.unique(gold)),
-        "micro_f1": f1("micro", np.union1d(gold, predicted)),
-    }
 
 
 def _spans(label_names: Sequence[str], gold: Ragged, predicted: Ragged) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """From labels as the source writes them to numbers, which are positions in `label_names`."""
 
 import re
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,10 @@ def _classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
     numeric = all(WHOLE_NUMBER.fullmatch(str(label)) for label in labels)
     names, are_positions = raws["train"].names, False
     if names is None and config.label_names is not None:
-        names = _checked_names(config.label_names)
+        names = config.label_names
+        if double := {name for name in names if names.count(name) > 1}:
+            broken = f"names {known(double)} twice"
+            raise reject("dataset.label_names", names, broken, "name every label once")
         are_positions = numeric and not {str(label) for label in labels} <= set(names)
     if names is None:
         names = [str(label) for label in sorted(labels, key=int if numeric else str)]
@@ -40,22 +44,19 @@ def _classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
         if not are_positions and str(label) not in names:
             raise reject("dataset.label_names", list(names), f"lacks the label {label!r}", "add it")
         numbers[label] = _position(int(label), list(names)) if are_positions else names.index(str(label))
-    return names, {
-        role: np.array([numbers[x] for x in raw.labels or []], np.int64) for role, raw in raws.items()
-    }
+    numbered = {role: [numbers[label] for label in raw.labels or []] for role, raw in raws.items()}
+    return names, {role: np.array(split, np.int64) for role, split in numbered.items()}
 
 
 def _tags(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> Numbered:
     """Names are the IOB2 tags of all types that occur or that the source or the config declares."""
-    tags = {
-        role: [[_tag_name(tag, config) for tag in row] for row in raw.labels or []]
-        for role, raw in raws.items()
-    }
-    rows = [row for split in tags.values() for row in split]
+    rows = [[_tag_name(tag, config) for tag in row] for raw in raws.values() for row in raw.labels or []]
     used = {tag for row in rows for tag in row}
     check_tags(sorted(used), config.scheme)
     scheme = recognise(rows) if config.scheme == "auto" else config.scheme
-    changes = sum(old != new for row in rows for old, new in zip(row, to_iob2(row), strict=True))
+    converted = [to_iob2(row) for row in rows]
+    pairs = zip(chain.from_iterable(rows), chain.from_iterable(converted), strict=True)
+    changes = sum(old != new for old, new in pairs)
     if changes and scheme == "iob2":
         notes.append(f"{changes:,} spans began with I-: their first tag was rewritten as B-")
     elif changes:
@@ -64,10 +65,8 @@ def _tags(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> Numb
     declared = [name for name in raws["train"].names or config.label_names or () if "-" in name]
     names = tag_names(kind for kind in map(type_of, [*used, *declared]) if kind is not None)
     numbers = {name: number for number, name in enumerate(names)}
-    return names, {
-        role: Ragged.of([[numbers[tag] for tag in to_iob2(row)] for row in split])
-        for role, split in tags.items()
-    }
+    numbered = iter([[numbers[tag] for tag in row] for row in converted])
+    return names, {role: Ragged.of([*islice(numbered, len(raw.labels or []))]) for role, raw in raws.items()}
 
 
 def _tag_name(tag: str | int, config: DatasetConfig) -> str:
@@ -84,10 +83,3 @@ def _position(label: int, names: list[str]) -> int:
         broken = f"names {len(names)} labels, 0 to {len(names) - 1}, but the data has {label}"
         raise reject("dataset.label_names", names, broken, "name them all, in order")
     return label
-
-
-def _checked_names(names: list[str]) -> list[str]:
-    double = {name for name in names if names.count(name) > 1}
-    if double:
-        raise reject("dataset.label_names", names, f"names {known(double)} twice", "name every label once")
-    return names

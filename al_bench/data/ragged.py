@@ -40,8 +40,7 @@ class Ragged:
 
     def __getitem__(self, ids: np.ndarray) -> "Ragged":
         """The given rows, in the given order."""
-        lengths = self.lengths[ids]
-        return Ragged(self.values[self.positions(ids)], offsets_of(lengths))
+        return Ragged(self.values[self.positions(ids)], offsets_of(self.lengths[ids]))
 
     def positions(self, ids: np.ndarray) -> np.ndarray:
         """Positions in `values` of the values of the given rows, row after row."""
@@ -58,6 +57,4 @@ def joined(parts: Sequence[Ragged]) -> Ragged:
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     """(rows,) lengths -> (rows + 1,) offsets."""
-    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

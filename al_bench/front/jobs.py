@@ -64,8 +64,8 @@ def problems(error: Exception, options: argparse.Namespace) -> list[str]:
         except Exception as more:  # whatever Hydra, OmegaConf or YAML raise for the next mistake
             error = more
             lines.append(explain(error, words))
-            continue
-        break
+        else:
+            break
     return list(dict.fromkeys(lines))
 
 
@@ -83,9 +83,8 @@ def expanded(overrides: Sequence[str], config_dir: str | None) -> list[list[str]
             raise reject("experiment", pattern, "matches none", "see `al-bench ls experiments`")
         # A pattern stands for what can be run as it is, so not for `base`, which the others share.
         names += [name for name in matching if name == pattern or Path(name).name != "base"]
-    return [
-        [EXPERIMENT + name if word == chosen else word for word in overrides] for name in dict.fromkeys(names)
-    ]
+    words = dict.fromkeys(EXPERIMENT + name for name in names)
+    return [[experiment if word == chosen else word for word in overrides] for experiment in words]
 
 
 def job_overrides(overrides: list[str], extra: list[str], *, multirun: bool) -> list[list[str]]:
@@ -98,9 +97,8 @@ def job_overrides(overrides: list[str], extra: list[str], *, multirun: bool) -> 
     if not multirun and len(single) < len(overrides):
         single = overrides  # so that Hydra refuses them
     hydra = _composed([*single, *extra]).hydra
-    if not (multirun or hydra.mode == RunMode.MULTIRUN):
-        return [overrides]
-    return grid(hydra.sweeper.params, overrides)
+    is_sweep = multirun or hydra.mode == RunMode.MULTIRUN
+    return grid(hydra.sweeper.params, overrides) if is_sweep else [overrides]
 
 
 def _search_path(options: argparse.Namespace) -> list[str]:

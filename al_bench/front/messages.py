@@ -9,13 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    InterpolationResolutionError,
-    OmegaConfBaseException,
-    UnsupportedInterpolationType,
-)
+from omegaconf import errors
 from yaml import MarkedYAMLError
 
 from al_bench.config.identity import ROLES
@@ -37,13 +31,13 @@ TYPES = {
 
 def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
     """The line for the first mistake. overrides: those of the command line, which hold the values"""
-    chain, text = list(_chain(error)), str(error)
-    for one in chain:
-        if isinstance(one, UserError):
-            return str(one)
-    for one in chain:
-        if isinstance(one, OmegaConfBaseException) and one.full_key:
-            return _of_key(one, text, overrides)
+    chain, text = [error], str(error)
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    if ours := [one for one in chain if isinstance(one, UserError)]:
+        return str(ours[0])
+    if of_key := [one for one in chain if isinstance(one, errors.OmegaConfBaseException) and one.full_key]:
+        return _of_key(of_key[0], text, overrides)
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         return not_one_of(group or "config", option, list(error.options or []))
@@ -64,8 +58,7 @@ def culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
         return error.override if error.override in overrides else None
     text = str(error)
     if match := re.match(r"Error merging override (.*)|Ambiguous value for argument '(.*)'", text):
-        word = match[1] or match[2]
-        return word if word in overrides else None
+        return next((word for word in overrides if word in match.groups()), None)
     if match := re.match(r"Could not (?:override|delete from config\.) '(.+?)'", text):
         return _override_of(match[1], overrides)
     if isinstance(error, MissingConfigException):
@@ -75,33 +68,25 @@ def culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _override_of(field: str, overrides: Sequence[str]) -> str | None:
-    for word in reversed(overrides):  # the last one counts
-        if word.lstrip("+~").partition("=")[0] == field:
-            return word
-    return None
+    same = (word for word in reversed(overrides) if word.lstrip("+~").partition("=")[0] == field)
+    return next(same, None)  # the last one counts
 
 
-def _of_key(error: OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
+def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
     """A key that does not exist, or holds a value that it cannot."""
     field, value = str(error.full_key), error.value
     word = _override_of(field, overrides)
     given = word.partition("=")[2] if word and "=" in word else None
     match = re.search(r"In '(.+?)'", text)
     where = f" (in the option file {match[1]}.yaml)" if match else ""
-    if isinstance(error, InterpolationResolutionError | UnsupportedInterpolationType):
+    if isinstance(error, errors.InterpolationResolutionError | errors.UnsupportedInterpolationType):
         reason = str(error).splitlines()[0]
         if field.startswith("hydra.overrides"):  # Hydra keeps a copy of the command line, and reads it first
             word = next((word for word in overrides if "${" in word), None)
         name, _, value = (word or f"{field}=${{...}}").partition("=")
         return rule(name, value, reason, r"write \${ for the characters themselves")
-    if isinstance(error, ConfigKeyError | ConfigAttributeError) and "not in" in str(error):
+    if isinstance(error, errors.ConfigKeyError | errors.ConfigAttributeError) and "not in" in str(error):
         head = field if given is None else f"{field}={given}"
         return f"{head}: no such key{where}; {_near_key(field, match[1] if match else '')}"
     if value is None:
@@ -154,19 +139,15 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
         remedy = f"add -m to run each of them, or write {key}=[{values}] for a list"
         return rule(key, values, "holds several values", remedy)
     if "Could not override 'experiment'" in text:
-        name = value("experiment")
-        return rule(
-            "experiment", name, "no such key, since none is chosen yet", f"add one: +experiment={name}"
-        )
+        name, broken = value("experiment"), "no such key, since none is chosen yet"
+        return rule("experiment", name, broken, f"add one: +experiment={name}")
     if match := re.search(r"In '(.+?)': ValidationError(?s:.+)Merge error: (\w+) is not", text):
         return f"{match[1]}.yaml: holds a {match[2]}; write keys and values, such as `name: my_data`"
     if match := re.search(r"In '(.+?)': Could not override '(.+?)'", text):
         hint = did_you_mean(match[2], GROUPS, f"the groups are {known(GROUPS)}")
         return f"{match[2]}: no such group (in the option file {match[1]}.yaml); {hint}"
-    if match := re.search(
-        r"Could not override '(.+?)'\.\nDid you mean to override (?:one of )?(.+?)\?", text
-    ):
-        hint = f"did you mean {match[2].replace(', ', ' or ')}?"
+    if match := re.search(r"Could not override '(.+?)'\.\nDid you mean to override (one of )?(.+?)\?", text):
+        hint = f"did you mean {match[3].replace(', ', ' or ')}?"
         return rule(match[1], value(match[1]), "no such group", hint)
     if match := re.search(r"Could not delete from config\. '(.+?)'", text):
         return f"~{match[1]}: no such key; {_near_key(match[1])}"

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from al_bench.costs import TOTALS, iteration_seconds, one_off_seconds, successor_seconds, total_of, totals
@@ -13,7 +13,7 @@ from al_bench.data.metrics import headline
 
 VISIBLE = 0.05  # seconds: the least that rounds to 0.1
 NEGLIGIBLE = 0.01  # of all iterations: one-off seconds up to this share are not shown under the table
-Row = tuple[dict[str, Any], dict[str, Any]]
+Row = tuple[dict[str, Any], dict[str, Any]]  # (decided, spent) of a cycle
 
 
 class Display:
@@ -25,27 +25,24 @@ class Display:
     def __init__(self, style: str, cycles: int, task: str) -> None:
         if style == "auto":
             style = "bar" if sys.stdout.isatty() else "plain"
-        self._style, self._cycles, self._headline = style, cycles, headline(task)
+        self._cycles, self._headline, self._number = cycles, headline(task), 0
         # A file or a pipe has no width to which a table could be folded.
-        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        width = None if sys.stdout.isatty() else 120
+        self._console = Console(highlight=False, quiet=style == "none", width=width)
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+        self._bar = Progress(
+            *columns, TimeElapsedColumn(), console=self._console, transient=True, disable=style != "bar"
+        )
+        self._task = self._bar.add_task("starting", total=cycles + 1, left="")
+        self._bar.start()
         self._cycle_began = time.perf_counter()
-        self._number = 0
-        if style == "bar":
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
-            self._bar = Progress(*columns, TimeElapsedColumn(), console=self._console, transient=True)
-            self._task = self._bar.add_task("starting", total=cycles + 1, left="")
-            self._bar.start()
 
     def say(self, text: str) -> None:
-        if self._style != "none":
-            self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def phase(self, name: str) -> None:
-        if self._bar is not None:
-            words = name.replace("_", " ")
-            self._bar.update(self._task, description=f"cycle {self._number}/{self._cycles}: {words}")
+        words = name.replace("_", " ")
+        self._bar.update(self._task, description=f"cycle {self._number}/{self._cycles}: {words}")
 
     def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None:
         """Show a committed cycle; not fresh: an earlier run committed it."""
@@ -54,10 +51,9 @@ class Display:
         self._number = decided["cycle"] + 1
         if fresh:
             self.say(self._line(decided, spent))
-        if self._bar is not None:
-            # Cycles grow slowly, so the last one is the best estimate for each remaining one.
-            left = f"~{elapsed * (self._cycles - decided['cycle']) / 60:.1f} min left" if fresh else ""
-            self._bar.update(self._task, completed=self._number, left=left)
+        # Cycles grow slowly, so the last one is the best estimate for each remaining one.
+        left = f"~{elapsed * (self._cycles - decided['cycle']) / 60:.1f} min left" if fresh else ""
+        self._bar.update(self._task, completed=self._number, left=left)
 
     def _line(self, decided: dict[str, Any], spent: dict[str, Any]) -> str:
         parts = [f"cycle {decided['cycle']}/{self._cycles}", f"{decided['labelled']} labelled"]
@@ -67,14 +63,12 @@ class Display:
         return "  ".join([*parts, *seconds_in_words(spent["seconds"])])
 
     def close(self) -> None:
-        if self._bar is not None:
+        if self._bar.live.is_started:  # else an older rich prints an empty line
             self._bar.stop()
-            self._bar = None
 
     def table(self, rows: list[Row], title: str) -> None:
         self.close()
-        if self._style != "none":
-            self._console.print(result_table(rows, self._headline, title))
+        self._console.print(result_table(rows, self._headline, title))
 
 
 def seconds_in_words(seconds: dict[str, float]) -> list[str]:
@@ -93,17 +87,15 @@ def seconds_in_words(seconds: dict[str, float]) -> list[str]:
 def result_table(rows: list[Row], metric: str, title: str) -> Table:
     """Both models' headline metric per cycle, and seconds of the iteration and of the successor."""
     table = Table(title=title, title_justify="left", caption=_one_off(rows), caption_justify="left")
-    heads = ("cycle", "labelled", "words", f"acquisition {metric}", f"successor {metric}")
-    for head in (*heads, "iteration s", "successor s"):
+    models = (f"acquisition {metric}", f"successor {metric}")
+    for head in ("cycle", "labelled", "words", *models, "iteration s", "successor s"):
         table.add_column(head, justify="right")
     for decided, spent in rows:
         successor = successor_seconds(spent["seconds"])
+        scores = [decided[role] and f"{decided[role][metric]:.4f}" for role in ("acquisition", "successor")]
         table.add_row(
-            str(decided["cycle"]),
-            f"{decided['labelled']:,}",
-            f"{decided['words']:,}",
-            _shown(decided["acquisition"], metric),
-            _shown(decided["successor"], metric),
+            *(f"{decided[count]:,}" for count in ("cycle", "labelled", "words")),
+            *(score or "-" for score in scores),
             f"{iteration_seconds(spent['seconds']) or 0.0:.1f}",
             "-" if successor is None else f"{successor:.1f}",
         )
@@ -117,7 +109,3 @@ def _one_off(rows: list[Row]) -> str | None:
     if seconds < max(VISIBLE, NEGLIGIBLE * iterations):
         return None
     return f"In no iteration: {seconds:.1f} s to prepare the pool for the acquisition model, once."
-
-
-def _shown(metrics: dict[str, float] | None, metric: str) -> str:
-    return f"{metrics[metric]:.4f}" if metrics else "-"

@@ -15,9 +15,10 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
-from al_bench.errors import first_line
+from al_bench.errors import UserError, first_line
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.tracking import finish_sweep
 
 CARDS = "jobs"  # in a sweep's directory: a file per job that started
 
@@ -50,23 +51,21 @@ def record_job(sweep: Path, number: int, overrides: list[str], folder: Path) -> 
     write_json(sweep / CARDS / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
 
 
-def outcomes(sweep: Path, expected: list[list[str]]) -> list[dict[str, Any]]:
-    """Every job of the sweep: number, overrides, state, error, directory."""
+def close() -> None:
+    """Summarise the sweep that ran, if one did. Raises `UserError` with a line for every job that did not finish."""
+    if not started:
+        return
+    sweep, expected = started.pop()
+    if not (sweep / CARDS).exists():  # refused before its first job
+        return
     cards: dict[int, Any] = {n: {"overrides": words, "directory": ""} for n, words in enumerate(expected)}
     cards |= {int(path.stem): read_json(path) for path in (sweep / CARDS).glob("*.json")}
     rows = []
     for number, card in sorted(cards.items()):
         status = RunDirectory(Path(card["directory"])).status if card["directory"] else {}
         outcome = {"state": status.get("state", "not started"), "error": status.get("error", "")}
-        rows.append(
-            {"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]}
-        )
-    return rows
-
-
-def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
-    """Print and store the sweep's summary. Return a line for every job that did not finish."""
-    rows = outcomes(sweep, expected)
+        row = {"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]}
+        rows.append(row)
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     common = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
     shared = [word for word in rows[0]["overrides"] if word in common]
@@ -77,9 +76,11 @@ def summarise(sweep: Path, expected: list[list[str]]) -> list[str]:
         own = " ".join(word for word in row["overrides"] if word not in shared)
         table.add_row(str(row["job"]), own, row["state"], first_line(row["error"]) or row["directory"])
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
-    return [
-        f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: "
-        f"{first_line(row['error']) or 'no reason is recorded'}"
-        for row in rows
-        if row["state"] != "finished"
-    ]
+    failures = []
+    for row in rows:
+        if row["state"] != "finished":
+            reason = first_line(row["error"]) or "no reason is recorded"
+            failures.append(f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {reason}")
+    finish_sweep(sweep, failed=bool(failures))
+    if failures:
+        raise UserError("\n".join(failures))

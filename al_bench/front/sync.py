@@ -36,8 +36,7 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
             if status.get("state") == "running" and run.in_use:
                 print(f"running, logs itself: {folder}")
                 continue
-            damaged = damage(folder)
-            if damaged is not None:
+            if (damaged := damage(folder)) is not None:
                 remedy = "give its command again, or delete the folder"
                 skipped.append(f"{folder}: not logged, since {damaged}; {remedy}")
                 continue

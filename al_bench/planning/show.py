@@ -22,13 +22,12 @@ def show(jobs: Sequence[Job], words: Sequence[str]) -> None:
     """Print the plan of all jobs. words: those of the command line after `plan`"""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     good = [job for job in jobs if job.refused is None]
-    states = Counter("refused" if job.refused is not None else job.state for job in jobs)
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    console.print(f"{len(jobs)} jobs: {counts}", markup=False)
+    states = sorted(Counter(job.state for job in jobs).items())
+    counts = ", ".join(f"{count} {state}" for state, count in states)
+    parts: list[str | Table] = [f"{len(jobs)} jobs: {counts}"]
     if 1 < len(jobs) <= MOST_JOBS:
-        console.print(_job_table(jobs), markup=False)
-    lines = [f"refused: {' '.join(job.overrides)}: {job.refused}" for job in jobs if job.refused is not None]
-    parts: list[str | Table] = [*lines]
+        parts.append(_job_table(jobs))
+    parts += [f"refused: {' '.join(job.overrides)}: {job.refused}" for job in jobs if job.refused is not None]
     if good:
         todo = [job for job in good if job.state != "finished"]
         parts += [_count_table(good), _model_table(good), *_estimate(good), *commands(words, todo)]
@@ -52,8 +51,8 @@ def _job_table(jobs: Sequence[Job]) -> Table:
         keys = {unit.key for unit in job.asked}
         done = {unit.key for unit in job.asked if unit.done}
         counts = (len(keys), len(keys - seen - done), len((keys & seen) - done), len(done))
-        state, cells = (job.state, map(str, counts)) if job.refused is None else ("refused", "-" * 4)
-        table.add_row(str(number), " ".join(job.overrides), state, *cells)
+        cells = "-" * len(counts) if job.refused is not None else map(str, counts)
+        table.add_row(str(number), " ".join(job.overrides), job.state, *cells)
         seen |= keys
     return table
 
@@ -70,15 +69,12 @@ def _count_table(jobs: Sequence[Job]) -> Table:
         ("shared, the successor where evaluate_at asks for it", list(asked)),
         ("  of these still missing", [unit for unit in asked if not unit.done]),
     ):
-        work = _work(units)
-        share = None if work is None or not naive_work else work / naive_work
-        table.add_row(
-            name,
-            f"{len(units):,}",
-            f"{len(units) / max(len(naive), 1):.0%}",
+        work, share = _work(units), f"{len(units) / max(len(naive), 1):.0%}"
+        sizes = [
             "unknown" if work is None else f"{work:,.0f}",
-            "unknown" if share is None else f"{share:.0%}",
-        )
+            "unknown" if work is None or not naive_work else f"{work / naive_work:.0%}",
+        ]
+        table.add_row(name, f"{len(units):,}", share, *sizes)
     return table
 
 
@@ -106,19 +102,15 @@ def _estimate(jobs: Sequence[Job]) -> Iterator[str]:
         yield "time: nothing is left to train"
         return
     pasts = [Past(Path(folder)) for folder in {job.config.output_dir for job in jobs if job.config}]
-    estimates = [
-        next((s for past in pasts if (s := past.seconds(unit)) is not None), None) for unit in missing
-    ]
-    seconds = [estimate for estimate in estimates if estimate is not None]
+    estimates = {unit: [s for past in pasts if (s := past.seconds(unit)) is not None] for unit in missing}
+    seconds = [known[0] for known in estimates.values() if known]
     unsized = [unit for unit in missing if unit.steps is None]
-    unlike = [
-        u for u, estimate in zip(missing, estimates, strict=True) if estimate is None and u.steps is not None
-    ]
-    names = sorted({f"{unit.part} {unit.model}" for unit in unlike})
+    unlike = [unit for unit in missing if not estimates[unit] and unit.steps is not None]
     if seconds:
         total = duration(sum(seconds)).replace(HARD, " ")  # no console breaks a line there
         yield f"time: about {total} for {len(seconds):,} of {len(missing):,} fits, by past runs on this machine"
-    if names:
+    if unlike:
+        names = sorted({f"{unit.part} {unit.model}" for unit in unlike})
         some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         yield f"time: unknown for {len(unlike):,} fits, since no run on this machine had one like them ({some})"
     if unsized:

@@ -9,25 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from al_bench.config.identity import (
-    dataset_identity,
-    digest,
-    first_look_back,
-    fit_identity,
-    fits_acquisition,
-    model_identity,
-    pseudo_labels_identity,
-    run_folder,
-    suspicion_identity,
-    trajectory_identity,
-)
-from al_bench.config.schema import (
-    AFTER_A_FIT,
-    DatasetConfig,
-    RunConfig,
-    TrainingConfig,
-    uses_pseudo_labels,
-)
+from al_bench.config import identity as identities
+from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.rundir import RunDirectory
@@ -60,27 +43,21 @@ class Job:
 
     overrides: tuple[str, ...]
     config: RunConfig | None = None
-    refused: str | None = None
     state: str = "to do"
     every: tuple[Unit, ...] = field(default=(), repr=False)  # with the successor at every cycle
     asked: tuple[Unit, ...] = field(default=(), repr=False)  # with the successor at `evaluate_at`
+    refused: str | None = None
 
 
 def job_of(overrides: Sequence[str], config: RunConfig, precision: str) -> Job:
     """The plan of one resolved config. precision: "float32" or "bfloat16"."""
     config = replace(config, dataset=sized(config.dataset, overrides))
-    cycles = list(range(config.schedule.cycles + 1))
-    at = config.evaluate_at
-    every = cycles if config.successor is not None and at != [] else []
-    at = at if isinstance(at, list) else cycles if at == "all" else cycles[-1:]
-    run = RunDirectory(Path(config.output_dir) / run_folder(config))
-    return Job(
-        tuple(overrides),
-        config,
-        state="finished" if run.finished else "begun" if run.ledger.path.exists() else "to do",
-        every=tuple(units(config, precision, every)),
-        asked=tuple(units(config, precision, at)),
-    )
+    cycles, at = list(range(config.schedule.cycles + 1)), config.evaluate_at
+    asked = at if isinstance(at, list) else cycles if at == "all" else cycles[-1:]
+    run = RunDirectory(Path(config.output_dir) / identities.run_folder(config))
+    state = "finished" if run.finished else "begun" if run.ledger.path.exists() else "to do"
+    every = units(config, precision, cycles if asked else [])
+    return Job(tuple(overrides), config, state, tuple(every), tuple(units(config, precision, asked)))
 
 
 def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
@@ -89,20 +66,21 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
     The cycles of a shorter run's trajectory are done. Its last model is fitted once more, for its query, which is not
     counted here: another job may make that query first.
     """
-    if fits_acquisition(config):
-        trajectory = digest(trajectory_identity(config, precision))
+    acquired = None
+    if identities.fits_acquisition(config):
+        acquired = identities.model_identity(config.acquisition)
+        trajectory = identities.digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
             n = labelled_at(config, cycle)
             yield _unit(f"{trajectory}/{cycle}", "acquisition", config, n, cycle < done)
     if config.successor is None:
         return
-    same = fits_acquisition(config) and model_identity(config.successor) == model_identity(config.acquisition)
     for cycle in at:
         if uses_pseudo_labels(config):
             yield from _pseudo_units(config, precision, cycle)
-        elif not same:  # else the acquisition model's fit is the successor's
-            identity = fit_identity(config, precision, cycle, "successor")
+        elif identities.model_identity(config.successor) != acquired:  # else it shares that fit
+            identity = identities.fit_identity(config, precision, cycle, "successor")
             yield _step_unit(identity, "successor", config, labelled_at(config, cycle))
 
 
@@ -110,14 +88,15 @@ def _pseudo_units(config: RunConfig, precision: str, cycle: int) -> Iterator[Uni
     """PLASM at one cycle: labeller, verifier, the fit that filters look back on, and the last fit."""
     n, everything = labelled_at(config, cycle), training_examples(config)
     filters = config.pseudo_labeling.filters
-    yield _step_unit(pseudo_labels_identity(config, precision, cycle), "pseudo_labeler", config, n)
+    yield _step_unit(identities.pseudo_labels_identity(config, precision, cycle), "pseudo_labeler", config, n)
     for number, chosen in enumerate(filters):
         if chosen.by == "verifier":
-            yield _step_unit(suspicion_identity(config, precision, cycle, number), "verifier", config, n)
-    first = first_look_back(filters)
+            identity = identities.suspicion_identity(config, precision, cycle, number)
+            yield _step_unit(identity, "verifier", config, n)
+    first = identities.first_look_back(filters)
     looks_back = any(chosen.by in AFTER_A_FIT and chosen.drop != 0 for chosen in filters)
     for before in [*([filters[:first]] if looks_back else []), filters]:
-        identity = fit_identity(config, precision, cycle, "successor", before)
+        identity = identities.fit_identity(config, precision, cycle, "successor", before)
         yield _step_unit(identity, "successor", config, everything)
 
 
@@ -131,25 +110,23 @@ def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -
     if n is not None:
         steps, epochs = steps_of(model.training, n) if model.learner == "transformer" else (1.0, 1)
         work = n * epochs
-    rate = rate_of(dataset_identity(config), model_identity(model))
+    rate = rate_of(identities.dataset_identity(config), identities.model_identity(model))
     return Unit(key, role, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
 
 
 def rate_of(dataset: dict[str, Any], model: dict[str, Any]) -> str:
     """The same for fits of one model on one dataset: they cost about the same per step, whatever their epochs."""
     same = {key: value for key, value in model.items() if key != "training"}
-    return digest([dataset, same, model["training"].get("batch_size")])
+    return identities.digest([dataset, same, model["training"].get("batch_size")])
 
 
 def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:
     """(gradient steps, epochs) of a fit on n examples."""
-    values = dict(vars(training))
+    values = dict(vars(training))  # all set by now
     early = values["dev_share"] > 0
-    size = max(1, round(n * (1 - values["dev_share"])))
-    epochs = values["epochs"] * (2 if early else 1)
-    batch, raised = small_data_rule(
-        size, values["batch_size"], values["min_batch_size"], epochs, values["min_steps"]
-    )
+    size, epochs = max(1, round(n * (1 - values["dev_share"]))), values["epochs"] * (2 if early else 1)
+    limits = (values["batch_size"], values["min_batch_size"], epochs, values["min_steps"])
+    batch, raised = small_data_rule(size, *limits)
     epochs = epochs if early else raised
     return float(epochs * -(-size // batch)), epochs
 
@@ -159,32 +136,25 @@ def sized(dataset: DatasetConfig, overrides: Sequence[str]) -> DatasetConfig:
     if dataset.path is None or (dataset.hub is None and dataset.package is None):
         return dataset
     given = {word.partition("=")[0].lstrip("+") for word in overrides}
-    examples = dataset.train_examples if "dataset.train_examples" in given else None
-    words = dataset.train_words if "dataset.train_words" in given else None
-    return replace(dataset, train_examples=examples, train_words=words)
+    sizes = ("train_examples", "train_words")
+    unknown: dict[str, Any] = {key: None for key in sizes if f"dataset.{key}" not in given}
+    return replace(dataset, **unknown)
 
 
 def training_examples(config: RunConfig) -> int | None:
-    limit, size = config.dataset.limit.train, config.dataset.train_examples
-    return limit if size is None else size if limit is None else min(limit, size)
+    sizes = (config.dataset.limit.train, config.dataset.train_examples)
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def labelled_at(config: RunConfig, cycle: int) -> float | None:
     """Examples labelled at a cycle; a budget in words counts as the same share of the examples."""
-    n, schedule = training_examples(config), config.schedule
-    if n is None or config.replay is not None:
+    n, schedule, words = training_examples(config), config.schedule, config.dataset.train_words
+    budgets = (schedule.initial, *[schedule.step] * cycle)
+    in_words = schedule.unit == "words" and any(isinstance(budget, int) for budget in budgets)
+    if n is None or config.replay is not None or (in_words and words is None):
         return None
-    words = config.dataset.train_words
-    total = 0.0
-    for budget in (schedule.initial, *[schedule.step] * cycle):
-        if isinstance(budget, float):
-            total += budget * n
-        elif schedule.unit == "examples":
-            total += budget
-        elif words is not None:
-            total += budget / words * n
-        else:
-            return None
+    per_unit = n / words if in_words and words else 1.0
+    total = sum(budget * (n if isinstance(budget, float) else per_unit) for budget in budgets)
     return min(total, float(n))
 
 

@@ -17,8 +17,7 @@ def read_conll(path: Path, config: DatasetConfig) -> Raw:
     -DOCSTART- lines end a sentence and are left out.
     """
     require_task(config, "tagging", f"{path.name} (read as CoNLL)")
-    sentences: list[list[str]] = []
-    tags: list[list[str]] = []
+    sentences: list[list[tuple[str, str]]] = []  # (word, tag)
     lines = enumerate(re.split("\r\n|\n|\r", read_text(path, config)), start=1)
     for is_gap, block in groupby(lines, key=lambda line: GAP.match(line[1]) is not None):
         rows: list[tuple[str, str]] = []
@@ -34,9 +33,9 @@ def read_conll(path: Path, config: DatasetConfig) -> Raw:
                 raise source_error(config, broken, remedy)
             rows.append((word, tag))
         if rows:
-            sentences.append([word for word, _ in rows])
-            tags.append([tag for _, tag in rows])
-    return Raw(path.name, sentences, tags)
+            sentences.append(rows)
+    words, tags = ([[cells[column] for cells in rows] for rows in sentences] for column in (0, 1))
+    return Raw(path.name, words, tags)
 
 
 def _cells(line: str) -> list[str]:

@@ -31,9 +31,7 @@ def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
 def _splits(load: Callable[[], Any], config: DatasetConfig, where: str, remedy: str) -> dict[str, Raw]:
     try:
         loaded = load()
-    except (
-        Exception
-    ) as error:  # datasets, Arrow, the hub client and its HTTP client each raise their own kinds
+    except Exception as error:  # datasets, Arrow, the hub and its HTTP client each raise their own kinds
         raise source_error(config, f"cannot be loaded ({first_line(error)})", remedy) from error
     if not isinstance(loaded, dict):
         return {"train": examples(_table(loaded, where), config)}
@@ -46,9 +44,6 @@ def _splits(load: Callable[[], Any], config: DatasetConfig, where: str, remedy: 
 
 
 def _table(dataset: Any, where: str) -> Table:
-    classes = {}
-    for name, feature in dataset.features.items():
-        element = getattr(feature, "feature", feature)  # of a sequence
-        if names := getattr(element, "names", None):  # of a ClassLabel
-            classes[name] = names
+    elements = {name: getattr(feature, "feature", feature) for name, feature in dataset.features.items()}
+    classes = {name: element.names for name, element in elements.items() if getattr(element, "names", None)}
     return Table(where, dataset.column_names, lambda name: dataset[name][:], classes)

