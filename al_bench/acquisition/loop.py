@@ -20,7 +20,7 @@ from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import RunConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import values_of
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, setup_seconds
 from al_bench.learners.predictions import Predictions
@@ -88,13 +88,12 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     remember: (number, queries, compute) -> the recorded cycle of that number, else `compute(None)`, recorded. A cycle
         that a shorter run ended with has no query; where `queries` asks for one, `compute(recorded)` adds it.
     """
-    corpus, schedule, seeds = setup.corpus, setup.config.schedule, setup.config.seeds
-    assert seeds.seed_set is not None
+    corpus, schedule, seeds = setup.corpus, setup.config.schedule, vars(setup.config.seeds)
     costs = costs_of(corpus.train.words, schedule.unit)
-    first = seed_set(schedule, costs, corpus.train.labels, stream(seeds.seed_set, "seed_set"))
+    first = seed_set(schedule, costs, corpus.train.labels, stream(seeds["seed_set"], "seed_set"))
     pool = Pool.unlabelled_of(len(corpus.train)).label(first)
     # The seed of a seed set that comes from a file draws nothing, this set neither: it is no part of the identity.
-    seed = seeds.seed_set if schedule.seed_set is None else 0
+    seed = seeds["seed_set"] if schedule.seed_set is None else 0
     stop = stop_set(corpus, first, stream(seed, "stop_set")) if setup.learner else None
     for number in range(schedule.cycles + 1):
         queries = number < schedule.cycles and len(pool.unlabelled) > 0
@@ -152,25 +151,23 @@ def query(
     setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]
 ) -> Cycle:
     """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
-    config, words = setup.config, setup.corpus.train.words
-    unit, aggregate = config.schedule.unit, config.strategy.aggregate
-    costs = costs_of(words, unit)
+    config, unit, seeds = setup.config, setup.config.schedule.unit, vars(setup.config.seeds)
+    costs = costs_of(setup.corpus.train.words, unit)
     budget = target(config.schedule.step, costs, unit)
-    assert config.seeds.subsampling is not None
-    assert config.seeds.strategy is not None
     with clock.phase("subsample"):
-        rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
+        rng = stream(seeds["subsampling"], "subsampling", cycle.number)
         sub_pool = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
-    ids, rng = sub_pool.ids, stream(config.seeds.strategy, "strategy", cycle.number)
+    ids, rng = sub_pool.ids, stream(seeds["strategy"], "strategy", cycle.number)
+    strategy = config.strategy
     if model is None:  # a random draw is no score to remember
-        scores = STRATEGIES[config.strategy.name].score(Predictions.blank(len(ids)), rng, aggregate)
+        scores = STRATEGIES[strategy.name].score(Predictions.blank(len(ids)), rng, strategy.aggregate)
     else:
         with clock.phase("predict"):
             scores = score(setup, pool, model, ids, rng, counts)
         diverged = np.count_nonzero(~np.isfinite(scores))
         if diverged:
             raise UserError(
-                f"strategy={config.strategy.name}: {diverged} scores in cycle {cycle.number} "
+                f"strategy={strategy.name}: {diverged} scores in cycle {cycle.number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
             )
     with clock.phase("select"):
@@ -229,16 +226,14 @@ def without_query(cycle: Cycle, costs: Costs) -> Computed:
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
     """The same for every role, so that equal models fitted on equal labels are equal."""
-    assert config.seeds.model is not None
-    assert config.seeds.order is not None
-    return FitSeeds(config.seeds.model, config.seeds.order, cycle)
+    seeds = vars(config.seeds)  # no longer null: `resolve` has set them
+    return FitSeeds(seeds["model"], seeds["order"], cycle)
 
 
 def describe(corpus: Corpus, queried: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
     """A query in numbers: examples, words, length, scores, and labels (tagging: entities)."""
     words, gold = corpus.train.words[queried], corpus.train.labels[queried]
-    numbers = gold.values if isinstance(gold, Ragged) else gold
-    counts = np.bincount(numbers, minlength=len(corpus.label_names)).tolist()
+    counts = np.bincount(values_of(gold), minlength=len(corpus.label_names)).tolist()
     labels = dict(zip(corpus.label_names, counts, strict=True))
     if corpus.task == "tagging":
         labels = {tag[2:]: count for tag, count in labels.items() if tag.startswith("B-")}
