@@ -59,10 +59,6 @@ class Cycle:
     extended: int = 0
     query: dict[str, Any] = field(default_factory=dict)
 
-    def label(self, pool: Pool) -> Pool:
-        """The pool after this cycle's query was labelled."""
-        return pool.remember(self.scored, self.scores).label(self.queried)
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -101,7 +97,7 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
         yield (cycle, spent) if queries else without_query(cycle, spent)
         if not queries:
             return
-        pool = cycle.label(pool)
+        pool = pool.remember(cycle.scored, cycle.scores).label(cycle.queried)
 
 
 def compute_cycle(
@@ -112,39 +108,36 @@ def compute_cycle(
     recorded: the cycle as a shorter run ended with it. Its model is fitted again, to the same weights, and queries;
         the second fit's costs replace the first's, so that an iteration is charged for one fit, on one machine.
     """
+    corpus, labelled = setup.corpus, pool.labelled
     learner = setup.learner() if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
     if learner is not None:
-        train, labelled = Unlabelled(setup.corpus.train.inputs), pool.labelled
-        once = setup_seconds(learner, train, exact=setup.config.rescore > 0)
+        inputs = Unlabelled(corpus.train.inputs)
+        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0)
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
         with clock.phase("train"):
             seeds = fit_seeds(setup.config, number)
-            model = learner.fit(train, labelled, setup.corpus.train.labels[labelled], seeds)
+            model = learner.fit(inputs, labelled, corpus.train.labels[labelled], seeds)
         clock.move(model.costs.capture_seconds, "train", "capture")
         counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
-    cycle, costs = recorded or (evaluate(setup.corpus, pool, number, model, stop, clock), Costs({}))
+    if recorded is not None:
+        cycle, costs = recorded
+    else:
+        words = int(corpus.train.words[labelled].sum())
+        cycle, costs = Cycle(number, len(labelled), words, None), Costs()
+        if number == 0:
+            cycle = replace(cycle, seed_set=labelled, stop_set=stop.record if stop else None)
+        if model is not None and stop is not None:  # no selection sees what follows
+            with clock.phase("evaluate"):
+                metrics = evaluate_on_test(model, corpus)
+                cycle = replace(cycle, metrics=metrics, stop_labels=stop.labels(model))
     if queries:
         cycle = query(setup, pool, cycle, model, clock, counts)
     if learner is not None:
         counts["peak_memory_bytes"] = learner.peak_memory()
     return cycle, Costs({**costs.seconds, **clock.seconds}, {**costs.counts, **counts})
-
-
-def evaluate(
-    corpus: Corpus, pool: Pool, number: int, model: Model | None, stop: StopSet | None, clock: Clock
-) -> Cycle:
-    """The cycle without a query: metrics on the test split, labels on the stopping set, which no selection sees."""
-    labelled = pool.labelled
-    cycle = Cycle(number, len(labelled), int(corpus.train.words[labelled].sum()), None)
-    if number == 0:
-        cycle = replace(cycle, seed_set=labelled, stop_set=stop.record if stop else None)
-    if model is None or stop is None:
-        return cycle
-    with clock.phase("evaluate"):
-        return replace(cycle, metrics=evaluate_on_test(model, corpus), stop_labels=stop.labels(model))
 
 
 def query(
@@ -156,9 +149,8 @@ def query(
     budget = target(config.schedule.step, costs, unit)
     with clock.phase("subsample"):
         rng = stream(seeds["subsampling"], "subsampling", cycle.number)
-        sub_pool = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
-    ids, rng = sub_pool.ids, stream(seeds["strategy"], "strategy", cycle.number)
-    strategy = config.strategy
+        ids, extended = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
+    strategy, rng = config.strategy, stream(seeds["strategy"], "strategy", cycle.number)
     if model is None:  # a random draw is no score to remember
         scores = STRATEGIES[strategy.name].score(Predictions.blank(len(ids)), rng, strategy.aggregate)
     else:
@@ -181,7 +173,7 @@ def query(
             size = prefix(costs[order], budget, unit)
     queried = order[:size]
     description = describe(setup.corpus, queried, scores[np.searchsorted(ids, queried)])
-    cycle = replace(cycle, queried=queried, extended=sub_pool.extended, query=description)
+    cycle = replace(cycle, queried=queried, extended=extended, query=description)
     return cycle if model is None else replace(cycle, scored=ids, scores=scores.astype(np.float32))
 
 

@@ -48,7 +48,7 @@ class _Plasm:
 
     def __init__(self, s: Succession, labelled: np.ndarray, cycle: int) -> None:
         self.s, self.labelled, self.cycle = s, labelled, cycle
-        self.of = (s.config, s.precision, cycle)  # what identities are functions of
+        self.determinants = (s.config, s.precision, cycle)  # what identities are functions of
         self.rest = np.setdiff1d(np.arange(len(s.corpus.train)), labelled)
         self.filters = s.config.pseudo_labeling.filters
         self.look_back = first_look_back(self.filters)
@@ -86,7 +86,8 @@ class _Plasm:
         labels: the most probable ones; distributions: its probabilities, where the successor learns from soft labels
         """
         compute = partial(self._predict, "pseudo_labeler", "labeller", "pseudo_label", self._label)
-        return self._spend(self.s.steps.get(pseudo_labels_identity(*self.of), ("pseudo_labeler",), compute))
+        identity = pseudo_labels_identity(*self.determinants)
+        return self._spend(self.s.steps.get(identity, ("pseudo_labeler",), compute))
 
     @cached_property
     def labels(self) -> Labels:
@@ -125,7 +126,7 @@ class _Plasm:
             checkpoints = max((f.checkpoints for f in self.filters if f.by == "tracin"), default=0)
             watch = Watch(checkpoints, margins=any(f.by == "aum" for f in self.filters))
         roles = ("successor", "pseudo_labeler", *verified)
-        identity = fit_identity(*self.of, "successor", before)
+        identity = fit_identity(*self.determinants, "successor", before)
         return Fit(self.s, roles, self.cycle, identity, self.training_set(kept), watch, part)
 
     def training_set(self, kept: np.ndarray) -> TrainingSet:
@@ -160,7 +161,7 @@ class _Plasm:
             compute = partial(self._predict, "verifier", "verifier", "verify", self._verify)
         else:
             roles, compute = ("pseudo_labeler", "successor"), partial(self._agree, chosen.neighbours)
-        step = self._spend(self.s.steps.get(suspicion_identity(*self.of, number), roles, compute))
+        step = self._spend(self.s.steps.get(suspicion_identity(*self.determinants, number), roles, compute))
         return Suspicion(step.arrays["score"], step.arrays.get("contradicts"))
 
     def _look_back(self, chosen: FilterConfig, fit: Fit) -> Step:

@@ -113,9 +113,8 @@ class Fit:
 def named(costs: Costs, part: str) -> Costs:
     """The same costs with the part's name before each; the peak of memory is the process's."""
     counts = {k if k == "peak_memory_bytes" else f"{part}_{k}": value for k, value in costs.counts.items()}
-    once = part.removeprefix(
-        "first_"
-    )  # the first successor and the last have one learner, which is set up once
+    # The first successor and the last have one learner, which is set up once.
+    once = part.removeprefix("first_")
     seconds = {f"{once if happens_once(p) else part}_{p}": value for p, value in costs.seconds.items()}
     return Costs(seconds, counts, costs.machine)
 
