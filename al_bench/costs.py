@@ -48,7 +48,8 @@ class Costs:
         self.counts |= {**other.counts, **({"peak_memory_bytes": max(peaks)} if peaks else {})}
         # Work that two machines shared is equal to neither, so that its seconds are compared with neither's.
         first, second = self.machine, other.machine or self.machine
-        joined = {k: v if v == second.get(k) else f"{v} + {second.get(k)}" for k, v in first.items()}
+        pairs = [(key, value, second.get(key)) for key, value in first.items()]
+        joined = {key: one if one == another else f"{one} + {another}" for key, one, another in pairs}
         self.machine = joined or second
 
 

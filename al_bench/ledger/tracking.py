@@ -196,8 +196,10 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
     metrics |= {f"pseudo/{name.replace('.', '/')}": float(value) for name, value in reported}
     seconds = spent["seconds"]
     metrics |= {f"seconds/{name}": value for name, value in {**seconds, **totals(seconds)}.items()}
-    counts = {name: value for name, value in spent.items() if name not in ("cycle", "finished_at")}
-    return metrics | {f"cost/{k}": value for k, value in counts.items() if isinstance(value, int | float)}
+    for name, value in spent.items():
+        if name not in ("cycle", "finished_at") and isinstance(value, int | float):
+            metrics[f"cost/{name}"] = value
+    return metrics
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -112,10 +112,13 @@ class Fit:
 
 def named(costs: Costs, part: str) -> Costs:
     """The same costs with the part's name before each; the peak of memory is the process's."""
-    counts = {k if k == "peak_memory_bytes" else f"{part}_{k}": value for k, value in costs.counts.items()}
+    counts = {
+        key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
+    }
     # The first successor and the last have one learner, which is set up once.
     once = part.removeprefix("first_")
-    seconds = {f"{once if happens_once(p) else part}_{p}": value for p, value in costs.seconds.items()}
+    parts = {phase: once if happens_once(phase) else part for phase in costs.seconds}
+    seconds = {f"{parts[phase]}_{phase}": value for phase, value in costs.seconds.items()}
     return Costs(seconds, counts, costs.machine)
 
 
