@@ -36,7 +36,7 @@ class Costs:
     seconds: by phase; counts: steps, sub-words, bytes; machine: what computed it, as `provenance.machine` gives it
     """
 
-    seconds: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
     counts: dict[str, float] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
 
@@ -46,14 +46,11 @@ class Costs:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
         peaks = [c.counts["peak_memory_bytes"] for c in (self, other) if "peak_memory_bytes" in c.counts]
         self.counts |= {**other.counts, **({"peak_memory_bytes": max(peaks)} if peaks else {})}
-        self.machine = _joined(self.machine, other.machine)
-
-
-def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Of work that two machines shared: equal to neither, so that its seconds are compared with neither's."""
-    if not first or not second:
-        return first or second
-    return {key: v if v == second.get(key) else f"{v} + {second.get(key)}" for key, v in first.items()}
+        # Work that two machines shared is equal to neither, so that its seconds are compared with neither's.
+        first, second = self.machine, other.machine or self.machine
+        pairs = [(key, value, second.get(key)) for key, value in first.items()]
+        joined = {key: one if one == another else f"{one} + {another}" for key, one, another in pairs}
+        self.machine = joined or second
 
 
 class Clock:
@@ -100,26 +97,11 @@ def total_of(phase: str) -> str:
 
 
 def totals(seconds: Seconds) -> dict[str, float]:
-    """Seconds by total; a total without any phase is absent."""
+    """Seconds by total. A total without any phase is absent: "iteration" in a replay, "one_off" after a first cycle."""
     sums: dict[str, float] = {}
     for phase, value in seconds.items():
         sums[total_of(phase)] = sums.get(total_of(phase), 0.0) + value
     return sums
-
-
-def iteration_seconds(seconds: Seconds) -> float | None:
-    """Of one cycle; None where no model was trained and nothing queried, as in a replay."""
-    return totals(seconds).get("iteration")
-
-
-def one_off_seconds(seconds: Seconds) -> float | None:
-    """None in all cycles but a trajectory's first."""
-    return totals(seconds).get("one_off")
-
-
-def successor_seconds(seconds: Seconds) -> float | None:
-    """All that the successor cost, pseudo-labels and filters included, without evaluation; None: there is none."""
-    return totals(seconds).get("successor_total")
 
 
 def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
@@ -130,9 +112,9 @@ def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
     """
     spent, until = 0.0, []
     for seconds in cycles:
-        spent += one_off_seconds(seconds) or 0.0
+        spent += totals(seconds).get("one_off", 0.0)
         until.append(spent + seconds.get("train", 0.0))
-        spent += iteration_seconds(seconds) or 0.0
+        spent += totals(seconds).get("iteration", 0.0)
     return until
 
 

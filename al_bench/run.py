@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
@@ -16,7 +14,6 @@ from al_bench.config.identity import content_hash, model_identity, trajectory_id
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
-from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
@@ -67,23 +64,17 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
 
 def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker, jobs: int) -> None:
     """Compute or read every cycle of the run, evaluate it, and commit it."""
-    bench = Workbench.of(config, display, jobs)
-    cycles, fingerprints = acquisition(bench, directory.folder.name)
+    bench = Workbench(config, display, directory.folder.name, jobs)
+    cycles, fingerprints = acquisition(bench)
     fingerprints |= {role: identify(role, getattr(config, role)) for role in successor_roles(config)}
     directory.record_fingerprints(config, fingerprints)
     path = directory.folder / "provenance.json"
-    facts = provenance(hardware(bench.device), bench.machine)
+    facts = provenance(bench.hardware, bench.account["machine"])
     facts["optimizations"] = load_record(path).get("optimizations", {})
     write_json(path, facts)
     display.say(f"trajectory {fingerprints['trajectory']}, {bench.precision} on {bench.device}")
 
-    steps = Steps(
-        bench.output_dir / "steps",
-        fingerprints,
-        run=directory.folder.name,
-        machine=bench.machine,
-        waiting=bench.waiting,
-    )
+    steps = Steps(bench.output_dir / "steps", fingerprints, **bench.account)
     succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
     labelled = np.empty(0, dtype=np.int64)
@@ -100,98 +91,74 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
             committed.append(lines(cycle, costs, evaluation, charged))
             directory.commit(*committed[-1])
-            facts["optimizations"] |= bench.optimizations
+            used = bench.learners.items()
+            facts["optimizations"] |= {role: list(learner.optimizations) for role, learner in used}
             write_json(path, facts)
             tracker.update()
         display.cycle(*committed[cycle.number], fresh=fresh)
         labelled = np.union1d(labelled, cycle.queried)
 
 
-@dataclass(frozen=True)
 class Workbench:
     """What all stages of a run share.
 
-    machine: as `provenance.machine` gives it; learners: by role, as far as they were needed
+    learners: by role, as far as they were needed
+    account: who computes, on which machine, and what to do while another process computes, for results on disk
+    Raises `UserError` for a device that this machine lacks and for data that contradict the config.
     """
 
-    config: RunConfig
-    corpus: Corpus
-    device: torch.device
-    precision: str
-    machine: dict[str, Any]
-    display: Display
-    learners: dict[str, Learner] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, config: RunConfig, display: Display, jobs: int) -> "Workbench":
-        """Raises `UserError` for a device that this machine lacks and for data that contradict the config."""
-        device = resolve_device(config.device)
-        precision = resolve_precision(config.precision, device)
-        corpus = load_corpus(config.dataset)
-        validate_with_data(config, corpus)
-        display.say(corpus.summary)
-        for note in corpus.notes:
+    def __init__(self, config: RunConfig, display: Display, run_name: str, jobs: int) -> None:
+        self.config, self.display = config, display
+        self.output_dir = Path(config.output_dir).absolute()
+        self.device = resolve_device(config.device)
+        self.precision = resolve_precision(config.precision, self.device)
+        self.corpus = load_corpus(config.dataset)
+        validate_with_data(config, self.corpus)
+        display.say(self.corpus.summary)
+        for note in self.corpus.notes:
             display.say(f"note: {note}")
-        here = machine(hardware(device), precision, config.engine, jobs)
-        return cls(config, corpus, device, precision, here, display)
-
-    @property
-    def output_dir(self) -> Path:
-        return Path(self.config.output_dir).absolute()
+        self.hardware = hardware(self.device)
+        here = machine(self.hardware, self.precision, config.engine, jobs)
+        waiting = partial(display.say, "waiting: another process is computing what this run needs next")
+        self.account: dict[str, Any] = {"run": run_name, "machine": here, "waiting": waiting}
+        self.learners: dict[str, Learner] = {}
 
     def learner(self, role: str) -> Learner:
         """The role's learner, built at its first use: recorded results need none."""
         if role not in self.learners:
-            self.display.phase(f"loading the {role.replace('_', '-')}")
-            model = getattr(self.config, role)
-            learner: Learner = LEARNERS[model.learner](
-                role,
-                model,
-                self.corpus.task,
-                self.corpus.label_names,
-                self.device,
-                self.precision,
-                self.output_dir / "cache" / "encodings",
-                optimizations_of(self.config.engine, self.device, self.precision),
+            title, model, corpus = role.replace("_", "-"), getattr(self.config, role), self.corpus
+            self.display.phase(f"loading the {title}")
+            kind, cache = LEARNERS[model.learner], self.output_dir / "cache" / "encodings"
+            computing = (self.device, self.precision)
+            available = optimizations_of(self.config.engine, *computing)
+            learner: Learner = kind(
+                role, model, corpus.task, corpus.label_names, *computing, cache, available
             )
-            self.display.say(f"{role.replace('_', '-')} {model.name}: {learner.computes}")
+            self.display.say(f"{title} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
             self.learners[role] = learner
         return self.learners[role]
 
-    @property
-    def optimizations(self) -> dict[str, list[str]]:
-        return {role: list(learner.optimizations) for role, learner in self.learners.items()}
 
-    def waiting(self) -> None:
-        self.display.say("waiting: another process is computing what this run needs next")
-
-
-def acquisition(bench: Workbench, run_name: str) -> tuple[Iterator[Computed], dict[str, str]]:
+def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, str]]:
     """The cycles, computed or read one by one; and the hashes of data and weights, with the trajectory's id."""
     config, corpus = bench.config, bench.corpus
-    fingerprints = {"data": corpus.fingerprint, "precision": bench.precision}
+    fingerprints, learner = {"data": corpus.fingerprint}, None
     if config.replay is not None:
         source = Path(config.replay).expanduser()
         # The whole file is read now: one that cannot be replayed must not leave a fingerprint in the run.
-        cycles = list(replay(source, corpus))
-        return iter(cycles), {**fingerprints, "trajectory": f"replay-{content_hash(source)[:12]}"}
-    learner = None
-    if STRATEGIES[config.strategy.name].needs:
-        fingerprints["acquisition"] = identify("acquisition", config.acquisition)
-        learner = partial(bench.learner, "acquisition")
-    trajectory = Trajectory(
-        bench.output_dir / "trajectories",
-        trajectory_identity(config, bench.precision),
-        {key: value for key, value in fingerprints.items() if key != "precision"},
-        len(corpus.train),
-        run=run_name,
-        machine=bench.machine,
-        waiting=bench.waiting,
-    )
-    setup = Setup(config, corpus, learner, bench.display.phase)
-    return acquire(setup, trajectory.cycle), {**fingerprints, "trajectory": trajectory.id}
+        cycles, trajectory_id = iter(list(replay(source, corpus))), f"replay-{content_hash(source)[:12]}"
+    else:
+        if STRATEGIES[config.strategy.name].needs:
+            fingerprints["acquisition"] = identify("acquisition", config.acquisition)
+            learner = partial(bench.learner, "acquisition")
+        identity = trajectory_identity(config, bench.precision)
+        root, size = bench.output_dir / "trajectories", len(corpus.train)
+        trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
+        cycles = acquire(Setup(config, corpus, learner, bench.display.phase), trajectory.cycle)
+        trajectory_id = trajectory.id
+    return cycles, {**fingerprints, "precision": bench.precision, "trajectory": trajectory_id}
 
 
 def successor_roles(config: RunConfig) -> list[str]:
@@ -201,29 +168,22 @@ def successor_roles(config: RunConfig) -> list[str]:
     return [role for role in ("successor", "pseudo_labeler", "verifier") if getattr(config, role) is not None]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """The successor at a cycle; empty where the config does not ask for it.
-
-    metrics: on the test split; pseudo: a report on the pseudo-labels it was fitted on
-    """
-
-    metrics: dict[str, float] | None = None
-    pseudo: dict[str, Any] | None = None
-    costs: Costs = field(default_factory=lambda: Costs({}))
+# Of the successor at a cycle: metrics on the test split, a report on the pseudo-labels it was fitted on, and costs.
+Evaluation = tuple[dict[str, float] | None, dict[str, Any] | None, Costs]
 
 
 def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Evaluation:
+    """Empty where the config does not ask for it."""
     config = s.config
     if config.successor is None or not is_evaluated(config.evaluate_at, cycle):
-        return Evaluation()
+        return None, None, Costs()
     if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
-        return Evaluation(*plasm(s, labelled, cycle.number))
+        return plasm(s, labelled, cycle.number)
     has_model = cycle.metrics is not None and config.replay is None
     if has_model and model_identity(config.successor) == model_identity(config.acquisition):
-        return Evaluation(cycle.metrics)
+        return cycle.metrics, None, Costs()
     metrics, costs = succeed(s, labelled, cycle.number)
-    return Evaluation(metrics, None, costs)
+    return metrics, None, costs
 
 
 def is_evaluated(evaluate_at: list[int] | str, cycle: Cycle) -> bool:
@@ -243,23 +203,24 @@ def lines(
     cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """A cycle's lines in the run's ledger.jsonl and costs.jsonl; charged: the phases of all earlier cycles."""
+    metrics, pseudo, successor_costs = evaluation
     decided = {
         "cycle": cycle.number,
         "labelled": cycle.labelled,
         "words": cycle.words,
         "acquisition": cycle.metrics,
-        "successor": evaluation.metrics,
-        "pseudo": evaluation.pseudo,
+        "successor": metrics,
+        "pseudo": pseudo,
         "scored": len(cycle.scored),
         "extended": cycle.extended,
         "query": cycle.query,
     }
-    roles = {"acquisition": costs, "successor": evaluation.costs}
+    roles = {"acquisition": costs, "successor": successor_costs}
     return decided, {
         "cycle": cycle.number,
-        "seconds": costs.seconds | charged_once(evaluation.costs.seconds, charged),
+        "seconds": costs.seconds | charged_once(successor_costs.seconds, charged),
         **costs.counts,
-        **evaluation.costs.counts,
+        **successor_costs.counts,
         "peak_memory_bytes": max(c.counts.get("peak_memory_bytes", 0) for c in roles.values()),
         "machines": {role: c.machine for role, c in roles.items() if c.machine},
         "finished_at": time.time(),

@@ -33,7 +33,7 @@ def iteration(
     def draw() -> None:
         if share < 1:
             costs = np.ones(len(pool), dtype=np.int64)
-            state["ids"] = candidates(pool, UPS, 1, costs, query, "examples", rng).ids
+            state["ids"], _ = candidates(pool, UPS, 1, costs, query, "examples", rng)
 
     seconds["query"] = timed(device, draw)
     seconds["score"] = timed(device, lambda: state.update(scores=side.score(state["ids"])))

@@ -20,7 +20,7 @@ from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import RunConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import values_of
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, setup_seconds
 from al_bench.learners.predictions import Predictions
@@ -59,10 +59,6 @@ class Cycle:
     extended: int = 0
     query: dict[str, Any] = field(default_factory=dict)
 
-    def label(self, pool: Pool) -> Pool:
-        """The pool after this cycle's query was labelled."""
-        return pool.remember(self.scored, self.scores).label(self.queried)
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -88,13 +84,12 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     remember: (number, queries, compute) -> the recorded cycle of that number, else `compute(None)`, recorded. A cycle
         that a shorter run ended with has no query; where `queries` asks for one, `compute(recorded)` adds it.
     """
-    corpus, schedule, seeds = setup.corpus, setup.config.schedule, setup.config.seeds
-    assert seeds.seed_set is not None
+    corpus, schedule, seeds = setup.corpus, setup.config.schedule, vars(setup.config.seeds)
     costs = costs_of(corpus.train.words, schedule.unit)
-    first = seed_set(schedule, costs, corpus.train.labels, stream(seeds.seed_set, "seed_set"))
+    first = seed_set(schedule, costs, corpus.train.labels, stream(seeds["seed_set"], "seed_set"))
     pool = Pool.unlabelled_of(len(corpus.train)).label(first)
     # The seed of a seed set that comes from a file draws nothing, this set neither: it is no part of the identity.
-    seed = seeds.seed_set if schedule.seed_set is None else 0
+    seed = seeds["seed_set"] if schedule.seed_set is None else 0
     stop = stop_set(corpus, first, stream(seed, "stop_set")) if setup.learner else None
     for number in range(schedule.cycles + 1):
         queries = number < schedule.cycles and len(pool.unlabelled) > 0
@@ -102,7 +97,7 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
         yield (cycle, spent) if queries else without_query(cycle, spent)
         if not queries:
             return
-        pool = cycle.label(pool)
+        pool = pool.remember(cycle.scored, cycle.scores).label(cycle.queried)
 
 
 def compute_cycle(
@@ -113,20 +108,31 @@ def compute_cycle(
     recorded: the cycle as a shorter run ended with it. Its model is fitted again, to the same weights, and queries;
         the second fit's costs replace the first's, so that an iteration is charged for one fit, on one machine.
     """
+    corpus, labelled = setup.corpus, pool.labelled
     learner = setup.learner() if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
     if learner is not None:
-        train, labelled = Unlabelled(setup.corpus.train.inputs), pool.labelled
-        once = setup_seconds(learner, train, exact=setup.config.rescore > 0)
+        inputs = Unlabelled(corpus.train.inputs)
+        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0)
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
         with clock.phase("train"):
             seeds = fit_seeds(setup.config, number)
-            model = learner.fit(train, labelled, setup.corpus.train.labels[labelled], seeds)
+            model = learner.fit(inputs, labelled, corpus.train.labels[labelled], seeds)
         clock.move(model.costs.capture_seconds, "train", "capture")
         counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
-    cycle, costs = recorded or (evaluate(setup.corpus, pool, number, model, stop, clock), Costs({}))
+    if recorded is not None:
+        cycle, costs = recorded
+    else:
+        words = int(corpus.train.words[labelled].sum())
+        cycle, costs = Cycle(number, len(labelled), words, None), Costs()
+        if number == 0:
+            cycle = replace(cycle, seed_set=labelled, stop_set=stop.record if stop else None)
+        if model is not None and stop is not None:  # no selection sees what follows
+            with clock.phase("evaluate"):
+                metrics = evaluate_on_test(model, corpus)
+                cycle = replace(cycle, metrics=metrics, stop_labels=stop.labels(model))
     if queries:
         cycle = query(setup, pool, cycle, model, clock, counts)
     if learner is not None:
@@ -134,43 +140,26 @@ def compute_cycle(
     return cycle, Costs({**costs.seconds, **clock.seconds}, {**costs.counts, **counts})
 
 
-def evaluate(
-    corpus: Corpus, pool: Pool, number: int, model: Model | None, stop: StopSet | None, clock: Clock
-) -> Cycle:
-    """The cycle without a query: metrics on the test split, labels on the stopping set, which no selection sees."""
-    labelled = pool.labelled
-    cycle = Cycle(number, len(labelled), int(corpus.train.words[labelled].sum()), None)
-    if number == 0:
-        cycle = replace(cycle, seed_set=labelled, stop_set=stop.record if stop else None)
-    if model is None or stop is None:
-        return cycle
-    with clock.phase("evaluate"):
-        return replace(cycle, metrics=evaluate_on_test(model, corpus), stop_labels=stop.labels(model))
-
-
 def query(
     setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]
 ) -> Cycle:
     """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
-    config, words = setup.config, setup.corpus.train.words
-    unit, aggregate = config.schedule.unit, config.strategy.aggregate
-    costs = costs_of(words, unit)
+    config, unit, seeds = setup.config, setup.config.schedule.unit, vars(setup.config.seeds)
+    costs = costs_of(setup.corpus.train.words, unit)
     budget = target(config.schedule.step, costs, unit)
-    assert config.seeds.subsampling is not None
-    assert config.seeds.strategy is not None
     with clock.phase("subsample"):
-        rng = stream(config.seeds.subsampling, "subsampling", cycle.number)
-        sub_pool = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
-    ids, rng = sub_pool.ids, stream(config.seeds.strategy, "strategy", cycle.number)
+        rng = stream(seeds["subsampling"], "subsampling", cycle.number)
+        ids, extended = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
+    strategy, rng = config.strategy, stream(seeds["strategy"], "strategy", cycle.number)
     if model is None:  # a random draw is no score to remember
-        scores = STRATEGIES[config.strategy.name].score(Predictions.blank(len(ids)), rng, aggregate)
+        scores = STRATEGIES[strategy.name].score(Predictions.blank(len(ids)), rng, strategy.aggregate)
     else:
         with clock.phase("predict"):
             scores = score(setup, pool, model, ids, rng, counts)
         diverged = np.count_nonzero(~np.isfinite(scores))
         if diverged:
             raise UserError(
-                f"strategy={config.strategy.name}: {diverged} scores in cycle {cycle.number} "
+                f"strategy={strategy.name}: {diverged} scores in cycle {cycle.number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
             )
     with clock.phase("select"):
@@ -184,7 +173,7 @@ def query(
             size = prefix(costs[order], budget, unit)
     queried = order[:size]
     description = describe(setup.corpus, queried, scores[np.searchsorted(ids, queried)])
-    cycle = replace(cycle, queried=queried, extended=sub_pool.extended, query=description)
+    cycle = replace(cycle, queried=queried, extended=extended, query=description)
     return cycle if model is None else replace(cycle, scored=ids, scores=scores.astype(np.float32))
 
 
@@ -229,16 +218,14 @@ def without_query(cycle: Cycle, costs: Costs) -> Computed:
 
 def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
     """The same for every role, so that equal models fitted on equal labels are equal."""
-    assert config.seeds.model is not None
-    assert config.seeds.order is not None
-    return FitSeeds(config.seeds.model, config.seeds.order, cycle)
+    seeds = vars(config.seeds)  # no longer null: `resolve` has set them
+    return FitSeeds(seeds["model"], seeds["order"], cycle)
 
 
 def describe(corpus: Corpus, queried: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
     """A query in numbers: examples, words, length, scores, and labels (tagging: entities)."""
     words, gold = corpus.train.words[queried], corpus.train.labels[queried]
-    numbers = gold.values if isinstance(gold, Ragged) else gold
-    counts = np.bincount(numbers, minlength=len(corpus.label_names)).tolist()
+    counts = np.bincount(values_of(gold), minlength=len(corpus.label_names)).tolist()
     labels = dict(zip(corpus.label_names, counts, strict=True))
     if corpus.task == "tagging":
         labels = {tag[2:]: count for tag, count in labels.items() if tag.startswith("B-")}

@@ -8,7 +8,7 @@ import numpy as np
 
 from al_bench.config.schema import ScheduleConfig
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import values_of
 from al_bench.errors import reject
 from al_bench.learners.base import Model, Unlabelled
 
@@ -86,19 +86,19 @@ class StopSet:
         if not len(self.inputs):
             return None
         labels = model.predict(self.inputs, np.arange(len(self.inputs)), exact=True).labels()
-        return (labels.values if isinstance(labels, Ragged) else labels).astype(np.int16)
+        return values_of(labels).astype(np.int16)
 
 
 def stop_set(corpus: Corpus, seed_ids: np.ndarray, rng: np.random.Generator) -> StopSet:
     """A part of the dev split where there is one, else of the pool, whose examples may still be queried."""
-    split, name, size = corpus.train, "pool", max(1, round(STOP_SHARE * len(corpus.train)))
-    ids = np.setdiff1d(np.arange(len(split)), seed_ids)
     if corpus.dev is not None:
-        split, name, size = corpus.dev, "dev", len(corpus.dev)
-        ids = np.arange(size)
-    ids = np.sort(rng.permutation(ids)[: min(size, STOP_LIMIT)])
-    record = {"split": name, "examples": len(ids), "ids": ids.tolist(), "words": split.words[ids].tolist()}
-    return StopSet(Unlabelled([split.inputs[i] for i in ids]), record)
+        split, name, ids, size = corpus.dev, "dev", np.arange(len(corpus.dev)), STOP_LIMIT
+    else:
+        split, name, ids = corpus.train, "pool", np.setdiff1d(np.arange(len(corpus.train)), seed_ids)
+        size = min(max(1, round(STOP_SHARE * len(split))), STOP_LIMIT)
+    chosen = np.sort(rng.permutation(ids)[:size]).tolist()
+    record = {"split": name, "examples": len(chosen), "ids": chosen, "words": split.words[chosen].tolist()}
+    return StopSet(Unlabelled([split.inputs[i] for i in chosen]), record)
 
 
 def read_ids(path: Path, n: int) -> np.ndarray:

@@ -4,9 +4,6 @@ UPS, unlabelled pool subsampling: Tsvigun et al., "Towards Computationally Feasi
 (Findings of NAACL 2022), section 4.1.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
 from al_bench.acquisition.pool import Pool
@@ -17,14 +14,6 @@ from al_bench.config.schema import SubsamplingConfig
 Draw = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """ids: rising. extended: how many were added because the draw could not fill the query."""
-
-    ids: np.ndarray
-    extended: int = 0
-
-
 def candidates(
     pool: Pool,
     settings: SubsamplingConfig,
@@ -33,16 +22,21 @@ def candidates(
     budget: float,
     unit: str,
     rng: np.random.Generator,
-) -> Candidates:
-    """The examples that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
+) -> tuple[np.ndarray, int]:
+    """Ids, rising, that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
 
+    A draw that cannot fill the query is extended along its order of preference; with it comes by how many.
     costs: (n,) of the whole training split
     budget, unit: the query's, which the part must be able to fill
     """
     if settings.name == "none" or settings.refresh == "all" or query_round in settings.refresh:
-        return Candidates(pool.unlabelled)
+        return pool.unlabelled, 0
     order, drawn = SUBSAMPLINGS[settings.name](pool, settings, rng)
-    return _extended(order, drawn, costs, budget, unit)
+    sample, rest = order[drawn], order[~drawn]
+    missing = budget - float(costs[sample].sum())
+    short = missing > 0 or (unit == "words" and missing == 0)
+    added = rest[: prefix(costs[rest], missing, unit) if short else 0]
+    return np.sort(np.concatenate([sample, added])), len(added)
 
 
 def random(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
@@ -68,11 +62,7 @@ def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Dr
     return order, rng.random(len(order)) < keep
 
 
-SUBSAMPLINGS: dict[str, Callable[[Pool, SubsamplingConfig, np.random.Generator], Draw]] = {
-    "random": random,
-    "naive": naive,
-    "ups": ups,
-}
+SUBSAMPLINGS = {"random": random, "naive": naive, "ups": ups}
 
 
 def _head(order: np.ndarray, gamma: int | float | None) -> Draw:
@@ -85,15 +75,3 @@ def _by_last_score(pool: Pool, rng: np.random.Generator) -> np.ndarray:
     """Most uncertain first; examples that were never scored come before all others, since they may be the best."""
     unlabelled = pool.unlabelled
     return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
-
-
-def _extended(
-    order: np.ndarray, drawn: np.ndarray, costs: np.ndarray, budget: float, unit: str
-) -> Candidates:
-    """Extend a draw along its order of preference until it can fill the query."""
-    sample, rest = order[drawn], order[~drawn]
-    missing = budget - float(costs[sample].sum())
-    if missing > 0 or (unit == "words" and missing == 0):
-        rest = rest[: prefix(costs[rest], missing, unit)]
-        return Candidates(np.sort(np.concatenate([sample, rest])), extended=len(rest))
-    return Candidates(np.sort(sample))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import Ragged, like, values_of
 
 Inputs = Sequence[str] | Sequence[Sequence[str]]
 # A class number or a row of tag numbers per example. Training labels may also be distributions over the label names,
@@ -58,6 +58,5 @@ class Corpus:
 
 def likeliest(labels: Labels) -> Labels:
     """Label numbers; of distributions, those of the largest probability."""
-    if isinstance(labels, Ragged):
-        return Ragged(np.asarray(likeliest(labels.values)), labels.offsets)
-    return labels if labels.ndim == 1 else labels.argmax(axis=1)
+    values = values_of(labels)
+    return labels if values.ndim == 1 else like(labels, values.argmax(axis=1))

@@ -49,6 +49,16 @@ class Ragged:
         return np.repeat(self.offsets[:-1][ids], lengths) + within
 
 
+def values_of(rows: np.ndarray | Ragged) -> np.ndarray:
+    """The values of all rows; an array as it is."""
+    return rows.values if isinstance(rows, Ragged) else rows
+
+
+def like(rows: np.ndarray | Ragged, values: np.ndarray) -> np.ndarray | Ragged:
+    """Other values in the same rows."""
+    return Ragged(values, rows.offsets) if isinstance(rows, Ragged) else values
+
+
 def joined(parts: Sequence[Ragged]) -> Ragged:
     """Their rows, one part after the other."""
     lengths = np.concatenate([part.lengths for part in parts])

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from al_bench.costs import TOTALS, iteration_seconds, one_off_seconds, successor_seconds, total_of, totals
+from al_bench.costs import TOTALS, total_of, totals
 from al_bench.data.metrics import headline
 
 VISIBLE = 0.05  # seconds: the least that rounds to 0.1
@@ -91,21 +91,21 @@ def result_table(rows: list[Row], metric: str, title: str) -> Table:
     for head in ("cycle", "labelled", "words", *models, "iteration s", "successor s"):
         table.add_column(head, justify="right")
     for decided, spent in rows:
-        successor = successor_seconds(spent["seconds"])
+        seconds = totals(spent["seconds"])
         scores = [decided[role] and f"{decided[role][metric]:.4f}" for role in ("acquisition", "successor")]
         table.add_row(
             *(f"{decided[count]:,}" for count in ("cycle", "labelled", "words")),
             *(score or "-" for score in scores),
-            f"{iteration_seconds(spent['seconds']) or 0.0:.1f}",
-            "-" if successor is None else f"{successor:.1f}",
+            f"{seconds.get('iteration', 0.0):.1f}",
+            f"{seconds['successor_total']:.1f}" if "successor_total" in seconds else "-",
         )
     return table
 
 
 def _one_off(rows: list[Row]) -> str | None:
     """The seconds that the table has in no row, where they are more than negligible."""
-    seconds = sum(one_off_seconds(spent["seconds"]) or 0.0 for _, spent in rows)
-    iterations = sum(iteration_seconds(spent["seconds"]) or 0.0 for _, spent in rows)
+    seconds = sum(totals(spent["seconds"]).get("one_off", 0.0) for _, spent in rows)
+    iterations = sum(totals(spent["seconds"]).get("iteration", 0.0) for _, spent in rows)
     if seconds < max(VISIBLE, NEGLIGIBLE * iterations):
         return None
     return f"In no iteration: {seconds:.1f} s to prepare the pool for the acquisition model, once."

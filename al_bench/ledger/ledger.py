@@ -26,7 +26,7 @@ class Ledger:
             raise damaged(self.path, self.path.parent) from error
 
     def append(self, record: dict[str, Any]) -> None:
-        line = _line(record)
+        line = _line(record)  # before the file is touched: the record may be no JSON
         with self.path.open("ab+") as file:
             file.truncate(len(self._complete()))
             file.write(line)
@@ -51,6 +51,27 @@ def _line(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+class CycleLedger:
+    """A folder's ledger.jsonl, a line per cycle with what was decided, and costs.jsonl with what it cost."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = Ledger(folder / "ledger.jsonl")
+        self.costs = Ledger(folder / "costs.jsonl")
+
+    def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """(decided, spent) of every committed cycle."""
+        decided, spent = self.ledger.read(), self.costs.read()
+        if len(spent) < len(decided):
+            raise damaged(self.costs.path, self.folder)
+        return list(zip(decided, spent, strict=False))
+
+    def commit(self, decided: dict[str, Any], spent: dict[str, Any]) -> None:
+        """Costs first: the ledger's line makes both count."""
+        self.costs.put(decided["cycle"], spent)
+        self.ledger.put(decided["cycle"], decided)
+
+
 def damaged(path: Path, folder: Path) -> UserError:
     """The error for a file that was once complete. A kill leaves no such file. folder: of all that belongs together"""
     return UserError(
@@ -64,14 +85,12 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
     """Hold a file lock; `waiting` is called where another process holds it."""
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except TimeoutError:
         waiting()
-        lock.acquire()
-    try:
+        held = lock.acquire()
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def write_whole(path: Path, content: bytes) -> None:

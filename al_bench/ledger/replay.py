@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +27,17 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
         lists, metrics = _of_trajectory(source, corpus)
     else:
         lists, metrics = _of_file(source, len(corpus.train)), []
-    metrics += [None] * (len(lists) - len(metrics))
     ids = as_ids("replay", source, [i for batch in lists for i in batch], len(corpus.train))
     batches = Ragged(ids, offsets_of([len(batch) for batch in lists])).rows()
-    for number, batch in enumerate(batches):
-        labelled = np.concatenate(batches[: number + 1])
-        queried = batches[number + 1] if number + 1 < len(batches) else NO_IDS
-        cycle = Cycle(
-            number=number,
-            labelled=len(labelled),
-            words=int(corpus.train.words[labelled].sum()),
-            metrics=metrics[number],
-            seed_set=batch if number == 0 else NO_IDS,
-            queried=queried,
-            query=describe(corpus, queried) if len(queried) else {},
-        )
-        yield cycle, Costs({})
+    labelled = NO_IDS
+    for number, (batch, queried, known) in enumerate(zip_longest(batches, batches[1:], metrics)):
+        labelled = np.concatenate([labelled, batch])
+        cycle = Cycle(number, len(labelled), int(corpus.train.words[labelled].sum()), known)
+        if number == 0:
+            cycle = replace(cycle, seed_set=batch)
+        if queried is not None:
+            cycle = replace(cycle, queried=queried, query=describe(corpus, queried))
+        yield cycle, Costs()
 
 
 def _of_trajectory(folder: Path, corpus: Corpus) -> tuple[list[list[int]], list[dict[str, float] | None]]:

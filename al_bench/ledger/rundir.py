@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
@@ -14,11 +13,11 @@ from omegaconf import OmegaConf
 from al_bench.config.identity import differences, run_identity
 from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
-from al_bench.ledger.ledger import Ledger, damaged, locked, read_json, write_json, write_whole
+from al_bench.ledger.ledger import CycleLedger, locked, read_json, write_json, write_whole
 from al_bench.ledger.store import claim
 
 
-class RunDirectory:
+class RunDirectory(CycleLedger):
     """
     identity.json   the config as far as the ledger depends on it, and the fingerprints of data, weights and trajectory
     config.yaml     the resolved config
@@ -26,11 +25,6 @@ class RunDirectory:
     ledger.jsonl    a line per cycle: what was decided; costs.jsonl: what it cost
     status.json     running, finished, failed or interrupted; traceback.txt if it failed
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ledger = Ledger(folder / "ledger.jsonl")
-        self.costs = Ledger(folder / "costs.jsonl")
 
     @contextmanager
     def claimed(
@@ -49,7 +43,14 @@ class RunDirectory:
                 f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER"
             ) from error
         with locked(self.folder / ".lock", waiting):
-            self._check_config(config)
+            path = self.folder / "identity.json"
+            identity = read_json(path)["identity"] if path.exists() else {}
+            changed = differences(identity, run_identity(config)) if identity else []
+            if changed:
+                raise UserError(
+                    f"{self.folder}: holds a run with another config ({', '.join(changed[:8])} differ); "
+                    "choose another directory, or leave hydra.run.dir to its default"
+                )
             if self.finished:
                 yield
                 return
@@ -63,16 +64,19 @@ class RunDirectory:
                 self._status("interrupted", started, job)
                 raise
             except BaseException as error:
-                self._status("failed", started, job, error=str(error) or type(error).__name__)
-                write_whole(self.folder / "traceback.txt", traceback.format_exc().encode())
+                self._failed(error, started, job)
                 raise
             self._status("finished", started, job)
 
     def _status(self, state: str, started: float, job: dict[str, Any], **more: Any) -> None:
         ended = {} if state == "running" else {"ended_at": time.time()}
-        write_json(
-            self.folder / "status.json", {"state": state, "started_at": started, **ended, **job, **more}
-        )
+        record = {"state": state, "started_at": started, **ended, **job, **more}
+        write_json(self.folder / "status.json", record)
+
+    def _failed(self, error: BaseException, started: float, job: dict[str, Any]) -> None:
+        self._status("failed", started, job, error=str(error) or type(error).__name__)
+        reason = "".join(traceback.format_exception(error))
+        write_whole(self.folder / "traceback.txt", reason.encode())
 
     @property
     def status(self) -> dict[str, Any]:
@@ -81,36 +85,23 @@ class RunDirectory:
 
     def leave_reason(self, error: Exception) -> None:
         """Record why a run failed before it could claim the directory."""
-        reason = str(error) or type(error).__name__
-        if self.status.get("error") == reason or (self.folder / "identity.json").exists():
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._status("failed", time.time(), {}, error=reason)
-        write_whole(self.folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
+        recorded = self.status.get("error") == (str(error) or type(error).__name__)
+        if not recorded and not (self.folder / "identity.json").exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._failed(error, time.time(), {})
 
     @property
     def in_use(self) -> bool:
         """Whether a process holds the directory right now."""
-        lock = FileLock(self.folder / ".lock")
         try:
-            lock.acquire(timeout=0)
+            with FileLock(self.folder / ".lock").acquire(timeout=0):
+                return False
         except TimeoutError:
             return True
-        lock.release()
-        return False
 
     @property
     def finished(self) -> bool:
         return self.status.get("state") == "finished"
-
-    def _check_config(self, config: RunConfig) -> None:
-        path = self.folder / "identity.json"
-        changed = differences(read_json(path)["identity"], run_identity(config)) if path.exists() else []
-        if changed:
-            raise UserError(
-                f"{self.folder}: holds a run with another config ({', '.join(changed[:8])} differ); "
-                "choose another directory, or leave hydra.run.dir to its default"
-            )
 
     def record_fingerprints(self, config: RunConfig, fingerprints: dict[str, Any]) -> None:
         """Write, or check, the fingerprints of data and weights and the trajectory's id."""
@@ -119,15 +110,3 @@ class RunDirectory:
     @property
     def fingerprints(self) -> dict[str, Any]:
         return read_json(self.folder / "identity.json")["fingerprints"]
-
-    def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """(decided, spent) of every committed cycle."""
-        decided, spent = self.ledger.read(), self.costs.read()
-        if len(spent) < len(decided):
-            raise damaged(self.costs.path, self.folder)
-        return list(zip(decided, spent[: len(decided)], strict=True))
-
-    def commit(self, decided: dict[str, Any], spent: dict[str, Any]) -> None:
-        """Costs first: the ledger's line makes both count."""
-        self.costs.put(decided["cycle"], spent)
-        self.ledger.append(decided)

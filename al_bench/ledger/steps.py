@@ -25,7 +25,7 @@ class Step:
 
     values: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    costs: Costs = field(default_factory=lambda: Costs({}))
+    costs: Costs = field(default_factory=Costs)
 
 
 class Steps:
@@ -45,14 +45,18 @@ class Steps:
         fingerprints = {key: self._fingerprints[key] for key in ("data", *roles)}
         store = Store(step_folder(self.root, identity), identity, fingerprints, **self._account)
         with store.held():
-            if not finished(store.folder):
+            folder = store.folder
+            if not finished(folder):
                 step = compute()
-                hashes = {name: store.save(name, array) for name, array in step.arrays.items()}
-                write_json(store.folder / "costs.json", store.costs_record(step.costs))
-                write_json(store.folder / "values.json", {"values": step.values, "arrays_sha256": hashes})
-            recorded = read_json(store.folder / "values.json")
-            arrays = {name: store.load(name, sha256) for name, sha256 in recorded["arrays_sha256"].items()}
-            return Step(recorded["values"], arrays, costs_from(read_json(store.folder / "costs.json")))
+                hashes = {
+                    name: store.save(folder / f"{name}.npy", array) for name, array in step.arrays.items()
+                }
+                write_json(folder / "costs.json", store.costs_record(step.costs))
+                write_json(folder / "values.json", {"values": step.values, "arrays_sha256": hashes})
+            recorded = read_json(folder / "values.json")
+            hashes = recorded["arrays_sha256"]
+            arrays = {name: store.load(folder / f"{name}.npy", sha256) for name, sha256 in hashes.items()}
+            return Step(recorded["values"], arrays, costs_from(read_json(folder / "costs.json")))
 
 
 def step_folder(root: Path, identity: dict[str, Any]) -> Path:

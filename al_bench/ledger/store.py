@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from al_bench.errors import UserError
 from al_bench.ledger.ledger import damaged, locked, read_json, write_json, write_whole
 
 
+@dataclass(frozen=True)
 class Store:
     """One folder of results.
 
@@ -29,52 +31,40 @@ class Store:
     waiting: called when another process holds the folder
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        identity: dict[str, Any],
-        fingerprints: dict[str, str],
-        *,
-        run: str = "",
-        machine: dict[str, Any] | None = None,
-        waiting: Callable[[], None] = lambda: None,
-    ) -> None:
-        self.folder = folder
-        self._identity, self._fingerprints = identity, fingerprints
-        self._run, self._machine, self._waiting = run, machine or {}, waiting
+    folder: Path
+    identity: dict[str, Any]
+    fingerprints: dict[str, str]
+    run: str = ""
+    machine: dict[str, Any] = field(default_factory=dict)
+    waiting: Callable[[], None] = lambda: None
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the folder for one process. Raises `UserError` where it holds results of other data or weights."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(self.folder / "lock", self._waiting):
-            claim(self.folder, self._identity, self._fingerprints)
+        with locked(self.folder / "lock", self.waiting):
+            claim(self.folder, self.identity, self.fingerprints)
             yield
 
-    def save(self, name: str, array: np.ndarray) -> str:
-        """Write NAME.npy; returns the file's sha256."""
+    def save(self, path: Path, array: np.ndarray) -> str:
+        """Write an array; returns the file's sha256."""
         buffer = io.BytesIO()
         np.save(buffer, array)
-        path = self._path(name)
         path.parent.mkdir(exist_ok=True)
         write_whole(path, buffer.getvalue())
         return hashlib.sha256(buffer.getvalue()).hexdigest()
 
-    def load(self, name: str, sha256: str) -> np.ndarray:
-        """Read NAME.npy. Raises `UserError` where it is not the file that was written."""
-        path = self._path(name)
+    def load(self, path: Path, sha256: str) -> np.ndarray:
+        """Read an array. Raises `UserError` where it is not the file that was written."""
         content = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(content).hexdigest() != sha256:
             raise damaged(path, self.folder)
         return np.load(io.BytesIO(content))
 
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.npy"
-
     def costs_record(self, costs: Costs) -> dict[str, Any]:
         """The record of what results cost."""
-        spent = {"seconds": costs.seconds, "counts": costs.counts, "machine": self._machine}
-        return spent | {"computed_by": self._run, "host": platform.node(), "finished_at": time.time()}
+        spent = {**vars(costs), "machine": self.machine}
+        return {**spent, "computed_by": self.run, "host": platform.node(), "finished_at": time.time()}
 
 
 def costs_from(record: dict[str, Any]) -> Costs:

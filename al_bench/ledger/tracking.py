@@ -3,6 +3,7 @@
 A failure warns and loses nothing: `al-bench sync` logs the run directory again.
 """
 
+import logging
 import os
 import time
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from omegaconf import OmegaConf
 
 from al_bench.config.identity import flat
 from al_bench.costs import totals
@@ -43,8 +45,7 @@ class Tracker:
         self.uri = store_uri(tracking, output_dir) if tracking != "none" else None
         self._warn = warn
         self._client: Any = None
-        self._run_id = ""
-        self._logged = 0
+        self._record: dict[str, Any] = {}  # as in `FILE`
 
     def update(self) -> bool:
         """Log the cycles committed since the last update, one batch each. Returns whether all is logged."""
@@ -69,95 +70,85 @@ class Tracker:
                 self._open()
             step()
         except Exception as error:  # any failure of a tracking server must not cost a result
-            reason = first_line(error)[:200]
-            self._warn(
-                f"tracking to {self.uri} failed ({reason}); the run goes on, `al-bench sync` repairs it"
-            )
+            failure = f"tracking to {self.uri} failed ({first_line(error)[:200]})"
+            self._warn(f"{failure}; the run goes on, `al-bench sync` repairs it")
             self.uri = None
-            return False
-        return True
+        return self.uri is not None
 
     def _open(self) -> None:
-        config, status = read_config(self.run.folder), self.run.status
+        config, folder, sweep = read_config(self.run.folder), self.run.folder, self.sweep
         assert self.uri is not None
+        tags = {
+            "al_bench.trajectory": self.run.fingerprints["trajectory"],
+            "al_bench.experiment": config["name"],
+            "al_bench.directory": str(folder),
+            "al_bench.commit": str(read_json(folder / "provenance.json")["git"]),
+        }
         # Several processes on a fresh SQLite store would run its migrations at once.
         with FileLock(self.output_dir / ".mlflow.lock"):
             self._client = connect(self.uri)
             experiment = experiment_id(self._client, config["name"], self.uri, self.output_dir)
-            parent = None if self.sweep is None else self._parent(self.sweep, experiment)
-        record = self._active(self.run.folder / FILE)
-        if record is not None:
-            self._run_id, self._logged = record["run_id"], record["logged"]
-            self._client.update_run(self._run_id, status="RUNNING")
+            if sweep is not None:  # its own run is created by the first job
+                own = {"al_bench.sweep": sweep.name}
+                parent, _ = self._entered(sweep, experiment, f"sweep {sweep.name}", own)
+                tags["mlflow.parentRunId"] = parent["run_id"]
+        started = int(self.run.status["started_at"] * 1000)
+        self._record, created = self._entered(folder, experiment, folder.name, tags, start_time=started)
+        if not created:
+            self._client.update_run(self._record["run_id"], status="RUNNING")
             return
         from mlflow.entities import Param
 
-        tags = {
-            "al_bench.trajectory": self.run.fingerprints["trajectory"],
-            "al_bench.experiment": config["name"],
-            "al_bench.directory": str(self.run.folder),
-            "al_bench.commit": str(read_json(self.run.folder / "provenance.json")["git"]),
-            **({"mlflow.parentRunId": parent} if parent else {}),
-        }
-        started = int(status["started_at"] * 1000)
-        self._run_id = self._create(experiment, self.run.folder.name, tags, start_time=started)
-        self._remember()
-        params = [Param(key, shorten(value)) for key, value in flat(config)]
+        params = []
+        for key, value in flat(config):
+            text = str(value)
+            params.append(
+                Param(key, text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "...")
+            )
         for start in range(0, len(params), BATCH):
-            self._client.log_batch(self._run_id, params=params[start : start + BATCH])
+            self._client.log_batch(self._record["run_id"], params=params[start : start + BATCH])
 
-    def _create(self, experiment: str, name: str, tags: dict[str, str], **options: Any) -> str:
-        """A new MLflow run's id."""
+    def _entered(
+        self, folder: Path, experiment: str, name: str, tags: dict[str, str], **options: Any
+    ) -> tuple[dict[str, Any], bool]:
+        """The record of a directory's MLflow run, which is created (True) where this store does not have it."""
+        record = load_record(folder / FILE)
+        if record.get("uri") == self.uri and {"run_id", "logged"} <= record.keys():
+            # An error: the run was deleted for good, or another store has the same name, so it is logged again.
+            with suppress(Exception):
+                if self._client.get_run(record["run_id"]).info.lifecycle_stage == "active":
+                    return record, False
         tags = {"mlflow.runName": name, **tags}
-        return self._client.create_run(experiment, tags=tags, run_name=name, **options).info.run_id
-
-    def _active(self, path: Path) -> dict[str, Any] | None:
-        """The record of a directory's MLflow run, if this store still has that run."""
-        record = load_record(path)
-        if record.get("uri") != self.uri or not {"run_id", "logged"} <= record.keys():
-            return None
-        try:
-            stage = self._client.get_run(record["run_id"]).info.lifecycle_stage
-        except Exception:  # it was deleted for good, or another store has the same name: log it again
-            return None
-        return record if stage == "active" else None
-
-    def _parent(self, sweep: Path, experiment: str) -> str:
-        """The id of the sweep's own run; the first job creates it."""
-        record = self._active(sweep / FILE)
-        if record is not None:
-            return record["run_id"]
-        run_id = self._create(experiment, f"sweep {sweep.name}", {"al_bench.sweep": sweep.name})
-        write_json(sweep / FILE, {"uri": self.uri, "run_id": run_id, "logged": 0})
-        return run_id
+        run = self._client.create_run(experiment, tags=tags, run_name=name, **options)
+        record = {"uri": self.uri, "run_id": run.info.run_id, "logged": 0}
+        write_json(folder / FILE, record)
+        return record, True
 
     def _log_cycles(self) -> None:
         from mlflow.entities import Metric
 
-        for decided, spent in self.run.rows()[self._logged :]:
+        for decided, spent in self.run.rows()[self._record["logged"] :]:
             # The commit's own time, so that a cycle that is logged twice gives the same points.
             at, metrics = int(spent["finished_at"] * 1000), metrics_of(decided, spent)
             points = [Metric(name, value, at, decided["cycle"]) for name, value in metrics.items()]
-            self._client.log_batch(self._run_id, metrics=points)
-            self._logged += 1
-            self._remember()
+            self._client.log_batch(self._record["run_id"], metrics=points)
+            self._record["logged"] += 1
+            self._remember("running")
 
     def _finish(self) -> None:
         self._log_cycles()
-        for name in ARTIFACTS:
-            if (self.run.folder / name).exists():
-                self._client.log_artifact(self._run_id, str(self.run.folder / name))
+        run_id = self._record["run_id"]
         queries = self.output_dir / "trajectories" / self.run.fingerprints["trajectory"] / "ledger.jsonl"
-        if queries.exists():
-            self._client.log_artifact(self._run_id, str(queries), "queries")
+        for path, place in [*((self.run.folder / name, None) for name in ARTIFACTS), (queries, "queries")]:
+            if path.exists():
+                self._client.log_artifact(run_id, str(path), place)
         state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())
         outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
-        self._client.set_terminated(self._run_id, status=outcome, end_time=int(ended * 1000))
+        self._client.set_terminated(run_id, status=outcome, end_time=int(ended * 1000))
         self._remember(state)
 
-    def _remember(self, state: str = "running") -> None:
-        logged = {"uri": self.uri, "run_id": self._run_id, "logged": self._logged, "state": state}
-        write_json(self.run.folder / FILE, logged)
+    def _remember(self, state: str) -> None:
+        write_json(self.run.folder / FILE, {**self._record, "state": state})
 
 
 def finish_sweep(sweep: Path, *, failed: bool) -> None:
@@ -177,13 +168,11 @@ def connect(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import logging
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from mlflow.tracking import MlflowClient
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -203,28 +192,16 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
     metrics = {key: float(decided[key]) for key in ("labelled", "words", "scored")}
     for role in ("acquisition", "successor"):
         metrics |= {f"{role}/{name}": value for name, value in (decided[role] or {}).items()}
-    metrics |= {f"pseudo/{name}": value for name, value in numbers(decided["pseudo"] or {})}
+    reported = [(name, value) for name, value in flat(decided["pseudo"] or {}) if value is not None]
+    metrics |= {f"pseudo/{name.replace('.', '/')}": float(value) for name, value in reported}
     seconds = spent["seconds"]
     metrics |= {f"seconds/{name}": value for name, value in {**seconds, **totals(seconds)}.items()}
     for name, value in spent.items():
-        if name not in ("cycle", "seconds", "finished_at") and isinstance(value, int | float):
+        if name not in ("cycle", "finished_at") and isinstance(value, int | float):
             metrics[f"cost/{name}"] = value
     return metrics
 
 
-def numbers(report: dict[str, Any]) -> list[tuple[str, float]]:
-    """The numbers of a report on pseudo-labels, without its nulls."""
-    return [(name.replace(".", "/"), float(value)) for name, value in flat(report) if value is not None]
-
-
 def read_config(folder: Path) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    assert isinstance(config, dict)
-    return {str(key): value for key, value in config.items()}
-
-
-def shorten(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    return config

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al_bench.acquisition.strategies.uncertainty import least_confidence, mnlp
+from al_bench.acquisition.strategies.uncertainty import AGGREGATES, least_confidence, mnlp
 from al_bench.config.schema import FilterConfig
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import Ragged, values_of
 from al_bench.learners.predictions import Predictions
 
 
@@ -31,17 +31,11 @@ def of_confidence(predictions: Predictions) -> np.ndarray:
 
 def of_verifier(predictions: Predictions, labels: Labels) -> Suspicion:
     """1 - the pseudo-label's probability by a second model, trained on gold alone (VERIPS, Rauch et al. 2023)."""
+    probs, own = values_of(predictions.probs), values_of(labels)
     if isinstance(predictions.probs, Ragged):
-        assert isinstance(labels, Ragged)
-        probs = predictions.probs.values
-        words = _improbable(probs, labels.values[predictions.places()])
-        return _of_sentences(words, predictions.probs.offsets)
-    assert isinstance(labels, np.ndarray)
-    return _improbable(predictions.probs, labels)
-
-
-def _improbable(probs: np.ndarray, labels: np.ndarray) -> Suspicion:
-    return Suspicion(1.0 - probs[np.arange(len(labels)), labels], probs.argmax(axis=1) != labels)
+        own = own[predictions.places()]
+    doubt = 1.0 - probs[np.arange(len(own)), own]
+    return _of_examples(predictions.probs, doubt, probs.argmax(axis=1) != own)
 
 
 def of_neighbours(
@@ -59,36 +53,27 @@ def of_neighbours(
 
     gold: (m, width) vectors; pseudo: (n, width) of the pseudo-labelled, of sentences a row per word; labels: theirs
     """
-    if isinstance(gold, Ragged):
-        assert isinstance(gold_labels, Ragged)
-        assert isinstance(pseudo, Ragged)
-        assert isinstance(labels, Ragged)
-        words = of_neighbours(gold.values, gold_labels.values, pseudo.values, labels.values, classes, k)
-        return _of_sentences(words, labels.offsets)
     from sklearn.neighbors import NearestNeighbors
 
-    assert isinstance(gold_labels, np.ndarray)
-    assert isinstance(pseudo, np.ndarray)
-    assert isinstance(labels, np.ndarray)
-    index = NearestNeighbors(n_neighbors=min(k, len(gold)), algorithm="brute", metric="euclidean")
-    near = index.fit(_unit(gold)).kneighbors(_unit(pseudo), return_distance=False)
-    votes = np.zeros((len(pseudo), classes))
-    np.add.at(votes, (np.arange(len(pseudo))[:, None], gold_labels[near]), 1.0 / near.shape[1])
-    own = votes[np.arange(len(pseudo)), labels]
-    return Suspicion(1.0 - own, votes.max(axis=1) > own + 1e-9)
+    known, vectors = _unit(values_of(gold)), _unit(values_of(pseudo))
+    index = NearestNeighbors(n_neighbors=min(k, len(known)), algorithm="brute", metric="euclidean")
+    near = index.fit(known).kneighbors(vectors, return_distance=False)
+    votes, rows = np.zeros((len(vectors), classes)), np.arange(len(vectors))
+    np.add.at(votes, (rows[:, None], values_of(gold_labels)[near]), 1.0 / near.shape[1])
+    own = votes[rows, values_of(labels)]
+    return _of_examples(labels, 1.0 - own, votes.max(axis=1) > own + 1e-9)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _of_sentences(words: Suspicion, offsets: np.ndarray) -> Suspicion:
-    """The mean suspicion of a sentence's words; a sentence is contradicted if any of its words is."""
-    lengths = np.diff(offsets)
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    total = np.bincount(rows, weights=words.score, minlength=len(lengths))
-    any_word = np.bincount(rows, weights=words.contradicts, minlength=len(lengths)) > 0
-    return Suspicion(total / np.maximum(lengths, 1), any_word)
+def _of_examples(rows: Labels, score: np.ndarray, contradicts: np.ndarray) -> Suspicion:
+    """Of texts as it is; of a sentence the mean over its words, contradicted if any of them is."""
+    if not isinstance(rows, Ragged):
+        return Suspicion(score, contradicts)
+    words, any_word = Ragged(score, rows.offsets), Ragged(contradicts, rows.offsets)
+    return Suspicion(AGGREGATES["mean"](words), AGGREGATES["max"](any_word) > 0)
 
 
 def dropped(

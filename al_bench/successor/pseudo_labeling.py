@@ -6,12 +6,13 @@ successor on the rest. Nothing here feeds back, so it is computed only at the cy
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from al_bench.acquisition.strategies.uncertainty import AGGREGATES
 from al_bench.config.identity import (
     first_look_back,
     fit_identity,
@@ -22,7 +23,7 @@ from al_bench.config.schema import AFTER_A_FIT, FilterConfig
 from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
-from al_bench.data.ragged import Ragged, joined, offsets_of
+from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
 from al_bench.learners.base import Model, Watch, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.ledger.steps import Step
@@ -37,22 +38,6 @@ from al_bench.successor.filters import (
 from al_bench.successor.successor import Fit, Succession, TrainingSet, named, on_gold
 
 
-@dataclass(frozen=True)
-class PseudoLabels:
-    """The labeller's predictions for the rest of the pool.
-
-    ids: rising; doubt: (n,) 1 - the labeller's confidence
-    quality: its score on the dev split, None where none could be held out; labels: the most probable ones
-    distributions: its probabilities, where the successor learns from soft labels
-    """
-
-    ids: np.ndarray
-    doubt: np.ndarray
-    quality: float | None
-    labels: Labels
-    distributions: Labels | None = None
-
-
 def plasm(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], dict[str, Any], Costs]:
     """The successor's test metrics, a report on its pseudo-labels, and what all of it cost."""
     return _Plasm(s, labelled, cycle).result()
@@ -63,9 +48,11 @@ class _Plasm:
 
     def __init__(self, s: Succession, labelled: np.ndarray, cycle: int) -> None:
         self.s, self.labelled, self.cycle = s, labelled, cycle
+        self.determinants = (s.config, s.precision, cycle)  # what identities are functions of
         self.rest = np.setdiff1d(np.arange(len(s.corpus.train)), labelled)
         self.filters = s.config.pseudo_labeling.filters
-        self.costs = Costs({})
+        self.look_back = first_look_back(self.filters)
+        self.costs = Costs()
         # Filters look back on a fit on the pseudo-labels that the first of them gets. It is made if one drops any.
         self.before_first: np.ndarray | None = None
         self.first: Fit | None = None
@@ -73,13 +60,14 @@ class _Plasm:
     def result(self) -> tuple[dict[str, float], dict[str, Any], Costs]:
         kept = np.ones(len(self.rest), dtype=bool)
         shares: dict[str, float] = {}
+        quality = self.pseudo.values["quality"]
         for number, chosen in enumerate(self.filters):
-            if number == first_look_back(self.filters):
+            if number == self.look_back:
                 self.before_first = kept
-            if drop_count(chosen, kept, self.pseudo.quality) == 0:
+            if drop_count(chosen, kept, quality) == 0:
                 drop = np.zeros(len(kept), dtype=bool)  # no suspicion could change that
             else:
-                drop = dropped(chosen, self.suspicion(number, chosen), kept, self.pseudo.quality)
+                drop = dropped(chosen, self.suspicion(number, chosen), kept, quality)
             kept = kept & ~drop
             shares[chosen.by] = shares.get(chosen.by, 0.0) + float(np.count_nonzero(drop) / max(len(kept), 1))
         last = self._spend(self.fit(len(self.filters), kept).evaluated())
@@ -91,76 +79,89 @@ class _Plasm:
         return last.values, self.report(kept, shares, before), self.costs
 
     @cached_property
-    def pseudo(self) -> PseudoLabels:
-        """Computed now, or read."""
-        identity = pseudo_labels_identity(self.s.config, self.s.precision, self.cycle)
-        step = self._spend(self.s.steps.get(identity, ("pseudo_labeler",), self._label))
+    def pseudo(self) -> Step:
+        """The labeller's predictions for the rest of the pool, computed now, or read.
+
+        quality: its score on the dev split, None where none could be held out; doubt: (n,) 1 - its confidence
+        labels: the most probable ones; distributions: its probabilities, where the successor learns from soft labels
+        """
+        compute = partial(self._predict, "pseudo_labeler", "labeller", "pseudo_label", self._label)
+        identity = pseudo_labels_identity(*self.determinants)
+        return self._spend(self.s.steps.get(identity, ("pseudo_labeler",), compute))
+
+    @cached_property
+    def labels(self) -> Labels:
+        return self._shaped(self.pseudo.arrays["labels"].astype(np.int64))
+
+    def _shaped(self, values: np.ndarray) -> Labels:
         offsets = offsets_of(self.s.corpus.train.words[self.rest])
-        labels, soft = step.arrays["labels"].astype(np.int64), step.arrays.get("distributions")
+        return Ragged(values, offsets) if self.s.corpus.task == "tagging" else values
 
-        def shaped(values: np.ndarray) -> Labels:
-            return Ragged(values, offsets) if self.s.corpus.task == "tagging" else values
+    def _label(self, model: Model, predictions: Predictions) -> Step:
+        arrays = {"labels": values_of(predictions.labels()).astype(np.int16)}
+        if self.s.config.pseudo_labeling.labels == "soft":
+            arrays["distributions"] = values_of(predictions.distributions())
+        arrays["doubt"] = of_confidence(predictions).astype(np.float32)
+        counts: dict[str, float] = {
+            "pseudo_labelled_examples": len(self.rest),
+            "pseudo_labelled_tokens": predictions.tokens,
+        }
+        return Step({"quality": model.dev_score}, arrays, Costs(counts=counts))
 
-        distributions = None if soft is None else shaped(soft)
-        doubt, quality = step.arrays["doubt"], step.values["quality"]
-        return PseudoLabels(self.rest, doubt, quality, shaped(labels), distributions)
-
-    def _label(self) -> Step:
-        def arrays(predictions: Predictions) -> dict[str, np.ndarray]:
-            labels = {"labels": _values(predictions.labels()).astype(np.int16)}
-            if self.s.config.pseudo_labeling.labels == "soft":
-                labels["distributions"] = _values(predictions.distributions())
-            return {**labels, "doubt": of_confidence(predictions).astype(np.float32)}
-
-        model, predictions, labels, costs = self._predict(
-            "pseudo_labeler", "labeller", "pseudo_label", arrays
-        )
-        counts = {"pseudo_labelled_examples": len(self.rest), "pseudo_labelled_tokens": predictions.tokens}
-        return Step({"quality": model.dev_score}, labels, replace(costs, counts={**costs.counts, **counts}))
-
-    def _predict(
-        self, role: str, part: str, phase: str, use: Callable[[Predictions], Any]
-    ) -> tuple[Model, Predictions, Any, Costs]:
-        """The rest of the pool by a model that is fitted on gold labels alone, and the use that is made of it."""
+    def _predict(self, role: str, part: str, phase: str, use: Callable[[Model, Predictions], Step]) -> Step:
+        """The use that is made of the predictions for the rest of the pool by a model fitted on gold labels alone."""
         fit = on_gold(self.s, self.labelled, self.cycle, role, part)
         model, clock = fit.model, self.s.clock(fit.learner)
         with clock.phase(phase):
-            predictions = model.predict(self.s.pool, self.rest)
-            result = use(predictions)
+            step = use(model, model.predict(self.s.pool, self.rest))
         spent = fit.spent()
-        return model, predictions, result, replace(spent, seconds={**spent.seconds, **clock.seconds})
+        costs = Costs({**spent.seconds, **clock.seconds}, {**spent.counts, **step.costs.counts})
+        return replace(step, costs=costs)
 
     def fit(self, filters: int, kept: np.ndarray, part: str = "successor") -> Fit:
         """The successor on gold labels and on the pseudo-labels that the first filters kept."""
-        before = self.filters[:filters]
-        identity = fit_identity(self.s.config, self.s.precision, self.cycle, "successor", before)
-        others = ("pseudo_labeler", *(["verifier"] if any(f.by == "verifier" for f in before) else []))
-        watch = Watch()
+        before, watch = self.filters[:filters], Watch()
+        verified = ["verifier"] if any(chosen.by == "verifier" for chosen in before) else []
         if part == "first_successor":
             checkpoints = max((f.checkpoints for f in self.filters if f.by == "tracin"), default=0)
             watch = Watch(checkpoints, margins=any(f.by == "aum" for f in self.filters))
-        examples = training_set(self.s, self.labelled, self.pseudo, kept)
-        return Fit(self.s, "successor", self.cycle, identity, examples, others=others, watch=watch, part=part)
+        roles = ("successor", "pseudo_labeler", *verified)
+        identity = fit_identity(*self.determinants, "successor", before)
+        return Fit(self.s, roles, self.cycle, identity, self.training_set(kept), watch, part)
+
+    def training_set(self, kept: np.ndarray) -> TrainingSet:
+        """Gold labels of the labelled examples and pseudo-labels of the kept ones, by rising id."""
+        config, classes = self.s.config.pseudo_labeling, len(self.s.corpus.label_names)
+        ids = np.concatenate([self.labelled, self.rest[kept]])
+        order = np.argsort(ids, kind="stable")
+        gold, pseudo = self.s.corpus.train.labels[self.labelled], self.labels
+        if config.labels == "soft":
+            gold, pseudo = _smoothed(gold, classes, 0.0), self._shaped(self.pseudo.arrays["distributions"])
+        elif config.smoothing > 0:
+            gold, pseudo = _smoothed(gold, classes, 0.0), _smoothed(pseudo, classes, config.smoothing)
+        weights = None
+        if config.gold_weight != 1.0:
+            weights = np.where(np.isin(ids[order], self.labelled), config.gold_weight, 1.0)
+        return TrainingSet(ids[order], chained(gold, pseudo[np.flatnonzero(kept)])[order], weights)
 
     def suspicion(self, number: int, chosen: FilterConfig) -> Suspicion:
         """Of every pseudo-labelled example; those of examples that were dropped before do not matter."""
         if chosen.by == "confidence":
-            return Suspicion(self.pseudo.doubt)
+            return Suspicion(self.pseudo.arrays["doubt"])
         compute: Callable[[], Step]
         if chosen.by in AFTER_A_FIT:
             if self.first is None:
-                position = first_look_back(self.filters)
-                assert position is not None
+                assert self.look_back is not None
                 assert self.before_first is not None
-                self.first = self.fit(position, self.before_first, "first_successor")
+                self.first = self.fit(self.look_back, self.before_first, "first_successor")
                 self._spend(self.first.evaluated())
             roles, compute = self.first.roles, partial(self._look_back, chosen, self.first)
         elif chosen.by == "verifier":
-            roles, compute = ("pseudo_labeler", "verifier"), self._verify
+            roles = ("pseudo_labeler", "verifier")
+            compute = partial(self._predict, "verifier", "verifier", "verify", self._verify)
         else:
             roles, compute = ("pseudo_labeler", "successor"), partial(self._agree, chosen.neighbours)
-        identity = suspicion_identity(self.s.config, self.s.precision, self.cycle, number)
-        step = self._spend(self.s.steps.get(identity, roles, compute))
+        step = self._spend(self.s.steps.get(suspicion_identity(*self.determinants, number), roles, compute))
         return Suspicion(step.arrays["score"], step.arrays.get("contradicts"))
 
     def _look_back(self, chosen: FilterConfig, fit: Fit) -> Step:
@@ -170,16 +171,14 @@ class _Plasm:
         trained = np.flatnonzero(np.isin(self.rest, fit.training_set.ids))
         with clock.phase("influence" if chosen.by == "tracin" else "margins"):
             if chosen.by == "tracin":
-                score[trained] = model.influence(self.s.pool, self.rest[trained], self.pseudo.labels[trained])
+                score[trained] = model.influence(self.s.pool, self.rest[trained], self.labels[trained])
             else:
                 assert model.margins is not None
                 score[trained] = -model.margins[np.isin(fit.training_set.ids, self.rest)]
         return _step(Suspicion(score), Costs(clock.seconds))
 
-    def _verify(self) -> Step:
-        judge = partial(of_verifier, labels=self.pseudo.labels)
-        _, _, suspicion, costs = self._predict("verifier", "verifier", "verify", judge)
-        return _step(suspicion, costs)
+    def _verify(self, model: Model, predictions: Predictions) -> Step:
+        return _step(of_verifier(predictions, self.labels), Costs())
 
     def _agree(self, k: int) -> Step:
         """How little the nearest gold examples agree with each pseudo-label."""
@@ -189,11 +188,9 @@ class _Plasm:
         once["embed"] = learner.prepare(self.s.pool, embeddings=True) - once["prepare"]
         clock.seconds |= named(Costs(once), "successor").seconds
         with clock.phase("neighbours"):
-            vectors = [learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest)]
-            labels = corpus.train.labels[self.labelled], self.pseudo.labels
-            suspicion = of_neighbours(
-                vectors[0], labels[0], vectors[1], labels[1], len(corpus.label_names), k
-            )
+            gold, pseudo = (learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest))
+            gold_labels = corpus.train.labels[self.labelled]
+            suspicion = of_neighbours(gold, gold_labels, pseudo, self.labels, len(corpus.label_names), k)
         return _step(suspicion, Costs(clock.seconds))
 
     def _spend(self, step: Step) -> Step:
@@ -209,7 +206,7 @@ class _Plasm:
         """
         corpus = self.s.corpus
         metric = headline(corpus.task)
-        true, labels = corpus.train.labels[self.rest], self.pseudo.labels
+        true, labels = corpus.train.labels[self.rest], self.labels
         wrong = mistaken(true, labels)
 
         def score(chosen: np.ndarray) -> float | None:
@@ -221,7 +218,7 @@ class _Plasm:
         return {
             "examples": len(self.rest),
             "kept": int(np.count_nonzero(kept)),
-            "quality": self.pseudo.quality,
+            "quality": self.pseudo.values["quality"],
             metric: score(np.ones(len(kept), dtype=bool)),
             f"kept_{metric}": score(kept),
             "wrong": float(wrong.mean()) if len(wrong) else 0.0,
@@ -232,53 +229,25 @@ class _Plasm:
         }
 
 
-def training_set(s: Succession, labelled: np.ndarray, pseudo: PseudoLabels, kept: np.ndarray) -> TrainingSet:
-    """Gold labels of the labelled examples and pseudo-labels of the kept ones, by rising id."""
-    config, corpus = s.config.pseudo_labeling, s.corpus
-    ids = np.concatenate([labelled, pseudo.ids[kept]])
-    order = np.argsort(ids, kind="stable")
-    gold_labels, pseudo_labels = corpus.train.labels[labelled], pseudo.labels
-    if config.labels == "soft" or config.smoothing > 0:
-        classes = len(corpus.label_names)
-        gold_labels = _smoothed(gold_labels, classes, 0.0)
-        pseudo_labels = (
-            _smoothed(pseudo_labels, classes, config.smoothing)
-            if pseudo.distributions is None
-            else pseudo.distributions
-        )
-    weights = None
-    if config.gold_weight != 1.0:
-        weights = np.where(np.arange(len(ids)) < len(labelled), config.gold_weight, 1.0)[order]
-    return TrainingSet(ids[order], chained(gold_labels, pseudo_labels[np.flatnonzero(kept)])[order], weights)
-
-
 def mistaken(true: Labels, labels: Labels) -> np.ndarray:
     """(n,) bool: whose label, or any of whose tags, is wrong."""
-    if not isinstance(true, Ragged):
-        return true != labels
-    rows = np.repeat(np.arange(len(true)), true.lengths)
-    return np.bincount(rows, weights=_values(true) != _values(labels), minlength=len(true)) > 0
+    wrong = like(true, values_of(true) != values_of(labels))
+    return AGGREGATES["max"](wrong) > 0 if isinstance(wrong, Ragged) else wrong
 
 
 def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:
     """Distributions with `smoothing` of their mass spread over all labels."""
-    if isinstance(labels, Ragged):
-        return Ragged(_values(_smoothed(labels.values, classes, smoothing)), labels.offsets)
-    spread = np.full((len(labels), classes), smoothing / classes, dtype=np.float32)
-    spread[np.arange(len(labels)), labels] += 1.0 - smoothing
-    return spread
+    values = values_of(labels)
+    spread = np.full((len(values), classes), smoothing / classes, dtype=np.float32)
+    spread[np.arange(len(values)), values] += 1.0 - smoothing
+    return like(labels, spread)
 
 
 def chained(first: Labels, second: Labels) -> Labels:
     """The labels of the first, then of the second."""
-    if isinstance(first, Ragged):
-        assert isinstance(second, Ragged)
+    if isinstance(first, Ragged) and isinstance(second, Ragged):
         return joined([first, second])
-    return np.concatenate([first, _values(second)])
-
-
-def _values(labels: Labels) -> np.ndarray:
-    return labels.values if isinstance(labels, Ragged) else labels
+    return np.concatenate([values_of(first), values_of(second)])
 
 
 def _step(suspicion: Suspicion, costs: Costs) -> Step:

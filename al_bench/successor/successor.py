@@ -55,27 +55,22 @@ class TrainingSet:
 class Fit:
     """One fit of a role's model, made only if a result is asked for that no earlier run has recorded.
 
+    roles: the fit's own, and those whose weights its training set depends on
     identity: of the fit, as `identity.fit_identity` gives it
-    others: roles whose weights the training set depends on, beside the fit's own
     part: the name of the fit in this run; its costs are PART_train, PART_evaluate, PART_steps, ...
     """
 
     s: Succession
-    role: str
+    roles: tuple[str, ...]
     cycle: int
     identity: dict[str, Any]
     training_set: TrainingSet
-    others: tuple[str, ...] = ()
     watch: Watch = UNWATCHED
     part: str = "successor"
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        return (self.role, *(other for other in self.others if other != self.role))
-
     @cached_property
     def learner(self) -> Learner:
-        return self.s.learner(self.role)
+        return self.s.learner(self.roles[0])
 
     @cached_property
     def clock(self) -> Clock:
@@ -84,24 +79,26 @@ class Fit:
     @cached_property
     def model(self) -> Model:
         """Fitted now; valid until the role's learner fits again."""
-        ids, labels, weights = self.training_set.ids, self.training_set.labels, self.training_set.weights
-        seeds, learner = fit_seeds(self.s.config, self.cycle), self.learner
-        self.clock.seconds |= setup_seconds(learner, self.s.pool)
+        seeds, chosen = fit_seeds(self.s.config, self.cycle), self.training_set
+        self.clock.seconds |= setup_seconds(self.learner, self.s.pool)
         with self.clock.phase("train"):
-            model = learner.fit(self.s.pool, ids, labels, seeds, weights=weights, watch=self.watch)
+            model = self.learner.fit(
+                self.s.pool, chosen.ids, chosen.labels, seeds, weights=chosen.weights, watch=self.watch
+            )
         self.clock.move(model.costs.capture_seconds, "train", "capture")
         return model
 
     def evaluated(self) -> Step:
         """Its metrics on the test split, computed or read."""
-        step = self.s.steps.get(self.identity, self.roles, self._evaluate)
-        return replace(step, costs=named(step.costs, self.part))
 
-    def _evaluate(self) -> Step:
-        model = self.model
-        with self.clock.phase("evaluate"):
-            metrics = evaluate_on_test(model, self.s.corpus)
-        return Step(metrics, costs=self._costs())
+        def evaluate() -> Step:
+            model = self.model
+            with self.clock.phase("evaluate"):
+                metrics = evaluate_on_test(model, self.s.corpus)
+            return Step(metrics, costs=self._costs())
+
+        step = self.s.steps.get(self.identity, self.roles, evaluate)
+        return replace(step, costs=named(step.costs, self.part))
 
     def spent(self) -> Costs:
         """The costs of the fit so far, in seconds, steps and sub-words."""
@@ -118,18 +115,18 @@ def named(costs: Costs, part: str) -> Costs:
     counts = {
         key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
     }
-    seconds = {
-        # The first successor and the last have one learner, which is set up once.
-        f"{part.removeprefix('first_') if happens_once(phase) else part}_{phase}": value
-        for phase, value in costs.seconds.items()
-    }
+    # The first successor and the last have one learner, which is set up once.
+    once = part.removeprefix("first_")
+    parts = {phase: once if happens_once(phase) else part for phase in costs.seconds}
+    seconds = {f"{parts[phase]}_{phase}": value for phase, value in costs.seconds.items()}
     return Costs(seconds, counts, costs.machine)
 
 
 def on_gold(s: Succession, labelled: np.ndarray, cycle: int, role: str, part: str) -> Fit:
     """The fit of a role's model on the gold labels of `labelled` alone, ids of the training split, rising."""
+    identity = fit_identity(s.config, s.precision, cycle, role)
     examples = TrainingSet(labelled, s.corpus.train.labels[labelled])
-    return Fit(s, role, cycle, fit_identity(s.config, s.precision, cycle, role), examples, part=part)
+    return Fit(s, (role,), cycle, identity, examples, part=part)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:

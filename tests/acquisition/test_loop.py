@@ -530,7 +530,7 @@ def test_draws_differ_from_cycle_to_cycle():
         labelled = labelled.label(cycle.seed_set) if cycle.number == 0 else labelled
         pools.append(labelled.unlabelled)
         picks.append(np.searchsorted(labelled.unlabelled, cycle.queried).tolist())
-        labelled = cycle.label(labelled)
+        labelled = labelled.label(cycle.queried)
     assert len({tuple(pick) for pick in picks}) == len(picks)
 
 

@@ -11,7 +11,7 @@ from synthetic import configs, write_runs
 
 from al_bench.analysis.runs import columns_of
 from al_bench.analysis.store import COLUMNS, load, wide
-from al_bench.costs import iteration_seconds
+from al_bench.costs import totals
 from al_bench.errors import UserError
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.tracking import metrics_of
@@ -38,8 +38,9 @@ def test_a_real_run(al, tiny_run, tmp_path):
         mine = results.cycles[results.cycles.cycle == decided["cycle"]].set_index("metric").value
         expected = metrics_of(decided, spent)
         assert {name: mine[name] for name in expected} == pytest.approx(expected)
-        cumulative += iteration_seconds(spent["seconds"])
-        assert mine["seconds/iteration"] == pytest.approx(iteration_seconds(spent["seconds"]))
+        iteration = totals(spent["seconds"])["iteration"]
+        cumulative += iteration
+        assert mine["seconds/iteration"] == pytest.approx(iteration)
         assert mine["seconds/cumulative"] == pytest.approx(cumulative)
         successor = sum(spent["seconds"].get(f"successor_{phase}", 0.0) for phase in ("prepare", "train"))
         assert mine["seconds/successor_total"] == pytest.approx(successor)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import Ragged, like, values_of
 from al_bench.learners.predictions import Predictions
 
 Aggregate = str
@@ -44,10 +44,8 @@ def _each(
     predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: Aggregate
 ) -> np.ndarray:
     """Score rows of probabilities in float64 and, where rows are words, aggregate them by sentence."""
-    probs = predictions.probs
-    if isinstance(probs, np.ndarray):
-        return score(probs.astype(np.float64))
-    return AGGREGATES[aggregate](Ragged(score(probs.values.astype(np.float64)), probs.offsets))
+    scores = like(predictions.probs, score(values_of(predictions.probs).astype(np.float64)))
+    return AGGREGATES[aggregate](scores) if isinstance(scores, Ragged) else scores
 
 
 def _sum(scores: Ragged) -> np.ndarray:
@@ -62,8 +60,7 @@ def _mean(scores: Ragged) -> np.ndarray:
 def _max(scores: Ragged) -> np.ndarray:
     highest = np.zeros(len(scores))
     filled = scores.lengths > 0
-    if filled.any():
-        highest[filled] = np.maximum.reduceat(scores.values, scores.offsets[:-1][filled])
+    highest[filled] = np.maximum.reduceat(scores.values, scores.offsets[:-1][filled])
     return highest
 
 
