@@ -13,7 +13,7 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import positions
-from al_bench.learners.engine.optimizations import BFLOAT16, EAGER, PACKED, Outputs, rejection
+from al_bench.learners.engine.optimizations import BFLOAT16, PACKED, Outputs, rejection
 from al_bench.learners.engine.packing import encoder_of, packed
 
 
@@ -42,8 +42,6 @@ class Forward:
         self.copy: Bfloat16Copy | None = None
         self.packs = False
         self.rejected: dict[str, str] = {}
-        self._attention = network.config._attn_implementation
-        self._eager = EAGER in available and self._attention == "sdpa"
         checked = available & {PACKED, BFLOAT16}
         if checked or precision == "bfloat16":
             with torch.no_grad():
@@ -56,7 +54,7 @@ class Forward:
 
     @property
     def optimizations(self) -> list[str]:
-        active = {PACKED: self.packs, BFLOAT16: self.copy is not None, EAGER: self._eager}
+        active = {PACKED: self.packs, BFLOAT16: self.copy is not None}
         return [name for name, is_active in active.items() if is_active]
 
     def autocast(self, exact: bool = False) -> torch.autocast:
@@ -68,17 +66,6 @@ class Forward:
         if self.copy:
             self.copy.update()
 
-    def train(self) -> None:
-        """Switch to training."""
-        self._switch(True, "eager")
-
-    def _switch(self, training: bool, attention: str) -> None:
-        for network in (self.network, self.working_network):
-            if network.training is not training:
-                network.train(training)
-            if self._eager:
-                network.config._attn_implementation = attention
-
     def logits(
         self, encoded: Encoded, ids: np.ndarray, exact: bool = False, pack: bool | None = None
     ) -> torch.Tensor:
@@ -87,7 +74,8 @@ class Forward:
         exact: in float32 whatever the precision; pack: None: as `packs` says
         """
         network = self.network if exact else self.working_network
-        self._switch(False, self._attention)
+        if network.training:
+            network.eval()
         tagging = encoded.firsts is not None
         if pack is None:
             pack = self.packs and not exact

@@ -55,7 +55,7 @@ def train(
         rng = stream(seeds.order, "order", seeds.cycle)
         stepper.begin(examples, s.batch_size)
         while epochs < s.epochs and waited < s.patience:
-            forward.train()
+            forward.working_network.train()
             for batch in training_batches(lengths, s.batch_size, rng):
                 if margins is None:
                     stepper.step(batch, s.rate(steps))
