@@ -13,9 +13,9 @@ from tiny import SEEDS, build, settings
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
 from al_bench.learners.engine import stepping, training
-from al_bench.learners.engine.collation import Collator, word_labels
+from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import encode
-from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
+from al_bench.learners.engine.stepping import Examples, batch_loss, outputs, targets
 from al_bench.learners.transformer import TransformerLearner
 
 TEXTS = [
@@ -283,10 +283,11 @@ def test_labels_of_lost_words_are_never_used(bert: Path) -> None:
         assert not np.array_equal(fitted(changed), fitted(plain)), (sentence, word)
 
 
-def test_word_labels_by_hand(bert: Path) -> None:
+def test_targets_of_words_by_hand(bert: Path) -> None:
     encoded = encode(VANISHED, build(bert, "tagging").tokenizer, 16, None)
     labels = Ragged.of([[9, 8], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19], [5, 6, 7], [4]])
-    assert word_labels(encoded, np.array([3, 2, 0, 1]), labels).tolist() == [9, 8, 10, 11, 12, 13, 5, 7]
+    examples = Examples(encoded, np.array([3, 2, 0, 1]), labels)
+    assert targets(examples).tolist() == [9, 8, 10, 11, 12, 13, 5, 7]
 
 
 def loss_of(learner: TransformerLearner, examples: Examples) -> float:

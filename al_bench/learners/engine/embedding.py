@@ -56,52 +56,44 @@ class Embedder:
         Texts: (n, width) mean over a text's sub-words and special tokens, as sentence-transformers pools.
         Sentences: a row for each surviving word, the state of its first sub-word.
         """
-        vectors, _ = self._computed(encoded, precision)
+        vectors, _ = self._load(encoded, precision)
         return vectors if encoded.firsts is None else Ragged(vectors, encoded.firsts.offsets)
 
     def seconds(self, encoded: Encoded, precision: str) -> float:
         """The time that computing these vectors took, in this process or another."""
-        return self._computed(encoded, precision)[1]
-
-    def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
-        if (encoded, precision) not in self._vectors:
-            self._vectors[encoded, precision] = self._load(encoded, precision)
-        return self._vectors[encoded, precision]
+        return self._load(encoded, precision)[1]
 
     def _load(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
         """(vectors, seconds), computed unless the cache has them."""
+        if (encoded, precision) not in self._vectors:
+            self._vectors[encoded, precision] = self._computed(encoded, precision)
+        return self._vectors[encoded, precision]
+
+    def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
         rows = len(encoded) if encoded.firsts is None else len(encoded.firsts.values)
         shape = (rows, self._encoder.config.hidden_size)
         if self._cache is None:
             vectors = np.empty(shape, dtype=np.float32)
-            return vectors, self._fill(vectors, encoded, precision)
+            return vectors, self._embed(encoded, precision, vectors)
         path = self._cache / f"vectors-{self._key(encoded, precision)}.npy"
         if not path.exists():
             self._cache.mkdir(parents=True, exist_ok=True)
             # Unlike tokenising, embedding takes minutes, so parallel jobs wait for the first instead of repeating it.
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    self._save(encoded, precision, shape, path)
+                    # Renamed last: readers see all vectors or none, whenever this is killed.
+                    partial = path.with_suffix(".partial")
+                    vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                    seconds = self._embed(encoded, precision, vectors)
+                    vectors.flush()
+                    path.with_suffix(".seconds").write_text(repr(seconds))
+                    partial.rename(path)
         return np.asarray(np.load(path, mmap_mode="r")), float(path.with_suffix(".seconds").read_text())
 
-    def _save(self, encoded: Encoded, precision: str, shape: tuple[int, int], path: Path) -> None:
-        """Write another file and rename it last: readers see all vectors or none, whenever this is killed."""
-        partial = path.with_suffix(".partial")
-        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        seconds = self._fill(vectors, encoded, precision)
-        vectors.flush()
-        path.with_suffix(".seconds").write_text(repr(seconds))
-        partial.rename(path)
-
-    def _fill(self, vectors: np.ndarray, encoded: Encoded, precision: str) -> float:
-        """Embed, and return the seconds: without the wait for the lock, which the caller holds."""
-        start = time.perf_counter()
-        self._embed(encoded, precision, vectors)
-        return time.perf_counter() - start
-
     @torch.inference_mode()
-    def _embed(self, encoded: Encoded, precision: str, vectors: np.ndarray) -> None:
-        """Fill `vectors`, in the batches that `inference.predict` makes."""
+    def _embed(self, encoded: Encoded, precision: str, vectors: np.ndarray) -> float:
+        """Fill `vectors`, in the batches of `inference.parts`. Returns the seconds, without a wait for the lock."""
+        start = time.perf_counter()
         self._encoder.eval()
         device = self._collator.device
         for batch in scoring_batches(encoded.tokens.lengths, TOKEN_BUDGET[device.type]):
@@ -113,6 +105,7 @@ class Embedder:
             else:
                 firsts = states.flatten(0, 1)[self._collator.first_subwords(encoded, batch)]
                 vectors[encoded.firsts.positions(batch)] = firsts.cpu().numpy()
+        return time.perf_counter() - start
 
     def _key(self, encoded: Encoded, precision: str) -> str:
         """A hash of all that the vectors depend on: the encoded inputs, network, weights, and precision."""
@@ -155,11 +148,8 @@ def of_every_word(vectors: np.ndarray | Ragged, encoded: Encoded, ids: np.ndarra
     """Sentences: a row for every word of `encoded[ids]`, zeros for words without a sub-word; texts: unchanged."""
     if not isinstance(vectors, Ragged):
         return vectors
-    assert encoded.firsts is not None
-    assert encoded.kept is not None
     assert encoded.lengths is not None
     offsets = offsets_of(encoded.lengths[ids])
     rows = np.zeros((offsets[-1], vectors.values.shape[1]), dtype=np.float32)
-    places = np.repeat(offsets[:-1], vectors.lengths) + encoded.kept[encoded.firsts.positions(ids)]
-    rows[places] = vectors.values
+    rows[encoded.places(ids)] = vectors.values
     return Ragged(rows, offsets)

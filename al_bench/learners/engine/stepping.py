@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from al_bench.config.schema import TrainingConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
-from al_bench.learners.engine.collation import Collator, word_labels
+from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.forward import Forward
 
@@ -44,7 +44,7 @@ def units(examples: Examples) -> np.ndarray:
 def targets(examples: Examples) -> np.ndarray:
     """Of each unit: a label number, or a distribution over the labels where the examples have those."""
     if isinstance(examples.labels, Ragged):
-        return word_labels(examples.encoded, examples.ids, examples.labels)
+        return examples.labels.values[examples.encoded.places(examples.ids)]
     return examples.labels
 
 
@@ -86,12 +86,8 @@ class Stepper:
         self._optimizer = self._new_optimizer()
         self._restart()
 
-    def step(self, positions: np.ndarray, rate: float) -> None:
-        """Learn from the examples at these positions."""
-        self.step_with_outputs(positions, rate)
-
-    def step_with_outputs(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """A step; gives the logits and targets of its units, as they were before it."""
+    def step(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn from the examples at these positions: the logits of their units before the step, and the targets."""
         part = self._examples.part(positions)
         self._set_rate(rate)
         with self.forward.autocast():

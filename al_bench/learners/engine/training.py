@@ -57,10 +57,9 @@ def train(
         while epochs < s.epochs and waited < s.patience:
             forward.working_network.train()
             for batch in training_batches(lengths, s.batch_size, rng):
-                if margins is None:
-                    stepper.step(batch, s.rate(steps))
-                else:
-                    margins.add(*stepper.step_with_outputs(batch, s.rate(steps)), examples.part(batch), batch)
+                outputs = stepper.step(batch, s.rate(steps))
+                if margins is not None:
+                    margins.add(*outputs, examples.part(batch), batch)
                 steps += 1
             epochs += 1
             if watch.checkpoints:
