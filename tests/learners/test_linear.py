@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from tiny import FAMILIES, SEEDS, build, save_family, settings
 
@@ -21,9 +22,10 @@ from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import embedding, regression
 from al_bench.learners.engine.inference import TOKEN_BUDGET
-from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms, unit_margins
+from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
+from al_bench.learners.engine.stepping import unit_margins
 from al_bench.learners.linear import LinearLearner
-from al_bench.learners.transformer import dev_split
+from al_bench.learners.pretrained import dev_split
 
 Family = Callable[[str], Path]
 
@@ -189,7 +191,7 @@ def test_bfloat16_is_near_and_exact_is_float32(bert: Path) -> None:
     assert 0 < np.abs(left - right).max() < 0.1
     model = rough.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
     exact = model.predict(inputs_of("classification"), IDS, exact=True)
-    expected = regression.softmax(model.head.logits(model.scaling(right)))
+    expected = softmax(model.head.logits(model.scaling(right)), axis=1)
     np.testing.assert_allclose(flat(exact.probs), expected, atol=1e-6)
 
 

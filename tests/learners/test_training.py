@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import SEEDS, build, settings
+from tiny import SEEDS, build
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
@@ -346,6 +346,6 @@ def test_labels_are_not_written_to(bert: Path) -> None:
     build(bert, dev_share=0.3).fit(INPUTS, IDS, labels, SEEDS)
 
 
-def test_settings_are_resolved() -> None:
+def test_settings_are_resolved(bert: Path) -> None:
     with pytest.raises(AssertionError, match="resolved"):
-        training.FitSettings(settings(patience=None), 5, early=False)
+        build(bert, patience=None).fit(INPUTS, IDS, LABELS, SEEDS)

@@ -6,6 +6,7 @@ They are computed once per (inputs, weights, precision) and shared by all learne
 import hashlib
 import json
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import transformers
 from filelock import FileLock
 from torch.func import functional_call
 
-from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast, hardware
@@ -47,7 +48,6 @@ class Embedder:
         self._weights = {
             name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
         }
-        self._digest: str | None = None
         self._vectors: dict[tuple[Encoded, str], tuple[np.ndarray, float]] = {}  # with the seconds each took
 
     def __call__(self, encoded: Encoded, precision: str) -> np.ndarray | Ragged:
@@ -74,7 +74,7 @@ class Embedder:
         shape = (rows, self._encoder.config.hidden_size)
         if self._cache is None:
             vectors = np.empty(shape, dtype=np.float32)
-            return vectors, self._embed(encoded, precision, vectors)
+            return vectors, self._fill(vectors, encoded, precision)
         path = self._cache / f"vectors-{self._key(encoded, precision)}.npy"
         if not path.exists():
             self._cache.mkdir(parents=True, exist_ok=True)
@@ -84,16 +84,21 @@ class Embedder:
                     # Renamed last: readers see all vectors or none, whenever this is killed.
                     partial = path.with_suffix(".partial")
                     vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-                    seconds = self._embed(encoded, precision, vectors)
+                    seconds = self._fill(vectors, encoded, precision)
                     vectors.flush()
                     path.with_suffix(".seconds").write_text(repr(seconds))
                     partial.rename(path)
         return np.asarray(np.load(path, mmap_mode="r")), float(path.with_suffix(".seconds").read_text())
 
-    @torch.inference_mode()
-    def _embed(self, encoded: Encoded, precision: str, vectors: np.ndarray) -> float:
-        """Fill `vectors`, in the batches of `inference.parts`. Returns the seconds, without a wait for the lock."""
+    def _fill(self, vectors: np.ndarray, encoded: Encoded, precision: str) -> float:
+        """Embed, and return the seconds: without the wait for the lock, which the caller holds."""
         start = time.perf_counter()
+        self._embed(encoded, precision, vectors)
+        return time.perf_counter() - start
+
+    @torch.inference_mode()
+    def _embed(self, encoded: Encoded, precision: str, vectors: np.ndarray) -> None:
+        """Fill `vectors`, in the batches of `inference.parts`."""
         self._encoder.eval()
         device = self._collator.device
         for batch in scoring_batches(encoded.tokens.lengths, TOKEN_BUDGET[device.type]):
@@ -105,7 +110,6 @@ class Embedder:
             else:
                 firsts = states.flatten(0, 1)[self._collator.first_subwords(encoded, batch)]
                 vectors[encoded.firsts.positions(batch)] = firsts.cpu().numpy()
-        return time.perf_counter() - start
 
     def _key(self, encoded: Encoded, precision: str) -> str:
         """A hash of all that the vectors depend on: the encoded inputs, network, weights, and precision."""
@@ -118,22 +122,20 @@ class Embedder:
             digest.update(b"" if array is None else np.ascontiguousarray(array).data)
         return digest.hexdigest()[:24]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A hash of the network, its weights, and the libraries and the kind of device that compute with them."""
-        if self._digest is None:
-            config = {k: v for k, v in self._encoder.config.to_diff_dict().items() if k not in IMMATERIAL}
-            facts = [VERSION, torch.__version__, transformers.__version__, type(self._encoder).__name__]
-            # The seconds that are cached with the vectors hold for one kind of device.
-            here = hardware(self._collator.device)
-            facts += [config, here.get("gpu", self._collator.device.type), here["threads"]]
-            digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-            for name, tensor in sorted(self._weights.items()):
-                if not name.startswith("pooler."):  # no hidden state depends on it, and some heads have none
-                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                    digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
-            self._digest = digest.hexdigest()
-        return self._digest
+        config = {k: v for k, v in self._encoder.config.to_diff_dict().items() if k not in IMMATERIAL}
+        facts = [VERSION, torch.__version__, transformers.__version__, type(self._encoder).__name__]
+        # The seconds that are cached with the vectors hold for one kind of device.
+        here = hardware(self._collator.device)
+        facts += [config, here.get("gpu", self._collator.device.type), here["threads"]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+        for name, tensor in sorted(self._weights.items()):
+            if not name.startswith("pooler."):  # no hidden state depends on it, and some heads have none
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+        return digest.hexdigest()
 
 
 def _mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -142,14 +144,3 @@ def _mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return states.mean(dim=1)
     mask = mask.unsqueeze(-1)
     return (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-
-
-def of_every_word(vectors: np.ndarray | Ragged, encoded: Encoded, ids: np.ndarray) -> np.ndarray | Ragged:
-    """Sentences: a row for every word of `encoded[ids]`, zeros for words without a sub-word; texts: unchanged."""
-    if not isinstance(vectors, Ragged):
-        return vectors
-    assert encoded.lengths is not None
-    offsets = offsets_of(encoded.lengths[ids])
-    rows = np.zeros((offsets[-1], vectors.values.shape[1]), dtype=np.float32)
-    rows[encoded.places(ids)] = vectors.values
-    return Ragged(rows, offsets)

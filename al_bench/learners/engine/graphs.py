@@ -26,7 +26,6 @@ from al_bench.learners.engine.optimizations import (
     EXACT,
     GRAPHS,
     probe_texts,
-    refuse_error,
     rejection,
     row_error,
 )
@@ -79,7 +78,7 @@ class GraphedStepper(Stepper):
         if shape not in self.captured:
             # Also a lack of memory: a graph keeps its own.
             try:
-                self.captured[shape] = self._timed_capture(batch)
+                self.captured[shape] = self._capture(batch)
             except Exception as error:
                 self._reject(first_line(error))
                 log.warning("no %s from here on: %s", GRAPHS, self.rejected[GRAPHS])
@@ -108,18 +107,10 @@ class GraphedStepper(Stepper):
         self._update()
         return logits.detach()
 
-    def _timed_capture(self, batch: Batch) -> Captured:
-        device = self.forward.collator.device
-        synchronise(device)
-        start = time.perf_counter()
-        try:
-            return self._capture(batch)
-        finally:
-            synchronise(device)
-            self.capture_seconds += time.perf_counter() - start
-
     def _capture(self, batch: Batch) -> Captured:
         """The weights, the optimizer's state and the stream of random numbers are as before afterwards."""
+        synchronise(self.forward.collator.device)
+        start = time.perf_counter()
         inputs = {name: values.clone() for name, values in batch.items()}
         network = self.forward.network
         weights = [p.detach().clone() for p in network.parameters()]
@@ -146,6 +137,8 @@ class GraphedStepper(Stepper):
                 for name, value in before.items():
                     state[name].copy_(value)
             self.forward.update()
+            synchronise(self.forward.collator.device)
+            self.capture_seconds += time.perf_counter() - start
         return Captured(graph, inputs, logits)
 
     def _clear_state(self) -> None:
@@ -156,7 +149,7 @@ class GraphedStepper(Stepper):
 
 def prepared_rejection(forward: Forward) -> str | None:
     """Why a network cannot take prepared batches, such as a mask that it reads otherwise; None if it can."""
-    return rejection(lambda: refuse_error(_prepared_error(forward), EXACT))
+    return rejection(lambda: _prepared_error(forward), EXACT)
 
 
 def _prepared_error(forward: Forward) -> float:

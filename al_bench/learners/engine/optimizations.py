@@ -80,21 +80,15 @@ def row_error(rows: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(rows - expected)) / max(spread, 1e-30)
 
 
-def refuse_error(error: float, bound: float) -> None:
-    """Raise where an optimization changes the outputs by more than rounding."""
-    if not error <= bound:
-        raise ValueError(f"its outputs differ by {error:.2g}, allowed is {bound:.2g}")
-
-
-def rejection(trial: Callable[[], object]) -> str | None:
-    """Why a network cannot take an optimization: the first line of what the trial raises; None if it succeeds.
+def rejection(error: Callable[[], float], bound: float) -> str | None:
+    """Why a network cannot take an optimization: its error, or the first line of what the trial raises; else None.
 
     A lack of memory is raised: it says nothing about the optimization.
     """
     try:
-        trial()
+        found = error()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # networks that are built otherwise fail in every way there is
-        return first_line(error)
-    return None
+    except Exception as failure:  # networks that are built otherwise fail in every way there is
+        return first_line(failure)
+    return None if found <= bound else f"its outputs differ by {found:.2g}, allowed is {bound:.2g}"

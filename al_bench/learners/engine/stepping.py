@@ -48,6 +48,30 @@ def targets(examples: Examples) -> np.ndarray:
     return examples.labels
 
 
+def unit_margins(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(units,) how far a unit's likeliest label is ahead of the best other one; 0 where no other was fitted."""
+    rows = np.arange(len(logits))
+    label = target.argmax(axis=1) if target.ndim == 2 else target
+    others = logits.copy()
+    others[rows, label] = -np.inf
+    best = others.max(axis=1)
+    return np.where(np.isfinite(best), logits[rows, label] - best, 0.0)
+
+
+def mean_margins(steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> np.ndarray:
+    """(n,) of each example, over its steps; of a sentence over its words too, 0 where none survived.
+
+    The mean over epochs is the area under the margin (Pleiss et al. 2020).
+
+    steps: logits and targets of the units, and which example each belongs to
+    """
+    total, count = np.zeros(n), np.zeros(n)
+    for logits, target, owners in steps:
+        total += np.bincount(owners, weights=unit_margins(logits, target), minlength=n)
+        count += np.bincount(owners, minlength=n)
+    return total / np.maximum(count, 1)
+
+
 def outputs(
     network: torch.nn.Module, examples: Examples, collator: Collator
 ) -> tuple[torch.Tensor, torch.Tensor]:
