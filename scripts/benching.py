@@ -35,12 +35,13 @@ from al_bench.learners.engine.device import resolve_device
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
-from al_bench.learners.engine.inference import parts, predict
+from al_bench.learners.engine.inference import parts
 from al_bench.learners.engine.loading import load_network, load_tokenizer
 from al_bench.learners.engine.optimizations import GRAPHS, optimizations_of
 from al_bench.learners.engine.stepping import Examples, Stepper
 from al_bench.learners.engine.training import train
 from al_bench.learners.engine.weights import locate
+from al_bench.learners.predictions import assembled
 
 CLASSES, MAX_LENGTH, EVAL_BATCH = 4, 256, 100
 MINILM = ModelConfig(
@@ -228,7 +229,7 @@ class Ours:
     def probs(self, ids: np.ndarray) -> np.ndarray:
         """(texts or their words, classes)"""
         self.tokens += int(self.work.encoded.tokens.lengths[ids].sum())
-        return flat(predict(self.forward, self.work.encoded, ids).probs)
+        return flat(assembled(list(parts(self.forward, self.work.encoded, ids))).probs)
 
     def score(self, ids: np.ndarray) -> np.ndarray:
         """(n,) as `doubts`; in memory that is bounded but for the scores."""

@@ -40,7 +40,7 @@ def test_scoring(tmp_path: Path, task: str) -> None:
     fast = rows["al-bench, float32"]
     assert 1.0 < fast["padding"] < rows["padded to the maximum, float32"]["padding"]
     assert rows["Trainer, float32"]["padding"] == rows["Trainer, bfloat16"]["padding"] > fast["padding"]
-    assert "al-bench, bfloat16, no eager attention in training" in rows
+    assert not any(" no " in name for name in rows), "a CPU has no optimization to leave out"
     assert {row["same top 100"] for row in rows.values()} == {60}, "all of 60 texts"
     assert {row["same label"] for name, row in rows.items() if "float32" in name} == {1.0}
     assert all(row["same label"] > 0.8 for row in rows.values())

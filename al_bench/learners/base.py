@@ -8,7 +8,7 @@ import numpy as np
 
 from al_bench.data.corpus import Inputs, Labels
 from al_bench.data.ragged import Ragged
-from al_bench.learners.predictions import Predictions
+from al_bench.learners.predictions import Predictions, assembled
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Model(Protocol):
 
         embeddings: with the inputs of the last layer (classification)
         """
-        ...
+        return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
 
     def parts(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False

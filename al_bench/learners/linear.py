@@ -1,79 +1,42 @@
 """A linear head on the frozen vectors of a Hugging Face encoder: the cheapest learner."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+from scipy.special import softmax
 
-from al_bench.config.schema import ModelConfig
-from al_bench.data.corpus import Labels, likeliest
-from al_bench.data.metrics import evaluate, headline
+from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
-from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
-from al_bench.learners.engine import device as machine
-from al_bench.learners.engine.collation import Collator
-from al_bench.learners.engine.embedding import Embedder, of_every_word
-from al_bench.learners.engine.encoding import Encoded, Encodings
+from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import as_predictions
-from al_bench.learners.engine.loading import load_encoder, load_tokenizer, refuse_length
-from al_bench.learners.engine.regression import (
-    Head,
-    Scaling,
-    distributions,
-    fit_head,
-    gradient_norms,
-    softmax,
-    unit_margins,
-)
-from al_bench.learners.engine.stepping import Examples, targets, units
-from al_bench.learners.engine.weights import locate, readable
-from al_bench.learners.predictions import Predictions, assembled
-from al_bench.learners.transformer import dev_split
+from al_bench.learners.engine.regression import Head, Scaling, distributions, fit_head, gradient_norms
+from al_bench.learners.engine.stepping import Examples, mean_margins, targets, units
+from al_bench.learners.predictions import Predictions
+from al_bench.learners.pretrained import PretrainedLearner
 
 BLOCK = 4096  # examples whose features are in memory together
 
 
-class LinearLearner:
+class LinearLearner(PretrainedLearner):
     """Logistic regression on the pretrained encoder's vector of a text (the mean of its sub-words) or of a word.
 
     The features are standardised over the whole split that is fitted on, labelled or not: no label is involved.
-    Of `model.training` only `dev_share` counts, and only the dev split is random.
-
-    Arguments and errors are those of `TransformerLearner`. cache: of encoded corpora and of their vectors
-    available: unused, since embeddings are computed as transformers does
+    Of `model.training` only `dev_share` counts, and only the dev split is random. Of the optimizations that are
+    available it uses none.
     """
 
+    trains_network = False
     computes = "a linear head on frozen embeddings"
     optimizations: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        role: str,
-        model: ModelConfig,
-        task: str,
-        label_names: tuple[str, ...],
-        device: torch.device,
-        precision: str,
-        cache: Path | None = None,
-        available: frozenset[str] = frozenset(),
-    ) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As of `PretrainedLearner`."""
         started = time.perf_counter()
-        self.config, self.task, self.label_names = model, task, label_names
-        self.device, self.precision = device, precision
-        source, revision = locate(role, model)
-        with readable(role, source, revision):
-            tokenizer = load_tokenizer(role, source, revision, task)
-            network = load_encoder(role, source, revision, model)
-        refuse_length(role, model, network)
-        network.to(device)
-        assert model.max_length is not None
-        self._encodings = Encodings(tokenizer, model.max_length, cache)
-        self._embedder = Embedder(
-            network, network.state_dict(), Collator.of(tokenizer, network, device), cache
-        )
+        super().__init__(*arguments, **options)
         self._scalings: dict[Encoded, tuple[Scaling, float]] = {}  # with the seconds each took
         self.overheads = {"load": time.perf_counter() - started}
 
@@ -83,13 +46,6 @@ class LinearLearner:
         embedding = sum(self._embedder.seconds(encoded, precision) for precision in precisions)
         self.scaling(inputs)
         return encoded.seconds + embedding + self._scalings[encoded][1]
-
-    def encoded(self, inputs: Unlabelled) -> Encoded:
-        return self._encodings(inputs.inputs)
-
-    def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
-        encoded = self.encoded(inputs)
-        return of_every_word(self._embedder(encoded, self.precision)[ids], encoded, ids)
 
     def vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
         """(units, width) of the texts, or of the surviving words of the sentences, one sentence after another."""
@@ -116,8 +72,7 @@ class LinearLearner:
     ) -> "LinearModel":
         # Weights as they are: two is the example twice, against which the regularisation counts for less.
         examples = Examples(self.encoded(inputs), ids, labels, weights)
-        held_out = dev_split(likeliest(labels), self.config.training.dev_share, seeds)
-        fitted, dev = (examples.part(np.flatnonzero(chosen)) for chosen in (~held_out, held_out))
+        fitted, dev, _ = self.split(examples, seeds)
         scaling = self.scaling(inputs)
         head = fit_head(
             scaling(self.vectors(fitted.encoded, fitted.ids, self.precision)),
@@ -127,79 +82,67 @@ class LinearLearner:
             self.config.regularization,
         )
         n, tokens = len(fitted.ids), int(fitted.encoded.tokens.lengths[fitted.ids].sum())
-        model = LinearModel(self, scaling, head, FitCosts(head.steps, 1, n, n, tokens))
+        model = LinearModel(FitCosts(head.steps, 1, n, n, tokens), self, scaling, head)
         if len(dev.ids):
-            labels = model.predict(inputs, dev.ids).labels()
-            scores = evaluate(self.task, self.label_names, likeliest(dev.labels), labels)
-            model.dev_score = scores[headline(self.task)]
+            model.dev_score = self.dev_score(dev, model.predict(inputs, dev.ids))
         if watch.margins:
             model.margins = model.margins_of(examples)
         return model
 
-    def synchronise(self) -> None:
-        machine.synchronise(self.device)
-
-    def peak_memory(self) -> int:
-        return machine.peak_memory(self.device)
-
 
 @dataclass
-class LinearModel:
+class LinearModel(Model):
     """A head, which no later fit overwrites.
 
     margins: at the solution, which is its only epoch and checkpoint, and of held-out examples too
     """
 
+    costs: FitCosts
     learner: LinearLearner
     scaling: Scaling
     head: Head
-    costs: FitCosts
     dev_score: float | None = None
     margins: np.ndarray | None = None
-
-    def predict(
-        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-    ) -> Predictions:
-        """exact: on vectors in float32, which a run in another precision computes at their first use."""
-        return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
 
     def parts(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, Predictions]]:
+        """exact: on vectors in float32, which a run in another precision computes at their first use."""
         encoded = self.learner.encoded(inputs)
         assert encoded.firsts is None or not embeddings, "embeddings are of texts"
         precision = "float32" if exact else self.learner.precision
         for block in _blocks(len(ids)):
-            x = self.scaling(self.learner.vectors(encoded, ids[block], precision))
-            probs = softmax(self.head.logits(x))
+            x = self.features(encoded, ids[block], precision)
+            probs = softmax(self.head.logits(x), axis=1)
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """In closed form, in the parameters that were fitted: the head's."""
-
-        def norms(x: np.ndarray, logits: np.ndarray, target: np.ndarray, count: np.ndarray) -> np.ndarray:
-            return gradient_norms(x, softmax(logits) - distributions(target, logits.shape[1]), count)
-
-        return self._of_each(Examples(self.learner.encoded(inputs), ids, labels), norms)
+        examples, norms = Examples(self.learner.encoded(inputs), ids, labels), np.zeros(len(ids))
+        for block, part, x in self._blocks(examples):
+            logits = self.head.logits(x)
+            words = np.bincount(units(part), minlength=len(block))
+            residual = softmax(logits, axis=1) - distributions(targets(part), logits.shape[1])
+            norms[block] = gradient_norms(x, residual, words) / np.maximum(words, 1)
+        return norms
 
     def margins_of(self, examples: Examples) -> np.ndarray:
-        """(n,) of each example's label; of a sentence the mean over its words, 0 where none survived."""
+        """(n,) as `mean_margins`."""
+        steps = [
+            (self.head.logits(x), targets(part), block[units(part)])
+            for block, part, x in self._blocks(examples)
+        ]
+        return mean_margins(steps, len(examples.ids))
 
-        def sums(x: np.ndarray, logits: np.ndarray, target: np.ndarray, count: np.ndarray) -> np.ndarray:
-            owners = np.repeat(np.arange(len(count)), count)
-            return np.bincount(owners, weights=unit_margins(logits, target), minlength=len(count))
-
-        return self._of_each(examples, sums)
-
-    def _of_each(self, examples: Examples, compute: Callable[..., np.ndarray]) -> np.ndarray:
-        """(n,) `compute(features, logits, targets, units of each example)`, divided by the number of units."""
-        values = []
+    def _blocks(self, examples: Examples) -> Iterator[tuple[np.ndarray, Examples, np.ndarray]]:
+        """(positions, these examples, the features of their units)"""
         for block in _blocks(len(examples.ids)):
             part = examples.part(block)
-            x = self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision))
-            count = np.bincount(units(part), minlength=len(part.ids))
-            values.append(compute(x, self.head.logits(x), targets(part), count) / np.maximum(count, 1))
-        return np.concatenate(values)
+            yield block, part, self.features(part.encoded, part.ids, self.learner.precision)
+
+    def features(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
+        """(units, width) standardised"""
+        return self.scaling(self.learner.vectors(encoded, ids, precision))
 
 
 def _blocks(n: int) -> list[np.ndarray]:

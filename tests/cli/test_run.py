@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from al_bench import run
+from al_bench.learners.engine.optimizations import PACKED
 from al_bench.ledger.ledger import Ledger
 
 
@@ -86,9 +88,16 @@ def test_stopping_criteria_get_the_dev_split(al, quick_run, review_folder, tmp_p
     assert first["queried"] == second["queried"]
 
 
-def test_a_run_prints_its_optimizations(al, quick_run):
-    """On a CPU in bfloat16; the key reaches the learner."""
-    lines = {engine: al("run", *quick_run, "device=cpu", "precision=bfloat16", f"engine={engine}").out
-             for engine in ("fast", "plain")}  # fmt: skip
-    assert "tiny: eager attention in training" in lines["fast"]
-    assert "tiny: computes as transformers does" in lines["plain"]
+def test_a_run_prints_its_optimizations(al, quick_run, monkeypatch):
+    """The key, the device and the precision reach the choice, and the choice the learner; a CPU gets none."""
+    words = ["run", *quick_run, "device=cpu", "precision=bfloat16"]
+    assert "tiny: computes as transformers does" in al(*words).out
+    chosen_for = []
+
+    def choose(engine, device, precision):
+        chosen_for.append((engine, device.type, precision))
+        return frozenset({PACKED})
+
+    monkeypatch.setattr(run, "optimizations_of", choose)
+    assert f"tiny: {PACKED}" in al(*words, "engine=plain", "output_dir=other").out
+    assert set(chosen_for) == {("plain", "cpu", "bfloat16")}

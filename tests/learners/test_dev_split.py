@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tiny import SEEDS, build
 
 from al_bench.data.ragged import Ragged
-from al_bench.learners import transformer
+from al_bench.learners import pretrained, transformer
 from al_bench.learners.base import FitSeeds, Unlabelled
 from al_bench.learners.engine import stepping
-from al_bench.learners.transformer import dev_split
+from al_bench.learners.pretrained import dev_split
 
 WORDS = ["good", "bad", "film", "plot", "oslo", "great", "awful", "anna"]
 TEXTS = Unlabelled([f"{a} {b}" for a in WORDS for b in WORDS[:5]])
@@ -68,17 +68,17 @@ class Script:
         self.weights: list[dict[str, torch.Tensor]] = []
         self.learner: Any = None
         upcoming = iter(scores)
-        outputs, predict = stepping.outputs, transformer.predict
+        outputs, parts = stepping.outputs, transformer.parts
 
         def spy_outputs(network: Any, examples: Any, collator: Any) -> Any:
             self.trained += examples.ids.tolist()
             assert network.training, "scoring leaves the network in evaluation mode"
             return outputs(network, examples, collator)
 
-        def spy_predict(forward: Any, encoded: Any, ids: np.ndarray, **options: Any) -> Any:
+        def spy_parts(forward: Any, encoded: Any, ids: np.ndarray, **options: Any) -> Any:
             self.asked.append(ids.tolist())
             assert encoded is self.learner.encoded(TEXTS)
-            return predict(forward, encoded, ids, **options)
+            return parts(forward, encoded, ids, **options)
 
         def score(task: str, names: Any, gold: np.ndarray, said: np.ndarray) -> dict[str, float]:
             self.gold.append(gold.tolist())
@@ -87,8 +87,8 @@ class Script:
             return {"accuracy": next(upcoming)}
 
         monkeypatch.setattr(stepping, "outputs", spy_outputs)
-        monkeypatch.setattr(transformer, "predict", spy_predict)
-        monkeypatch.setattr(transformer, "evaluate", score)
+        monkeypatch.setattr(transformer, "parts", spy_parts)
+        monkeypatch.setattr(pretrained, "evaluate", score)
 
     def fit(self, folder: Path, **settings: Any) -> Any:
         self.learner = build(folder, **{"dev_share": 0.25, "batch_size": 16, "patience": 3, **settings})

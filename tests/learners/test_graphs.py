@@ -13,7 +13,7 @@ from tiny import FAMILIES, SEEDS, TESTED, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.graphs import GraphedStepper, Labelled, logits_of, loss_of, prepared_rejection
+from al_bench.learners.engine.graphs import GraphedStepper, logits_of, loss_of, prepared, prepared_rejection
 from al_bench.learners.engine.optimizations import GRAPHS
 from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
 
@@ -52,13 +52,11 @@ def test_the_loss_of_a_batch_that_was_filled_up(
         part = examples.part(positions)
         learner.network.eval()
         expected = batch_loss(*outputs(learner.network, part, learner.collator), part)
-        labelled = Labelled(examples, learner.collator)
-        batch = labelled.batch(positions, 4, np.array([16, 24]), torch.float32)
-        assert {values.shape[0] for values in batch.values()} == {4}
-        assert batch["input_ids"].shape[1] == 16
+        batch, places, target = prepared(part, learner.collator, 4, 16, torch.float32)
+        assert batch["input_ids"].shape == (4, 16)
+        assert len(batch["labels"]) == len(batch["weights"]) == (4 if task == "classification" else 4 * 16)
         logits = logits_of(learner.network, batch)
         torch.testing.assert_close(loss_of(logits, batch), expected, atol=1e-6, rtol=1e-5)
-        places, target = labelled.units(positions, 16)
         plain_logits, plain_target = outputs(learner.network, part, learner.collator)
         torch.testing.assert_close(logits[places], plain_logits, atol=1e-5, rtol=1e-5)
         assert torch.equal(target, plain_target)
@@ -79,7 +77,7 @@ def test_a_mask_has_four_dimensions(bert: Path) -> None:
     examples = Examples(
         learner.encoded(inputs_of("classification")), IDS, LABELS := labels_of("classification", False)[IDS]
     )
-    batch = Labelled(examples, learner.collator).batch(np.array([0, 1]), 2, np.array([32]), torch.bfloat16)
+    batch, _, _ = prepared(examples.part(np.array([0, 1])), learner.collator, 2, 32, torch.bfloat16)
     assert batch["attention_mask"].shape == (2, 1, 1, 32)
     assert batch["attention_mask"].dtype == torch.bfloat16
     lengths = examples.encoded.tokens.lengths[IDS[:2]]

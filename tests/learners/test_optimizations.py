@@ -16,7 +16,6 @@ from al_bench.learners.engine import bfloat16, optimizations, packing
 from al_bench.learners.engine import forward as forward_module
 from al_bench.learners.engine.optimizations import (
     BFLOAT16,
-    EAGER,
     GRAPHS,
     PACKED,
     PROBE_LENGTHS,
@@ -314,44 +313,29 @@ def test_a_batch_that_is_too_large_is_halved(task: str, bert: Path, monkeypatch:
         probs_of(learner, task)
 
 
-@pytest.mark.parametrize("task", ["classification", "tagging"])
-@pytest.mark.parametrize("name", FAMILIES)
-def test_eager_attention_in_training_changes_rounding_alone(name: str, task: str, family: Family) -> None:
-    """Without dropout; and scoring is as it was."""
-    probs = []
-    for available in ({EAGER}, PLAIN):
-        learner = build(family(name), task, available=available)
-        for module in learner.network.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-            for key in ("attention_dropout", "dropout_prob", "hidden_dropout"):  # which some have as a number
-                if isinstance(getattr(module, key, None), float):
-                    setattr(module, key, 0.0)
-        probs.append(probs_of(learner, task))
-    np.testing.assert_allclose(*probs, atol=2e-5)
-
-
-@pytest.mark.parametrize(("name", "active"), [("bert", True), ("mpnet", False)])
-def test_attention_is_eager_in_training_alone(name: str, active: bool, family: Family) -> None:
-    learner = build(family(name), available={EAGER}, epochs=1)
-    assert learner.optimizations == ((EAGER,) if active else ())
-    used: list[tuple[bool, str]] = []
-    learner.network.register_forward_pre_hook(
-        lambda network, _: used.append((network.training, network.config._attn_implementation))
-    )
-    usual = learner.network.config._attn_implementation
-    probs_of(learner, "classification")
-    assert set(used) == {(True, "eager" if active else usual), (False, usual)}
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("available", [TESTED, PLAIN])
+def test_training_drops_out_and_scoring_does_not(
+    precision: str, available: frozenset[str], bert: Path
+) -> None:
+    learner = build(bert, precision=precision, available=available, epochs=2, dev_share=0.5)
+    used: list[bool] = []
+    for network in {learner.network, learner.forward.working_network}:
+        network.register_forward_pre_hook(lambda network, _: used.append(network.training))
+    model = learner.fit(inputs_of("classification"), np.arange(6), LABELS, SEEDS)
+    # An epoch of a batch, and the dev split; early stopping doubles the epochs.
+    assert used == [True, False] * model.costs.epochs
+    model.predict(inputs_of("classification"), np.arange(6))
+    assert used[-1] is False
 
 
 def test_which_optimizations_a_device_gets() -> None:
     cpu, cuda, mps = (torch.device(name) for name in ("cpu", "cuda", "mps"))
     assert optimizations_of("fast", cuda, "bfloat16") == {GRAPHS, PACKED, BFLOAT16}
     assert optimizations_of("fast", cuda, "float32") == {GRAPHS}
-    assert optimizations_of("fast", cpu, "bfloat16") == {EAGER}
-    assert optimizations_of("fast", cpu, "float32") == optimizations_of("fast", mps, "float32") == set()
-    for device in (cpu, cuda, mps):
-        assert optimizations_of("plain", device, "bfloat16") == set()
+    for precision in ("float32", "bfloat16"):
+        assert optimizations_of("fast", cpu, precision) == optimizations_of("fast", mps, precision) == set()
+        assert optimizations_of("plain", cuda, precision) == set()
 
 
 @pytest.mark.parametrize(

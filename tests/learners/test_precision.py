@@ -55,13 +55,13 @@ def test_what_a_dev_split_is_scored_with(bert: Path, monkeypatch: pytest.MonkeyP
     from al_bench.learners import transformer
 
     seen = []
-    original = transformer.predict
+    original = transformer.parts
 
     def spy(*arguments: object, **options: object) -> object:
         seen.append(options["exact"])
         return original(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(transformer, "predict", spy)
+    monkeypatch.setattr(transformer, "parts", spy)
     build(bert, precision="bfloat16", dev_share=0.5).fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS)
     assert set(seen[:-1]) == {True}
     assert seen[-1] is False

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import SEEDS, build, settings
+from tiny import SEEDS, build
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
 from al_bench.learners.engine import stepping, training
-from al_bench.learners.engine.collation import Collator, word_labels
+from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import encode
-from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
+from al_bench.learners.engine.stepping import Examples, batch_loss, outputs, targets
 from al_bench.learners.transformer import TransformerLearner
 
 TEXTS = [
@@ -283,10 +283,11 @@ def test_labels_of_lost_words_are_never_used(bert: Path) -> None:
         assert not np.array_equal(fitted(changed), fitted(plain)), (sentence, word)
 
 
-def test_word_labels_by_hand(bert: Path) -> None:
+def test_targets_of_words_by_hand(bert: Path) -> None:
     encoded = encode(VANISHED, build(bert, "tagging").tokenizer, 16, None)
     labels = Ragged.of([[9, 8], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19], [5, 6, 7], [4]])
-    assert word_labels(encoded, np.array([3, 2, 0, 1]), labels).tolist() == [9, 8, 10, 11, 12, 13, 5, 7]
+    examples = Examples(encoded, np.array([3, 2, 0, 1]), labels)
+    assert targets(examples).tolist() == [9, 8, 10, 11, 12, 13, 5, 7]
 
 
 def loss_of(learner: TransformerLearner, examples: Examples) -> float:
@@ -345,6 +346,6 @@ def test_labels_are_not_written_to(bert: Path) -> None:
     build(bert, dev_share=0.3).fit(INPUTS, IDS, labels, SEEDS)
 
 
-def test_settings_are_resolved() -> None:
+def test_settings_are_resolved(bert: Path) -> None:
     with pytest.raises(AssertionError, match="resolved"):
-        training.FitSettings(settings(patience=None), 5, early=False)
+        build(bert, patience=None).fit(INPUTS, IDS, LABELS, SEEDS)

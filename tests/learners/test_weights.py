@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tiny import build, save_family
 from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError
 from al_bench.learners.engine.device import resolve_device
-from al_bench.learners.engine.weights import fingerprint, identify, locate, package_folder
+from al_bench.learners.engine.weights import identify, locate
 from al_bench.learners.transformer import TransformerLearner
 
 Change = Callable[[Path], object]
@@ -177,7 +178,8 @@ def test_where_a_model_is_looked_for(installed: Path, bert: Path) -> None:
     assert locate("r", ModelConfig(name="m", **everywhere)) == (str(installed / "inner" / "model"), None)
     elsewhere = {**everywhere, "package": "no_such_thing:model"}
     assert locate("r", ModelConfig(name="m", **elsewhere)) == ("owner/name", "abc")
-    assert package_folder("no_such_thing.inner:model") is None
+    inside = {**everywhere, "package": "no_such_thing.inner:model"}
+    assert locate("r", ModelConfig(name="m", **inside)) == ("owner/name", "abc")
     assert hub_model(package="carrier:inner/model").label_names == ("a", "b")
 
 
@@ -194,12 +196,10 @@ def test_a_hub_model_is_known_by_its_downloaded_weights(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(weights, "cached_file", lambda *a, **k: str(bert / "model.safetensors"))
     digest = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
-    assert fingerprint("r", ModelConfig(name="m"), "owner/name", "abc") == digest
-    assert "owner/name" not in line(
-        lambda: fingerprint("r", ModelConfig(name="m", sha256="0" * 64), "owner/name", "abc")
-    )
+    assert identify("r", hub := ModelConfig(name="m", hub="owner/name", revision="abc")) == digest
+    assert "owner/name" not in line(lambda: identify("r", replace(hub, sha256="0" * 64)))
     monkeypatch.setattr(weights, "cached_file", lambda *a, **k: None)
-    assert fingerprint("r", ModelConfig(name="m"), "owner/name", "abc") == "owner/name@abc"
+    assert identify("r", hub) == "owner/name@abc"
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:7", "cuda:200", "cuda:99999999999999"])

@@ -1,9 +1,10 @@
 """Which examples go through the model together; numpy only."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 
 import numpy as np
+
+from al_bench.data.ragged import offsets_of
 
 BUCKET = 64  # training batches that are sorted by length together: more sorts better, fewer mixes better
 
@@ -33,35 +34,22 @@ def length_bounds(lengths: np.ndarray, most: int = 8) -> np.ndarray:
     return np.unique(np.minimum(-(-ends // 8) * 8, lengths.max())).astype(np.int64)
 
 
-def scoring_batches(lengths: np.ndarray, token_budget: int) -> Iterator[np.ndarray]:
-    """All positions, longest first, in batches of at most `token_budget` sub-words with padding.
+def scoring_batches(lengths: np.ndarray, token_budget: int, packed: bool = False) -> Iterator[np.ndarray]:
+    """All positions, longest first, in batches of at most `token_budget` sub-words with padding, and at least one text.
 
-    Longest first, so that a lack of memory shows in the first batch.
+    Longest first, so that a lack of memory shows in the first batch. packed: nothing is padded
     """
     order = np.argsort(-lengths, kind="stable")
+    ends = offsets_of(lengths[order])  # of the sub-words of all texts before
     start = 0
     while start < len(order):
-        size = max(1, int(token_budget // max(lengths[order[start]], 1)))
-        yield order[start : start + size]
-        start += size
-
-
-def packed_batches(lengths: np.ndarray, token_budget: int) -> Iterator[np.ndarray]:
-    """As `scoring_batches`, where nothing is padded: as many as fit, and at least one."""
-    order = np.argsort(-lengths, kind="stable")
-    ends = np.cumsum(lengths[order])
-    start = used = 0
-    while start < len(order):
-        stop = max(start + 1, int(np.searchsorted(ends, used + token_budget, side="right")))
+        if packed:
+            stop = int(np.searchsorted(ends, ends[start] + token_budget, side="right")) - 1
+        else:
+            stop = start + int(token_budget // max(lengths[order[start]], 1))
+        stop = max(stop, start + 1)
         yield order[start:stop]
-        start, used = stop, int(ends[stop - 1])
-
-
-def grouped(batches: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
-    """Lists of `size` batches, the last one shorter."""
-    remaining = iter(batches)
-    while group := list(islice(remaining, size)):
-        yield group
+        start = stop
 
 
 def small_data_rule(

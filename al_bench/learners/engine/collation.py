@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import offsets_of
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import first_position
 
@@ -19,62 +19,29 @@ SHARE = 0.25  # of the device's free memory that one corpus may take
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows of different lengths, one after the other.
+class Store:
+    """An `Encoded` corpus on the device that gathers.
 
-    values: (total, ...) on the device that gathers; offsets: (rows + 1,) int64, there too
+    values: sub-words, one text after another; offsets: (texts + 1,) int64
+    types: the segment of each sub-word, or None where all are 0
     """
 
     values: torch.Tensor
     offsets: torch.Tensor
-
-    @classmethod
-    def of(cls, ragged: Ragged, device: torch.device) -> "Rows":
-        return cls(tensor(ragged.values, device), tensor(ragged.offsets, device))
-
-    def flat(self, ids: torch.Tensor, total: int) -> torch.Tensor:
-        """(total,) positions of the values of some rows, row after row; total: their number."""
-        starts, lengths = self.offsets[ids], self.offsets[ids + 1] - self.offsets[ids]
-        shift = starts - (lengths.cumsum(0) - lengths)
-        return torch.arange(total, device=ids.device) + shift.repeat_interleave(lengths, output_size=total)
-
-    def grid(self, ids: torch.Tensor, longest: int, left: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """((rows, longest) positions of values, (rows, longest) bool whether there is one); left: padded on the left"""
-        starts, lengths = self.offsets[ids], self.offsets[ids + 1] - self.offsets[ids]
-        columns = torch.arange(longest, device=ids.device).unsqueeze(0)
-        if left:
-            columns = columns - (longest - lengths).unsqueeze(1)
-        filled = (columns >= 0) & (columns < lengths.unsqueeze(1))
-        return torch.where(filled, starts.unsqueeze(1) + columns, 0), filled
-
-
-@dataclass(frozen=True)
-class Store:
-    """An `Encoded` corpus.
-
-    tokens: sub-words; types: the segment of each, or None where all are 0; firsts: as in `Encoded`
-    """
-
-    tokens: Rows
     types: torch.Tensor | None
-    firsts: Rows | None
 
     @classmethod
     def of(cls, encoded: Encoded, device: torch.device) -> "Store":
-        firsts = None if encoded.firsts is None else encoded.firsts.values
-        arrays = (encoded.tokens.values, encoded.types, firsts)
-        size = sum(array.nbytes for array in arrays if array is not None) + 16 * len(encoded)
+        arrays = (encoded.tokens.values, encoded.tokens.offsets, encoded.types)
+        size = sum(array.nbytes for array in arrays if array is not None)
         if device.type == "cuda" and size > SHARE * torch.cuda.mem_get_info(device)[0]:
             device = torch.device("cpu")
-        return cls(
-            Rows.of(encoded.tokens, device),
-            None if encoded.types is None else tensor(encoded.types, device),
-            None if encoded.firsts is None else Rows.of(encoded.firsts, device),
-        )
+        types = None if encoded.types is None else _tensor(encoded.types, device)
+        return cls(_tensor(encoded.tokens.values, device), _tensor(encoded.tokens.offsets, device), types)
 
     @property
     def device(self) -> torch.device:
-        return self.tokens.values.device
+        return self.values.device
 
 
 @dataclass(frozen=True)
@@ -101,7 +68,7 @@ class Collator:
     ) -> None:
         self.pad_id, self.pad_type, self.left, self.device = pad_id, pad_type, left, device
         self.first_position = first_position
-        self._stores: dict[int, tuple[Encoded, Store]] = {}
+        self._stores: dict[Encoded, Store] = {}
 
     @classmethod
     def of(cls, tokenizer: Any, network: Any, device: torch.device) -> "Collator":
@@ -110,10 +77,9 @@ class Collator:
         return cls(pad_id, pad_type, left, device, first_position(network))
 
     def store(self, encoded: Encoded) -> Store:
-        """The encoded corpus is kept too, so that its id() is not used again."""
-        if id(encoded) not in self._stores:
-            self._stores[id(encoded)] = encoded, Store.of(encoded, self.device)
-        return self._stores[id(encoded)][1]
+        if encoded not in self._stores:
+            self._stores[encoded] = Store.of(encoded, self.device)
+        return self._stores[encoded]
 
     def inputs(self, encoded: Encoded, ids: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids, attention_mask (none where nothing is padded) and token_type_ids, (batch, longest)."""
@@ -129,8 +95,13 @@ class Collator:
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """(input_ids and token_type_ids, bool where a cell is no padding), each (batch, longest)."""
         store = self.store(encoded)
-        source, filled = store.tokens.grid(self._rows(ids, store), longest, self.left)
-        inputs = {"input_ids": torch.where(filled, store.tokens.values[source], self.pad_id)}
+        starts, lengths = self._rows(store, ids)
+        columns = torch.arange(longest, device=store.device).unsqueeze(0)
+        if self.left:
+            columns = columns - (longest - lengths).unsqueeze(1)
+        filled = (columns >= 0) & (columns < lengths.unsqueeze(1))
+        source = torch.where(filled, starts.unsqueeze(1) + columns, 0)
+        inputs = {"input_ids": torch.where(filled, store.values[source], self.pad_id)}
         if store.types is not None:
             inputs["token_type_ids"] = torch.where(filled, store.types[source], self.pad_type)
         return {name: self._long(values) for name, values in inputs.items()}, filled.to(self.device)
@@ -141,53 +112,49 @@ class Collator:
         ids: sorted by length, so that there are few runs
         """
         store, lengths = self.store(encoded), encoded.tokens.lengths[ids]
-        total = int(lengths.sum())
-        rows = self._rows(ids, store)
-        source = store.tokens.flat(rows, total)
-        offsets = torch.zeros(len(ids) + 1, dtype=torch.int64, device=store.device)
-        torch.cumsum(store.tokens.offsets[rows + 1] - store.tokens.offsets[rows], 0, out=offsets[1:])
-        begins = offsets[:-1].repeat_interleave(offsets.diff(), output_size=total)
-        positions = torch.arange(total, device=store.device) - begins + self.first_position
-        inputs = {"input_ids": store.tokens.values[source], "position_ids": positions}
+        ends = offsets_of(lengths)
+        starts, counts = self._rows(store, ids)
+        offsets = to_device(ends, store.device)
+        begins, shifts = (
+            rows.repeat_interleave(counts, output_size=int(ends[-1])) for rows in (offsets[:-1], starts)
+        )
+        positions = torch.arange(int(ends[-1]), device=store.device) - begins
+        inputs = {
+            "input_ids": store.values[shifts + positions],
+            "position_ids": positions + self.first_position,
+        }
         if store.types is not None:
-            inputs["token_type_ids"] = store.types[source]
-        changes = np.flatnonzero(np.diff(lengths)) + 1
-        runs = [(len(run), int(run[0])) for run in np.split(lengths, changes)]
-        boundaries = Boundaries(tuple(runs), offsets.int().to(self.device), int(lengths.max()))
+            inputs["token_type_ids"] = store.types[shifts + positions]
+        runs = np.split(lengths, np.flatnonzero(np.diff(lengths)) + 1)
+        boundaries = Boundaries(
+            tuple((len(run), int(run[0])) for run in runs), offsets.int().to(self.device), int(lengths.max())
+        )
         return {name: self._long(values).unsqueeze(0) for name, values in inputs.items()}, boundaries
 
-    def first_subwords(self, encoded: Encoded, ids: np.ndarray, *, packed: bool = False) -> torch.Tensor:
+    def first_subwords(
+        self, encoded: Encoded, ids: np.ndarray, longest: int | None = None, *, packed: bool = False
+    ) -> torch.Tensor:
         """Positions of the first sub-word of each surviving word in the flattened (batch x longest) grid.
 
-        packed: in the flat sequence of a packed batch instead
+        longest: None: of the batch; packed: in the flat sequence of a packed batch instead
         """
         assert encoded.firsts is not None
-        lengths, words = encoded.tokens.lengths[ids], encoded.firsts.lengths[ids]
+        lengths, firsts = encoded.tokens.lengths[ids], encoded.firsts[ids]
         if packed:
             starts = np.cumsum(lengths) - lengths
         else:
-            starts = np.arange(len(ids)) * lengths.max()
-            if self.left:
-                starts = starts + lengths.max() - lengths
-        store = self.store(encoded)
-        assert store.firsts is not None
-        within = store.firsts.values[store.firsts.flat(self._rows(ids, store), int(words.sum()))]
-        return to_device(np.repeat(starts, words), self.device) + within.to(self.device)
+            longest = longest or int(lengths.max())
+            starts = np.arange(len(ids)) * longest + (longest - lengths if self.left else 0)
+        return to_device(np.repeat(starts, firsts.lengths) + firsts.values, self.device)
 
-    def _rows(self, ids: np.ndarray, store: Store) -> torch.Tensor:
-        return to_device(np.asarray(ids, dtype=np.int64), store.device)
+    def _rows(self, store: Store, ids: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """(where each text starts in the store's values, its sub-words)"""
+        rows = to_device(np.asarray(ids, dtype=np.int64), store.device)
+        starts = store.offsets[rows]
+        return starts, store.offsets[rows + 1] - starts
 
     def _long(self, values: torch.Tensor) -> torch.Tensor:
         return values.to(self.device).long()
-
-
-def word_labels(encoded: Encoded, ids: np.ndarray, labels: Ragged) -> np.ndarray:
-    """Gold tags of the surviving words of `ids`, row after row; labels: one row per id."""
-    assert encoded.firsts is not None
-    assert encoded.kept is not None
-    kept = encoded.kept[encoded.firsts.positions(ids)]
-    rows = np.repeat(labels.offsets[:-1], encoded.firsts.lengths[ids])
-    return labels.values[rows + kept]
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -196,8 +163,8 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
-def tensor(array: Any, device: torch.device) -> torch.Tensor:
+def _tensor(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """Read-only: on a CPU it shares the memory of the array."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        return torch.from_numpy(np.asarray(array)).to(device)

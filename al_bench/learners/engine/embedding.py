@@ -6,6 +6,7 @@ They are computed once per (inputs, weights, precision) and shared by all learne
 import hashlib
 import json
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import transformers
 from filelock import FileLock
 from torch.func import functional_call
 
-from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast, hardware
@@ -47,7 +48,6 @@ class Embedder:
         self._weights = {
             name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
         }
-        self._digest: str | None = None
         self._vectors: dict[tuple[Encoded, str], tuple[np.ndarray, float]] = {}  # with the seconds each took
 
     def __call__(self, encoded: Encoded, precision: str) -> np.ndarray | Ragged:
@@ -56,20 +56,20 @@ class Embedder:
         Texts: (n, width) mean over a text's sub-words and special tokens, as sentence-transformers pools.
         Sentences: a row for each surviving word, the state of its first sub-word.
         """
-        vectors, _ = self._computed(encoded, precision)
+        vectors, _ = self._load(encoded, precision)
         return vectors if encoded.firsts is None else Ragged(vectors, encoded.firsts.offsets)
 
     def seconds(self, encoded: Encoded, precision: str) -> float:
         """The time that computing these vectors took, in this process or another."""
-        return self._computed(encoded, precision)[1]
-
-    def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
-        if (encoded, precision) not in self._vectors:
-            self._vectors[encoded, precision] = self._load(encoded, precision)
-        return self._vectors[encoded, precision]
+        return self._load(encoded, precision)[1]
 
     def _load(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
         """(vectors, seconds), computed unless the cache has them."""
+        if (encoded, precision) not in self._vectors:
+            self._vectors[encoded, precision] = self._computed(encoded, precision)
+        return self._vectors[encoded, precision]
+
+    def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
         rows = len(encoded) if encoded.firsts is None else len(encoded.firsts.values)
         shape = (rows, self._encoder.config.hidden_size)
         if self._cache is None:
@@ -81,17 +81,14 @@ class Embedder:
             # Unlike tokenising, embedding takes minutes, so parallel jobs wait for the first instead of repeating it.
             with FileLock(path.with_suffix(".lock")):
                 if not path.exists():
-                    self._save(encoded, precision, shape, path)
+                    # Renamed last: readers see all vectors or none, whenever this is killed.
+                    partial = path.with_suffix(".partial")
+                    vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+                    seconds = self._fill(vectors, encoded, precision)
+                    vectors.flush()
+                    path.with_suffix(".seconds").write_text(repr(seconds))
+                    partial.rename(path)
         return np.asarray(np.load(path, mmap_mode="r")), float(path.with_suffix(".seconds").read_text())
-
-    def _save(self, encoded: Encoded, precision: str, shape: tuple[int, int], path: Path) -> None:
-        """Write another file and rename it last: readers see all vectors or none, whenever this is killed."""
-        partial = path.with_suffix(".partial")
-        vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        seconds = self._fill(vectors, encoded, precision)
-        vectors.flush()
-        path.with_suffix(".seconds").write_text(repr(seconds))
-        partial.rename(path)
 
     def _fill(self, vectors: np.ndarray, encoded: Encoded, precision: str) -> float:
         """Embed, and return the seconds: without the wait for the lock, which the caller holds."""
@@ -101,7 +98,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _embed(self, encoded: Encoded, precision: str, vectors: np.ndarray) -> None:
-        """Fill `vectors`, in the batches that `inference.predict` makes."""
+        """Fill `vectors`, in the batches of `inference.parts`."""
         self._encoder.eval()
         device = self._collator.device
         for batch in scoring_batches(encoded.tokens.lengths, TOKEN_BUDGET[device.type]):
@@ -125,22 +122,20 @@ class Embedder:
             digest.update(b"" if array is None else np.ascontiguousarray(array).data)
         return digest.hexdigest()[:24]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A hash of the network, its weights, and the libraries and the kind of device that compute with them."""
-        if self._digest is None:
-            config = {k: v for k, v in self._encoder.config.to_diff_dict().items() if k not in IMMATERIAL}
-            facts = [VERSION, torch.__version__, transformers.__version__, type(self._encoder).__name__]
-            # The seconds that are cached with the vectors hold for one kind of device.
-            here = hardware(self._collator.device)
-            facts += [config, here.get("gpu", self._collator.device.type), here["threads"]]
-            digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
-            for name, tensor in sorted(self._weights.items()):
-                if not name.startswith("pooler."):  # no hidden state depends on it, and some heads have none
-                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                    digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
-            self._digest = digest.hexdigest()
-        return self._digest
+        config = {k: v for k, v in self._encoder.config.to_diff_dict().items() if k not in IMMATERIAL}
+        facts = [VERSION, torch.__version__, transformers.__version__, type(self._encoder).__name__]
+        # The seconds that are cached with the vectors hold for one kind of device.
+        here = hardware(self._collator.device)
+        facts += [config, here.get("gpu", self._collator.device.type), here["threads"]]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode())
+        for name, tensor in sorted(self._weights.items()):
+            if not name.startswith("pooler."):  # no hidden state depends on it, and some heads have none
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+        return digest.hexdigest()
 
 
 def _mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -149,17 +144,3 @@ def _mean(states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return states.mean(dim=1)
     mask = mask.unsqueeze(-1)
     return (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-
-
-def of_every_word(vectors: np.ndarray | Ragged, encoded: Encoded, ids: np.ndarray) -> np.ndarray | Ragged:
-    """Sentences: a row for every word of `encoded[ids]`, zeros for words without a sub-word; texts: unchanged."""
-    if not isinstance(vectors, Ragged):
-        return vectors
-    assert encoded.firsts is not None
-    assert encoded.kept is not None
-    assert encoded.lengths is not None
-    offsets = offsets_of(encoded.lengths[ids])
-    rows = np.zeros((offsets[-1], vectors.values.shape[1]), dtype=np.float32)
-    places = np.repeat(offsets[:-1], vectors.lengths) + encoded.kept[encoded.firsts.positions(ids)]
-    rows[places] = vectors.values
-    return Ragged(rows, offsets)

@@ -19,11 +19,9 @@ VERSION = 2  # raised when the arrays below change
 CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
-@dataclass(
-    frozen=True, eq=False
-)  # hashed by identity, so that what is computed from it can be kept in a dict
+@dataclass(frozen=True, eq=False)
 class Encoded:
-    """n encoded inputs.
+    """n encoded inputs; hashed by identity, so that what is computed from it can be kept in a dict.
 
     tokens: `Ragged` int32 sub-word ids, special tokens included
     types: (total,) int8 segment of each sub-word, or None where all are 0
@@ -42,6 +40,14 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def places(self, ids: np.ndarray) -> np.ndarray:
+        """Tagging: where each surviving word stands among all words of these sentences."""
+        assert self.firsts is not None
+        assert self.kept is not None
+        assert self.lengths is not None
+        starts = offsets_of(self.lengths[ids])[:-1]
+        return np.repeat(starts, self.firsts.lengths[ids]) + self.kept[self.firsts.positions(ids)]
 
 
 class Encodings:

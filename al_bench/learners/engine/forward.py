@@ -13,7 +13,7 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import positions
-from al_bench.learners.engine.optimizations import BFLOAT16, EAGER, PACKED, Outputs, rejection
+from al_bench.learners.engine.optimizations import BFLOAT16, PACKED, Outputs, rejection
 from al_bench.learners.engine.packing import encoder_of, packed
 
 
@@ -42,8 +42,6 @@ class Forward:
         self.copy: Bfloat16Copy | None = None
         self.packs = False
         self.rejected: dict[str, str] = {}
-        self._attention = network.config._attn_implementation
-        self._eager = EAGER in available and self._attention == "sdpa"
         checked = available & {PACKED, BFLOAT16}
         if checked or precision == "bfloat16":
             with torch.no_grad():
@@ -54,10 +52,12 @@ class Forward:
         """What trains and scores; `network` computes what has to be exact."""
         return self.copy.network if self.copy else self.network
 
+    def network_of(self, exact: bool) -> Any:
+        return self.network if exact else self.working_network
+
     @property
     def optimizations(self) -> list[str]:
-        active = {PACKED: self.packs, BFLOAT16: self.copy is not None, EAGER: self._eager}
-        return [name for name, is_active in active.items() if is_active]
+        return [PACKED] * self.packs + [BFLOAT16] * (self.copy is not None)
 
     def autocast(self, exact: bool = False) -> torch.autocast:
         casts = self.precision == "bfloat16" and self.copy is None and not exact
@@ -68,17 +68,6 @@ class Forward:
         if self.copy:
             self.copy.update()
 
-    def train(self) -> None:
-        """Switch to training."""
-        self._switch(True, "eager")
-
-    def _switch(self, training: bool, attention: str) -> None:
-        for network in (self.network, self.working_network):
-            if network.training is not training:
-                network.train(training)
-            if self._eager:
-                network.config._attn_implementation = attention
-
     def logits(
         self, encoded: Encoded, ids: np.ndarray, exact: bool = False, pack: bool | None = None
     ) -> torch.Tensor:
@@ -86,8 +75,9 @@ class Forward:
 
         exact: in float32 whatever the precision; pack: None: as `packs` says
         """
-        network = self.network if exact else self.working_network
-        self._switch(False, self._attention)
+        network = self.network_of(exact)
+        if network.training:
+            network.eval()
         tagging = encoded.firsts is not None
         if pack is None:
             pack = self.packs and not exact
@@ -108,27 +98,26 @@ class Forward:
     def _check(self, available: frozenset[str], longest: int) -> None:
         """Use each optimization whose outputs are those of the padded network in float32, but for rounding."""
         trial = Trial(self, longest)
-        reason = rejection(lambda: trial.expected)
-        if reason is not None:
+        # The expected outputs have no error, but the network may raise.
+        if reason := rejection(lambda: float(trial.expected is None), 0.0):
             self.rejected = dict.fromkeys(sorted(available), f"random texts fail ({reason})")
             return
         bound = checks.EXACT
         if self.precision == "bfloat16":
-            bound = 3 * checks.output_error(trial.under_autocast(), trial.expected) + checks.ROUGH
+            bound = 3 * trial.error_of_autocast() + checks.ROUGH
 
-        def use_copy() -> None:
+        def error_of_copy() -> float:
             self.copy = Bfloat16Copy(self.network, self.classes)
-            trial.compare(bound)
+            return trial.error()
 
-        def pack() -> None:
-            trial.compare(checks.EXACT, exact=True, pack=True)
-            trial.compare(bound, pack=True)
-
-        if BFLOAT16 in available and (reason := rejection(use_copy)):
+        if BFLOAT16 in available and (reason := rejection(error_of_copy, bound)):
             self.copy, self.rejected[BFLOAT16] = None, reason
-        if PACKED in available and (reason := rejection(pack)):
-            self.rejected[PACKED] = reason
-        self.packs = PACKED in available - self.rejected.keys()
+        if PACKED in available:
+            reason = rejection(lambda: trial.error(exact=True, pack=True), checks.EXACT)
+            reason = reason or rejection(lambda: trial.error(pack=True), bound)
+            self.packs = reason is None
+            if reason:
+                self.rejected[PACKED] = reason
 
 
 class Trial:
@@ -153,29 +142,25 @@ class Trial:
     def outputs(self, *, exact: bool = False, pack: bool = False) -> Outputs:
         """exact, pack: as in `Forward.logits`. Training is padded, so packed outputs have no gradients."""
         states: list[torch.Tensor] = []
-        network = self._forward.network if exact else self._forward.working_network
+        network = self._forward.network_of(exact)
         encoder = encoder_of(network) or network.base_model
-        hook = encoder.register_forward_hook(
-            lambda module, args, output: states.append(output[0].float().flatten(0, 1))
-        )
         batches = [np.concatenate(self._batches)] if pack else self._batches
-        try:
+        with encoder.register_forward_hook(
+            lambda module, args, output: states.append(output[0].float().flatten(0, 1))
+        ):
             logits = torch.cat([self._forward.logits(self._texts, ids, exact, pack) for ids in batches])
-        finally:
-            hook.remove()
         rows = torch.cat(states)
         if pack:
             return Outputs(rows.cpu().numpy(), logits.cpu().numpy())
         return Outputs(rows[self._filled].cpu().numpy(), logits.cpu().numpy(), self._gradient_norms(exact))
 
-    def compare(self, bound: float, *, exact: bool = False, pack: bool = False) -> None:
-        """Raise where the outputs differ from the expected ones by more than the bound."""
-        checks.refuse_error(checks.output_error(self.outputs(exact=exact, pack=pack), self.expected), bound)
+    def error(self, *, exact: bool = False, pack: bool = False) -> float:
+        return checks.output_error(self.outputs(exact=exact, pack=pack), self.expected)
 
-    def under_autocast(self) -> Outputs:
+    def error_of_autocast(self) -> float:
         """Raises `UserError` where the network cannot compute in bfloat16 at all."""
         try:
-            return self.outputs()
+            return self.error()
         except torch.OutOfMemoryError:
             raise
         except Exception as error:

@@ -16,17 +16,16 @@ import torch
 from torch.nn import functional as F
 
 from al_bench.config.schema import TrainingConfig
-from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.data.ragged import Ragged
 from al_bench.errors import first_line
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.collation import Collator, Rows, tensor, to_device
+from al_bench.learners.engine.collation import Collator, to_device
 from al_bench.learners.engine.device import synchronise
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.optimizations import (
     EXACT,
     GRAPHS,
     probe_texts,
-    refuse_error,
     rejection,
     row_error,
 )
@@ -62,54 +61,43 @@ class GraphedStepper(Stepper):
     def begin(self, examples: Examples, batch_size: int) -> None:
         self._examples, self._batch_size = examples, batch_size
         self._bounds = length_bounds(examples.encoded.tokens.lengths)
-        self._labelled = Labelled(examples, self.forward.collator)
         self._clear_state()
         self._restart()
 
-    def step(self, positions: np.ndarray, rate: float) -> None:
-        if self._replay(positions, rate) is None:
-            super().step_with_outputs(positions, rate)
-
-    def step_with_outputs(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        captured = self._replay(positions, rate)
-        if captured is None:
-            return super().step_with_outputs(positions, rate)
-        places, target = self._labelled.units(positions, captured.inputs["input_ids"].shape[1])
-        return captured.logits[places], target
-
-    def end(self) -> None:
-        del self._examples, self._labelled
-
-    def _reject(self, reason: str | None) -> None:
-        self.optimizations, self.rejected = ([GRAPHS], {}) if reason is None else ([], {GRAPHS: reason})
-
-    def _replay(self, positions: np.ndarray, rate: float) -> Captured | None:
-        """One step as one graph, captured where its shape is new; None where that cannot be."""
+    def step(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """One graph, captured where its shape is new; as `Stepper` does where that cannot be."""
         if self.rejected:
-            return None
+            return super().step(positions, rate)
         self._set_rate(rate)
-        batch = self._labelled.batch(positions, self._batch_size, self._bounds, self._mask_type())
+        part, collator = self._examples.part(positions), self.forward.collator
+        longest = part.encoded.tokens.lengths[part.ids].max()
+        length = int(self._bounds[np.searchsorted(self._bounds, longest)])
+        mask_type = torch.bfloat16 if self.forward.copy else torch.float32
+        batch, cells, target = prepared(part, collator, self._batch_size, length, mask_type)
         shape = tuple((name, values.shape, values.dtype) for name, values in batch.items())
         if shape not in self.captured:
             # Also a lack of memory: a graph keeps its own.
             try:
-                self.captured[shape] = self._timed_capture(batch)
+                self.captured[shape] = self._capture(batch)
             except Exception as error:
                 self._reject(first_line(error))
                 log.warning("no %s from here on: %s", GRAPHS, self.rejected[GRAPHS])
-                return None
+                return super().step(positions, rate)
         captured = self.captured[shape]
         for name, values in batch.items():
             captured.inputs[name].copy_(values)
         captured.graph.replay()
-        return captured
+        return captured.logits[cells], target
+
+    def end(self) -> None:
+        del self._examples
+
+    def _reject(self, reason: str | None) -> None:
+        self.optimizations, self.rejected = ([GRAPHS], {}) if reason is None else ([], {GRAPHS: reason})
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
             group["lr"].fill_(rate)
-
-    def _mask_type(self) -> torch.dtype:
-        return torch.bfloat16 if self.forward.copy else torch.float32
 
     def _fixed_step(self, batch: Batch) -> torch.Tensor:
         """The step of `Stepper` on tensors of fixed shapes; gives the logits."""
@@ -119,18 +107,10 @@ class GraphedStepper(Stepper):
         self._update()
         return logits.detach()
 
-    def _timed_capture(self, batch: Batch) -> Captured:
-        device = self.forward.collator.device
-        synchronise(device)
-        start = time.perf_counter()
-        try:
-            return self._capture(batch)
-        finally:
-            synchronise(device)
-            self.capture_seconds += time.perf_counter() - start
-
     def _capture(self, batch: Batch) -> Captured:
         """The weights, the optimizer's state and the stream of random numbers are as before afterwards."""
+        synchronise(self.forward.collator.device)
+        start = time.perf_counter()
         inputs = {name: values.clone() for name, values in batch.items()}
         network = self.forward.network
         weights = [p.detach().clone() for p in network.parameters()]
@@ -157,6 +137,8 @@ class GraphedStepper(Stepper):
                 for name, value in before.items():
                     state[name].copy_(value)
             self.forward.update()
+            synchronise(self.forward.collator.device)
+            self.capture_seconds += time.perf_counter() - start
         return Captured(graph, inputs, logits)
 
     def _clear_state(self) -> None:
@@ -167,7 +149,7 @@ class GraphedStepper(Stepper):
 
 def prepared_rejection(forward: Forward) -> str | None:
     """Why a network cannot take prepared batches, such as a mask that it reads otherwise; None if it can."""
-    return rejection(lambda: refuse_error(_prepared_error(forward), EXACT))
+    return rejection(lambda: _prepared_error(forward), EXACT)
 
 
 def _prepared_error(forward: Forward) -> float:
@@ -179,75 +161,37 @@ def _prepared_error(forward: Forward) -> float:
     examples = Examples(texts, ids, labels)
     network.eval()
     with torch.no_grad():
-        labelled, length = Labelled(examples, collator), int(lengths.max()) + 1
-        batch = labelled.batch(ids, len(texts) + 1, np.array([length]), torch.float32)
-        places, _ = labelled.units(ids, length)
+        batch, cells, _ = prepared(examples, collator, len(texts) + 1, int(lengths.max()) + 1, torch.float32)
         expected, _ = outputs(network, examples, collator)
-        return row_error(logits_of(network, batch)[places].cpu().numpy(), expected.cpu().numpy())
+        return row_error(logits_of(network, batch)[cells].cpu().numpy(), expected.cpu().numpy())
 
 
-class Labelled:
-    """The examples of a fit, on the device.
+def prepared(
+    examples: Examples, collator: Collator, rows: int, length: int, mask_type: torch.dtype
+) -> tuple[Batch, torch.Tensor, torch.Tensor]:
+    """(the inputs of a network with `labels` and `weights`, the cells of the units in its logits, their targets)
 
-    Units are in a grid here, a text's in its row and a word's in its first sub-word's cell; a cell without a
-    unit has weight 0.
+    Inputs are (rows, length); missing rows repeat the first example. Labels and weights are (rows,), or of words
+    (rows x length,): a word is in the cell of its first sub-word. A cell without a unit has weight 0. Weights are
+    divided by the number of units, so that the loss is their sum.
     """
-
-    def __init__(self, examples: Examples, collator: Collator) -> None:
-        self._examples, self._collator = examples, collator
-        self._counts = np.bincount(units(examples), minlength=len(examples.ids))
-        weights = np.ones(len(examples.ids)) if examples.weights is None else examples.weights
-        labels, weights = targets(examples), weights.astype(np.float32)
-        self._firsts: Ragged | None = None
-        if isinstance(examples.labels, Ragged):
-            lengths = examples.encoded.tokens.lengths[examples.ids]
-            self._offsets = offsets_of(lengths)
-            assert examples.encoded.firsts is not None
-            self._firsts = firsts = examples.encoded.firsts[examples.ids]
-            cells = np.repeat(self._offsets[:-1], firsts.lengths) + firsts.values
-            by_cell = np.zeros((self._offsets[-1], *labels.shape[1:]), dtype=labels.dtype)
-            by_cell[cells] = labels
-            weight = np.zeros(self._offsets[-1], dtype=np.float32)
-            weight[cells] = np.repeat(weights, firsts.lengths)
-            labels, weights = by_cell, weight
-            self._rows = Rows(tensor(weights, collator.device), tensor(self._offsets, collator.device))
-        self._labels, self._weights = tensor(labels, collator.device), tensor(weights, collator.device)
-
-    def batch(self, positions: np.ndarray, rows: int, bounds: np.ndarray, mask_type: torch.dtype) -> Batch:
-        """The inputs of a network with `labels` and `weights`: `rows` rows, as long as the next bound.
-
-        Missing rows repeat the first example with weight 0. Weights are divided by the number of units, so that the
-        loss is their sum.
-        """
-        encoded, ids = self._examples.encoded, self._examples.ids
-        count = max(int(self._counts[positions].sum()), 1)
-        padded = np.concatenate([positions, np.full(rows - len(positions), positions[0])])
-        longest = int(encoded.tokens.lengths[ids[positions]].max())
-        length = int(bounds[np.searchsorted(bounds, longest)])
-        inputs, filled = self._collator.grid(encoded, ids[padded], length)
-        mask = torch.zeros(filled.shape, dtype=mask_type, device=filled.device)
-        mask.masked_fill_(~filled, torch.finfo(mask_type).min)
-        chosen = to_device(padded, self._collator.device)
-        if self._firsts is not None:
-            chosen, inside = self._rows.grid(chosen, length, self._collator.left)
-            weights = torch.where(inside, self._weights[chosen], 0.0)
-        else:
-            weights = self._weights[chosen]
-        weights[len(positions) :] = 0.0
-        # Of four dimensions: transformers reads one of two on the host, which waits for the device.
-        inputs["attention_mask"] = mask[:, None, None, :]
-        return {**inputs, "labels": self._labels[chosen], "weights": weights / count}
-
-    def units(self, positions: np.ndarray, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where the units of these examples stand in a flattened grid of such rows, and their targets."""
-        target = to_device(targets(self._examples.part(positions)), self._collator.device)
-        if self._firsts is None:
-            return torch.arange(len(positions), device=self._collator.device), target
-        starts = np.arange(len(positions)) * length
-        if self._collator.left:
-            starts = starts + length - self._examples.encoded.tokens.lengths[self._examples.ids[positions]]
-        firsts = self._firsts[positions]
-        return to_device(np.repeat(starts, firsts.lengths) + firsts.values, self._collator.device), target
+    ids, owners = examples.ids, units(examples)
+    padded = np.concatenate([ids, np.full(rows - len(ids), ids[0])])
+    inputs, filled = collator.grid(examples.encoded, padded, length)
+    mask = torch.zeros(filled.shape, dtype=mask_type, device=filled.device)
+    mask.masked_fill_(~filled, torch.finfo(mask_type).min)
+    # Of four dimensions: transformers reads one of two on the host, which waits for the device.
+    inputs["attention_mask"] = mask[:, None, None, :]
+    if isinstance(examples.labels, Ragged):
+        size, cells = rows * length, collator.first_subwords(examples.encoded, ids, length)
+    else:
+        size, cells = rows, torch.arange(len(ids), device=collator.device)
+    weights = (np.ones(len(ids)) if examples.weights is None else examples.weights)[owners]
+    shares = to_device((weights / max(len(owners), 1)).astype(np.float32), collator.device)
+    target = to_device(targets(examples), collator.device)
+    for name, values in (("labels", target), ("weights", shares)):
+        inputs[name] = values.new_zeros((size, *values.shape[1:])).index_copy_(0, cells, values)
+    return inputs, cells, target
 
 
 def logits_of(network: Any, batch: Batch) -> torch.Tensor:
@@ -259,6 +203,4 @@ def logits_of(network: Any, batch: Batch) -> torch.Tensor:
 
 def loss_of(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """As `batch_loss`."""
-    labels = batch["labels"]
-    labels = labels.flatten(0, -2) if labels.is_floating_point() else labels.flatten()
-    return (F.cross_entropy(logits, labels, reduction="none") * batch["weights"].flatten()).sum()
+    return (F.cross_entropy(logits, batch["labels"], reduction="none") * batch["weights"]).sum()

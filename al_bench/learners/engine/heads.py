@@ -1,7 +1,7 @@
 """The layer that computes a network's logits."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -30,13 +30,8 @@ def last_layer(network: Any, classes: int) -> torch.nn.Linear:
 def inputs_of(module: torch.nn.Module | None) -> Iterator[list[torch.Tensor]]:
     """A list that fills with the module's inputs, call by call; stays empty for None."""
     calls: list[torch.Tensor] = []
-    hook = (
-        None
-        if module is None
-        else module.register_forward_pre_hook(lambda _, inputs: calls.append(inputs[0]))
-    )
-    try:
+    hook: Any = nullcontext()
+    if module is not None:
+        hook = module.register_forward_pre_hook(lambda _, inputs: calls.append(inputs[0]))
+    with hook:
         yield calls
-    finally:
-        if hook is not None:
-            hook.remove()

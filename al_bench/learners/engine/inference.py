@@ -2,16 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
 
 from al_bench.data.ragged import Ragged, offsets_of
-from al_bench.learners.engine.batching import grouped, packed_batches, scoring_batches
+from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.heads import inputs_of, last_layer
-from al_bench.learners.predictions import Predictions, assembled
+from al_bench.learners.predictions import Predictions
 
 log = logging.getLogger(__name__)
 # Sub-words in a batch, padding included: what fits the caches of a CPU, and what fills a GPU.
@@ -19,17 +20,6 @@ TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 PART = 64  # batches whose predictions are handed over together: bounds what is in memory
 
 Part = tuple[np.ndarray, Predictions]
-
-
-def predict(
-    forward: Forward, encoded: Encoded, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-) -> Predictions:
-    """Of `encoded[ids]`, in the order of `ids`."""
-    if len(ids):
-        return assembled(list(parts(forward, encoded, ids, exact=exact, embeddings=embeddings)))
-    probs = np.empty((0, forward.classes), dtype=np.float32)
-    width = last_layer(forward.network, forward.classes).in_features if embeddings else 0
-    return as_predictions(encoded, ids, probs, np.empty((0, width), dtype=np.float32) if embeddings else None)
 
 
 def parts(
@@ -42,11 +32,16 @@ def parts(
     exact: in float32 whatever the precision; embeddings: with the inputs of the last layer (classification)
     """
     assert encoded.firsts is None or not embeddings, "embeddings are of texts"
+    head = last_layer(forward.network_of(exact), forward.classes) if embeddings else None
+    if not len(ids):
+        probs = np.empty((0, forward.classes), dtype=np.float32)
+        states = None if head is None else np.empty((0, head.in_features), dtype=np.float32)
+        yield np.arange(0), as_predictions(encoded, ids, probs, states)
     budget = TOKEN_BUDGET[forward.collator.device.type]
-    batches = packed_batches if forward.packs and not exact else scoring_batches
+    batches = scoring_batches(encoded.tokens.lengths[ids], budget, packed=forward.packs and not exact)
     pending: Callable[[], Part] | None = None
-    for group in grouped(batches(encoded.tokens.lengths[ids], budget), PART):
-        begun = _begin(forward, encoded, ids, group, exact, embeddings)
+    while group := list(islice(batches, PART)):
+        begun = _begin(forward, encoded, ids, group, exact, head)
         if pending is not None:
             yield pending()
         pending = begun
@@ -61,15 +56,13 @@ def _begin(
     ids: np.ndarray,
     group: list[np.ndarray],
     exact: bool,
-    embeddings: bool,
+    head: torch.nn.Module | None,
 ) -> Callable[[], Part]:
     """Start computing a part; the result waits for the device and gives the part."""
-    network = forward.network if exact else forward.working_network
-    head = last_layer(network, forward.classes) if embeddings else None
     outputs = [_outputs(forward, encoded, ids[batch], exact, head) for batch in group]
     positions = np.concatenate(group)
     probs = _to_host([logits.softmax(dim=-1) for logits, _ in outputs])
-    states = _to_host([states.float() for _, inputs in outputs for states in inputs]) if embeddings else None
+    states = _to_host([states.float() for _, inputs in outputs for states in inputs]) if head else None
     return lambda: (positions, as_predictions(encoded, ids[positions], probs(), states and states()))
 
 

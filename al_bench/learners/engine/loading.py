@@ -9,7 +9,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from al_bench.config.schema import ModelConfig
 from al_bench.errors import reject
 
-HEADS = {
+KINDS = {
+    "encoder": transformers.AutoModel,
     "classification": transformers.AutoModelForSequenceClassification,
     "tagging": transformers.AutoModelForTokenClassification,
 }
@@ -32,24 +33,12 @@ def load_tokenizer(role: str, source: str, revision: str | None, task: str) -> A
 
 
 def load_network(
-    role: str, source: str, revision: str | None, model: ModelConfig, task: str, classes: int
+    role: str, source: str, revision: str | None, model: ModelConfig, kind: str, classes: int
 ) -> tuple[torch.nn.Module, frozenset[str]]:
-    """The network in float32, and the names of parameters that the checkpoint lacks (the new head)."""
-    network, fresh = _load(role, source, revision, model, HEADS[task], classes)
-    _refuse_absent(role, source, {name for name in fresh if name.startswith(network.base_model_prefix + ".")})
-    return network, fresh
+    """The network in float32, and the names of parameters that the checkpoint lacks (the new head).
 
-
-def load_encoder(role: str, source: str, revision: str | None, model: ModelConfig) -> torch.nn.Module:
-    """The network in float32, without a head."""
-    network, fresh = _load(role, source, revision, model, transformers.AutoModel)
-    _refuse_absent(role, source, {f"{network.base_model_prefix}.{name}" for name in fresh})
-    return network
-
-
-def _load(
-    role: str, source: str, revision: str | None, model: ModelConfig, kind: Any, classes: int | None = None
-) -> tuple[Any, frozenset[str]]:
+    kind: of `KINDS`
+    """
     config = transformers.AutoConfig.from_pretrained(source, revision=revision)
     if model.num_hidden_layers is not None:
         if model.num_hidden_layers > config.num_hidden_layers:
@@ -58,21 +47,21 @@ def _load(
                 f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these"
             )
         config.num_hidden_layers = model.num_hidden_layers
-    if classes is not None:
+    if kind != "encoder":
         config.num_labels = classes
-    network, report = kind.from_pretrained(
+    network, report = KINDS[kind].from_pretrained(
         source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True,
         ignore_mismatched_sizes=True,
     )  # fmt: skip
-    return network, frozenset({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
-
-
-def _refuse_absent(role: str, source: str, fresh: set[str]) -> None:
-    """Raise where the checkpoint lacks something of the encoder; a pooler may be new, as a head is."""
-    absent = sorted(name for name in fresh if ".pooler." not in name)
+    fresh = frozenset({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
+    # A pooler may be new, as a head is.
+    prefix = f"{network.base_model_prefix}."
+    names = [prefix + name for name in fresh] if kind == "encoder" else fresh
+    absent = sorted(name for name in names if name.startswith(prefix) and ".pooler." not in name)
     if absent:
         lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
         raise reject(role, source, lack, "put the config.json and the weights of one model together")
+    return network, fresh
 
 
 def refuse_length(role: str, model: ModelConfig, network: torch.nn.Module) -> None:

@@ -11,11 +11,8 @@ from al_bench.errors import first_line
 from al_bench.learners.engine.encoding import Encoded
 
 PACKED = "packed scoring"  # the pool is scored without padding
-BFLOAT16 = (
-    "bfloat16 weights"  # a copy of the network computes in bfloat16, where transformers would use autocast
-)
+BFLOAT16 = "bfloat16 weights"  # a copy of the network computes in bfloat16, without autocast
 GRAPHS = "CUDA graphs"  # a training step is one launch
-EAGER = "eager attention in training"  # torch's fused attention is slow on a CPU where it drops out
 EXACT = 1e-4  # largest error in float32: rounding makes 1e-6, texts that see each other 1
 ROUGH = 0.02  # what bfloat16 may add to three times the error of autocast
 PROBE_LENGTHS = (11, 7, 7, 5, 3)  # sub-words, falling
@@ -27,15 +24,10 @@ def optimizations_of(engine: str, device: torch.device, precision: str) -> froze
 
     engine: "fast" or "plain", which takes none; precision: "float32" or "bfloat16"
     """
-    if engine == "plain":
+    if engine == "plain" or device.type != "cuda":
         return frozenset()
     # The kernel that knows where packed texts end computes in bfloat16 alone.
-    by_device = (
-        {"cuda": {GRAPHS, PACKED, BFLOAT16}, "cpu": {EAGER}}
-        if precision == "bfloat16"
-        else {"cuda": {GRAPHS}}
-    )
-    return frozenset(by_device.get(device.type, ()))
+    return frozenset({GRAPHS, PACKED, BFLOAT16} if precision == "bfloat16" else {GRAPHS})
 
 
 def probe_texts(vocabulary: int, pad: int, tagging: bool, longest: int) -> Encoded:
@@ -88,21 +80,15 @@ def row_error(rows: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(rows - expected)) / max(spread, 1e-30)
 
 
-def refuse_error(error: float, bound: float) -> None:
-    """Raise where an optimization changes the outputs by more than rounding."""
-    if not error <= bound:
-        raise ValueError(f"its outputs differ by {error:.2g}, allowed is {bound:.2g}")
-
-
-def rejection(trial: Callable[[], object]) -> str | None:
-    """Why a network cannot take an optimization: the first line of what the trial raises; None if it succeeds.
+def rejection(error: Callable[[], float], bound: float) -> str | None:
+    """Why a network cannot take an optimization: its error, or the first line of what the trial raises; else None.
 
     A lack of memory is raised: it says nothing about the optimization.
     """
     try:
-        trial()
+        found = error()
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # networks that are built otherwise fail in every way there is
-        return first_line(error)
-    return None
+    except Exception as failure:  # networks that are built otherwise fail in every way there is
+        return first_line(failure)
+    return None if found <= bound else f"its outputs differ by {found:.2g}, allowed is {bound:.2g}"

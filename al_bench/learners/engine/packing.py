@@ -44,9 +44,9 @@ def attend_fused(
     """One kernel, which is given the boundaries. All are (sub-words, heads, size)."""
     from torch.nn.attention.varlen import varlen_attn
 
-    size = query.shape[-1]
-    if abs(scale * size**0.5 - 1) > 1e-6:  # the kernel scales by the root of the size
-        query = query * (scale * size**0.5)
+    factor = scale * query.shape[-1] ** 0.5  # the kernel scales by the root of the size
+    if abs(factor - 1) > 1e-6:
+        query = query * factor
     q, k, v = (states.contiguous() for states in (query, key, value))
     offsets, longest = boundaries.offsets, boundaries.longest
     output = varlen_attn(q, k, v, offsets, offsets, longest, longest)
@@ -93,10 +93,9 @@ def packed(network: Any, rows: torch.Tensor, texts: bool) -> Iterator[None]:
     if encoder is None:
         raise ValueError(f"{type(network).__name__} has no encoder between embeddings and head")
     before = network.config._attn_implementation
-    hook = encoder.register_forward_hook(keep_rows)
     network.config._attn_implementation = NAME
     try:
-        yield
+        with encoder.register_forward_hook(keep_rows):
+            yield
     finally:
         network.config._attn_implementation = before
-        hook.remove()

@@ -92,24 +92,9 @@ def fit_head(
     return Head(weight, bias, int(model.n_iter_.max()))
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 def distributions(target: np.ndarray, labels: int) -> np.ndarray:
     """(units, labels) of label numbers, or of distributions, which stay as they are."""
     return target if target.ndim == 2 else np.eye(labels, dtype=np.float32)[target]
-
-
-def unit_margins(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(units,) how far a unit's likeliest label is ahead of the best other one; 0 where no other was fitted."""
-    rows = np.arange(len(logits))
-    label = target.argmax(axis=1) if target.ndim == 2 else target
-    others = logits.copy()
-    others[rows, label] = -np.inf
-    best = others.max(axis=1)
-    return np.where(np.isfinite(best), logits[rows, label] - best, 0.0)
 
 
 def gradient_norms(x: np.ndarray, residual: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from al_bench.config.schema import TrainingConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
-from al_bench.learners.engine.collation import Collator, word_labels
+from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.forward import Forward
 
@@ -44,8 +44,32 @@ def units(examples: Examples) -> np.ndarray:
 def targets(examples: Examples) -> np.ndarray:
     """Of each unit: a label number, or a distribution over the labels where the examples have those."""
     if isinstance(examples.labels, Ragged):
-        return word_labels(examples.encoded, examples.ids, examples.labels)
+        return examples.labels.values[examples.encoded.places(examples.ids)]
     return examples.labels
+
+
+def unit_margins(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(units,) how far a unit's likeliest label is ahead of the best other one; 0 where no other was fitted."""
+    rows = np.arange(len(logits))
+    label = target.argmax(axis=1) if target.ndim == 2 else target
+    others = logits.copy()
+    others[rows, label] = -np.inf
+    best = others.max(axis=1)
+    return np.where(np.isfinite(best), logits[rows, label] - best, 0.0)
+
+
+def mean_margins(steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> np.ndarray:
+    """(n,) of each example, over its steps; of a sentence over its words too, 0 where none survived.
+
+    The mean over epochs is the area under the margin (Pleiss et al. 2020).
+
+    steps: logits and targets of the units, and which example each belongs to
+    """
+    total, count = np.zeros(n), np.zeros(n)
+    for logits, target, owners in steps:
+        total += np.bincount(owners, weights=unit_margins(logits, target), minlength=n)
+        count += np.bincount(owners, minlength=n)
+    return total / np.maximum(count, 1)
 
 
 def outputs(
@@ -86,12 +110,8 @@ class Stepper:
         self._optimizer = self._new_optimizer()
         self._restart()
 
-    def step(self, positions: np.ndarray, rate: float) -> None:
-        """Learn from the examples at these positions."""
-        self.step_with_outputs(positions, rate)
-
-    def step_with_outputs(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """A step; gives the logits and targets of its units, as they were before it."""
+    def step(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Learn from the examples at these positions: the logits of their units before the step, and the targets."""
         part = self._examples.part(positions)
         self._set_rate(rate)
         with self.forward.autocast():

@@ -19,10 +19,30 @@ WEIGHTS = "model.safetensors"
 
 
 def identify(role: str, model: ModelConfig) -> str:
-    """sha256 of a model's weights, or name and revision where none can be hashed; downloads if need be."""
+    """sha256 of a model's weights, checked against the config's; downloads if need be.
+
+    Of hub models without safetensors, name and revision.
+    """
     source, revision = locate(role, model)
     with readable(role, source, revision):
-        return fingerprint(role, model, source, revision)
+        path: Any = Path(source) / WEIGHTS
+        if not Path(source).is_dir():
+            path = cached_file(
+                source, WEIGHTS, revision=revision, _raise_exceptions_for_missing_entries=False,
+                _raise_exceptions_for_connection_errors=False,
+            )  # fmt: skip
+            if not path:
+                return f"{source}@{revision}"
+        elif not path.exists():
+            raise reject(role, source, f"the folder has no {WEIGHTS}", "save the model with save_pretrained")
+        with Path(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if model.sha256 not in (None, digest):
+        raise UserError(
+            f"{role}.sha256={model.sha256}: {path} has {digest}; "
+            f"{model.name} names other weights than these, so get the right file or set {role}.sha256=null"
+        )
+    return digest
 
 
 def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
@@ -54,38 +74,6 @@ def package_folder(package: str) -> Path | None:
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent / inside
-
-
-def fingerprint(role: str, model: ModelConfig, source: str, revision: str | None) -> str:
-    """sha256 of the weights, checked against the config's; for hub models without safetensors, their name."""
-    path: Path | None = Path(source) / WEIGHTS
-    assert path is not None
-    if not Path(source).is_dir():
-        path = _in_hub_cache(source, revision)
-    elif not path.exists():
-        raise reject(role, source, f"the folder has no {WEIGHTS}", "save the model with save_pretrained")
-    if path is None:
-        return f"{source}@{revision}"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if model.sha256 not in (None, digest):
-        raise UserError(
-            f"{role}.sha256={model.sha256}: {path} has {digest}; "
-            f"{model.name} names other weights than these, so get the right file or set {role}.sha256=null"
-        )
-    return digest
-
-
-def _in_hub_cache(name: str, revision: str | None) -> Path | None:
-    """The downloaded weights file of a hub model, or None where the model has no safetensors."""
-    path: Any = cached_file(
-        name,
-        WEIGHTS,
-        revision=revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return Path(path) if path else None
 
 
 @contextlib.contextmanager

@@ -1,0 +1,116 @@
+"""What learners on a Hugging Face encoder share, whatever they train."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from al_bench.config.schema import ModelConfig
+from al_bench.data.corpus import Labels, likeliest
+from al_bench.data.metrics import evaluate, headline
+from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.learners.base import FitSeeds, Unlabelled
+from al_bench.learners.engine import device as machine
+from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.embedding import Embedder
+from al_bench.learners.engine.encoding import Encoded, Encodings
+from al_bench.learners.engine.loading import load_network, load_tokenizer, refuse_length
+from al_bench.learners.engine.stepping import Examples
+from al_bench.learners.engine.weights import locate, readable
+from al_bench.learners.predictions import Predictions
+from al_bench.seeds import stream
+
+
+class PretrainedLearner:
+    """A network, its tokenizer, and the corpora that they have encoded.
+
+    role: the config key it was built from, for messages
+    label_names: classes, or IOB2 tags
+    cache: folder of encoded corpora and of their vectors, shared between runs, or None
+    available: the optimizations to use where the network passes their check
+    Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
+
+    head_parameters: names of the network's parameters that the checkpoint lacks
+    """
+
+    trains_network: bool  # else its encoder is used as it is
+
+    def __init__(
+        self,
+        role: str,
+        model: ModelConfig,
+        task: str,
+        label_names: tuple[str, ...],
+        device: torch.device,
+        precision: str,
+        cache: Path | None = None,
+        available: frozenset[str] = frozenset(),
+    ) -> None:
+        self.config, self.task, self.label_names = model, task, label_names
+        self.device, self.precision, self.available = device, precision, available
+        source, revision = locate(role, model)
+        kind = task if self.trains_network else "encoder"
+        with readable(role, source, revision):
+            self.tokenizer = load_tokenizer(role, source, revision, task)
+            self.network, self.head_parameters = load_network(
+                role, source, revision, model, kind, len(label_names)
+            )
+        refuse_length(role, model, self.network)
+        self.network.to(device)
+        self.pretrained = self.network.state_dict()
+        if self.trains_network:
+            self.pretrained = {name: weights.clone() for name, weights in self.pretrained.items()}
+        self.collator = Collator.of(self.tokenizer, self.network, device)
+        assert model.max_length is not None
+        self._encodings = Encodings(self.tokenizer, model.max_length, cache)
+        self._embedder = Embedder(self.network, self.pretrained, self.collator, cache)
+
+    def encoded(self, inputs: Unlabelled) -> Encoded:
+        """The inputs as arrays."""
+        return self._encodings(inputs.inputs)
+
+    def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
+        encoded = self.encoded(inputs)
+        vectors = self._embedder(encoded, self.precision)[ids]
+        if not isinstance(vectors, Ragged):
+            return vectors
+        assert encoded.lengths is not None
+        offsets = offsets_of(encoded.lengths[ids])
+        rows = np.zeros((offsets[-1], vectors.values.shape[1]), dtype=np.float32)
+        rows[encoded.places(ids)] = vectors.values
+        return Ragged(rows, offsets)
+
+    def synchronise(self) -> None:
+        machine.synchronise(self.device)
+
+    def peak_memory(self) -> int:
+        return machine.peak_memory(self.device)
+
+    def split(self, examples: Examples, seeds: FitSeeds) -> tuple[Examples, Examples, np.ndarray]:
+        """(what is fitted on, the dev split, whether each example is held out for it)"""
+        held_out = dev_split(likeliest(examples.labels), self.config.training.dev_share, seeds)
+        return examples.part(np.flatnonzero(~held_out)), examples.part(np.flatnonzero(held_out)), held_out
+
+    def dev_score(self, dev: Examples, predictions: Predictions) -> float:
+        """The headline metric."""
+        scores = evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())
+        return scores[headline(self.task)]
+
+
+def dev_split(labels: Labels, share: float | None, seeds: FitSeeds) -> np.ndarray:
+    """(n,) bool, whether held out: a seeded random share, by class where each has enough members; never all."""
+    assert share is not None, "training settings are resolved"
+    n = len(labels)
+    held_out = np.zeros(n, dtype=bool)
+    if share == 0:
+        return held_out
+    rng = stream(seeds.order, "dev_split", seeds.cycle)
+    groups = [np.arange(n)]
+    if not isinstance(labels, Ragged):
+        by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        if all(len(members) > 1 and round(share * len(members)) >= 1 for members in by_class):
+            groups = by_class
+    for members in groups:
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        held_out[rng.permutation(members)[:count]] = True
+    return held_out
