@@ -1,15 +1,18 @@
-"""`al-bench report`: runs -> settings -> answers, tables, figures, texts -> one page."""
+"""`al-bench report`: runs -> settings -> answers, tables, figures, texts -> one page, on disk and in MLflow."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.store import load
-from al_bench.errors import UserError, of_disk
-from al_bench.ledger.ledger import write_whole
+from al_bench.errors import UserError, first_line, of_disk
+from al_bench.ledger.ledger import load_record, write_whole
+from al_bench.ledger.tracking import FILE, connect, store_uri
 from al_bench.report.figures import style
-from al_bench.report.page import Chapter, chapters_of, page
-from al_bench.report.publish import publish
+from al_bench.report.page import chapters_of, page
 
 
 def report(
@@ -18,6 +21,7 @@ def report(
     """Write the page of the runs below the given folders, say where, and log it to MLflow.
 
     output: the page's file, None: OUTPUT_DIR/report.html; figures: a folder for all figures, as PNG and SVG
+    tracking: the only store to log to, or "none"; None: where each sweep was logged
     Raises `UserError` where there is no run, or nothing can be written.
     """
     root = Path(output_dir).absolute()
@@ -34,13 +38,41 @@ def report(
             save_figures(chapters, Path(figures))
     except OSError as error:
         raise (of_disk(error) or error) from error
-    publish(target, results.runs, tracking, root, print)
+    if tracking != "none":
+        publish(target, results.runs, None if tracking is None else store_uri(tracking, root))
     print(target)
 
 
-def save_figures(chapters: Sequence[Chapter], folder: Path) -> None:
+def save_figures(chapters: Sequence[dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for one in chapters:
-        for picture in one.pictures.drawn:
+    for chapter in chapters:
+        for picture in chapter["pictures"].drawn:
             for kind in ("png", "svg"):
-                style.save(picture.figure, folder / f"{one.setting.title}-{picture.name}.{kind}".replace(" ", "_"))
+                name = f"{chapter['setting'].title}-{picture.name}.{kind}".replace(" ", "_")
+                style.save(picture.figure, folder / name)
+
+
+def publish(page: Path, runs: pd.DataFrame, store: str | None) -> None:
+    """Log the page to the MLflow run of each sweep. store: the only one; whatever fails here warns."""
+    for folder in parents(runs):
+        known = load_record(folder / FILE)
+        if "run_id" not in known or (store is not None and known.get("uri") != store):
+            if store is not None:
+                print(
+                    f"{folder.name} is not logged to {store}, so its report is not either; see `al-bench sync`"
+                )
+            continue
+        try:
+            connect(known["uri"]).log_artifact(known["run_id"], str(page))
+        except Exception as error:  # any failure of a tracking server must not cost the page
+            first = first_line(error)[:200]
+            print(f"the report of {folder.name} could not be logged to {known['uri']} ({first})")
+        else:
+            print(f"logged to {known['uri']}, run {known['run_id']}")
+
+
+def parents(runs: pd.DataFrame) -> list[Path]:
+    """The directories of the sweeps that the runs belong to; of a run on its own, the run's own directory."""
+    sweeps = [load_record(Path(folder) / "status.json").get("sweep") for folder in runs.directory]
+    folders = {Path(sweep) for sweep in sweeps if sweep}
+    return sorted(folders) if folders or len(runs) != 1 else [Path(runs.directory.iloc[0])]

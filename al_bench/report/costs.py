@@ -1,18 +1,15 @@
-"""Cost accounting: where all seconds went, and what sharing saved of them."""
+"""Cost accounting: where all seconds went, what sharing saved of them, and what an iteration takes."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import pandas as pd
 
+from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.store import Results
-from al_bench.analysis.words import number, percent
-from al_bench.costs import ITERATION, TOTALS, duration, total_of
-from al_bench.report.tables import Table, amount, word
+from al_bench.costs import ITERATION, TOTALS
 
 DERIVED = {f"seconds/{total}" for total in (*TOTALS, "cumulative")}
-SHARED_HEADS = ("seconds without sharing", "times without sharing")
-SHARING = (
-    "Runs that need the same trajectory, fit or pseudo-labels compute it once; the columns to the right are what it "
-    "would have taken without that."
-)
 # The count, and the seconds that were spent on it.
 COUNTS = {
     ("cost/train_tokens", "seconds/train"): "to train acquisition models",
@@ -22,6 +19,36 @@ COUNTS = {
     ("cost/first_successor_tokens", "seconds/first_successor_train"): "to train what filters look back on",
     ("cost/successor_tokens", "seconds/successor_train"): "to train successors",
 }
+MEASURED = {
+    "seconds": "seconds/iteration", "train": "seconds/train", "predict": "seconds/predict",
+    "once": "seconds/one_off", "scored": "scored", "tokens": "cost/scored_tokens", "bound": "amdahl",
+}  # fmt: skip
+
+
+def iterations(setting: Setting) -> Iterator[tuple[Method, dict[str, np.ndarray], dict[str, float]]]:
+    """Each selection that took time, with samples and means of its iterations by `MEASURED`; NaN: not recorded."""
+    for method in setting.acquirers():
+        samples = setting.iterations(method, MEASURED)
+        means = {name: float(values.mean()) if len(values) else np.nan for name, values in samples.items()}
+        if means["seconds"] > 0:
+            yield method, samples, means
+
+
+def spent_by(setting: Setting, method: Method) -> pd.Series:
+    """Seconds by seed until the last score: one-off work, all iterations, and the successor that was trained there.
+
+    Of the runs on the machine that most of them were on.
+    """
+    cycle, measures = setting.end(method)[0], setting.measures
+    if cycle is None:
+        return pd.Series(dtype=float)
+    spent, last = (
+        pd.Series(measures.sample(method.runs, f"seconds/{name}", cycle).values, dtype=float)
+        for name in ("cumulative", "successor_total")
+    )
+    if last.empty:  # a successor that is the acquisition model costs no fit of its own
+        return spent
+    return spent.add(last, fill_value=0.0 if spent.empty else None).dropna()
 
 
 def phases(results: Results) -> pd.DataFrame:
@@ -32,32 +59,11 @@ def phases(results: Results) -> pd.DataFrame:
     """
     seconds = results.cycles[results.cycles.metric.astype(str).str.startswith("seconds/")]
     seconds = seconds[~seconds.metric.isin(DERIVED) & (seconds.value > 0)]
-    groups = {
-        str(metric).removeprefix("seconds/"): (part.drop_duplicates(), part)
-        for metric, part in seconds.groupby("metric", observed=True).value
-    }
-    rows = [(name, once.sum(), len(once), all_.sum(), len(all_)) for name, (once, all_) in groups.items()]
-    rows.sort(key=lambda row: (row[0] not in ITERATION, -row[1]))
-    return pd.DataFrame(rows, columns=["phase", "seconds", "times", "alone", "times_alone"]).set_index("phase")
-
-
-def account(spent: pd.DataFrame) -> Table:
-    """spent: as `phases` gives it"""
-    some = bool((spent.times < spent.times_alone).any())
-    table = Table(
-        ["phase", "seconds", "share", "times", *(SHARED_HEADS if some else [])],
-        caption="All runs of this report. " + (SHARING if some else "They had nothing to share."),
-    )
-    for row in spent.itertuples():
-        label = f"{row.Index} ({total_of(str(row.Index)).removesuffix('_total')})".replace("_", " ")
-        share = row.seconds / spent.seconds.sum()
-        cells = [word(label), amount(row.seconds, duration(row.seconds)), amount(share, percent(share, 1))]
-        cells.append(amount(row.times, number(row.times, 0)))
-        if some:
-            cells.append(amount(row.alone, duration(row.alone)))
-            cells.append(amount(row.times_alone, number(row.times_alone, 0)))
-        table.rows.append(cells)
-    return table
+    phase = seconds.metric.astype(str).str.removeprefix("seconds/").rename("phase")
+    alone = seconds.value.groupby(phase).agg(["sum", "count"])
+    once = seconds.value[~seconds.duplicated(["metric", "value"])].groupby(phase).agg(["sum", "count"])
+    spent = pd.concat([once, alone], axis=1).set_axis(["seconds", "times", "alone", "times_alone"], axis=1)
+    return spent.loc[sorted(spent.index, key=lambda name: (name not in ITERATION, -spent.seconds[name]))]
 
 
 def tokens(results: Results) -> list[tuple[str, float]]:

@@ -1,39 +1,31 @@
 """Where the results come from: versions, hardware, commands, and a line for every run."""
 
 import shlex
+from collections import Counter
 from typing import Any
 
 from al_bench.analysis.store import Results
 from al_bench.analysis.words import count
-from al_bench.report.tables import Table, amount, word
-
-FACTS = {
-    "al_bench": "al-bench",
-    "git": "commit",
-    "python": "Python",
-    "precision": "precision",
-    "hardware": "device",
-    "processor": "processor",
-    "cpu_count": "CPU cores",
-    "platform": "platform",
-    "host": "host",
-}
-RUNS = ("run", "experiment", "seed", "state", "cycles", "trajectory", "precision", "host")
-RUNS_CAPTION = """A run’s name ends in the hash of all in its config that its results depend on; a trajectory’s name is
-the hash of all that its queries depend on."""
+from al_bench.report.tables import HEADS, TEXTS, Table, amount, word
+from al_bench.report.wording import CAPTIONS
 
 
 def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What was recorded, by name; where runs differ, each value with the number of its runs."""
-    values = [(name, _counted([_text(p.get(key)) for p in provenances])) for key, name in FACTS.items()]
-    values.append(("packages", _packages([provenance.get("versions") or {} for provenance in provenances])))
+    values = [(name, _counted(provenances, key)) for key, name in CAPTIONS["facts"].items()]
+    versions = [provenance.get("versions") or {} for provenance in provenances]
+    packages = [
+        (name, _counted(versions, name)) for name in sorted({name for one in versions for name in one})
+    ]
+    values.append(("packages", ", ".join(f"{name} {version}" for name, version in packages if version)))
     return [(name, text) for name, text in values if text]
 
 
-def _packages(versions: list[dict[str, Any]]) -> str:
-    names = sorted({name for one in versions for name in one})
-    values = [(name, _counted([_text(one.get(name)) for one in versions])) for name in names]
-    return ", ".join(f"{name} {version}" for name, version in values if version)
+def _counted(records: list[dict[str, Any]], key: str) -> str:
+    counted = Counter(text for text in (_text(record.get(key)) for record in records) if text)
+    if len(counted) < 2:
+        return "".join(counted)
+    return "; ".join(f"{value} ({count(n, 'run')})" for value, n in counted.items())
 
 
 def _text(value: Any) -> str:
@@ -42,22 +34,16 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _counted(values: list[str]) -> str:
-    counted = {value: values.count(value) for value in dict.fromkeys(values) if value}
-    if len(counted) < 2:
-        return "".join(counted)
-    return "; ".join(f"{value} ({count(n, 'run')})" for value, n in counted.items())
-
-
 def commands(provenances: list[dict[str, Any]]) -> list[str]:
     """The command lines that were typed, once each."""
-    lines = []
+    lines: dict[str, None] = {}
     for provenance in provenances:
         typed = [str(part) for part in provenance.get("command") or []]
-        # `python -m al_bench`, or the script that pip installed, is `al-bench` to who types it.
-        program = shlex.split(typed[0]) if typed and typed[0].startswith("al-bench") else ["al-bench"]
-        lines.append(shlex.join([*program, *typed[1:]]) if typed else "")
-    return [line for line in dict.fromkeys(lines) if line]
+        if typed:
+            # `python -m al_bench`, or the script that pip installed, is `al-bench` to who types it.
+            program = shlex.split(typed[0]) if typed[0].startswith("al-bench") else ["al-bench"]
+            lines[shlex.join([*program, *typed[1:]])] = None
+    return list(lines)
 
 
 def run_table(results: Results) -> Table:
@@ -68,4 +54,4 @@ def run_table(results: Results) -> Table:
         cells = [word(run), word(row["name"]), amount(row.seed, str(row.seed)), word(row.state)]
         cells.append(amount(done, f"{row.cycles_done} of {row.cycles_planned}"))
         rows.append([*cells, *(word(part or "–") for part in (row.trajectory, row.precision, row.host))])
-    return Table(RUNS, rows, RUNS_CAPTION)
+    return Table(HEADS["runs"], rows, TEXTS["runs"])

@@ -1,10 +1,11 @@
 """The page: chapters, costs and provenance in their template. Nothing in it is loaded from anywhere."""
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -17,55 +18,24 @@ from al_bench.analysis.store import Results
 from al_bench.analysis.words import count, listed, number, percent, sentence
 from al_bench.costs import duration
 from al_bench.ledger.ledger import load_record
-from al_bench.report import origin
-from al_bench.report.answers import Answer, Unknown, answers, sentences, unknowns
-from al_bench.report.costs import account, phases, tokens
-from al_bench.report.pictures import Picture, Pictures, pictures
+from al_bench.report import origin, tables
+from al_bench.report.answers import answers, unknowns
+from al_bench.report.costs import phases, tokens
+from al_bench.report.pictures import Picture, pictures
 from al_bench.report.svg import inline
-from al_bench.report.tables import (
-    Cell,
-    Table,
-    iteration_table,
-    numeric_columns,
-    overlap_table,
-    penalty_table,
-    score_table,
-    stopping_table,
-    what_was_run,
-)
-from al_bench.report.texts import Selection, corpus_of, selected, shown_score, sizes
+from al_bench.report.texts import corpus_of, selected, sizes
+from al_bench.report.wording import SENTENCES
 
 STOPPED = 4  # selections for which stopping criteria are drawn
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """All that the page says of one setting.
-
-    number: its place, for names that are unique in the page; size: of its corpus; gone: why it cannot be read
-    """
-
-    number: int
-    setting: Setting
-    size: str
-    gone: str
-    answers: dict[str, list[Answer]]
-    unknowns: list[Unknown]
-    scores: Table
-    penalties: Table | None
-    pictures: Pictures
-    stopping: Table | None
-    texts: list[Selection]
-    overlap: Table
-    costs: Table
+Chapter = dict[str, Any]  # all that the page says of one setting, as the template names it
 
 
 def chapters_of(contrasts: Contrasts) -> list[Chapter]:
     best = best_of(contrasts.settings)
-    return [_chapter(i, one, contrasts, best.get(one.key)) for i, one in enumerate(contrasts.settings, start=1)]
+    return [_chapter(one, contrasts, best.get(one.key)) for one in contrasts.settings]
 
 
-def _chapter(number: int, setting: Setting, contrasts: Contrasts, best: Method | None) -> Chapter:
+def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Chapter:
     long = [method for method in setting.acquirers() if setting.scores(method).shape[1] > 2]
     stopped = [(method, stops(setting, method)) for method in long[:STOPPED]]
     stopped = [(method, rows) for method, rows in stopped if not rows.empty]
@@ -73,93 +43,82 @@ def _chapter(number: int, setting: Setting, contrasts: Contrasts, best: Method |
     by_topic = defaultdict(list)
     for answer in answers(setting, contrasts):
         by_topic[answer.topic].append(answer)
-    return Chapter(
-        number,
-        setting,
-        sizes(corpus) if corpus is not None else "",
-        gone,
-        {topic: by_topic[topic] for topic in sentences()["questions"] if by_topic[topic]},
-        unknowns(setting),
-        score_table(setting, best),
-        penalty_table(setting),
-        pictures(setting, stopped),
-        stopping_table(setting, stopped) if stopped else None,
-        selected(setting, corpus),
-        overlap_table(setting),
-        iteration_table(setting),
-    )
+    return {
+        "setting": setting,
+        "size": sizes(corpus) if corpus is not None else "",
+        "gone": gone,
+        "answers": {topic: by_topic[topic] for topic in SENTENCES["questions"] if by_topic[topic]},
+        "unknowns": unknowns(setting),
+        "scores": tables.score_table(setting, best),
+        "penalties": tables.penalty_table(setting),
+        "pictures": pictures(setting, stopped),
+        "stopping": tables.stopping_table(setting, stopped) if stopped else None,
+        "texts": selected(setting, corpus),
+        "overlap": tables.overlap_table(setting),
+        "costs": tables.iteration_table(setting),
+    }
 
 
 def page(results: Results, chapters: Sequence[Chapter]) -> str:
     """HTML"""
     provenances = [load_record(Path(folder) / "provenance.json") for folder in results.runs.directory]
-    spent = phases(results)
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            title=title(chapters),
-            lead=lead(results, chapters),
-            written=time.strftime("%Y-%m-%d %H:%M"),
-            version=al_bench.__version__,
-            chapters=chapters,
-            questions=sentences()["questions"],
-            criteria=CRITERIA,
-            what=what_was_run([one.setting for one in chapters]),
-            account=account(spent),
-            spent=spent,
-            tokens=tokens(results),
-            facts=origin.facts(provenances),
-            commands=origin.commands(provenances),
-            runs=origin.run_table(results),
-            problems=results.problems,
-        )
+    settings, spent = [chapter["setting"] for chapter in chapters], phases(results)
+    loader = PackageLoader("al_bench.report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-
-
-def environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("al_bench.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    filters = {
+        "number": number,
+        "duration": duration,
+        "percent": percent,
+        "count": count,
+        "first_up": sentence,
+    }
+    environment.filters |= {**filters, "code": code, "svg": svg}
+    return environment.get_template("report.html").render(
+        title=title(settings),
+        lead=lead(results, settings),
+        written=time.strftime("%Y-%m-%d %H:%M"),
+        version=al_bench.__version__,
+        chapters=chapters,
+        questions=SENTENCES["questions"],
+        criteria=CRITERIA,
+        what=tables.what_was_run(settings),
+        account=tables.account(spent),
+        spent=spent,
+        tokens=tokens(results),
+        facts=origin.facts(provenances),
+        commands=origin.commands(provenances),
+        runs=origin.run_table(results),
+        problems=results.problems,
     )
-    made.filters |= {"code": code, "number": number, "duration": duration, "percent": percent}
-    made.filters |= {"count": count, "score": shown_score, "first_up": sentence}
-    made.globals |= {"numeric_columns": numeric_columns, "svg": svg, "sort_key": sort_key}
-    return made
 
 
 def code(text: str) -> Markup:
     """Escaped, with what stands between backticks as code."""
-    parts = str(escape(text)).split("`")
-    return Markup("".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)))
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def svg(one: Chapter, picture: Picture) -> Markup:
-    return Markup(inline(picture.figure, f"s{one.number}-{picture.name}", f"{picture.title}. {picture.caption}"))
+def svg(picture: Picture, chapter: int) -> Markup:
+    """chapter: its number, for names that are unique in the page"""
+    return Markup(inline(picture.figure, f"s{chapter}-{picture.name}", f"{picture.title}. {picture.caption}"))
 
 
-def sort_key(cell: Cell) -> str:
-    return f"{cell.sort:.10g}" if not isinstance(cell.sort, str) else cell.sort
-
-
-def title(chapters: Sequence[Chapter]) -> str:
-    names = [one.setting.title for one in chapters]
+def title(settings: Sequence[Setting]) -> str:
+    names = [setting.title for setting in settings]
     if not names:
         return "Active learning, not yet"
     return f"Active learning on {listed(names) if len(names) <= 4 else f'{len(names)} data sets'}"
 
 
-def lead(results: Results, chapters: Sequence[Chapter]) -> str:
+def lead(results: Results, settings: Sequence[Setting]) -> str:
     """Who ran what, in two sentences at most."""
     if len(results.runs) == 1 and not results.problems:
         return "One run, finished. One seed shows what happened, not how much of it is chance."
-    methods = [method for one in chapters for method in one.setting.methods]
+    methods = [method for setting in settings for method in setting.methods]
     unread = len({problem.directory for problem in results.problems} - set(map(Path, results.runs.directory)))
-    parts = ((len(results.runs) + unread, "run"), (len(methods), "method"), (len(chapters), "data set"))
-    text = "{} of {} on {}".format(*(count(n, name) for n, name in parts))
+    runs, data = count(len(results.runs) + unread, "run"), count(len(settings), "data set")
+    text = f"{runs} of {count(len(methods), 'method')} on {data}"
     seeds = sorted({len(method.runs) for method in methods})
     if seeds:
         text += f", {seeds[0]}" if len(seeds) == 1 else f", {seeds[0]} to {seeds[-1]}"

@@ -1,46 +1,25 @@
 """Tables of the page: what stands in a cell and by what it is sorted, and a table for each question."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.measures import Sample
 from al_bench.analysis.statistics import FEW, mean_interval, penalty_matrix
 from al_bench.analysis.stopping import CRITERIA
 from al_bench.analysis.words import interval, number, percent, sentence, spans_of
-from al_bench.costs import duration
-from al_bench.report.figures.costs import spent_by
+from al_bench.costs import duration, total_of
+from al_bench.report.costs import iterations, spent_by
 from al_bench.report.figures.style import looks
-from al_bench.report.pictures import captions
 from al_bench.report.svg import css_color
 from al_bench.report.texts import evenly, overlaps
+from al_bench.report.wording import CAPTIONS
 
 BUDGETS = 5  # columns at most
-WHAT = ("data set", "method", "kind", "acquisition", "strategy", "subsampling", "successor", "pseudo-labels", "seeds",
-        "labelled examples")  # fmt: skip
-ENDED = ("at the end", "mean of the curve", "s per iteration", "time of all iterations and last successor")
-STOPS = (
-    "method",
-    "criterion",
-    "stop set",
-    "stops",
-    "examples there",
-    "saved",
-    "score there",
-    "against the last cycle",
-)
-# By head: a metric over the cycles that query, and how it is written.
-ITERATIONS = {
-    "s per iteration": "seconds/iteration", "training": "seconds/train", "scoring": "seconds/predict",
-    "one-off s": "seconds/one_off", "examples scored per query": "scored",
-    "sub-words scored per s": "cost/scored_tokens",
-    "speed-up if scoring were free": "amdahl",
-}  # fmt: skip
+HEADS, TEXTS = CAPTIONS["heads"], CAPTIONS["tables"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +31,10 @@ class Cell:
     strong: bool = False
     key: str = ""
 
+    @property
+    def sort_key(self) -> str:
+        return self.sort if isinstance(self.sort, str) else f"{self.sort:.10g}"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -60,6 +43,11 @@ class Table:
     heads: Sequence[str]
     rows: list[list[Cell]] = field(default_factory=list)
     caption: str = ""
+
+    @property
+    def numeric(self) -> list[bool]:
+        """Which columns are to be set to the right."""
+        return [all(not isinstance(row[i].sort, str) for row in self.rows) for i in range(len(self.heads))]
 
 
 def word(text: object, key: str = "") -> Cell:
@@ -71,75 +59,72 @@ def named(setting: Setting, method: Method, text: str) -> Cell:
     return word(text, css_color(looks(setting)[method.label].color))
 
 
-def amount(value: float, text: str) -> Cell:
-    """A number as it is written; what is missing is a dash, and sorts last."""
+def amount(value: float, text: str | None = None) -> Cell:
+    """A number as it is written, None: as a count; what is missing is a dash, and sorts last."""
+    text = number(value, 0) if text is None else text
     return Cell("–", math.inf) if math.isnan(value) else Cell(text, value)
 
 
-def estimate(
-    values: Sample | np.ndarray, digits: int = 1, *, scale: float = 1.0, strong: bool = False, **more: Any
-) -> Cell:
-    """Mean and half the width of the interval, of values times `scale`."""
-    array = values.array if isinstance(values, Sample) else values
-    if not len(array):
-        return Cell("–", math.inf)
-    mean = mean_interval(scale * array)
-    return Cell(interval(mean, digits, **more), mean.mean, strong)
+def share(value: float, digits: int = 0) -> Cell:
+    return amount(value, percent(value, digits))
 
 
-def numeric_columns(table: Table) -> list[bool]:
-    """Which columns are to be set to the right."""
-    cells = range(len(table.heads))
-    return [all(not isinstance(row[i].sort, str) for row in table.rows) for i in cells]
+def seconds(value: float) -> Cell:
+    return amount(value, duration(value))
+
+
+def estimate(values: np.ndarray, digits: int = 1, *, strong: bool = False, sign: bool = False) -> Cell:
+    """Mean and half the width of the interval."""
+    if not len(values):
+        return amount(math.nan)
+    mean = mean_interval(values)
+    return Cell(interval(mean, digits, sign=sign), mean.mean, strong)
 
 
 def what_was_run(settings: Sequence[Setting]) -> Table:
     rows = []
-    for setting in settings:
-        for method in setting.methods:
-            labelled, about = setting.values(method, "labelled").mean(axis=0), method.about
-            parts = about[["acquisition", "strategy", "subsampling", "successor", "pseudo_labeling"]]
-            last = number(labelled.iloc[-1], 0)
-            span = f"{number(labelled.iloc[0], 0)} to {last}" if len(labelled) > 1 else last
-            cells = [*map(word, (setting.title, method.label, method.arm))]
-            cells += [word("–" if part in (None, "none") else part) for part in parts]
-            cells += [
-                amount(len(method.runs), spans_of(list(map(str, method.seeds)))),
-                amount(labelled.iloc[-1], span),
-            ]
-            rows.append(cells)
-    return Table(WHAT, rows, captions()["tables"]["what"])
+    for setting, method in ((one, method) for one in settings for method in one.methods):
+        labelled = setting.values(method, "labelled").mean(axis=0)
+        parts = method.about[["acquisition", "strategy", "subsampling", "successor", "pseudo_labeling"]]
+        first, last = (number(labelled.iloc[at], 0) for at in (0, -1))
+        rows.append([
+            *map(word, (setting.title, method.label, method.arm)),
+            *(word("–" if part in (None, "none") else part) for part in parts),
+            amount(len(method.runs), spans_of(list(map(str, method.seeds)))),
+            amount(labelled.iloc[-1], f"{first} to {last}" if len(labelled) > 1 else last),
+        ])  # fmt: skip
+    return Table(HEADS["what"], rows, TEXTS["what"])
 
 
 def score_table(setting: Setting, best: Method | None) -> Table:
     """Scores in percent at some budgets, area under the curve, and what was spent. best: the one that is bold"""
     measures, cycles, rows = setting.measures, shown_cycles(setting), []
-    heads = ["method", "seeds", *(budget_head(setting, cycle) for cycle in cycles), *ENDED]
     for method in setting.methods:
-        score, final = setting.score(method), setting.end(method)[1]
+        score, final, runs = setting.score(method), setting.end(method)[1], len(method.runs)
         if final.empty:
             continue
-        ended, runs, total = len(final), len(method.runs), float(spent_by(setting, method).mean())
-        at_cycles = [measures.sample(method.runs, score, cycle) for cycle in cycles]
-        iteration = setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
+        at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in cycles]
+        iteration = (
+            setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
+        )
         rows.append([
             named(setting, method, method.label),
-            amount(ended, str(runs) if ended == runs else f"{ended} of {runs}"),
-            *(estimate(at if method.arm != "ceiling" else np.empty(0), scale=100) for at in at_cycles),
+            amount(len(final), str(runs) if len(final) == runs else f"{len(final)} of {runs}"),
+            *(estimate(100 * at if method.arm != "ceiling" else np.empty(0)) for at in at_cycles),
             estimate(final.to_numpy(), strong=method is best),
-            estimate(measures.sample(method.runs, score, "aulc"), scale=100),
+            estimate(100 * measures.sample(method.runs, score, "aulc").array),
             estimate(iteration),
-            amount(total, duration(total)),
+            seconds(float(spent_by(setting, method).mean())),
         ])  # fmt: skip
-    return Table(heads, rows, _caption(setting, best))
-
-
-def _caption(setting: Setting, best: Method | None) -> str:
-    texts = captions()["tables"]
-    intervals = texts["intervals"].format(few=FEW) if any(len(m.runs) >= FEW for m in setting.methods) else ""
-    score = "F1 of spans" if setting.metric == "f1" else sentence(setting.metric)
-    bold = texts["bold"] if best else texts["not_bold"] if len(setting.methods) > 1 else ""
-    return str(texts["scores"].format(score=score, intervals=intervals, bold=bold)).removesuffix(" .")
+    first, ended = HEADS["scores"][:2], HEADS["scores"][2:]
+    intervals = any(len(method.runs) >= FEW for method in setting.methods)
+    caption = TEXTS["scores"].format(
+        score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric),
+        intervals=TEXTS["intervals"].format(few=FEW) if intervals else "",
+        bold=TEXTS["bold"] if best else TEXTS["not_bold"] if len(setting.methods) > 1 else "",
+    )
+    heads = [*first, *(budget_head(setting, cycle) for cycle in cycles), *ended]
+    return Table(heads, rows, caption.removesuffix(" ."))
 
 
 def shown_cycles(setting: Setting) -> list[int]:
@@ -153,9 +138,9 @@ def shown_cycles(setting: Setting) -> list[int]:
 
 def budget_head(setting: Setting, cycle: int) -> str:
     methods = [method for method in setting.methods if method.arm != "ceiling"]
-    unit = "words" if methods[0].about.unit == "words" else "labelled"
-    mean = max(setting.values(m, unit).mean(axis=0).get(cycle, 0.0) for m in methods)
-    return f"{number(mean, 0)} {'words' if unit == 'words' else 'labels'}"
+    column, unit = ("words", "words") if methods[0].about.unit == "words" else ("labelled", "labels")
+    mean = max(setting.values(method, column).mean(axis=0).get(cycle, 0.0) for method in methods)
+    return f"{number(mean, 0)} {unit}"
 
 
 def penalty_table(setting: Setting) -> Table | None:
@@ -168,26 +153,20 @@ def penalty_table(setting: Setting) -> Table | None:
     cycles = sorted({cycle for table in scores for cycle in table.columns} - {0})
     seeds = sorted({seed for table in scores for seed in table.index})
     arrays = [table.reindex(index=seeds, columns=cycles).to_numpy().T for table in scores]
-    shares = penalty_matrix(np.stack(arrays))
-    np.fill_diagonal(shares, np.nan)
-    if np.isnan(shares).all():
+    matrix = penalty_matrix(np.stack(arrays))
+    np.fill_diagonal(matrix, np.nan)
+    shares = pd.DataFrame(matrix)
+    if shares.isna().all(axis=None):
         return None
-    if not np.nanmax(shares):
-        return Table((), [], captions()["tables"]["no_penalties"])
-
-    def mean(values: np.ndarray) -> float:
-        known = values[~np.isnan(values)]
-        return float(known.mean()) if len(known) else math.nan
-
+    if not shares.max(axis=None):
+        return Table((), [], TEXTS["no_penalties"])
+    beats, beaten = shares.mean(axis=1), shares.mean(axis=0)
     rows = [
-        [
-            named(setting, method, f"{i + 1}. {method.label}"),
-            *(amount(share, percent(share)) for share in (*shares[i], mean(shares[i]), mean(shares[:, i]))),
-        ]
+        [named(setting, method, f"{i + 1}. {method.label}"), *map(share, (*matrix[i], beats[i], beaten[i]))]
         for i, method in enumerate(methods)
     ]
     numbers = [str(i + 1) for i in range(len(methods))]
-    return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, captions()["tables"]["penalties"])
+    return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, TEXTS["penalties"])
 
 
 def stopping_table(setting: Setting, stopped: Sequence[tuple[Method, pd.DataFrame]]) -> Table:
@@ -199,49 +178,56 @@ def stopping_table(setting: Setting, stopped: Sequence[tuple[Method, pd.DataFram
             ended = of_all.dropna(subset="cycle")
             if ended.empty:
                 continue
-            labels, saved = ended.labelled.mean(), 1 - (ended.labelled / ended.all_labelled).mean()
             known = ended.dropna(subset=["score", "last"])
             rows.append([
                 named(setting, method, method.label),
                 word(criterion.name),
                 word(" and ".join(sorted(set(ended.split))) or "–"),
                 amount(len(ended) / len(of_all), f"{len(ended)} of {len(of_all)}"),
-                amount(labels, number(labels, 0)),
-                amount(saved, percent(saved)),
-                estimate(known.score.to_numpy(), scale=100),
-                estimate((known.score - known["last"]).to_numpy(), scale=100, sign=True),
+                amount(ended.labelled.mean()),
+                share(1 - (ended.labelled / ended.all_labelled).mean()),
+                estimate(100 * known.score.to_numpy()),
+                estimate(100 * (known.score - known["last"]).to_numpy(), sign=True),
             ])  # fmt: skip
-    return Table(STOPS, rows, captions()["tables"]["stops" if rows else "no_stops"])
+    return Table(HEADS["stops"], rows, TEXTS["stops" if rows else "no_stops"])
 
 
 def iteration_table(setting: Setting) -> Table:
     """Mean seconds of an iteration by selection, what of it is scoring, and how fast that is."""
     rows = []
-    for method in setting.acquirers():
-        samples = setting.iterations(method, ITERATIONS)
-        if len(samples["s per iteration"]) and samples["s per iteration"].mean() > 0:
-            rows.append([named(setting, method, method.selection), *_iteration_cells(samples)])
-    return Table(("selection", *ITERATIONS), rows, captions()["tables"]["iterations"])
-
-
-def _iteration_cells(samples: Mapping[str, np.ndarray]) -> list[Cell]:
-    means = {head: float(values.mean()) if len(values) else math.nan for head, values in samples.items()}
-    whole, scoring = means["s per iteration"], means["scoring"]
-    shares = [means[head] / whole for head in ("training", "scoring")]
-    pace = means["sub-words scored per s"] / scoring if scoring else math.nan
-    return [
-        estimate(samples["s per iteration"]),
-        *(amount(share, percent(share)) for share in shares),
-        estimate(samples["one-off s"]),
-        *(amount(value, number(value, 0)) for value in (means["examples scored per query"], pace)),
-        amount(means["speed-up if scoring were free"], f"{number(means['speed-up if scoring were free'], 2)}×"),
-    ]
+    for method, samples, means in iterations(setting):
+        pace = means["tokens"] / means["predict"] if means["predict"] else math.nan
+        rows.append([
+            named(setting, method, method.selection),
+            estimate(samples["seconds"]),
+            *(share(means[phase] / means["seconds"]) for phase in ("train", "predict")),
+            estimate(samples["once"]),
+            amount(means["scored"]),
+            amount(pace),
+            amount(means["bound"], f"{number(means['bound'], 2)}×"),
+        ])  # fmt: skip
+    return Table(HEADS["iterations"], rows, TEXTS["iterations"])
 
 
 def overlap_table(setting: Setting) -> Table:
-    methods, shares = overlaps(setting)
     rows = [
-        [*map(word, (methods[i].selection, methods[j].selection)), estimate(one, 2), amount(len(one), str(len(one)))]
-        for (i, j), one in shares.items()
+        [word(one.selection), word(other.selection), estimate(overlap, 2), amount(len(overlap))]
+        for one, other, overlap in overlaps(setting)
     ]
-    return Table(("selection", "and", "overlap", "seeds"), rows, captions()["tables"]["overlap"])
+    return Table(HEADS["overlap"], rows, TEXTS["overlap"])
+
+
+def account(spent: pd.DataFrame) -> Table:
+    """spent: as `costs.phases` gives it"""
+    shared = bool((spent.times < spent.times_alone).any())
+    rows = []
+    for phase, row in spent.iterrows():
+        label = f"{phase} ({total_of(str(phase)).removesuffix('_total')})".replace("_", " ")
+        cells = [
+            word(label),
+            seconds(row.seconds),
+            share(row.seconds / spent.seconds.sum(), 1),
+            amount(row.times),
+        ]
+        rows.append(cells + ([seconds(row.alone), amount(row.times_alone)] if shared else []))
+    return Table(HEADS["account"][: None if shared else 4], rows, TEXTS["shared" if shared else "unshared"])

@@ -14,8 +14,7 @@ from synthetic import write_runs
 
 from al_bench.analysis.store import load
 from al_bench.ledger.ledger import read_json, write_json
-from al_bench.report import costs
-from al_bench.report import publish as publishing
+from al_bench.report import build, costs
 from al_bench.report.build import report
 from al_bench.report.texts import spans
 
@@ -315,7 +314,7 @@ def swept(tmp_path: Path, uri: str) -> Path:
 
 def test_the_page_is_logged_to_the_sweep(tmp_path, monkeypatch, capsys):
     store = Store()
-    monkeypatch.setattr(publishing, "connect", lambda uri: store)
+    monkeypatch.setattr(build, "connect", lambda uri: store)
     report([], None, str(swept(tmp_path, "http://host")), None, None)
     assert store.logged == [("parent", "report.html")]
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "report.html")
@@ -324,14 +323,14 @@ def test_the_page_is_logged_to_the_sweep(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("tracking", ["none", "http://other"])
 def test_only_where_it_was_asked_for(tmp_path, monkeypatch, capsys, tracking):
     store = Store()
-    monkeypatch.setattr(publishing, "connect", lambda uri: store)
+    monkeypatch.setattr(build, "connect", lambda uri: store)
     report([], None, str(swept(tmp_path, "http://host")), None, tracking)
     assert not store.logged
     assert ("not logged to http://other" in capsys.readouterr().out) == (tracking != "none")
 
 
 def test_a_failing_store_warns(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(publishing, "connect", lambda uri: Store(broken=True))
+    monkeypatch.setattr(build, "connect", lambda uri: Store(broken=True))
     report([], None, str(swept(tmp_path, "http://host")), None, None)
     assert "could not be logged to http://host (nobody answers)" in capsys.readouterr().out
     assert (tmp_path / "report.html").exists()
@@ -339,9 +338,9 @@ def test_a_failing_store_warns(tmp_path, monkeypatch, capsys):
 
 def test_a_run_on_its_own_is_its_own_parent(tmp_path):
     (folder,) = write_runs(tmp_path, varied("seed=1"))
-    assert publishing.parents(load([tmp_path]).runs) == [folder]
+    assert build.parents(load([tmp_path]).runs) == [folder]
     write_runs(tmp_path, varied("seed=2"))
-    assert publishing.parents(load([tmp_path]).runs) == []
+    assert build.parents(load([tmp_path]).runs) == []
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Which model should select for which, and what strategies ask for."""
 
+from collections.abc import Mapping
 from textwrap import fill
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from al_bench.analysis.arms import Setting
+from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, Estimate
 from al_bench.analysis.words import signed
 from al_bench.report.figures.curves import curve
@@ -17,6 +18,7 @@ from al_bench.report.figures.style import PAPER, canvas, key, legend_below, look
 Gains = dict[tuple[str, str], Estimate]  # (selection, successor) -> points over a random-trained successor
 
 
+@styled()
 def heat_map(gains: Gains) -> Figure:
     """Selection x successor: mean gain in points, with the half-width of its 95 % t interval."""
     rows, columns = (list(dict.fromkeys(key[i] for key in gains)) for i in (0, 1))
@@ -24,45 +26,34 @@ def heat_map(gains: Gains) -> Figure:
     for (row, column), gain in gains.items():
         values[rows.index(row), columns.index(column)] = gain.mean
     most = max(float(np.nanmax(np.abs(values))), 0.1)
-    with styled():
-        figure, (axes,) = canvas(0.9 + 0.36 * len(rows))
-        axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
-        for (row, column), gain in gains.items():
-            half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
-            at = columns.index(column) + 0.5, rows.index(row) + 0.5
-            # Cells are pale at these norms, so their text is dark on any page.
-            axes.text(*at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
-        axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-        axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
-        axes.invert_yaxis()
-        axes.grid(visible=False)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        counts = n_seeds([gain.n for gain in gains.values()])
-        figure.suptitle(f"points over random examples ({counts})", fontsize=7.5, x=0.99, ha="right")
-        axes.set_xlabel("successor")
-        axes.set_ylabel("selected by")
+    figure, (axes,) = canvas(0.9 + 0.36 * len(rows), labels={"xlabel": "successor", "ylabel": "selected by"})
+    axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
+    for (row, column), gain in gains.items():
+        half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
+        at = columns.index(column) + 0.5, rows.index(row) + 0.5
+        # Cells are pale at these norms, so their text is dark on any page.
+        axes.text(*at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
+    axes.invert_yaxis()
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    counts = n_seeds([gain.n for gain in gains.values()])
+    figure.suptitle(f"points over random examples ({counts})", fontsize=7.5, x=0.99, ha="right")
     return figure
 
 
-def query_lengths(setting: Setting, lengths: dict[str, np.ndarray]) -> Figure:
-    """Mean words of a queried example by cycle.
-
-    lengths: label -> (seeds, cycles) mean words of a query, NaN where there was none
-    """
-    with styled():
-        figure, (axes,) = canvas(2.0)
-        keys = {}
-        for method in [*setting.acquirers(), *(m for m in setting.methods if m.about.strategy == "random")]:
-            values = pd.DataFrame(lengths.get(method.label)).dropna(axis=1, how="all")
-            if values.empty:
-                continue
-            look = looks(setting)[method.label]
-            curve(axes, values.columns, values, look)
-            keys[f"{method.selection} ({n_seeds(values.count())})"] = key(**look.line)
-        axes.set_xlabel("query of cycle")
-        axes.set_ylabel("words per queried example")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
-        legend_below(figure, keys)
+@styled()
+def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> Figure:
+    """Mean words of a queried example by cycle; lengths: of each method, seed x cycle."""
+    figure, (axes,) = canvas(2.0, labels={"xlabel": "query of cycle", "ylabel": "words per queried example"})
+    keys = {}
+    for method, values in lengths.items():
+        look = looks(setting)[method.label]
+        curve(axes, values.columns, values, look)
+        keys[f"{method.selection} ({n_seeds(values.count())})"] = key(**look.line)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    legend_below(figure, keys)
     return figure

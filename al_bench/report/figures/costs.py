@@ -10,117 +10,77 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, mean_interval
+from al_bench.report.costs import spent_by
 from al_bench.report.figures.curves import level, score_label
-from al_bench.report.figures.style import (
-    GRID,
-    INK,
-    MUTED,
-    PAPER,
-    canvas,
-    key,
-    legend_below,
-    looks,
-    styled,
-)
+from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, key, legend_below, looks, styled
 
-# What blocks an annotator, in the order of an iteration. By phase: what it is made of, name, colour, hatch.
-LOOKS = {
-    "train": (("train",), "train", "#0072b2", ""),
-    "predict": (("predict",), "score the pool", "#e69f00", "////"),
-    "rest": (("subsample", "select", "rescore"), "subsample, rank, score again", "#cc79a7", "...."),
-}
+# What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
+LOOKS = (
+    ("train", ("train",), "#0072b2", ""),
+    ("score the pool", ("predict",), "#e69f00", "////"),
+    ("subsample, rank, score again", ("subsample", "select", "rescore"), "#cc79a7", "...."),
+)
 MOST = 6  # acquiring methods in one figure
 
 
+@styled()
 def phase_seconds(setting: Setting) -> Figure:
     """A row per selection: mean seconds of each cycle, stacked by phase; above, how many examples were scored."""
     methods = setting.acquirers()[:MOST]
-    with styled():
-        figure, rows = canvas(0.55 + 0.95 * len(methods), len(methods), sharex=True, sharey=True)
-        for axes, method in zip(rows, methods, strict=True):
-            seconds, bottom = phase_means(setting, method), 0.0
-            for phase, (*_, color, hatch) in LOOKS.items():
-                style: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.3}
-                axes.bar(seconds.index, seconds[phase], bottom=bottom, **style)
-                bottom = bottom + seconds[phase]
-            scored = setting.values(method, "scored").mean(axis=0)
-            many = len(scored) > 8
-            for cycle, top in seconds.sum(axis=1).items():
-                axes.annotate(
-                    brief(scored[cycle]) if scored[cycle] else "–",
-                    (cycle, top),
-                    (0, 2),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom",
-                    rotation=90 if many else 0,
-                    fontsize=6,
-                )
-            axes.grid(axis="x", visible=False)
-            axes.set_title(f"{method.selection} (n = {len(method.runs)})", fontsize=7.5)
-            axes.set_xticks(scored.index)
-        highest = max(phase_means(setting, method).sum(axis=1).max() for method in methods)
-        rows[-1].set_ylim(0, max(highest * (1.34 if many else 1.24), 1e-3))
-        rows[-1].set_xlabel("cycle")
-        figure.supylabel("seconds", fontsize=7.5)
-        keys = {name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER) for _, name, color, hatch in LOOKS.values()}
-        legend_below(figure, keys)
+    figure, rows = canvas(0.55 + 0.95 * len(methods), len(methods), sharex=True, sharey=True)
+    highest = 1e-3
+    for axes, method in zip(rows, methods, strict=True):
+        scored = setting.values(method, "scored").mean(axis=0)
+        bottom = pd.Series(0.0, index=scored.index)
+        for _, phases, color, hatch in LOOKS:
+            seconds = sum(_phase_means(setting, method, phase, scored.index) for phase in phases)
+            style: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.3}
+            bars = axes.bar(scored.index, seconds, bottom=bottom, **style)
+            bottom = bottom + seconds
+        many, counts = len(scored) > 8, [brief(count) if count else "–" for count in scored]
+        axes.bar_label(bars, counts, padding=2, rotation=90 if many else 0, fontsize=6)
+        highest = max(highest, bottom.max() * (1.34 if many else 1.24))
+        axes.grid(axis="x", visible=False)
+        axes.set_title(f"{method.selection} (n = {len(method.runs)})", fontsize=7.5)
+        axes.set_xticks(scored.index)
+    rows[-1].set_ylim(0, highest)
+    rows[-1].set_xlabel("cycle")
+    figure.supylabel("seconds", fontsize=7.5)
+    keys = {name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER) for name, _, color, hatch in LOOKS}
+    legend_below(figure, keys)
     return figure
 
 
-def phase_means(setting: Setting, method: Method) -> pd.DataFrame:
-    """Mean seconds, cycle x phase; a phase that a cycle does not have took none."""
-    cycles = setting.values(method, "scored").columns
-
-    def mean(name: str) -> pd.Series:
-        return setting.values(method, f"seconds/{name}").mean(axis=0).reindex(cycles, fill_value=0)
-
-    return pd.DataFrame({phase: sum(map(mean, names)) for phase, (names, *_) in LOOKS.items()})
-
-
-def spent_by(setting: Setting, method: Method) -> pd.Series:
-    """Seconds by seed until the last score: one-off work, all iterations, and the successor that was trained there.
-
-    Of the runs on the machine that most of them were on.
-    """
-    cycle, measures = setting.end(method)[0], setting.measures
-    if cycle is None:
-        return pd.Series(dtype=float)
-    spent = pd.Series(measures.sample(method.runs, "seconds/cumulative", cycle).values, dtype=float)
-    last = pd.Series(measures.sample(method.runs, "seconds/successor_total", cycle).values, dtype=float)
-    if last.empty:  # a successor that is the acquisition model costs no fit of its own
-        return spent
-    return spent.add(last, fill_value=0.0 if spent.empty else None).dropna()
+def _phase_means(setting: Setting, method: Method, phase: str, cycles: pd.Index) -> pd.Series:
+    """Mean seconds by cycle; a phase that a cycle does not have took none."""
+    return setting.values(method, f"seconds/{phase}").mean(axis=0).reindex(cycles, fill_value=0)
 
 
 def brief(count: float) -> str:
-    """1920 -> 1.9k"""
+    """1920 -> 1.92k"""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if count >= size:
             return f"{count / size:.3g}{letter}"
     return f"{count:.0f}"
 
 
+@styled()
 def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> Figure:
     """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
 
     A ceiling is a level: its seconds are few, but its labels are all. methods: of the setting, none: all
     """
-    with styled():
-        figure, (axes,) = canvas(2.2)
-        keys: dict[str, Any] = {}
-        points = []
-        for method in methods or setting.methods:
-            final, seconds = setting.end(method)[1], spent_by(setting, method)
-            if final.empty:
-                continue
-            look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
-            if method.arm == "ceiling":
-                level(axes, final, look)
-                keys[name] = key(**look.line)
-                continue
-            if seconds.empty:
-                continue
+    spent = "seconds of all iterations and of the last successor"
+    figure, (axes,) = canvas(2.2, labels={"xlabel": spent, "ylabel": score_label(setting)})
+    keys: dict[str, Any] = {}
+    points = []
+    for method in methods or setting.methods:
+        final, seconds = setting.end(method)[1], spent_by(setting, method)
+        look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
+        if method.arm == "ceiling" and not final.empty:
+            level(axes, final, look)
+            keys[name] = key(**look.line)
+        elif not final.empty and not seconds.empty:
             final = final[seconds.index]
             y, x = mean_interval(final), mean_interval(seconds)
             axes.scatter(seconds, final, s=7, color=look.color, alpha=0.6, linewidths=0)
@@ -128,20 +88,18 @@ def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> F
             axes.errorbar(x.mean, y.mean, **errors, **look.dot, elinewidth=0.7, capsize=1.5)
             points.append((x.mean, y.mean))
             keys[name] = key(**look.dot)
-        front = pareto(points)
-        if len(front) > 1:
-            axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle=":", zorder=1)
-        low, high = min(x for x, _ in points), max(x for x, _ in points)
-        if low > 0 and high / low > 8:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
-            axes.xaxis.set_minor_formatter(NullFormatter())
-            axes.grid(which="minor", color=GRID, linewidth=0.25)
-        axes.set_xlabel("seconds of all iterations and of the last successor")
-        axes.set_ylabel(score_label(setting))
-        axes.tick_params(which="minor", color=MUTED)
-        legend_below(figure, keys)
+    front = pareto(points)
+    if len(front) > 1:
+        axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle=":", zorder=1)
+    low, high = min(x for x, _ in points), max(x for x, _ in points)
+    if low > 0 and high / low > 8:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(which="minor", color=GRID, linewidth=0.25)
+    axes.tick_params(which="minor", color=MUTED)
+    legend_below(figure, keys)
     return figure
 
 

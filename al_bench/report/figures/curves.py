@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.statistics import FEW, Estimate, mean_interval
+from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.analysis.stopping import CRITERIA
 from al_bench.report.figures.style import (
     INK,
@@ -35,6 +35,7 @@ BEYOND = 0.15  # of the span of all scores that a panel may grow by, either way,
 THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
 
 
+@styled()
 def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ()) -> Figure:
     """Mean score of each method with its 95 % t interval, from three runs on; axis: a key of `AXES`.
 
@@ -44,57 +45,56 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ())
     methods: of the setting, none: all
     """
     methods = methods or setting.methods
-    with styled():
-        figure, (axes,) = canvas(2.35)
-        keys: dict[str, Any] = {}
-        for method in methods:
-            scores = 100 * setting.scores(method).dropna(axis=1, how="all")
-            if scores.empty:
-                continue
-            look = looks(setting)[method.label]
-            x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
-            if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
-                level(axes, setting.end(method)[1], look)
-            else:
-                curve(axes, x, scores, look)
-            keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
-        low, high = axes.dataLim.intervaly
-        for method in methods:
-            _acquisition(axes, setting, method, axis, looks(setting)[method.label])
-        if any(method.arm in ("ASM", "PLASM") for method in methods):
-            keys["acquisition model, where it is another"] = key(color=INK, **THIN)
-        axes.set_xlabel(AXES[axis])
-        axes.set_ylabel(score_label(setting))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
-        _limit(axes, low, high)
-        legend_below(figure, keys)
+    figure, (axes,) = canvas(2.35, labels={"xlabel": AXES[axis], "ylabel": score_label(setting)})
+    keys: dict[str, Any] = {}
+    selected = []
+    for method in methods:
+        scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+        if scores.empty:
+            continue
+        look = looks(setting)[method.label]
+        x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
+        acquisition = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
+        if method.role == "successor" and method.arm != "no mismatch" and len(acquisition):
+            selected.append((x, acquisition.reindex(x.index), {**look.line, **THIN}))
+        if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
+            level(axes, setting.end(method)[1], look)
+        else:
+            curve(axes, x, scores, look)
+        keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
+    low, high = axes.dataLim.intervaly
+    for x, acquisition, line in selected:
+        axes.plot(x, acquisition, zorder=2, **line)
+    if any(method.arm in ("ASM", "PLASM") for method in methods):
+        keys["acquisition model, where it is another"] = key(color=INK, **THIN)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
+    _limit(axes, low, high)
+    legend_below(figure, keys)
     return figure
 
 
 def score_label(setting: Setting) -> str:
-    return f"{'F1' if setting.metric == 'f1' else setting.metric} on the test split (%)"
+    return f"{score_name(setting)} on the test split (%)"
+
+
+def score_name(setting: Setting) -> str:
+    return "F1" if setting.metric == "f1" else setting.metric
 
 
 def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
+    """Means by cycle with their t intervals, which are a band, or a line at a single budget."""
     estimates = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
-    axes.plot(
-        x,
-        [e.mean for e in estimates],
-        **look.line,
-        markeredgecolor=PAPER if look.marker != "x" else look.color,
-        markeredgewidth=0.5 if look.marker != "x" else 1,
-        zorder=3,
+    edge, width = (look.color, 1) if look.marker == "x" else (PAPER, 0.5)
+    means = [e.mean for e in estimates]
+    axes.plot(x, means, **look.line, markeredgecolor=edge, markeredgewidth=width, zorder=3)
+    # Intervals of two runs, 13 standard errors wide, would hide all else.
+    low, high = (
+        [getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high")
     )
-    band(axes, x, estimates, look.color)
-
-
-def band(axes: Axes, x: Any, estimates: Sequence[Estimate], color: str) -> None:
-    """The t intervals, a line at a single budget; those of two runs, 13 standard errors wide, would hide all else."""
-    low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high"))
     if len(estimates) > 1:
-        axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0, zorder=2)
+        axes.fill_between(x, low, high, color=look.color, alpha=0.16, linewidth=0, zorder=2)
     else:
-        axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=1, zorder=2)
+        axes.vlines(x, low, high, color=look.color, alpha=0.5, linewidth=1, zorder=2)
 
 
 def level(axes: Axes, scores: pd.Series, look: Look) -> None:
@@ -102,15 +102,6 @@ def level(axes: Axes, scores: pd.Series, look: Look) -> None:
     axes.axhline(one.mean, color=look.color, linestyle=look.dash, linewidth=1.1, zorder=2)
     if one.n >= FEW:
         axes.axhspan(one.low, one.high, color=look.color, alpha=0.1, linewidth=0, zorder=1)
-
-
-def _acquisition(axes: Axes, setting: Setting, method: Method, axis: str, look: Look) -> None:
-    """The model that selected, as a thin line, where another one's score is drawn."""
-    scores = setting.scores(method).dropna(axis=1, how="all")
-    selected = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
-    if method.role == "successor" and method.arm != "no mismatch" and not scores.empty and len(selected):
-        x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
-        axes.plot(x, selected.reindex(x.index), zorder=2, **{**look.line, **THIN})
 
 
 def _limit(axes: Axes, low: float, high: float) -> None:
@@ -124,6 +115,7 @@ def _limit(axes: Axes, low: float, high: float) -> None:
     axes.set_ylim(max(bottom, 0.0), min(top, 100.5))
 
 
+@styled()
 def pseudo_labels(setting: Setting, method: Method) -> Figure:
     """The labeller on its dev split, its labels against gold, and what a filter left of them."""
     metric = setting.metric
@@ -133,71 +125,60 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
         f"pseudo/kept_{metric}": "kept by the filter, against gold",
         f"successor/{metric}": "successor on the test split",
     }
-    with styled():
-        figure, (axes,) = canvas(2.1)
-        labelled = setting.values(method, "labelled").mean(axis=0)
-        keys: dict[str, Any] = {}
-        budgets = set()
-        for number, (name, label) in enumerate(series.items()):
-            values = 100 * setting.values(method, name).dropna(axis=1, how="all")
-            if values.empty:
-                continue
-            look = numbered(number)
-            x = labelled.reindex(values.columns)
-            budgets |= set(x)
-            # Beside each other where each is a point.
-            curve(axes, x * (0.985 + 0.01 * number) if len(x) == 1 else x, values, look)
-            keys[f"{label} ({n_seeds(values.count())})"] = key(**look.line)
-        if len(budgets) == 1:  # ticks beside it would be of nothing
-            axes.set_xticks(list(budgets))
-            axes.margins(x=0.5)
-        axes.set_xlabel(AXES["labelled"])
-        axes.set_ylabel(f"{metric if metric != 'f1' else 'F1'} (%)")
-        _limit(axes, *axes.dataLim.intervaly)
-        legend_below(figure, keys)
+    figure, (axes,) = canvas(2.1, labels={"xlabel": AXES["labelled"], "ylabel": f"{score_name(setting)} (%)"})
+    labelled = setting.values(method, "labelled").mean(axis=0)
+    keys: dict[str, Any] = {}
+    budgets = set()
+    for number, (name, label) in enumerate(series.items()):
+        values = 100 * setting.values(method, name).dropna(axis=1, how="all")
+        if values.empty:
+            continue
+        look = numbered(number)
+        x = labelled.reindex(values.columns)
+        budgets |= set(x)
+        # Beside each other where each is a point.
+        curve(axes, x * (0.985 + 0.01 * number) if len(x) == 1 else x, values, look)
+        keys[f"{label} ({n_seeds(values.count())})"] = key(**look.line)
+    if len(budgets) == 1:  # ticks beside it would be of nothing
+        axes.set_xticks(list(budgets))
+        axes.margins(x=0.5)
+    _limit(axes, *axes.dataLim.intervaly)
+    legend_below(figure, keys)
     return figure
 
 
+@styled()
 def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> Figure:
     """The learning curve; below it a lane per criterion with a mark where each run would have stopped.
 
     stopped: as `stopping.stops` gives it
     """
-    with styled():
-        figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
-        scores = 100 * setting.scores(method).dropna(axis=1, how="all")
-        labelled = setting.values(method, "labelled").mean(axis=0)
-        curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
-        top.set_ylabel(score_label(setting))
-        top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
-        for lane, criterion in enumerate(CRITERIA):
-            rows = stopped[stopped.criterion == criterion.name]
-            ended = rows.dropna(subset="cycle")
-            look = numbered(lane + 1)
-            at = ended.labelled.value_counts()
-            # As large as runs are many that stop at the same budget.
-            lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look.marker, color=look.color)
-            for x, count in at.items():
-                lanes.annotate(
-                    str(count) if count > 1 else "",
-                    (x, lane),
-                    (0, -9),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=6,
-                )
-            never = len(rows) - len(ended)
-            if never:
-                text = f"never in {never} of {len(rows)}"
-                over = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # the line of its lane
-                lanes.text(1.0, lane, text, transform=lanes.get_yaxis_transform(), ha="right", va="center",
-                           fontsize=6.5, color=MUTED, bbox=over)  # fmt: skip
-        lanes.set_yticks(
-            range(len(CRITERIA)),
-            [criterion.name.replace("n ", "n\n").replace("overall ", "overall\n") for criterion in CRITERIA],
-        )
-        lanes.set_ylim(len(CRITERIA) - 0.4, -0.6)
-        lanes.set_xlabel(AXES["labelled"])
-        lanes.grid(axis="x")
-        lanes.tick_params(axis="y", length=0)
+    figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
+    scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+    labelled = setting.values(method, "labelled").mean(axis=0)
+    curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
+    top.set_ylabel(score_label(setting))
+    top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
+    for lane, criterion in enumerate(CRITERIA):
+        rows = stopped[stopped.criterion == criterion.name]
+        ended = rows.dropna(subset="cycle")
+        look = numbered(lane + 1)
+        at = ended.labelled.value_counts()
+        # As large as runs are many that stop at the same budget.
+        lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look.marker, color=look.color)
+        for x, count in at.items():
+            text = str(count) if count > 1 else ""
+            lanes.annotate(text, (x, lane), (0, -9), textcoords="offset points", ha="center", fontsize=6)
+        never = len(rows) - len(ended)
+        if never:
+            text = f"never in {never} of {len(rows)}"
+            style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 6.5, "color": MUTED}
+            over = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # the line of its lane
+            lanes.text(1.0, lane, text, transform=lanes.get_yaxis_transform(), bbox=over, **style)
+    names = [one.name.replace("n ", "n\n").replace("overall ", "overall\n") for one in CRITERIA]
+    lanes.set_yticks(range(len(CRITERIA)), names)
+    lanes.set_ylim(len(CRITERIA) - 0.4, -0.6)
+    lanes.set_xlabel(AXES["labelled"])
+    lanes.grid(axis="x")
+    lanes.tick_params(axis="y", length=0)
     return figure

@@ -4,9 +4,9 @@ Ink, grid and paper are colours of their own, so that a page may replace them by
 `paper.mplstyle` says of them is said here again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,32 +53,29 @@ def key(**style: Any) -> Line2D:
 
 def looks(setting: Setting) -> dict[str, Look]:
     """By label: the same in every figure of a setting. Random is grey, and drawn through in ink is the ceiling."""
-    chosen, number = {}, 0
-    for method in setting.methods:
-        if method.arm == "random":
-            chosen[method.label] = Look(MUTED, "x", (0, (3, 2)))
-        elif method.arm == "ceiling":
-            chosen[method.label] = Look(INK, "", (0, (1, 1)))
-        else:
-            chosen[method.label] = numbered(number)
-            number += 1
-    return chosen
+    special = {"random": Look(MUTED, "x", (0, (3, 2))), "ceiling": Look(INK, "", (0, (1, 1)))}
+    number = count()
+    return {m.label: special.get(m.arm) or numbered(next(number)) for m in setting.methods}
 
 
 def numbered(number: int) -> Look:
     return Look(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    with matplotlib.rc_context(fname=STYLE):
-        yield
+def styled() -> Any:
+    """For `with`, or over a function that draws."""
+    return matplotlib.rc_context(fname=STYLE)
 
 
-def canvas(height: float = 2.2, rows: int = 1, **more: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of one column and its axes, from top to bottom; height: of all rows, in inches."""
+def canvas(
+    height: float, rows: int = 1, labels: dict[str, Any] | None = None, **more: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of one column and its axes, from top to bottom; height: of all rows, in inches.
+
+    labels: xlabel and ylabel of all axes; more: for `Figure.subplots`
+    """
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03))
-    axes = figure.subplots(rows, 1, squeeze=False, **more)
+    axes = figure.subplots(rows, 1, squeeze=False, subplot_kw=labels, **more)
     return figure, list(axes[:, 0])
 
 
