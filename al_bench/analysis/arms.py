@@ -3,7 +3,7 @@ seeds only are a method."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ class Setting:
 
     def values(self, method: Method, metric: str) -> pd.DataFrame:
         """seed x cycle, missing where a run has none"""
-        table = self.measures.table(method.runs.index, metric).dropna(axis=0, how="all").dropna(axis=1, how="all")
+        table = self.measures.table(method.runs.index, metric)
+        table = table.dropna(axis=0, how="all").dropna(axis=1, how="all")
         return table.set_axis(method.runs.seed[table.index].rename("seed"), axis=0)
 
     def scores(self, method: Method) -> pd.DataFrame:
@@ -122,17 +123,15 @@ class Setting:
 def settings(measures: Measures) -> tuple[Setting, ...]:
     """Every setting of which there is a cycle, by title."""
     runs = measures.runs[measures.results.runs.cycles_done > 0]
-    made = [
-        _setting(str(dataset), str(data), part, measures)
-        for (dataset, data), part in runs.groupby(["dataset", "fingerprint"], sort=True)
-    ]
-    titles = [one.title for one in made]
+    groups = list(runs.groupby(["dataset", "fingerprint"], sort=True))
+    titles = [str(dataset) for (dataset, _), _ in groups]
     return tuple(
-        replace(one, title=f"{one.title} ({one.key[:6]})") if titles.count(one.title) > 1 else one for one in made
+        _setting(f"{name} ({data[:6]})" if titles.count(name) > 1 else name, data, part, measures)
+        for name, ((_, data), part) in zip(titles, groups, strict=True)
     )
 
 
-def _setting(dataset: str, data: str, runs: pd.DataFrame, measures: Measures) -> Setting:
+def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> Setting:
     groups = [one_per_seed(part) for _, part in runs.groupby("method", sort=False)]
     # Of the longest run: what a label says must not depend on which directory was read first.
     firsts = runs.loc[[part.sort_values("cycles_done", kind="stable").index[-1] for part in groups]]
@@ -143,7 +142,10 @@ def _setting(dataset: str, data: str, runs: pd.DataFrame, measures: Measures) ->
         for name, (_, row), one, part in zip(names, firsts.iterrows(), parts, groups, strict=True)
     ]
     methods.sort(key=lambda m: (ARMS.index(m.arm), m.about.subsampling != "none", m.label))
-    return Setting(data, dataset, str(runs.task.iloc[0]), shared_by(firsts), tuple(methods), measures)
+    does = {"acquisition": "selects, where a model does", "successor": "is trained on what was selected"}
+    models = {role: firsts[role].dropna().unique() for role in does}
+    shared = [f"`{models[role][0]}` {text}" for role, text in does.items() if len(models[role]) == 1]
+    return Setting(data, title, str(runs.task.iloc[0]), "; ".join(shared), tuple(methods), measures)
 
 
 def _parts(row: pd.Series) -> dict[str, Any]:
@@ -169,7 +171,12 @@ def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list
     rows = [row for _, row in firsts.iterrows()]
     selecting = [{part: one[part] for part in SELECTION} for one in parts]
     selections = _distinct([_selection(row, several) for row in rows], selecting)
-    labels = [" ".join([name, *_training(row, several)]) for name, row in zip(selections, rows, strict=True)]
+    labels = []
+    for label, row in zip(selections, rows, strict=True):
+        label += f" + {row.pseudo_labeling}" if row.pseudo_labeling is not None else ""
+        if several["successor"]:
+            label += f" → {row.successor}" if row.successor is not None else " (no successor)"
+        labels.append(label)
     return list(zip(_distinct(labels, parts), selections, strict=True))
 
 
@@ -187,13 +194,6 @@ def _selection(row: pd.Series, several: dict[str, bool]) -> str:
     return name + (f" + rescore {row.rescore:g}" if several["rescore"] and row.rescore else "")
 
 
-def _training(row: pd.Series, several: dict[str, bool]) -> list[str]:
-    names = [f"+ {row.pseudo_labeling}"] if row.pseudo_labeling is not None else []
-    if several["successor"]:
-        names.append(f"→ {row.successor}" if row.successor is not None else "(no successor)")
-    return names
-
-
 def _distinct(labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> list[str]:
     """The labels, each with the settings that differ where what has other parts has the same one."""
     distinct = []
@@ -206,14 +206,3 @@ def _distinct(labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> list[st
         number = str(list(known).index(digest(one)) + 1)
         distinct.append(f"{label} [{details or number}]" if len(known) > 1 else label)
     return distinct
-
-
-def shared_by(firsts: pd.DataFrame) -> str:
-    """Such as "minilm_l3 selects, where a model does; minilm_l6 is trained on it"; empty where nothing is shared."""
-    acquisitions, successors = firsts.acquisition.dropna().unique(), firsts.successor.dropna().unique()
-    parts = []
-    if len(acquisitions) == 1:
-        parts.append(f"`{acquisitions[0]}` selects, where a model does")
-    if len(successors) == 1:
-        parts.append(f"`{successors[0]}` is trained on what was selected")
-    return "; ".join(parts)

@@ -5,27 +5,20 @@ the curve, in all settings that are analysed together. Tables mark with a star w
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.arms import settings as settings_of
 from al_bench.analysis.measures import At, Measures, Paired, Sample
-from al_bench.analysis.statistics import (
-    ALPHA,
-    FEW,
-    Estimate,
-    holm,
-    mean_interval,
-    paired,
-    reachable,
-    tost,
-)
+from al_bench.analysis.statistics import ALPHA, FEW, Estimate, holm, mean_interval, paired, reachable, tost
 from al_bench.analysis.store import Results
 
+Key = TypeVar("Key")
 MARGIN = 0.5  # points of the headline metric: subsampling that differs by less counts as equivalent
 
 
@@ -60,18 +53,8 @@ def contrast(pairs: Paired, test: str, scale: float = 1.0) -> Contrast:
     """Two arrays of pairs, tested alone. test: wilcoxon (exact signed-rank) | t"""
     a, b = (scale * array for array in pairs.arrays)
     comparison = paired(a, b)
-    p = comparison.t if test == "t" else comparison.wilcoxon
-    alone = Contrast(
-        pairs.seeds,
-        a,
-        b,
-        comparison.difference,
-        p if len(a) > 1 else math.nan,
-        math.nan,
-        0,
-        "few",
-        pairs.cycle,
-    )
+    p = (comparison.t if test == "t" else comparison.wilcoxon) if len(a) > 1 else math.nan
+    alone = Contrast(pairs.seeds, a, b, comparison.difference, p, math.nan, 0, "few", pairs.cycle)
     return in_family([alone], test)[0]
 
 
@@ -101,8 +84,6 @@ def _verdict(one: Contrast, p: float, tests: int, test: str) -> str:
 
 # ------------------------------------------------------------------------------------- which pairs, and families
 
-Counterpart = Callable[[Setting, Method], Method | None]
-
 
 def _alike(a: Method, b: Method, parts: Iterable[str]) -> bool:
     return all(a.parts[part] == b.parts[part] for part in parts)
@@ -131,14 +112,14 @@ def random_of(setting: Setting, method: Method) -> Method | None:
 
 def unmismatched_of(setting: Setting, method: Method) -> Method | None:
     """The same successor, which selected for itself."""
-    return _first(setting, method, ["no mismatch"], ["strategy", "subsampling", "rescore", "schedule", "seeds"])
+    parts = ["strategy", "subsampling", "rescore", "schedule", "seeds"]
+    return _first(setting, method, ["no mismatch"], parts)
 
 
 def unlabelled_of(setting: Setting, method: Method) -> Method | None:
     """The same selection and successor, without pseudo-labels."""
-    arms = (m for m in setting.methods if m.arm in ("ASM", "no mismatch"))
-    same = (m for m in arms if m.about.selection == method.about.selection)
-    return next((m for m in same if _same_successor(m, method)), None)
+    same = (m for m in setting.methods if m.about.selection == method.about.selection)
+    return next((m for m in same if m.arm in ("ASM", "no mismatch") and _same_successor(m, method)), None)
 
 
 def ceiling_of(setting: Setting, method: Method) -> Method | None:
@@ -152,19 +133,13 @@ def unsubsampled_of(setting: Setting, method: Method) -> Method | None:
     return next(whole, None)
 
 
-@dataclass(frozen=True)
-class Question:
-    """Whether a question is asked of a method, and against which other one."""
-
-    asks: Callable[[Method], bool]
-    other: Counterpart
-
-
-QUESTIONS = {
-    "selection": Question(lambda m: m.selects and m.arm != "PLASM", random_of),
-    "mismatch": Question(lambda m: m.arm == "ASM", unmismatched_of),
-    "subsampling": Question(lambda m: m.selects and m.about.subsampling != "none", unsubsampled_of),
-    "pseudo": Question(lambda m: m.arm == "PLASM", unlabelled_of),
+# Whether a question is asked of a method, and against which other one.
+Question = tuple[Callable[[Method], bool], Callable[[Setting, Method], Method | None]]
+QUESTIONS: dict[str, Question] = {
+    "selection": (lambda m: m.selects and m.arm != "PLASM", random_of),
+    "mismatch": (lambda m: m.arm == "ASM", unmismatched_of),
+    "subsampling": (lambda m: m.selects and m.about.subsampling != "none", unsubsampled_of),
+    "pseudo": (lambda m: m.arm == "PLASM", unlabelled_of),
 }
 
 
@@ -191,30 +166,29 @@ class Contrasts:
         self.family = cache(self._family)
 
     def _family(self, question: str, at: At = "last", test: str = "wilcoxon") -> list[Answered]:
-        pairs = list(self._pairs(QUESTIONS[question], at, test))
-        family = in_family([one.contrast for one in pairs], test)
-        return [replace(one, contrast=adjusted) for one, adjusted in zip(pairs, family, strict=True)]
-
-    def _pairs(self, question: Question, at: At, test: str) -> Iterator[Answered]:
+        asks, other_of = QUESTIONS[question]
+        answered = []
         for setting in self.settings:
-            for method in setting.methods:
-                other = question.other(setting, method) if question.asks(method) else None
-                if other is None:
+            for method in filter(asks, setting.methods):
+                if (other := other_of(setting, method)) is None:
                     continue
+                score = setting.score(method)
                 samples = [self.measures.sample(m.runs, setting.score(m), at) for m in (method, other)]
-                pairs = self.measures.together(samples, setting.score(method), at)
+                pairs = self.measures.together(samples, score, at)
                 if pairs.seeds:
-                    yield Answered(setting, method, other, contrast(pairs, test, 100.0))
+                    answered.append(Answered(setting, method, other, contrast(pairs, test, 100.0)))
+        family = in_family([one.contrast for one in answered], test)
+        return [replace(one, contrast=adjusted) for one, adjusted in zip(answered, family, strict=True)]
 
-    def between(self, pairs: Paired, methods: tuple[str, str], at: At, test: str) -> Contrast | None:
+    def between(self, seeds: Sequence[int], methods: set[str], at: At, test: str) -> Contrast | None:
         """The contrast of two methods in the family of the question that it answers; None where it answers none.
 
-        methods: their keys, in either order; pairs: what is compared: other seeds make it another contrast
+        methods: their keys; seeds: whose values are compared: other seeds make it another contrast
         """
         for question in QUESTIONS:
             for one in self.family(question, at, test):
-                keys = one.first.about.method, one.second.about.method
-                if set(keys) == set(methods) and set(one.contrast.seeds) == set(pairs.seeds):
+                keys = {one.first.about.method, one.second.about.method}
+                if keys == methods and set(one.contrast.seeds) == set(seeds):
                     return one.contrast
         return None
 
@@ -259,27 +233,26 @@ def contest(
     return Contest(best, min(n for n, _ in tests), max(p for _, p in tests))
 
 
-def adjusted(contests: Sequence[Contest]) -> list[Contest]:
-    return [replace(one, p=p) for one, p in zip(contests, holm([one.p for one in contests]), strict=True)]
+def adjusted(contests: Mapping[Key, Contest | None]) -> dict[Key, Contest]:
+    """Those that there are, as one family."""
+    known = {key: one for key, one in contests.items() if one is not None}
+    stepped = holm([one.p for one in known.values()])
+    return {key: replace(one, p=p) for (key, one), p in zip(known.items(), stepped, strict=True)}
 
 
 def best_of(settings: Sequence[Setting]) -> dict[str, Method]:
     """By key of a setting, the method that is better than every other one there, ceilings aside; all are one family."""
-    contests: dict[str, Contest] = {}
+    contests = {}
     for setting in settings:
         rivals = [m for m in setting.methods if m.arm != "ceiling"]
         role = "successor" if any(m.role == "successor" for m in rivals) else "acquisition"
         metric = f"{role}/{setting.metric}"
-        scores = {m.about.method: setting.measures.sample(m.runs, metric, "last") for m in rivals if m.role == role}
-        one = contest(scores, setting.measures, metric, "last", "wilcoxon")
-        if one is not None:
-            contests[setting.key] = one
-    chosen = dict(zip(contests, adjusted(list(contests.values())), strict=True))
-    return {
-        setting.key: next(m for m in setting.methods if m.about.method == chosen[setting.key].best)
-        for setting in settings
-        if setting.key in chosen and chosen[setting.key].p <= ALPHA
-    }
+        scores = {
+            m.about.method: setting.measures.sample(m.runs, metric, "last") for m in rivals if m.role == role
+        }
+        contests[setting.key] = contest(scores, setting.measures, metric, "last", "wilcoxon")
+    methods = {(setting.key, m.about.method): m for setting in settings for m in setting.methods}
+    return {key: methods[key, one.best] for key, one in adjusted(contests).items() if one.p <= ALPHA}
 
 
 def gains(setting: Setting) -> dict[tuple[str, str], Estimate]:

@@ -64,10 +64,20 @@ class Measures:
     def __init__(self, results: Results) -> None:
         self.results = results
         self.runs = results.runs.astype(object).where(results.runs.notna(), None)
-        self.complete = (results.runs.state == "finished") | (results.runs.cycles_done >= results.runs.cycles_planned)
+        runs = results.runs
+        self.complete = (runs.state == "finished") | (runs.cycles_done >= runs.cycles_planned)
         self._parts = {str(name): part for name, part in results.cycles.groupby("metric", observed=True)}
-        self.wide = cache(self._wide)
-        self._machines = cache(self._machines_of)
+        self._pivot = cache(self._of_parts)
+
+    def _of_parts(self, metric: str, values: str) -> pd.DataFrame:
+        """All runs x cycle."""
+        if metric not in self._parts:
+            return pd.DataFrame(index=self.runs.index, dtype=float)
+        return self._parts[metric].pivot(index="run", columns="cycle", values=values).reindex(self.runs.index)
+
+    def wide(self, metric: str) -> pd.DataFrame:
+        """All runs x cycle; not to be changed."""
+        return self._pivot(metric, "value")
 
     def knows(self, metric: str) -> bool:
         """Whether any run has it."""
@@ -122,10 +132,10 @@ class Measures:
         table = table.loc[table[end].notna(), :end]
         if at == "rounds":
             queried = self.table(table.index, "seconds/select").reindex(columns=table.columns).notna()
-            return table.where(queried).mean(axis=1).reindex(list(runs)), None
-        if at == "total":
-            return table.sum(axis=1, min_count=1).reindex(list(runs)), None
-        return self.areas(table).reindex(list(runs)), None
+            over = table.where(queried).mean(axis=1)
+        else:
+            over = table.sum(axis=1, min_count=1) if at == "total" else self.areas(table)
+        return over.reindex(list(runs)), None
 
     def areas(self, scores: pd.DataFrame) -> pd.Series:
         """(runs,) areas under the curves, all over the cycles that most of the runs were evaluated at.
@@ -135,8 +145,7 @@ class Measures:
         scores = scores.loc[:, scores.notna().sum() >= MOST * len(scores)].dropna()
         if scores.shape[1] < 2:
             return pd.Series(dtype=float)
-        budgets = {run: self.budgets(str(run)) for run in scores.index}
-        areas = {run: aulc(budgets[run][scores.columns], row) for run, row in scores.iterrows()}
+        areas = {run: aulc(self.budgets(str(run))[scores.columns], row) for run, row in scores.iterrows()}
         return pd.Series(areas, dtype=float)
 
     def budgets(self, run: str) -> pd.Series:
@@ -146,7 +155,8 @@ class Measures:
 
     def curve(self, run: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """(budgets, scores) of a run."""
-        scores = self.wide(metric.replace("headline", headline(str(self.runs.at[run, "task"])))).loc[run].dropna()
+        metric = metric.replace("headline", headline(str(self.runs.at[run, "task"])))
+        scores = self.wide(metric).loc[run].dropna()
         return self.budgets(run)[scores.index].to_numpy(), scores.to_numpy()
 
     def together(self, samples: Sequence[Sample], metric: str, at: At) -> Paired:
@@ -166,24 +176,22 @@ class Measures:
         return Paired(seeds, tuple(one.of(seeds) for one in samples), samples[0].cycle)
 
     def _aligned(self, seeds: tuple[int, ...], runs: list[list[str]], metric: str, at: At) -> Paired:
-        tables = [self.table(mine, metric).set_axis(list(seeds), axis=0) for mine in runs]
-        everywhere = pd.concat([table.notna() for table in tables]).groupby(level=0).all()
-        both = everywhere.where(everywhere).reindex(list(seeds))
+        """Of one schedule: each run is read at the cycles at which the others of its seed have a value, too."""
+        tables = [self.table(mine, metric) for mine in runs]
+        everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
+        both = pd.DataFrame(everywhere, seeds, tables[0].columns).where(everywhere)
         end = end_of(both)
         if end is None:
             return Paired((), tuple(np.empty(0) for _ in runs))
-        chosen = both.index[both[end].notna()]
+        chosen = both[end].notna().to_numpy()
         if at == "aulc":
             common = both.loc[chosen, :end]
             common = common.loc[:, common.notna().sum() >= MOST * len(common)].dropna()
-            chosen = common.index
-            tables = [table.where(both.notna())[common.columns] for table in tables]
-            areas = [
-                self.areas(table.loc[chosen].set_axis([mine[seeds.index(s)] for s in chosen], axis=0)).to_numpy()
-                for table, mine in zip(tables, runs, strict=True)
-            ]
-            return Paired(tuple(chosen) if len(areas[0]) else (), tuple(areas))
-        return Paired(tuple(map(int, chosen)), tuple(t.loc[chosen, end].to_numpy(float) for t in tables), end)
+            chosen = both.index.isin(common.index)
+            areas = tuple(self.areas(table.loc[chosen, common.columns]).to_numpy() for table in tables)
+            return Paired(tuple(common.index) if len(areas[0]) else (), areas)
+        values = tuple(table.loc[chosen, end].to_numpy(float) for table in tables)
+        return Paired(tuple(map(int, both.index[chosen])), values, end)
 
     def _on_one_machine(self, runs: pd.Index, metric: str, cycle: int | None) -> pd.Index:
         """Of runs with seconds, those on the machine that most of them were on; all runs of other metrics."""
@@ -194,21 +202,10 @@ class Measures:
 
     def _places(self, runs: list[str], metric: str, cycle: int | None) -> list[str]:
         """The machine, or machines, that each run's seconds are of."""
-        table = self._machines("seconds/iteration" if metric == "amdahl" else metric).reindex(runs)
+        table = self._pivot("seconds/iteration" if metric == "amdahl" else metric, "machine").loc[runs]
         if cycle is not None:
             return [str(place) for place in table[cycle]]
         return [" and ".join(dict.fromkeys(row.dropna())) for _, row in table.iterrows()]
-
-    def _wide(self, metric: str) -> pd.DataFrame:
-        """All runs x cycle."""
-        part = self._parts.get(metric)
-        if part is None:
-            return pd.DataFrame(index=self.runs.index, dtype=float)
-        return part.pivot(index="run", columns="cycle", values="value").reindex(self.runs.index)
-
-    def _machines_of(self, metric: str) -> pd.DataFrame:
-        part = self._parts.get(metric, self.results.cycles.iloc[:0])
-        return part.pivot(index="run", columns="cycle", values="machine")
 
 
 def end_of(table: pd.DataFrame) -> int | None:

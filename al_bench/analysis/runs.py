@@ -24,6 +24,8 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     successor = config["successor"]
     sampled = subsampling["name"] if acquires else "none"
     labeler = config["pseudo_labeler"] if pseudo["name"] != "none" else None
+    rounds = subsampling["refresh"]
+    refresh = rounds if isinstance(rounds, str) else ",".join(map(str, rounds))
     chosen = "replay" if config["replay"] is not None else strategy["name"]
     return {
         "name": config["name"],
@@ -33,7 +35,7 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "subsampling": sampled,
         "gamma": subsampling["gamma"] if sampled != "none" else None,
         "temperature": subsampling["temperature"] if sampled == "ups" else None,
-        "refresh": _listed(subsampling["refresh"]) if sampled != "none" else None,
+        "refresh": refresh if sampled != "none" else None,
         "rescore": config.get("rescore", 0.0) if acquires else None,
         "acquisition": acquisition and acquisition["name"],
         "successor": successor and successor["name"],
@@ -50,7 +52,9 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parts_of(identity: Mapping[str, Any], fingerprints: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def parts_of(
+    identity: Mapping[str, Any], fingerprints: Mapping[str, Any], row: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that a run's method consists of, by `PARTS`.
 
     identity, fingerprints: as `identity.json` has them; row: as `columns_of` gives it
@@ -97,16 +101,13 @@ def _labels_everything(config: Mapping[str, Any]) -> bool:
     initial, dataset = config["schedule"]["initial"], config["dataset"]
     if isinstance(initial, float):
         return initial == 1.0
-    by_examples = config["schedule"]["unit"] == "examples"
     # Other data in the place of what an option ships have another size.
     replaced = dataset.get("path") is not None and (dataset.get("hub") or dataset.get("package"))
-    shipped = None if replaced else dataset["train_examples" if by_examples else "train_words"]
-    limit = dataset["limit"]["train"] if by_examples else None
-    return initial >= min((n for n in (shipped, limit) if n is not None), default=initial + 1)
-
-
-def _listed(rounds: Any) -> str:
-    return rounds if isinstance(rounds, str) else ",".join(map(str, rounds))
+    if config["schedule"]["unit"] == "examples":
+        sizes = [None if replaced else dataset["train_examples"], dataset["limit"]["train"]]
+    else:
+        sizes = [None if replaced else dataset["train_words"]]
+    return any(size is not None and initial >= size for size in sizes)
 
 
 def _weights(model: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -117,7 +118,5 @@ def _weights(model: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _filters(filters: list[dict[str, Any]]) -> str:
     """Such as "confidence > 0.5, tracin adaptive"; "none" keeps every pseudo-label."""
-    parts = [
-        f"{f['by']} > {f['threshold']}" if f["threshold"] is not None else f"{f['by']} {f['drop']}" for f in filters
-    ]
-    return ", ".join(parts) or "none"
+    limits = [f["drop"] if f["threshold"] is None else f"> {f['threshold']}" for f in filters]
+    return ", ".join(f"{one['by']} {limit}" for one, limit in zip(filters, limits, strict=True)) or "none"

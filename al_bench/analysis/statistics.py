@@ -7,6 +7,7 @@ with the same seed. `ALPHA` is the error that a test may make, 1 - ALPHA the cov
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from scipy import stats
@@ -148,18 +149,13 @@ def paired(a: Values, b: Values) -> Comparison:
     approximation. Pairs that are all equal give 1.
     """
     difference = _differences(a, b)
-    return Comparison(mean_interval(difference), _wilcoxon(difference), _t(difference))
+    wilcoxon = float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+    return Comparison(mean_interval(difference), wilcoxon, _t(difference))
 
 
 def _differences(a: Values, b: Values) -> np.ndarray:
     # Rounded, because 0.90 - 0.88 and 0.92 - 0.90 are one difference, and ties count.
     return np.round(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), 12)
-
-
-def _wilcoxon(difference: np.ndarray) -> float:
-    if not difference.any():
-        return 1.0
-    return float(stats.wilcoxon(difference).pvalue)
 
 
 def _t(difference: np.ndarray) -> float:
@@ -225,23 +221,14 @@ def penalty_matrix(scores: np.ndarray, *, alpha: float = ALPHA) -> np.ndarray:
     scores: (methods, settings, seeds), higher is better; nan: not run. A setting counts for two methods where they
         have two seeds or more in common; nan where none does
     """
-    methods = len(scores)
-    matrix = np.zeros((methods, methods))
-    for i in range(methods):
-        for j in range(methods):
-            if i != j:
-                matrix[i, j] = _share_beaten(scores[i], scores[j], alpha)
+    matrix = np.zeros((len(scores), len(scores)))
+    for i, j in permutations(range(len(scores)), 2):
+        both = np.isfinite(scores[i]) & np.isfinite(scores[j])
+        counts = np.flatnonzero(np.count_nonzero(both, axis=1) >= 2)
+        differences = [_differences(scores[i, k][both[k]], scores[j, k][both[k]]) for k in counts]
+        beaten = [one.mean() > 0 and _t(one) <= alpha for one in differences]
+        matrix[i, j] = np.mean(beaten) if beaten else math.nan
     return matrix
-
-
-def _share_beaten(a: np.ndarray, b: np.ndarray, alpha: float) -> float:
-    beaten = []
-    for one, other in zip(a, b, strict=True):
-        both = np.isfinite(one) & np.isfinite(other)
-        if np.count_nonzero(both) >= 2:
-            difference = _differences(one[both], other[both])
-            beaten.append(difference.mean() > 0 and _t(difference) <= alpha)
-    return float(np.mean(beaten)) if beaten else math.nan
 
 
 def gap_closed(no_mismatch: Values, asm: Values, plasm: Values) -> GapClosed:

@@ -8,6 +8,7 @@ which only those examples count that were never labelled. Scores are looked up a
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,17 +86,17 @@ def delta_f(before: np.ndarray, now: np.ndarray, task: str) -> float:
         either = np.count_nonzero(before) + np.count_nonzero(now)
         return math.nan if either == 0 else 1 - 2 * both / either
     labels = np.unique(np.concatenate([before, now]))
-    scores = [2 * np.sum((before == k) & (now == k)) / (np.sum(before == k) + np.sum(now == k)) for k in labels]
+    scores = [
+        2 * np.sum((before == k) & (now == k)) / (np.sum(before == k) + np.sum(now == k)) for k in labels
+    ]
     return 1 - float(np.mean(scores))
 
 
 def _between(measure: Callable[..., float], trail: Trail, *more: str) -> np.ndarray:
     """The measure of each cycle's model and the one before it."""
-    values = [math.nan] * len(trail.predictions)
-    for cycle in range(1, len(values)):
-        before, now = trail.predictions[cycle - 1 : cycle + 1]
-        if before is not None and now is not None:
-            values[cycle] = measure(before, now, *more)
+    values = [math.nan]
+    for before, now in pairwise(trail.predictions):
+        values.append(math.nan if before is None or now is None else measure(before, now, *more))
     return np.array(values)
 
 
@@ -150,16 +151,16 @@ def read_trail(folder: Path, task: str, cycles: int | None = None) -> Trail:
         words = np.array(stop_set.get("words") or np.ones(len(kept), dtype=int))
         chosen = np.repeat(kept, words)
         predictions = [None if p is None or len(p) != len(chosen) else p[chosen] for p in predictions]
-    entropy = _entropies(folder, lines)
-    return Trail(task, tuple(predictions), entropy, str(stop_set.get("split", "")))
+    return Trail(task, tuple(predictions), _entropies(folder, lines, task), str(stop_set.get("split", "")))
 
 
-def _entropies(folder: Path, lines: list[dict[str, Any]]) -> tuple[float | None, ...]:
-    identity = load_record(folder / "identity.json").get("identity", {})
-    most = _maximal_entropy(identity, lines)
-    strategy = identity.get("strategy", {})
-    if strategy.get("name") != "entropy" or strategy.get("aggregate", "mean") != "mean" or most is None:
+def _entropies(folder: Path, lines: list[dict[str, Any]], task: str) -> tuple[float | None, ...]:
+    strategy = load_record(folder / "identity.json").get("identity", {}).get("strategy", {})
+    labels = len(lines[0].get("query", {}).get("labels", {})) if lines else 0
+    if strategy.get("name") != "entropy" or strategy.get("aggregate", "mean") != "mean" or not labels:
         return (None,) * len(lines)
+    # The ledger of a tagging trajectory counts types, which have two tags each, beside O.
+    most = math.log(2 * labels + 1 if task == "tagging" else labels)
     shares = []
     for cycle, line in enumerate(lines):
         scores = load_array(folder, "scores", cycle)
@@ -167,14 +168,6 @@ def _entropies(folder: Path, lines: list[dict[str, Any]]) -> tuple[float | None,
         whole = scores is not None and len(known) and len(known) >= len(scores) - line["labelled"]
         shares.append(float(known.mean(dtype=np.float64)) / most if whole else None)
     return tuple(shares)
-
-
-def _maximal_entropy(identity: dict[str, Any], lines: list[dict[str, Any]]) -> float | None:
-    """log of the number of labels; a tagging trajectory's ledger counts types, which have two tags each, beside O."""
-    labels = len(lines[0].get("query", {}).get("labels", {})) if lines else 0
-    if not labels or "task" not in identity.get("dataset", {}):
-        return None
-    return math.log(2 * labels + 1 if identity["dataset"]["task"] == "tagging" else labels)
 
 
 # ---------------------------------------------------------------------------------------------- what was lost
@@ -194,15 +187,12 @@ def stops(setting: Setting, method: Method) -> pd.DataFrame:
         trail = read_trail(folder, setting.task, len(known))
         if all(one is None for one in trail.predictions):
             continue
+        last = (curve.dropna().iloc[-1], known.iloc[-1], trail.split)
         for criterion in CRITERIA:
             cycle = criterion.first(trail)
-            stopped = cycle is not None and cycle in known.index
-            row = {"seed": seed, "criterion": criterion.name, "cycle": cycle if stopped else math.nan}
-            row |= {"labelled": known[cycle] if stopped else math.nan}
-            row |= {
-                "score": curve.get(cycle, math.nan) if stopped else math.nan,
-                "last": curve.dropna().iloc[-1],
-            }
-            rows.append({**row, "all_labelled": known.iloc[-1], "split": trail.split})
+            reached = [math.nan] * 3
+            if cycle is not None and cycle in known.index:
+                reached = [cycle, known[cycle], curve.get(cycle, math.nan)]
+            rows.append((seed, criterion.name, *reached, *last))
     columns = ["seed", "criterion", "cycle", "labelled", "score", "last", "all_labelled", "split"]
     return pd.DataFrame(rows, columns=columns)

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,17 @@ NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
 MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them
 MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal where seconds may be compared
 # Seconds of the acquisition model; all others are of a successor, and may have been spent on another machine.
-ACQUIRED = (*ITERATION, *ONE_OFF, *OVERHEAD, "evaluate", "iteration", "one_off", "evaluation", "overhead", "cumulative")
+ACQUIRED = (
+    *ITERATION,
+    *ONE_OFF,
+    *OVERHEAD,
+    "evaluate",
+    "iteration",
+    "one_off",
+    "evaluation",
+    "overhead",
+    "cumulative",
+)
 ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -59,7 +69,7 @@ class Results:
     """
     runs: a row per readable run directory, `COLUMNS`, by `run`: a short unique id, the folder's name unless
         ambiguous; missing (`pd.isna`) where a run does not use the thing. `method` and `selection`: `runs.keys_of`
-    cycles: run, cycle, labelled (examples), words, metric, value, machine; metrics are named as in MLflow, with
+    cycles: run, cycle, metric, value, machine; metrics are named as in MLflow, with
         seconds/iteration, seconds/one_off, seconds/cumulative (until the cycle's model was fitted),
         seconds/successor_total and pseudo/share_dropped (by all filters) added; machine: that the seconds are of
     problems: whatever is missing from the two above, or less than it should be
@@ -78,11 +88,10 @@ class Recorded:
     problems: a line each, none for a run that is whole; damage: files that are missing, or not as a run writes them
     """
 
-    directory: Path
     row: dict[str, Any]
-    cycles: list[tuple[Any, ...]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    damage: list[str] = field(default_factory=list)
+    cycles: list[tuple[Any, ...]]
+    problems: list[str]
+    damage: list[str]
 
 
 def load(paths: Sequence[Path]) -> Results:
@@ -99,11 +108,11 @@ def load(paths: Sequence[Path]) -> Results:
             problems.append(Problem(folder, str(error)))
         else:
             problems += [Problem(folder, reason) for reason in records[-1].problems]
-    names = short_names([record.directory for record in records])
+    names = short_names([Path(record.row["directory"]) for record in records])
     index = pd.Index(names, name="run", dtype=str)
     runs = pd.DataFrame([record.row for record in records], index=index, columns=list(COLUMNS))
     rows = [(run, *row) for run, record in zip(names, records, strict=True) for row in record.cycles]
-    cycles = pd.DataFrame(rows, columns=["run", "cycle", "labelled", "words", "metric", "value", "machine"])
+    cycles = pd.DataFrame(rows, columns=["run", "cycle", "metric", "value", "machine"])
     return Results(runs.astype(NUMBERS), cycles, tuple(problems))
 
 
@@ -124,17 +133,9 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     names, depth = [folder.name for folder in folders], 1
     while ambiguous := {name for name, n in Counter(names).items() if n > 1}:
         depth += 1
-        names = [
-            "/".join(folder.parts[-depth:]) if name in ambiguous else name
-            for name, folder in zip(names, folders, strict=True)
-        ]
+        longer = ["/".join(folder.parts[-depth:]) for folder in folders]
+        names = [new if name in ambiguous else name for name, new in zip(names, longer, strict=True)]
     return names
-
-
-def wide(results: Results, metric: str) -> pd.DataFrame:
-    """A metric as run x cycle, missing where a run or a cycle has none."""
-    chosen = results.cycles[results.cycles.metric == metric]
-    return chosen.pivot(index="run", columns="cycle", values="value")
 
 
 # --------------------------------------------------------------------------------------------- one directory
@@ -178,13 +179,13 @@ def _read(folder: Path) -> Recorded:
         "trajectory": fingerprints.get("trajectory"),
         "state": _state(status, whole, f"{done} of {row['cycles_planned']} cycles", problems),
         "cycles_done": done,
-        "evaluated": len({cycle for cycle, _, _, metric, *_ in cycles if metric.startswith("successor/")}),
+        "evaluated": len({cycle for cycle, metric, *_ in cycles if metric.startswith("successor/")}),
         "output_dir": output_dir,
         "host": provenance.get("host"),
         "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
         "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
     }
-    return Recorded(folder, row, cycles, problems, damage)
+    return Recorded(row, cycles, problems, damage)
 
 
 def _yaml(text: str) -> dict[str, Any]:
@@ -205,15 +206,15 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        problems.append(f"{path.name} is missing")
-        return {}
+        problem = "is missing"
     except (OSError, ValueError) as error:
-        problems.append(f"{path.name} cannot be read ({first_line(error)})")
-        return {}
-    if not isinstance(content, dict):
-        problems.append(f"{path.name} is not a JSON object")
-        return {}
-    return content
+        problem = f"cannot be read ({first_line(error)})"
+    else:
+        if isinstance(content, dict):
+            return content
+        problem = "is not a JSON object"
+    problems.append(f"{path.name} {problem}")
+    return {}
 
 
 def _lines(path: Path, problems: list[str]) -> list[Any]:
@@ -251,7 +252,8 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
             if line["pseudo"]:
                 metrics["pseudo/share_dropped"] = 1 - line["pseudo"]["kept"] / line["pseudo"]["examples"]
             if "seconds/iteration" in metrics:
-                metrics["seconds/cumulative"] = seconds_until_scores([c["seconds"] for c in costs[: number + 1]])[-1]
+                spent = seconds_until_scores([one["seconds"] for one in costs[: number + 1]])
+                metrics["seconds/cumulative"] = spent[-1]
             machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
             places.append(machines.get("acquisition", machine))
             for metric, value in metrics.items():
@@ -259,9 +261,8 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
                 if metric == "seconds/cumulative":
                     place = " and ".join(dict.fromkeys(places))
                 elif metric.startswith("seconds/"):
-                    own = metric in ACQUIRED_SECONDS
-                    place = places[-1] if own else machines.get("successor", machine)
-                rows.append((number, line["labelled"], line["words"], metric, value, place))
+                    place = places[-1] if metric in ACQUIRED_SECONDS else machines.get("successor", machine)
+                rows.append((number, metric, value, place))
         except WRONG_SHAPE:
             problems.append(f"cycle {number} is not as a run writes it; what is before it counts")
             return rows, number, False
@@ -293,7 +294,8 @@ def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]
     elif state == "running":
         problems.append(f"running, or killed: {cycles}")
     elif state == "finished" and not whole:
-        problems.append(f"finished, but its ledger holds {cycles}; delete status.json and give its command again")
+        remedy = "delete status.json and give its command again"
+        problems.append(f"finished, but its ledger holds {cycles}; {remedy}")
         return "interrupted"
     elif not whole:
         problems.append(f"interrupted: {cycles}; the same command continues it")

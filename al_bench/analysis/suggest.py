@@ -1,9 +1,8 @@
 """The command for runs that are missing: a stored config, changed, as its difference from the shipped options."""
 
-import copy
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -12,30 +11,17 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from al_bench.config import schema
 from al_bench.config.identity import ROLES, flat
-from al_bench.config.schema import (
-    PAPER_MAX_LENGTH,
-    PAPER_ON_PSEUDO_LABELS,
-    PAPER_PSEUDO_LABELER,
-    PAPER_TRAINING,
-    DatasetConfig,
-    ModelConfig,
-    PseudoLabelingConfig,
-    RunConfig,
-    ScheduleConfig,
-    StrategyConfig,
-    SubsamplingConfig,
-    shipped_configs,
-)
 
 Config = dict[str, Any]  # as config.yaml has it, but with null for all that `resolve` fills in
 GROUPS: dict[str, tuple[str, type]] = {
-    "dataset": ("dataset", DatasetConfig),
-    **dict.fromkeys(ROLES, ("model", ModelConfig)),
-    "strategy": ("strategy", StrategyConfig),
-    "subsampling": ("subsampling", SubsamplingConfig),
-    "pseudo_labeling": ("pseudo_labeling", PseudoLabelingConfig),
-    "schedule": ("schedule", ScheduleConfig),
+    "dataset": ("dataset", schema.DatasetConfig),
+    **dict.fromkeys(ROLES, ("model", schema.ModelConfig)),
+    "strategy": ("strategy", schema.StrategyConfig),
+    "subsampling": ("subsampling", schema.SubsamplingConfig),
+    "pseudo_labeling": ("pseudo_labeling", schema.PseudoLabelingConfig),
+    "schedule": ("schedule", schema.ScheduleConfig),
 }
 # A run is the more like a missing one, the earlier the first of these in which they differ.
 CLOSEST = (
@@ -52,15 +38,16 @@ def stored(directory: str) -> Config:
     """A run's config without what follows from the rest of it."""
     config: Config = yaml.safe_load(Path(directory, "config.yaml").read_text(encoding="utf-8"))
     task, pseudo = config["dataset"]["task"], config["pseudo_labeling"]["name"] != "none"
-    special: dict[str, Mapping[str, Any]]
-    special = {"pseudo_labeler": PAPER_PSEUDO_LABELER, "successor": PAPER_ON_PSEUDO_LABELS if pseudo else {}}
-    config["training"] = _open(config["training"], PAPER_TRAINING[task])
+    special: dict[str, Mapping[str, Any]] = {"pseudo_labeler": schema.PAPER_PSEUDO_LABELER}
+    special |= {"successor": schema.PAPER_ON_PSEUDO_LABELS} if pseudo else {}
+    config["training"] = _open(config["training"], schema.PAPER_TRAINING[task])
     shared = {key: value for key, value in config["training"].items() if value is not None}
     for role in ROLES:
         if config.get(role):
-            defaults = {**PAPER_TRAINING[task], **special.get(role, {}), **shared}
+            defaults = {**schema.PAPER_TRAINING[task], **special.get(role, {}), **shared}
             config[role]["training"] = _open(config[role]["training"], defaults)
-            config[role] |= _open({"max_length": config[role]["max_length"]}, {"max_length": PAPER_MAX_LENGTH[task]})
+            if config[role]["max_length"] == schema.PAPER_MAX_LENGTH[task]:
+                config[role]["max_length"] = None
     if config.get("verifier") == config["successor"]:
         config["verifier"] = None
     config["seeds"] = _open(config["seeds"], dict.fromkeys(config["seeds"], config["seed"]))
@@ -75,10 +62,7 @@ def _open(settings: Config, defaults: Mapping[str, Any]) -> Config:
 
 
 def with_random_examples(config: Config) -> Config:
-    return without_pseudo_labels(config) | {
-        "strategy": _option("strategy", "random"),
-        "subsampling": _option("subsampling", "none"),
-    }
+    return without_subsampling(without_pseudo_labels(config)) | {"strategy": _option("strategy", "random")}
 
 
 def with_everything_labelled(config: Config) -> Config:
@@ -88,7 +72,7 @@ def with_everything_labelled(config: Config) -> Config:
 
 def without_mismatch(config: Config) -> Config:
     """The successor selects for itself."""
-    return config | {"acquisition": copy.deepcopy(config["successor"])}
+    return config | {"acquisition": config["successor"]}
 
 
 def without_subsampling(config: Config) -> Config:
@@ -113,19 +97,16 @@ def filling(runs: pd.DataFrame, wanted: Mapping[str, Any], seeds: Sequence[int])
         return None
     config = stored(donor.directory)
     for key in CHANGED:
-        if (
-            key in wanted
-            and donor[key] != wanted[key]
-            and not (key == "pseudo_labeling" and donor[key] is None and wanted[key] == "none")
-        ):
+        if key in wanted and donor[key] != wanted[key]:
             config = _changed(runs, config, key, wanted[key])
-    sides: dict[Any, Callable[[Config], Config]] = {
-        "random": with_random_examples,
-        "ceiling": with_everything_labelled,
-    }
-    if wanted.get("arm") == "no mismatch" != donor.arm:  # also where two models go by one name
-        config = without_mismatch(config)
-    return command(sides.get(wanted.get("arm"), dict)(config), seeds)
+    match wanted.get("arm"):
+        case "random":
+            config = with_random_examples(config)
+        case "ceiling":
+            config = with_everything_labelled(config)
+        case "no mismatch" if donor.arm != "no mismatch":  # also where two models go by one name
+            config = without_mismatch(config)
+    return command(config, seeds)
 
 
 def _changed(runs: pd.DataFrame, config: Config, key: str, value: Any) -> Config:
@@ -133,12 +114,10 @@ def _changed(runs: pd.DataFrame, config: Config, key: str, value: Any) -> Config
         return config | {"name": value}
     if key in ("gamma", "temperature"):
         return config | {"subsampling": config["subsampling"] | {key: value}}
-    if key == "pseudo_labeling" and value in (None, "none"):
-        return without_pseudo_labels(config)
     if value is None:
-        return config | {key: None}
-    roles = ROLES[:3] if key in ROLES else (key,)
-    for role in (key, *roles) if key == "dataset" or key in ROLES else ():
+        return without_pseudo_labels(config) if key == "pseudo_labeling" else config | {key: None}
+    places = {"dataset": (key,), **dict.fromkeys(ROLES, (key, *ROLES[:3]))}
+    for role in places.get(key, ()):
         for directory in runs.directory[runs[role] == value][:1]:  # as one of the runs has it
             return config | {key: stored(directory)[role]}
     return config | {key: _option(GROUPS[key][0], value)}
@@ -148,8 +127,7 @@ def _closest_run(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
     """The run that agrees on the first key of `CLOSEST`, among those on the second, and so on."""
     for key in CLOSEST:
         if key in wanted:
-            missing = wanted[key] is None or (key == "pseudo_labeling" and wanted[key] == "none")
-            alike = runs[runs[key].isna() if missing else runs[key] == wanted[key]]
+            alike = runs[runs[key].isna() if wanted[key] is None else runs[key] == wanted[key]]
             runs = alike if len(alike) else runs
     return runs.iloc[0]
 
@@ -164,13 +142,15 @@ def labeler_of(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> str | None:
 def _sides(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that a side of the comparison stands for; a labeller that nobody knows is the successor."""
     single = {key: value for key, value in wanted.items() if not isinstance(value, list)}
+    if single.get("pseudo_labeling") == "none":
+        single["pseudo_labeling"] = None
     match single.get("arm"):
         case "random":
-            return {**single, "strategy": "random", "subsampling": "none", "pseudo_labeling": "none"}
+            return {**single, "strategy": "random", "subsampling": "none", "pseudo_labeling": None}
         case "no mismatch":
-            return {**single, "acquisition": single.get("successor"), "pseudo_labeling": "none"}
+            return {**single, "acquisition": single.get("successor"), "pseudo_labeling": None}
         case "ASM":
-            return {**single, "pseudo_labeling": "none"}
+            return {**single, "pseudo_labeling": None}
         case "PLASM" if single.get("filters") == "none":
             del single["filters"]
             return {**single, "pseudo_labeling": "plasm_unfiltered"}
@@ -186,8 +166,8 @@ def _sides(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def command(config: Config, seeds: Sequence[int]) -> str:
     """`al-bench run ...`: the options that come closest to each group, and what differs from them."""
     words = [word for key in GROUPS for word in _group_words(config, key)]
-    standard = asdict(RunConfig())
-    single = (
+    standard = asdict(schema.RunConfig())
+    for key in (
         "name",
         "evaluate_at",
         "rescore",
@@ -197,10 +177,9 @@ def command(config: Config, seeds: Sequence[int]) -> str:
         "engine",
         "output_dir",
         "tracking",
-    )
-    words += [
-        f"{key}={_text(config[key])}" for key in single if config.get(key, standard.get(key)) != standard.get(key)
-    ]
+    ):
+        if config.get(key, standard.get(key)) != standard.get(key):
+            words.append(f"{key}={_text(config[key])}")
     for key in ("training", "seeds"):
         words += [f"{key}.{name}={_text(value)}" for name, value in config[key].items() if value is not None]
     words.append(f"seed={','.join(map(str, seeds))}")
@@ -216,21 +195,22 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
         if _standard_options()[word] is not None:
             yield f"{key}=null"
         return
-    chosen = max(_options(group), key=lambda name: (_likeness(group, name, value), name == value.get("name")))
+    wanted = dict(_leaves(value))
+
+    def likeness(name: str) -> tuple[int, bool]:
+        alike = [wanted.get(key) == leaf for key, leaf in _leaves(_content(group, name))]
+        return 2 * sum(alike) - len(alike), name == value.get("name")
+
+    chosen = max(_options(group), key=likeness)
     if chosen != _standard_options()[word]:
         yield f"{word}={chosen}"
-    base, wanted = dict(_leaves(_option(group, chosen))), dict(_leaves(value))
+    base = dict(_leaves(_option(group, chosen)))
     for name, leaf in wanted.items():
         if name not in base:  # a row's column in `where`, which no option names
             yield f"+{key}.{name}={_text(leaf)}"
         elif leaf != base[name]:
             yield f"{key}.{name}={_text(leaf)}"
     yield from (f"~{key}.{name}" for name in base if name not in wanted and name.startswith("where."))
-
-
-def _likeness(group: str, name: str, value: Config) -> int:
-    own, wanted = dict(_leaves(_content(group, name))), dict(_leaves(value))
-    return sum(1 if wanted.get(key) == leaf else -1 for key, leaf in own.items())
 
 
 def _leaves(tree: Config) -> list[tuple[str, Any]]:
@@ -240,13 +220,15 @@ def _leaves(tree: Config) -> list[tuple[str, Any]]:
 
 @cache
 def _options(group: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (shipped_configs() / group).glob("*.yaml")))
+    return tuple(sorted(path.stem for path in (schema.shipped_configs() / group).glob("*.yaml")))
 
 
 @cache
 def _content(group: str, name: str) -> Config:
     """What an option's file sets, with the options that it builds on."""
-    content = yaml.safe_load((shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    content = (
+        yaml.safe_load((schema.shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    )
     bases = [base for base in content.pop("defaults", []) if base != "_self_"]
     for base in reversed(bases):
         content = _content(group, base) | content
@@ -255,23 +237,22 @@ def _content(group: str, name: str) -> Config:
 
 def _option(group: str, name: str) -> Config:
     """A group's whole config as the option gives it; of a name that no option has, little more than the name."""
-    schema = next(kind for one, kind in GROUPS.values() if one == group)
-    standard = copy.deepcopy(asdict(schema()))
+    standard = asdict(dict(GROUPS.values())[group]())
     content = _content(group, name) if name in _options(group) else {"name": name}
     for key, value in content.items():
         standard[key] = standard[key] | value if isinstance(standard[key], dict) and standard[key] else value
     if group == "pseudo_labeling":
-        from al_bench.config.schema import FilterConfig
-
-        standard["filters"] = [asdict(FilterConfig(**one)) for one in standard["filters"]]
+        standard["filters"] = [asdict(schema.FilterConfig(**one)) for one in standard["filters"]]
     return standard
 
 
 @cache
 def _standard_options() -> dict[str, str | None]:
     """What is chosen where a command line says nothing."""
-    content = yaml.safe_load((shipped_configs() / "config.yaml").read_text(encoding="utf-8"))
-    return {key: value for entry in content["defaults"] if isinstance(entry, dict) for key, value in entry.items()}
+    content = yaml.safe_load((schema.shipped_configs() / "config.yaml").read_text(encoding="utf-8"))
+    return {
+        key: value for entry in content["defaults"] if isinstance(entry, dict) for key, value in entry.items()
+    }
 
 
 def _text(value: Any) -> str:

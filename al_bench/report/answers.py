@@ -256,11 +256,11 @@ def costs(setting: Setting) -> Iterator[Answer]:
 
 # By kind of run: which methods are to be compared with one and what answers for them, and how a config becomes one.
 KINDS: dict[str, tuple[Question, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "seeds": (Question(lambda m: True, lambda _, m: m if len(m.runs) >= ENOUGH else None), dict),
+    "seeds": ((lambda m: True, lambda _, m: m if len(m.runs) >= ENOUGH else None), dict),
     "random": (QUESTIONS["selection"], suggest.with_random_examples),
     "mismatch": (QUESTIONS["mismatch"], suggest.without_mismatch),
     "whole": (QUESTIONS["subsampling"], suggest.without_subsampling),
-    "ceiling": (Question(lambda m: m.role == "successor", ceiling_of), suggest.with_everything_labelled),
+    "ceiling": ((lambda m: m.role == "successor", ceiling_of), suggest.with_everything_labelled),
 }
 
 
@@ -270,15 +270,13 @@ def unknowns(setting: Setting) -> list[Unknown]:
     trained = [
         m for m in setting.methods if m.arm not in ("ceiling", "replay") and m.about[m.role] is not None
     ]
-    for kind, (question, _) in KINDS.items():
+    for kind, ((asks, other_of), _) in KINDS.items():
         groups: dict[str, list[Method]] = {}
-        for method in filter(question.asks, trained):
+        for method in filter(asks, trained):
             groups.setdefault(method.label if kind == "seeds" else str(method.about.successor), []).append(
                 method
             )
-        lacking = (
-            group[0] for group in groups.values() if not any(question.other(setting, m) for m in group)
-        )
+        lacking = (group[0] for group in groups.values() if not any(other_of(setting, m) for m in group))
         made += [_unknown(kind, method) for method in islice(lacking, 1)]
     return made
 

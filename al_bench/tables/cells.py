@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.analysis.contrasts import Contrast, Contrasts, contrast
+from al_bench.analysis.contrasts import Contrast, Contrasts, contrast, in_family
 from al_bench.analysis.measures import Measures, Paired, Sample
 from al_bench.analysis.statistics import (
     Censored,
@@ -16,7 +16,6 @@ from al_bench.analysis.statistics import (
     geometric,
     labels_to_reach,
     mean_interval,
-    reachable,
     speed_up,
     tost,
 )
@@ -77,6 +76,10 @@ class Layout:
     keys: list[Key]
     sources: list[dict[str, Source]]
 
+    def parts(self, column: Column) -> list[list[Source]]:
+        """By row, what a derived column is made of."""
+        return [[sources[head] for head in column.of] for sources in self.sources]
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -119,65 +122,60 @@ def value(source: Source) -> Cell:
     return Cell("value", unit, mean_interval(unit.scale * sample.array), tuple(sample.values))
 
 
-def derived(column: Column, sources: Sequence[Source], measures: Measures, test: str) -> Cell:
+def derived(column: Column, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Cell:
     """A cell made of others, from the seeds that they have in common; test: wilcoxon | t."""
-    show, unit = column.show, unit_of(sources[0].metric)
+    measures, first = contrasts.measures, sources[0]
+    show, unit = column.show, unit_of(first.metric)
     if any(not source.sample.values for source in sources):
         return Cell(show, unit, word=MISSING)
-    if sources[0].same_as(sources[1]):
+    if first.same_as(sources[1]):
         return Cell(show, unit, word=REFERENCE)
     if show == "labels_to":
         assert column.share is not None
-        curves = [measures.curve(run, sources[0].metric) for run in sources[0].sample.runs.values()]
         target = column.share * float(sources[1].sample.array.mean())
+        curves = [measures.curve(run, first.metric) for run in first.sample.runs.values()]
         reached = [labels_to_reach(*curve, target) for curve in curves]
-        return _of_censored(show, BUDGET, reached, tuple(sources[0].sample.values))
+        return _of_censored(show, BUDGET, reached, tuple(first.sample.values))
     pairs = paired_values(sources, measures)
     if not pairs.seeds:
-        alone = any(set(sources[0].sample.values) & set(source.sample.values) for source in sources[1:])
+        alone = any(set(first.sample.values) & set(source.sample.values) for source in sources[1:])
         return Cell(show, unit, word="other machines" if alone and unit.suffix == " s" else "no common seed")
     if show == "speed_up":
         curves_of = [[measures.curve(one.sample.runs[s], one.metric) for one in sources] for s in pairs.seeds]
         factors = [speed_up(random, method, random[1][-1]) for random, method in curves_of]
         return _of_censored(show, RATIO, factors, pairs.seeds)
-    return compared(column, unit, pairs, test)
+    cell = compared(column, unit, pairs, test)
+    family = _question(cell.pairs, sources, contrasts, test) if cell.pairs else None
+    return tested(cell, family, test) if family else cell
 
 
 def paired_values(sources: Sequence[Source], measures: Measures) -> Paired:
-    first = sources[0]
+    first, samples = sources[0], [one.sample for one in sources]
     if all((one.metric, one.at) == (first.metric, first.at) for one in sources):
-        return measures.together([one.sample for one in sources], first.metric, first.at)
-    seeds = tuple(s for s in first.sample.values if all(s in one.sample.values for one in sources))
-    return Paired(seeds, tuple(one.sample.of(seeds) for one in sources))
+        return measures.together(samples, first.metric, first.at)
+    seeds = tuple(s for s in first.sample.values if all(s in one.values for one in samples))
+    return Paired(seeds, tuple(one.of(seeds) for one in samples))
 
 
 def compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
+    """A cell of paired values. A difference keeps its contrast: it has no p-value before its family is known."""
     show, arrays = column.show, [unit.scale * array for array in pairs.arrays]
-    match show:
-        case "difference":
-            one = contrast(pairs, test, unit.scale)
-            return Cell(show, unit, one.difference, pairs.seeds, pairs=one)
-        case "equivalence":
-            assert column.margin is not None
-            same = tost(arrays[0], arrays[1], column.margin)
-            marks = " ≡" if contrast(pairs, test, unit.scale).equivalent(column.margin) else ""
-            return Cell(
-                show,
-                unit,
-                same.difference,
-                pairs.seeds,
-                p=same.p if len(arrays[0]) > 1 else None,
-                marks=marks,
-            )
-        case "ratio" if any((array <= 0).any() for array in arrays):
+    if show == "gap_closed":
+        share = gap_closed(*arrays).share
+        if share is None:
+            return Cell(show, PERCENT, word="no gap", seeds=pairs.seeds)
+        mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
+        return Cell(show, PERCENT, Estimate(mean, np.nan, low, high, share.n), pairs.seeds)
+    if show == "ratio":
+        if any((array <= 0).any() for array in arrays):
             return Cell(show, RATIO, word=MISSING, seeds=pairs.seeds)
-        case "ratio":
-            return Cell(show, RATIO, geometric(arrays[0] / arrays[1]), pairs.seeds)
-    share = gap_closed(*arrays).share
-    if share is None:
-        return Cell(show, PERCENT, word="no gap", seeds=pairs.seeds)
-    mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
-    return Cell(show, PERCENT, Estimate(mean, np.nan, low, high, len(arrays[0])), pairs.seeds)
+        return Cell(show, RATIO, geometric(arrays[0] / arrays[1]), pairs.seeds)
+    one = contrast(pairs, test, unit.scale)
+    if show == "difference":
+        return Cell(show, unit, one.difference, pairs.seeds, pairs=one)
+    assert column.margin is not None
+    same, marks = tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
+    return Cell(show, unit, same.difference, pairs.seeds, p=None if np.isnan(same.p) else same.p, marks=marks)
 
 
 def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple[int, ...]) -> Cell:
@@ -185,35 +183,39 @@ def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple
     known = [one.low for one in values if one.exact]
     if len(known) == len(values):
         return Cell(show, unit, geometric(known) if unit is RATIO else mean_interval(known), seeds)
-    digits = unit.decimals or 0
     middle = censored_median(values)
-    low, high = (number(end, digits) for end in (middle.low, middle.high))
+    low, high = (number(end, unit.decimals or 0) for end in (middle.low, middle.high))
     if middle.exact:
         word = f"median {low}"
-    elif middle.low > 0 and np.isfinite(middle.high):
-        word = f"{low} to {high}"
+    elif middle.low > 0:
+        word = f"{low} to {high}" if np.isfinite(middle.high) else f"> {low}"
     else:
-        word = f"> {low}" if middle.low > 0 else f"≤ {high}" if np.isfinite(middle.high) else "unknown"
+        word = f"≤ {high}" if np.isfinite(middle.high) else "unknown"
     return Cell(show, unit, word=f"{word}{unit.suffix} ({len(known)} of {len(values)})", seeds=seeds)
+
+
+def _question(pairs: Contrast, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
+    """The contrast that answers one of the report's questions, where a difference is one."""
+    at = sources[0].at
+    if not sources[0].metric.startswith("successor/") or sources[1].at != at:
+        return None
+    methods = contrasts.measures.runs.method
+    keys = [set(methods[list(source.sample.runs.values())]) for source in sources]
+    return (
+        contrasts.between(pairs.seeds, set.union(*keys), at, test) if list(map(len, keys)) == [1, 1] else None
+    )
 
 
 def tested(cell: Cell, one: Contrast, test: str) -> Cell:
     """A difference with the p-value of its family, and the mark that the report would put into words."""
     if np.isnan(one.p):
         return replace(cell, pairs=None)
-    hopeless = test == "wilcoxon" and not reachable(len(cell.seeds), one.tests)
+    hopeless = test == "wilcoxon" and one.verdict in ("untestable", "few")
     marks = STAR if one.significant else UNTESTABLE if hopeless else ""
     return replace(cell, p=one.p, tests=one.tests, marks=marks, pairs=None)
 
 
-def family_of(cell: Cell, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
-    """The contrast that answers one of the report's questions, where a difference is one."""
-    first = sources[0]
-    if cell.pairs is None or not first.metric.startswith("successor/") or any(s.at != first.at for s in sources):
-        return None
-    runs = contrasts.measures.runs.method
-    keys = [{runs[run] for run in source.sample.runs.values()} for source in sources]
-    if any(len(key) != 1 for key in keys):
-        return None
-    pairs = Paired(cell.seeds, (cell.pairs.a, cell.pairs.b))
-    return contrasts.between(pairs, (min(keys[0]), min(keys[1])), first.at, test)
+def tested_together(cells: Sequence[Cell], test: str) -> list[Cell]:
+    """The cells, with p-values over all differences that belong to no question's family."""
+    family = iter(in_family([cell.pairs for cell in cells if cell.pairs], test))
+    return [tested(cell, next(family), test) if cell.pairs else cell for cell in cells]

@@ -10,17 +10,19 @@ from al_bench.analysis.store import load
 from al_bench.errors import UserError, known, reject
 from al_bench.tables.build import build
 from al_bench.tables.render import FORMATS
-from al_bench.tables.specs import available, is_file, read
+from al_bench.tables.specs import available, read
 
 
-def publish(words: Sequence[str], kind: str, output: str | None, output_dir: str, config_dir: str | None) -> None:
+def publish(
+    words: Sequence[str], kind: str, output: str | None, output_dir: str, config_dir: str | None
+) -> None:
     """Print the tables, or write a file for each.
 
     words: names of tables, YAML files, and folders of runs, in any order; kind: a key of `FORMATS`
     Raises `UserError` for a word that is none of these, a spec that is none, and where there is no run.
     """
     options = available(config_dir)
-    names = [word for word in words if word in options or is_file(word)]
+    names = [word for word in words if word in options or word.endswith((".yaml", ".yml"))]
     folders = [word for word in words if word not in names]
     for word in folders:
         if not Path(word).is_dir():
@@ -43,13 +45,11 @@ def publish(words: Sequence[str], kind: str, output: str | None, output_dir: str
         elif output is None:
             print(render(table))
         else:
-            print(f"written: {_written(Path(output) / f'{spec.name}.{suffix}', render(table))}")
-
-
-def _written(path: Path, text: str) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise reject("--output", path.parent, str(error.strerror), "give a folder that can be written") from error
-    return path
+            path = Path(output) / f"{spec.name}.{suffix}"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(render(table), encoding="utf-8")
+            except OSError as error:
+                remedy = "give a folder that can be written"
+                raise reject("--output", path.parent, str(error.strerror), remedy) from error
+            print(f"written: {path}")

@@ -99,7 +99,8 @@ def latex(table: Table) -> str:
     first = _keys(table.rows[0].key) if table.rows else []
     shared = [f"{name} {first[i]}" for i, name in enumerate(table.keys) if first and i not in shown]
     named = [*(table.keys[i] for i in shown), *table.heads]
-    heads = [_stacked(wrap(escape(head), 12), "l" if at < len(shown) else "r") for at, head in enumerate(named)]
+    sides = "l" * len(shown) + "r" * len(table.heads)
+    heads = [_stacked(wrap(escape(head), 12), side) for head, side in zip(named, sides, strict=True)]
     size, gap = ("scriptsize", 1.5) if len(heads) > WIDE else ("footnotesize", 4)
     pooled = (_latex_cell(table.pooled[head], None) if head in table.pooled else "" for head in table.heads)
 

@@ -1,8 +1,7 @@
 """Table specs: `configs/tables/*.yaml`, typed and checked as soon as they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -11,7 +10,7 @@ import yaml
 
 from al_bench.analysis.store import COLUMNS
 from al_bench.config.catalog import roots
-from al_bench.errors import UserError, known, reject
+from al_bench.errors import UserError, did_you_mean, known, reject
 
 AT = ("last", "aulc", "rounds", "total")
 TESTS = ("wilcoxon", "t")
@@ -19,14 +18,8 @@ WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", 
 WORDS |= {list: "a list", dict: "a mapping", NoneType: "null"}
 # How many other columns a derived one is made of.
 SHOWN = {
-    "value": 0,
-    "difference": 2,
-    "equivalence": 2,
-    "ratio": 2,
-    "gap_closed": 3,
-    "labels_to": 2,
-    "speed_up": 2,
-}
+    "value": 0, "difference": 2, "equivalence": 2, "ratio": 2, "gap_closed": 3, "labels_to": 2, "speed_up": 2
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,11 +67,6 @@ def available(config_dir: str | None = None) -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def is_file(word: str) -> bool:
-    """Whether a word is meant as the path of a spec."""
-    return word.endswith((".yaml", ".yml"))
-
-
 def read(path: Path) -> Spec:
     """A spec from its file. Raises `UserError` with the key, its value and the rule."""
     try:
@@ -88,8 +76,7 @@ def read(path: Path) -> Spec:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: byte {error.start + 1} is not UTF-8; save the file in UTF-8") from error
     except yaml.YAMLError as error:
-        first = " ".join(str(error).split())
-        raise UserError(f"{path}: is no YAML: {first}") from error
+        raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
     return parse(content, path.stem)
 
 
@@ -109,8 +96,7 @@ def _typed(kind: type, content: Any, where: str) -> Any:
     declared = {f.name: f for f in fields(kind)}
     for key in content:
         if key not in declared:
-            near = get_close_matches(str(key), declared, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"the keys are {known(declared)}"
+            remedy = did_you_mean(str(key), [*declared], f"the keys are {known(declared)}")
             raise UserError(f"{where}{key}: no such key; {remedy}")
     for key, one in declared.items():
         if one.default is MISSING and one.default_factory is MISSING and key not in content:
@@ -133,13 +119,12 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _fits(kind: Any, value: Any) -> bool:
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(_fits(get_args(kind)[0], one) for one in value)
-    if get_origin(kind) is dict:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is list:
+        return isinstance(value, list) and all(_fits(args[0], one) for one in value)
+    if origin is dict:
         return isinstance(value, dict)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is kind
+    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def _check(spec: Spec) -> None:
@@ -149,27 +134,23 @@ def _check(spec: Spec) -> None:
     _check_at("at", spec.at)
     if not spec.rows:
         raise reject("rows", spec.rows, "names no column", "give one or more, such as rows: [dataset]")
-    for key in (*spec.rows, *spec.where):
-        _one_of("rows or where", key, COLUMNS)
-    for head in spec.best:
-        _one_of("best", head, values)
+    _all_of("rows or where", (*spec.rows, *spec.where), COLUMNS)
+    _all_of("best", spec.best, values)
     if all(spec.columns[head].ignore for head in values):
-        raise reject("columns", known(spec.columns), "all ignore a part of their row", "let one ignore nothing")
+        remedy = "let one ignore nothing"
+        raise reject("columns", known(spec.columns), "all ignore a part of their row", remedy)
     for head, column in spec.columns.items():
-        at = f"columns.{head}"
+        at, spread = f"columns.{head}", [column.spread] if column.spread else []
         _one_of(f"{at}.show", column.show, SHOWN)
         _check_at(f"{at}.at", column.at)
-        for key in (*column.where, *column.ignore, *([column.spread] if column.spread else [])):
-            _one_of(at, key, COLUMNS)
-        for key in column.ignore:
-            _one_of(f"{at}.ignore", key, spec.rows)
+        _all_of(at, (*column.where, *column.ignore, *spread), COLUMNS)
+        _all_of(f"{at}.ignore", column.ignore, spec.rows)
         if len(column.of) != SHOWN[column.show]:
             remedy = f"give {SHOWN[column.show]} heads"
             raise reject(f"{at}.of", column.of, f"does not fit show={column.show}", remedy)
         if column.hide and not any(head in other.of for other in spec.columns.values()):
             raise reject(f"{at}.hide", column.hide, "no column is made of it", "leave the column out")
-        for other in column.of:
-            _one_of(f"{at}.of", other, {one for one in values if not spec.columns[one].spread})
+        _all_of(f"{at}.of", column.of, {one for one in values if not spec.columns[one].spread})
         if (column.show == "equivalence") != (column.margin is not None and column.margin > 0):
             raise reject(f"{at}.margin", column.margin, "an equivalence has one, above 0", "set margin: 0.5")
         if (column.show == "labels_to") != (column.share is not None and 0 < column.share <= 1):
@@ -183,6 +164,11 @@ def _check_at(where: str, at: str | int | None) -> None:
         raise reject(where, at, "a cycle is 0 or above", f"give a cycle, or {known(AT)}")
 
 
-def _one_of(where: str, value: object, options: Any) -> None:
+def _all_of(where: str, values: Iterable[str], options: Collection[str]) -> None:
+    for value in values:
+        _one_of(where, value, options)
+
+
+def _one_of(where: str, value: str, options: Collection[str]) -> None:
     if value not in options:
         raise reject(where, value, "no such choice", f"choose among {known(options)}")

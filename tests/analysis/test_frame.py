@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from synthetic import configs, write_runs
 
+from al_bench.analysis.measures import Measures
 from al_bench.analysis.runs import columns_of
-from al_bench.analysis.store import COLUMNS, load, wide
+from al_bench.analysis.store import COLUMNS, load
 from al_bench.costs import totals
 from al_bench.errors import UserError
 from al_bench.ledger.rundir import RunDirectory
@@ -44,7 +45,7 @@ def test_a_real_run(al, tiny_run, tmp_path):
         assert mine["seconds/cumulative"] == pytest.approx(cumulative)
         successor = sum(spent["seconds"].get(f"successor_{phase}", 0.0) for phase in ("prepare", "train"))
         assert mine["seconds/successor_total"] == pytest.approx(successor)
-    scores = wide(results, "successor/accuracy")
+    scores = Measures(results).wide("successor/accuracy")
     assert list(scores.columns) == [0, 1, 2, 3]
     assert scores.notna().all(axis=None)
 
@@ -110,7 +111,7 @@ def test_only_run_directories_count(tmp_path):
     for paths in ([tmp_path], [tmp_path / "outputs"], [run], [run, run.parent, tmp_path]):
         results = load(paths)
         assert list(results.runs.index) == [run.name]
-        assert len(wide(results, "labelled")) == 1
+        assert len(Measures(results).wide("labelled")) == 1
 
 
 def test_the_same_run_in_two_places_has_two_names(tmp_path):
@@ -238,7 +239,6 @@ def test_two_thousand_runs(tmp_path, capsys):
     """Load and tabulate; a minute of writing them, then seconds of reading, which are printed."""
     from al_bench.analysis.arms import settings
     from al_bench.analysis.contrasts import Contrasts
-    from al_bench.analysis.measures import Measures
     from al_bench.tables.build import build
     from al_bench.tables.specs import available, read
 
@@ -258,4 +258,4 @@ def test_two_thousand_runs(tmp_path, capsys):
         print(f"\n2,000 runs: {loaded - began:.1f} s to load, {done - loaded:.1f} s for {len(tables)} tables")
     assert len(results.runs) == 2000
     assert results.problems == ()
-    assert wide(results, "successor/accuracy").shape == (2000, 16)
+    assert Measures(results).wide("successor/accuracy").shape == (2000, 16)

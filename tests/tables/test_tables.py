@@ -13,8 +13,9 @@ from scipy import stats
 from synthetic import contrasts_of, jobs, write_job, write_runs
 
 from al_bench.analysis import suggest
+from al_bench.analysis.measures import Measures
 from al_bench.analysis.runs import columns_of
-from al_bench.analysis.store import load, wide
+from al_bench.analysis.store import load
 from al_bench.errors import UserError
 from al_bench.tables.build import Table, build
 from al_bench.tables.cells import Cell
@@ -58,7 +59,7 @@ def test_golden_markdown(al, monkeypatch):
 def test_golden_numbers_by_hand():
     """The same cells from the ledgers' lines, by SciPy alone."""
     results = load([GOLDEN])
-    last = wide(results, "successor/accuracy")[1] * 100
+    last = Measures(results).wide("successor/accuracy")[1] * 100
     arm = results.runs.arm
     by_seed = {
         name: last[arm == name].set_axis(results.runs.seed[arm == name]) for name in ("ASM", "no mismatch")
