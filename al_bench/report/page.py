@@ -2,8 +2,9 @@
 
 import re
 import time
-from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,14 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
     stopped = [(method, stops(setting, method)) for method in long[:STOPPED]]
     stopped = [(method, rows) for method, rows in stopped if not rows.empty]
     corpus, gone = corpus_of(setting)
-    by_topic = defaultdict(list)
-    for answer in answers(setting, contrasts):
-        by_topic[answer.topic].append(answer)
+    by_topic = {
+        topic: list(group) for topic, group in groupby(answers(setting, contrasts), attrgetter("topic"))
+    }
     return {
         "setting": setting,
         "size": sizes(corpus) if corpus is not None else "",
         "gone": gone,
-        "answers": {topic: by_topic[topic] for topic in SENTENCES["questions"] if by_topic[topic]},
+        "answers": by_topic,
         "unknowns": unknowns(setting),
         "scores": tables.score_table(setting, best),
         "penalties": tables.penalty_table(setting),

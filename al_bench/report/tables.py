@@ -98,12 +98,12 @@ def what_was_run(settings: Sequence[Setting]) -> Table:
 
 def score_table(setting: Setting, best: Method | None) -> Table:
     """Scores in percent at some budgets, area under the curve, and what was spent. best: the one that is bold"""
-    measures, cycles, rows = setting.measures, shown_cycles(setting), []
+    measures, budgets, rows = setting.measures, budgets_of(setting), []
     for method in setting.methods:
         score, final, runs = setting.score(method), setting.end(method)[1], len(method.runs)
         if final.empty:
             continue
-        at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in cycles]
+        at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in budgets]
         iteration = (
             setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
         )
@@ -123,24 +123,21 @@ def score_table(setting: Setting, best: Method | None) -> Table:
         intervals=TEXTS["intervals"].format(few=FEW) if intervals else "",
         bold=TEXTS["bold"] if best else TEXTS["not_bold"] if len(setting.methods) > 1 else "",
     )
-    heads = [*first, *(budget_head(setting, cycle) for cycle in cycles), *ended]
-    return Table(heads, rows, caption.removesuffix(" ."))
+    return Table([*first, *budgets.values(), *ended], rows, caption.removesuffix(" ."))
 
 
-def shown_cycles(setting: Setting) -> list[int]:
-    """Budgets before the last one, evenly spaced; none where methods label by different schedules."""
+def budgets_of(setting: Setting) -> dict[int, str]:
+    """Head by cycle, of budgets before the last one, evenly spaced; none where methods label by different schedules."""
     curves = [method for method in setting.methods if method.arm != "ceiling"]
     if len({method.parts["schedule"] for method in curves}) != 1:
-        return []
-    cycles = sorted({c for method in curves for c in setting.scores(method).columns})
-    return [cycles[i] for i in evenly(len(cycles), BUDGETS)][:-1]
-
-
-def budget_head(setting: Setting, cycle: int) -> str:
-    methods = [method for method in setting.methods if method.arm != "ceiling"]
-    column, unit = ("words", "words") if methods[0].about.unit == "words" else ("labelled", "labels")
-    mean = max(setting.values(method, column).mean(axis=0).get(cycle, 0.0) for method in methods)
-    return f"{number(mean, 0)} {unit}"
+        return {}
+    column, unit = ("words", "words") if curves[0].about.unit == "words" else ("labelled", "labels")
+    labelled = pd.concat([setting.values(method, column).mean(axis=0) for method in curves], axis=1).max(
+        axis=1
+    )
+    cycles = sorted({cycle for method in curves for cycle in setting.scores(method).columns})
+    shown = [cycles[i] for i in evenly(len(cycles), BUDGETS)][:-1]
+    return {cycle: f"{number(labelled.get(cycle, 0.0), 0)} {unit}" for cycle in shown}
 
 
 def penalty_table(setting: Setting) -> Table | None:

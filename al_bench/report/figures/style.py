@@ -26,8 +26,6 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)))
 
-STYLE = Path(__file__).with_name("paper.mplstyle")
-
 
 @dataclass(frozen=True)
 class Look:
@@ -64,7 +62,7 @@ def numbered(number: int) -> Look:
 
 def styled() -> Any:
     """For `with`, or over a function that draws."""
-    return matplotlib.rc_context(fname=STYLE)
+    return matplotlib.rc_context(fname=Path(__file__).with_name("paper.mplstyle"))
 
 
 def canvas(
