@@ -118,7 +118,8 @@ def _cycle(
     curve = 0.9 - 0.4 * float(np.exp(-6 * labelled / POOL))
     scored = 0
     if row["acquisition"] and not last:
-        asleep = row["subsampling"] != "none" and cycle not in config.subsampling.refresh
+        refresh = config.subsampling.refresh
+        asleep = row["subsampling"] != "none" and refresh != "all" and cycle not in refresh
         scored = int((POOL - labelled) * (0.11 if asleep else 1.0))
     seconds: dict[str, float] = {}
     if row["acquisition"]:

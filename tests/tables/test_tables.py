@@ -411,7 +411,7 @@ def test_a_metric_that_nobody_has(tmp_path):
 def test_too_few_seeds_everywhere(tmp_path):
     write_runs(tmp_path, f"-m {PAIR} seed=1,2")
     assert (
-        "Fewer than the 5 seeds expected: trec6, minilm_l6, minilm_l3, least_confidence: 2."
+        "Fewer than the 6 seeds expected: trec6, minilm_l6, minilm_l3, least_confidence: 2."
         in shipped(tmp_path, "mismatch").legend
     )
 
