@@ -41,7 +41,9 @@ def listing(group: str, config_dir: str | None) -> dict[str, str]:
     for root in roots(config_dir):
         for path in sorted((root / group).rglob("*.yaml")):
             option = path.relative_to(root / group).with_suffix("").as_posix()
-            options[option] = first_comment(path)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            first = next((line for line in lines if not line.startswith("# @")), "")  # "# @" is for Hydra
+            options[option] = first.removeprefix("#").strip() if first.startswith("#") else ""
     if group == "strategy":
         options = {name: text or STRATEGIES[name].summary for name, text in options.items()}
     return dict(sorted(options.items()))
@@ -55,9 +57,3 @@ def roots(config_dir: str | None) -> list[Path]:
         remedy = "give the folder that holds your config groups"
         raise reject("--config-dir", config_dir, "no such folder", remedy)
     return [shipped_configs(), Path(config_dir)]
-
-
-def first_comment(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    first = next((line for line in lines if not line.startswith("# @")), "")  # "# @" is a directive to Hydra
-    return first.removeprefix("#").strip() if first.startswith("#") else ""

@@ -39,7 +39,12 @@ def load_corpus(config: DatasetConfig) -> Corpus:
         splits[role] = Split(raw.inputs, labels[role], np.array(words, dtype=np.int64))
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
-    splits = {role: _limited(split, role, config, notes) for role, split in splits.items()}
+    for role, split in splits.items():
+        limit = getattr(config.limit, role)
+        if limit is not None and limit < len(split):
+            ids = stream(config.split_seed, f"limit {role}").choice(len(split), limit, replace=False)
+            notes.append(f"kept {limit:,} of {len(split):,} {role} examples (dataset.limit.{role}={limit})")
+            splits[role] = _take(split, np.sort(ids))
     _check(splits["train"], config)
     for role, split in splits.items():
         if unseen := known(names[label] for label in np.setdiff1d(_flat(split), _flat(splits["train"]))):
@@ -79,15 +84,6 @@ def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> t
     test[order[(np.arange(size) * total + total // 2) // size]] = True
     notes.append(f"no test split in {where}: cut {size:,} of {total:,} examples ({settings})")
     return _take(split, np.flatnonzero(~test)), _take(split, np.flatnonzero(test))
-
-
-def _limited(split: Split, role: str, config: DatasetConfig, notes: list[str]) -> Split:
-    limit = getattr(config.limit, role)
-    if limit is None or limit >= len(split):
-        return split
-    ids = stream(config.split_seed, f"limit {role}").choice(len(split), limit, replace=False)
-    notes.append(f"kept {limit:,} of {len(split):,} {role} examples (dataset.limit.{role}={limit})")
-    return _take(split, np.sort(ids))
 
 
 def _check(train: Split, config: DatasetConfig) -> None:

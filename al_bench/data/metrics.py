@@ -63,8 +63,7 @@ def _spans(label_names: Sequence[str], gold: Ragged, predicted: Ragged) -> dict[
     true, guess = (
         set(get_entities([names[row].tolist() for row in tags.rows()])) for tags in (gold, predicted)
     )
-    precision, recall, f1 = _scores(true, guess)
-    metrics = {"precision": precision, "recall": recall, "f1": f1}
+    metrics = dict(zip(("precision", "recall", "f1"), _scores(true, guess), strict=True))
     metrics["word_accuracy"] = float(np.mean(gold.values == predicted.values))
     for kind in sorted({kind for kind, _, _ in true | guess}):
         of_kind = ({span for span in spans if span[0] == kind} for spans in (true, guess))

@@ -14,12 +14,6 @@ import yaml
 from al_bench import __version__
 from al_bench.errors import UserError, of_disk
 
-DESCRIPTION = "Simulate active learning for text: what each iteration costs, and what a successor loses."
-
-EPILOG = """
-`al-bench COMMAND --help` explains a command. A killed run continues where it was: give the same command again.
-"""
-
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
 _FILE = Path(__file__).with_name("commands.yaml")
 COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
@@ -54,7 +48,8 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = Parser("al-bench", description=DESCRIPTION, formatter_class=raw)
+    about = "Simulate active learning for text: what each iteration costs, and what a successor loses."
+    parser = Parser("al-bench", description=about, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"al-bench {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     parser.epilog = "examples:\n"
@@ -65,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=command["help"], epilog=epilog, formatter_class=raw)
         for argument, settings in command.get("arguments", {}).items():
             added.add_argument(argument, **settings)
-    parser.epilog += EPILOG
+    parser.epilog += "\n`al-bench COMMAND --help` explains a command. "
+    parser.epilog += "A killed run continues where it was: give the same command again.\n"
     return parser
 
 
@@ -85,8 +81,10 @@ def run(words: list[str]) -> None:
 
     options = hydra_options(words)
     sys.argv = ["al-bench run", *_multirun_first(words)]
-    if "COMP_LINE" in os.environ:
-        _complete_without_our_word()
+    if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
+        os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
+        if "COMP_POINT" in os.environ:
+            os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))
     register_schema()
     register_resolvers()
     before = os.environ.get("HYDRA_FULL_ERROR")
@@ -161,10 +159,3 @@ def _for_user(error: Exception, options: argparse.Namespace) -> Exception:
 
         return UserError("\n".join(problems(error, options)))
     return error
-
-
-def _complete_without_our_word() -> None:
-    """Hydra's completion reads every word after the program as an override, so `run` is cut from its line."""
-    os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
-    if "COMP_POINT" in os.environ:
-        os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))

@@ -29,8 +29,9 @@ def show(jobs: Sequence[Job], words: Sequence[str]) -> None:
         parts.append(_job_table(jobs))
     parts += [f"refused: {' '.join(job.overrides)}: {job.refused}" for job in jobs if job.refused is not None]
     if good:
-        todo = [job for job in good if job.state != "finished"]
-        parts += [_count_table(good), _model_table(good), *_estimate(good), *commands(words, todo)]
+        asked = [*union(job.asked for job in good).values()]
+        parts += [_count_table(good, asked), _model_table(asked), *_estimate(good, asked)]
+        parts += commands(words, [job for job in good if job.state != "finished"])
     for part in parts:
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
@@ -57,16 +58,16 @@ def _job_table(jobs: Sequence[Job]) -> Table:
     return table
 
 
-def _count_table(jobs: Sequence[Job]) -> Table:
+def _count_table(jobs: Sequence[Job], asked: Sequence[Unit]) -> Table:
     """The number of fits: every run on its own, shared, and shared where successors are evaluated."""
     naive = [unit for job in jobs for unit in job.every or job.asked]
-    every, asked = union(job.every for job in jobs).values(), union(job.asked for job in jobs).values()
+    every = [*union(job.every for job in jobs).values()]
     naive_work = _work(naive)
     table = _table("fits", "", "fits", "of naive", "training examples x epochs", "of naive", left=1)
     for name, units in (
         ("naive: every run on its own, the successor at every cycle", naive),
-        ("shared, the successor at every cycle", list(every)),
-        ("shared, the successor where evaluate_at asks for it", list(asked)),
+        ("shared, the successor at every cycle", every),
+        ("shared, the successor where evaluate_at asks for it", asked),
         ("  of these still missing", [unit for unit in asked if not unit.done]),
     ):
         work, share = _work(units), f"{len(units) / max(len(naive), 1):.0%}"
@@ -84,9 +85,8 @@ def _work(units: Sequence[Unit]) -> float | None:
     return sum(work) if len(work) == len(units) else None
 
 
-def _model_table(jobs: Sequence[Job]) -> Table:
+def _model_table(units: Sequence[Unit]) -> Table:
     """The fits that are needed, by part and model."""
-    units = union(job.asked for job in jobs).values()
     needed = Counter((unit.part, unit.model) for unit in units)
     missing = Counter((unit.part, unit.model) for unit in units if not unit.done)
     table = _table("fits by model", "part", "model", "fits", "missing", left=2)
@@ -95,9 +95,9 @@ def _model_table(jobs: Sequence[Job]) -> Table:
     return table
 
 
-def _estimate(jobs: Sequence[Job]) -> Iterator[str]:
+def _estimate(jobs: Sequence[Job], asked: Sequence[Unit]) -> Iterator[str]:
     """The time that the missing fits may take, one after the other."""
-    missing = [unit for unit in union(job.asked for job in jobs).values() if not unit.done]
+    missing = [unit for unit in asked if not unit.done]
     if not missing:
         yield "time: nothing is left to train"
         return

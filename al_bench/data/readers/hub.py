@@ -1,7 +1,5 @@
 """The Hugging Face hub, and folders written by `datasets.save_to_disk`."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +9,23 @@ from al_bench.data.readers.tables import examples
 from al_bench.errors import first_line
 
 
-def read_hub(config: DatasetConfig) -> dict[str, Raw]:
-    """The splits of a hub repository. Raises `UserError` where it cannot be loaded."""
+def read_hub(config: DatasetConfig, saved: Path | None = None) -> dict[str, Raw]:
+    """The splits of a hub repository, or of a `saved` folder. Raises `UserError` where it cannot be loaded.
+
+    A single data set is the training split.
+    """
     import datasets
 
-    load = partial(datasets.load_dataset, config.hub, config.hub_config, revision=config.revision)
-    remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
-    return _splits(load, config, str(config.hub), remedy)
-
-
-def read_saved(folder: Path, config: DatasetConfig) -> dict[str, Raw]:
-    """The splits of a folder that `save_to_disk` wrote. A single data set is the training split."""
-    import datasets
-
-    load = partial(datasets.load_from_disk, str(folder))
-    return _splits(load, config, folder.name, "save it again with save_to_disk")
-
-
-def _splits(load: Callable[[], Any], config: DatasetConfig, where: str, remedy: str) -> dict[str, Raw]:
+    where = str(config.hub) if saved is None else saved.name
+    loaded: Any
     try:
-        loaded = load()
+        if saved is None:
+            loaded = datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
+        else:
+            loaded = datasets.load_from_disk(str(saved))
     except Exception as error:  # datasets, Arrow, the hub and its HTTP client each raise their own kinds
+        remedy = "check dataset.hub, hub_config, revision and the network, or set dataset.path=..."
+        remedy = remedy if saved is None else "save it again with save_to_disk"
         raise source_error(config, f"cannot be loaded ({first_line(error)})", remedy) from error
     if not isinstance(loaded, dict):
         return {"train": examples(_table(loaded, where), config)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.conll import read_conll
-from al_bench.data.readers.hub import read_saved
+from al_bench.data.readers.hub import read_hub
 from al_bench.data.readers.raw import Raw, choose_splits, read_text, require_task, source_error
 from al_bench.data.readers.tables import read_csv, read_json, read_parquet
 from al_bench.errors import known, reject, shown
@@ -46,7 +46,7 @@ def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
     if not path.is_dir():
         raise source_error(config, "no such file or folder", f"it is read relative to {Path.cwd()}")
     if (path / "dataset_dict.json").exists() or (path / "dataset_info.json").exists():
-        return read_saved(path, config)
+        return read_hub(config, saved=path)
     if config.format != "folder" and "train" in (files := _split_files(path, config)):
         return {role: _read_file(file, config) for role, file in files.items()}
     if config.format in ("auto", "folder"):
