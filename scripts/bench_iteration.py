@@ -53,7 +53,7 @@ def compare(
     """Print the split of every side's iteration; gives seconds a round of each side and part."""
     n = len(work.encoded)
     rng = np.random.default_rng(0)
-    pool = Pool.unlabelled_of(n).label(np.sort(rng.permutation(n)[:labelled]), 0)
+    pool = Pool.unlabelled_of(n).label(np.sort(rng.permutation(n)[:labelled]))
     pool = pool.remember(pool.unlabelled, rng.random(n - labelled).astype(np.float32))
     arms = {name: (side, 1.0) for name, side in sides.items()}
     arms["al-bench with UPS"] = (sides["al-bench"], UPS.gamma)

@@ -75,7 +75,7 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
             "score": partial(side.score, ids),
             "draw": partial(draw, pool),
             "rank": partial(ranked, ids, scores, np.random.default_rng(0)),
-            "see": partial(pool.see, ids, scores.astype(np.float32), 1),
+            "remember": partial(pool.remember, ids, scores.astype(np.float32)),
         }
         middle = {part: float(np.median(times)) for part, times in in_turns(device, works, rounds).items()}
         middles.append(middle["score"])
@@ -87,7 +87,7 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
                 "us a text": middle["score"] / n * 1e6,
                 "UPS draw s": middle["draw"],
                 "rank s": middle["rank"],
-                "see s": middle["see"],
+                "remember s": middle["remember"],
                 "padding": side.padding,
                 "host bytes a text": host / n,
                 "device bytes a text": there / n,

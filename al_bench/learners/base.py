@@ -50,7 +50,7 @@ UNWATCHED = Watch()
 
 @dataclass(frozen=True)
 class FitCosts:
-    """What a fit computed; capture_seconds: of its wall time, what went into capturing CUDA graphs."""
+    """What a fit computed."""
 
     steps: int
     epochs: int
@@ -60,7 +60,8 @@ class FitCosts:
     capture_seconds: float = 0.0  # of the fit's wall time: capturing graphs, which is no training
 
 
-class Model(Protocol):
+@dataclass(eq=False)
+class Model:
     """Fitted; valid until its learner fits again.
 
     dev_score: headline metric on the dev split, None where none was held out
@@ -85,13 +86,13 @@ class Model(Protocol):
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, Predictions]]:
         """As `predict`, some examples at a time and in any order: (positions in `ids`, predictions)."""
-        ...
+        raise NotImplementedError
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """(n,) self-influence of labelled examples: the squared norm of the loss's gradient in all parameters,
         a mean over the watched checkpoints (TracIn, Pruthi et al. 2020); of a sentence divided by its words.
         """
-        ...
+        raise NotImplementedError
 
 
 class Learner(Protocol):

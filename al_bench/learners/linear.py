@@ -82,7 +82,7 @@ class LinearLearner(PretrainedLearner):
             self.config.regularization,
         )
         n, tokens = len(fitted.ids), int(fitted.encoded.tokens.lengths[fitted.ids].sum())
-        model = LinearModel(FitCosts(head.steps, 1, n, n, tokens), self, scaling, head)
+        model = LinearModel(FitCosts(head.steps, 1, n, n, tokens), None, None, self, scaling, head)
         if len(dev.ids):
             model.dev_score = self.dev_score(dev, model.predict(inputs, dev.ids))
         if watch.margins:
@@ -90,19 +90,16 @@ class LinearLearner(PretrainedLearner):
         return model
 
 
-@dataclass
+@dataclass(eq=False)
 class LinearModel(Model):
     """A head, which no later fit overwrites.
 
     margins: at the solution, which is its only epoch and checkpoint, and of held-out examples too
     """
 
-    costs: FitCosts
     learner: LinearLearner
     scaling: Scaling
     head: Head
-    dev_score: float | None = None
-    margins: np.ndarray | None = None
 
     def parts(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
@@ -112,7 +109,7 @@ class LinearModel(Model):
         assert encoded.firsts is None or not embeddings, "embeddings are of texts"
         precision = "float32" if exact else self.learner.precision
         for block in _blocks(len(ids)):
-            x = self.features(encoded, ids[block], precision)
+            x = self.scaling(self.learner.vectors(encoded, ids[block], precision))
             probs = softmax(self.head.logits(x), axis=1)
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
@@ -138,11 +135,11 @@ class LinearModel(Model):
         """(positions, these examples, the features of their units)"""
         for block in _blocks(len(examples.ids)):
             part = examples.part(block)
-            yield block, part, self.features(part.encoded, part.ids, self.learner.precision)
-
-    def features(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
-        """(units, width) standardised"""
-        return self.scaling(self.learner.vectors(encoded, ids, precision))
+            yield (
+                block,
+                part,
+                self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision)),
+            )
 
 
 def _blocks(n: int) -> list[np.ndarray]:

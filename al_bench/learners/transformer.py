@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from al_bench.data.corpus import Labels
-from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import UNWATCHED, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
@@ -115,13 +115,10 @@ class TransformerLearner(PretrainedLearner):
                     parameter.fill_(1.0 if name.endswith("weight") else 0.0)
 
 
-@dataclass
+@dataclass(eq=False)
 class TransformerModel(Model):
     """The learner's network after one fit; the learner's next fit overwrites it."""
 
-    costs: FitCosts
-    dev_score: float | None
-    margins: np.ndarray | None
     learner: TransformerLearner
     fit: int
     checkpoints: tuple[dict[str, torch.Tensor], ...]

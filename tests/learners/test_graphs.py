@@ -11,9 +11,16 @@ from hypothesis import strategies as st
 from tiny import FAMILIES, SEEDS, TESTED, build
 
 from al_bench.data.ragged import Ragged
-from al_bench.learners.base import Unlabelled
+from al_bench.learners.base import Unlabelled, Watch
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.graphs import GraphedStepper, logits_of, loss_of, prepared, prepared_rejection
+from al_bench.learners.engine.graphs import (
+    Captured,
+    GraphedStepper,
+    logits_of,
+    loss_of,
+    prepared,
+    prepared_rejection,
+)
 from al_bench.learners.engine.optimizations import GRAPHS
 from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
 
@@ -92,6 +99,57 @@ def test_length_bounds(lengths: list[int]) -> None:
     assert bounds[-1] == max(lengths)
     assert (np.diff(bounds) > 0).all()
     assert all(bound % 8 == 0 for bound in bounds[:-1])
+
+
+class Replayed:
+    """Stands in for a graph on a CPU: computes the step anew, from the same memory and into the same."""
+
+    def __init__(self, stepper: Any, inputs: Any, logits: torch.Tensor) -> None:
+        self.stepper, self.inputs, self.logits = stepper, inputs, logits
+
+    def replay(self) -> None:
+        self.logits.copy_(self.stepper._fixed_step(self.inputs))
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_steps_of_fixed_shapes_are_steps(
+    task: str, soft: bool, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All around the graphs, on a CPU: without dropout, over two fits, with the margins that are recorded on the way."""
+
+    def captured(self: Any, batch: Any) -> Captured:
+        inputs = {name: values.clone() for name, values in batch.items()}
+        logits = torch.empty_like(logits_of(self.forward.working_network, inputs).detach())
+        return Captured(Replayed(self, inputs, logits), inputs, logits)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GraphedStepper, "_capture", captured)
+    learners = [build(bert, task, available=available) for available in ({GRAPHS}, frozenset())]
+    assert learners[0].optimizations == (GRAPHS,)
+    for learner in learners:
+        for module in learner.network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    weights = np.array([1.0, 2.0, 0.5, 3.0, 1.0])
+    for fit in range(2):
+        ids = np.roll(IDS, fit)
+        models = [
+            learner.fit(
+                inputs_of(task),
+                ids,
+                labels_of(task, soft)[ids],
+                SEEDS,
+                weights=weights,
+                watch=Watch(margins=True),
+            )
+            for learner in learners
+        ]
+        graphed, plain = (model.predict(inputs_of(task), np.arange(7)).distributions() for model in models)
+        if isinstance(graphed, Ragged):
+            graphed, plain = graphed.values, plain.values
+        np.testing.assert_allclose(graphed, plain, atol=1e-4)
+        np.testing.assert_allclose(models[0].margins, models[1].margins, atol=1e-3)
+    assert learners[0].stepper.captured
 
 
 @gpu

@@ -1,7 +1,7 @@
 """Rows of encoded corpora -> the inputs of a network, padded or packed.
 
-Corpora lie on the network's device where they fit, and batches are gathered there: only the ids of a batch cross
-from the host.
+Corpora lie on the network's device where they fit, and batches are gathered there: only the ids of a batch, and the
+positions of its words, cross from the host.
 """
 
 import warnings

@@ -90,35 +90,29 @@ def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
     kept: list[np.ndarray] = []
     for start in range(0, len(inputs), CHUNK):
         batch = tokenizer(
-            list(inputs[start : start + CHUNK]),
-            is_split_into_words=tagging,
-            truncation=True,
-            max_length=max_length,
-            padding=False,
-            return_attention_mask=False,
-        )
+            list(inputs[start : start + CHUNK]), is_split_into_words=tagging, truncation=True,
+            max_length=max_length, padding=False, return_attention_mask=False,
+        )  # fmt: skip
         ids += [np.asarray(row, dtype=np.int32) for row in batch["input_ids"]]
-        if "token_type_ids" in batch:
-            types += [np.asarray(row, dtype=np.int8) for row in batch["token_type_ids"]]
-        if tagging:
-            for i in range(len(batch["input_ids"])):
-                words = np.array([-1 if w is None else w for w in batch.word_ids(i)], dtype=np.int32)
-                positions = np.flatnonzero((words >= 0) & (words != np.concatenate(([-1], words[:-1]))))
-                firsts.append(positions.astype(np.int32))
-                kept.append(words[positions])
-    tokens = _stack(ids, np.int32)
+        types += [np.asarray(row, dtype=np.int8) for row in batch.get("token_type_ids", [])]
+        for i in range(len(batch["input_ids"]) if tagging else 0):
+            words = np.array([-1 if w is None else w for w in batch.word_ids(i)], dtype=np.int32)
+            positions = np.flatnonzero((words >= 0) & (words != np.concatenate(([-1], words[:-1]))))
+            firsts.append(positions.astype(np.int32))
+            kept.append(words[positions])
+    tokens = _stack(ids)
     segments = np.concatenate(types) if types else None
     if segments is not None and not segments.any():
         segments = None
     if not tagging:
         return Encoded(tokens, segments)
     lengths = np.array([len(words) for words in inputs], dtype=np.int64)
-    return Encoded(tokens, segments, _stack(firsts, np.int32), np.concatenate(kept), lengths)
+    return Encoded(tokens, segments, _stack(firsts), np.concatenate(kept), lengths)
 
 
-def _stack(rows: list[np.ndarray], dtype: Any) -> Ragged:
-    values = np.concatenate(rows) if rows else np.empty(0, dtype=dtype)
-    return Ragged(values, offsets_of([len(row) for row in rows]))
+def _stack(rows: list[np.ndarray]) -> Ragged:
+    """Of int32 rows."""
+    return Ragged(np.concatenate([np.empty(0, np.int32), *rows]), offsets_of([len(row) for row in rows]))
 
 
 def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:

@@ -78,22 +78,18 @@ class Forward:
         network = self.network_of(exact)
         if network.training:
             network.eval()
-        tagging = encoded.firsts is not None
         if pack is None:
             pack = self.packs and not exact
         with self.autocast(exact):
             if not pack:
-                logits = network(**self.collator.inputs(encoded, ids)).logits
-                if tagging:
-                    logits = logits.flatten(0, 1)[self.collator.first_subwords(encoded, ids)]
-                return logits.float()
+                return padded_logits(network, self.collator, encoded, ids)
             inputs, boundaries = self.collator.packed(encoded, ids)
-            rows = boundaries.offsets[:-1]
-            if tagging:
-                rows = self.collator.first_subwords(encoded, ids, packed=True)
-            with packed(network, rows, texts=not tagging):
-                logits = network(**inputs, boundaries=boundaries).logits
-            return logits.flatten(0, -2).float()
+            texts = encoded.firsts is None
+            firsts = (
+                boundaries.offsets[:-1] if texts else self.collator.first_subwords(encoded, ids, packed=True)
+            )
+            with packed(network, firsts, texts):
+                return network(**inputs, boundaries=boundaries).logits.flatten(0, -2).float()
 
     def _check(self, available: frozenset[str], longest: int) -> None:
         """Use each optimization whose outputs are those of the padded network in float32, but for rounding."""
@@ -118,6 +114,12 @@ class Forward:
             self.packs = reason is None
             if reason:
                 self.rejected[PACKED] = reason
+
+
+def padded_logits(network: Any, collator: Collator, encoded: Encoded, ids: np.ndarray) -> torch.Tensor:
+    """(units, classes) float32 of the texts, or of the surviving words."""
+    logits: torch.Tensor = network(**collator.inputs(encoded, ids)).logits.float()
+    return logits if encoded.firsts is None else logits.flatten(0, 1)[collator.first_subwords(encoded, ids)]
 
 
 class Trial:

@@ -116,7 +116,7 @@ def _loss(network: nn.Module, weights: Weights, examples: Examples, collator: Co
     def call(**inputs: torch.Tensor) -> Any:
         return functional_call(network, weights, kwargs=inputs)
 
-    logits, target = outputs(call, examples, collator)  # type: ignore[arg-type]
+    logits, target = outputs(call, examples, collator)
     if logits.device.type != "mps":  # which has no float64
         logits = logits.double()
     losses = F.cross_entropy(logits, target, reduction="none")
@@ -170,14 +170,13 @@ class _Layer:
             raise _Untraceable
         if not output.requires_grad:
             output.requires_grad_()
-        output.register_hook(partial(self._backward, inputs))
+        width = () if isinstance(module, nn.Embedding) else inputs.shape[-1:]
+        output.register_hook(partial(self._backward, inputs.reshape(batch, -1, *width)))
         self._calls += 1
         return output
 
-    def _backward(self, inputs: torch.Tensor, gradient: torch.Tensor) -> None:
-        width = () if isinstance(self._module, nn.Embedding) else inputs.shape[-1:]
-        x = inputs.reshape(len(inputs), -1, *width)
-        self._pairs.append((x, gradient.reshape(len(inputs), -1, gradient.shape[-1])))
+    def _backward(self, x: torch.Tensor, gradient: torch.Tensor) -> None:
+        self._pairs.append((x, gradient.reshape(len(x), -1, gradient.shape[-1])))
         if len(self._pairs) == self._calls:
             self.finish()
 

@@ -12,7 +12,7 @@ from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import Encoded
-from al_bench.learners.engine.forward import Forward
+from al_bench.learners.engine.forward import Forward, padded_logits
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,9 @@ def mean_margins(steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int)
     return total / np.maximum(count, 1)
 
 
-def outputs(
-    network: torch.nn.Module, examples: Examples, collator: Collator
-) -> tuple[torch.Tensor, torch.Tensor]:
+def outputs(network: Any, examples: Examples, collator: Collator) -> tuple[torch.Tensor, torch.Tensor]:
     """Float32 logits (units, labels) and targets of a batch's units."""
-    logits = network(**collator.inputs(examples.encoded, examples.ids)).logits.float()
-    if isinstance(examples.labels, Ragged):
-        logits = logits.flatten(0, 1)[collator.first_subwords(examples.encoded, examples.ids)]
+    logits = padded_logits(network, collator, examples.encoded, examples.ids)
     return logits, torch.from_numpy(targets(examples)).to(collator.device)
 
 
