@@ -84,9 +84,7 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
         if fresh:
             beyond = ", ".join(map(str, beyond_end(config.evaluate_at, cycle)))
             if beyond:
-                display.say(
-                    f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {beyond}"
-                )
+                display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {beyond}")
             evaluation = evaluate_successor(succession, cycle, labelled)
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
             committed.append(lines(cycle, costs, evaluation, charged))
@@ -131,9 +129,7 @@ class Workbench:
             kind, cache = LEARNERS[model.learner], self.output_dir / "cache" / "encodings"
             computing = (self.device, self.precision)
             available = optimizations_of(self.config.engine, *computing)
-            learner: Learner = kind(
-                role, model, corpus.task, corpus.label_names, *computing, cache, available
-            )
+            learner: Learner = kind(role, model, corpus.task, corpus.label_names, *computing, cache, available)
             self.display.say(f"{title} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)

@@ -67,10 +67,7 @@ def main() -> None:
         for name, learner in learners.items():
             start = time.process_time()
             setup = Setup(config, corpus, lambda made=learner: made)  # type: ignore[misc]
-            curve = [
-                (cycle.metrics or {})[metric]
-                for cycle, _ in acquire(setup, lambda _, __, compute: compute(None))
-            ]
+            curve = [(cycle.metrics or {})[metric] for cycle, _ in acquire(setup, lambda _, __, compute: compute(None))]
             seconds[name] += time.process_time() - start
             curves[name].append(curve)
             report.say(f"seed {seed}, {name}: {metric} " + " ".join(f"{score:.4f}" for score in curve))

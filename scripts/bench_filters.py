@@ -83,9 +83,7 @@ def flipped(labels: Labels, share: float, classes: int, rng: np.random.Generator
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, help="folder with train and test files")
     parser.add_argument("--task", choices=("classification", "tagging"), required=True)
     parser.add_argument("--gold", type=int, default=400, help="examples with a trusted label (400)")
@@ -97,9 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     size = options.gold + options.pool
-    corpus = load_corpus(
-        DatasetConfig("bench", options.task, path=options.data, limit=Limits(train=size, test=100))
-    )
+    corpus = load_corpus(DatasetConfig("bench", options.task, path=options.data, limit=Limits(train=size, test=100)))
     changed = {"learning_rate": 2e-4, "epochs": options.epochs, "min_steps": 150}
     training = TrainingConfig(**{**PAPER_TRAINING[options.task], **changed})
     model = replace(MINILM, max_length=128, training=training, learner=options.learner)
@@ -120,9 +116,7 @@ def main() -> None:
         wrong = mistaken(truth, labels)
         for by, (score, seconds) in {**bench.suspicions(labels), **more}.items():
             auc = float(roc_auc_score(wrong, score))
-            rows.append(
-                {"labels": name, "wrong": float(wrong.mean()), "filter": by, "auc": auc, "seconds": seconds}
-            )
+            rows.append({"labels": name, "wrong": float(wrong.mean()), "filter": by, "auc": auc, "seconds": seconds})
             print(f"{name:12} wrong {wrong.mean():6.1%}  {by:10} AUC {auc:.3f}  {seconds:6.1f} s", flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

@@ -22,9 +22,7 @@ from al_bench.config.schema import SubsamplingConfig
 UPS = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
 
 
-def iteration(
-    side: Any, pool: Pool, epochs: int, device: torch.device, share: float, query: int
-) -> dict[str, float]:
+def iteration(side: Any, pool: Pool, epochs: int, device: torch.device, share: float, query: int) -> dict[str, float]:
     """Seconds of train, score and query. share: of the pool that is scored, 1 or UPS's gamma"""
     rng = np.random.default_rng(0)
     seconds = {"train": timed(device, lambda: side.fit(pool.labelled, epochs))}

@@ -69,9 +69,7 @@ def compare(
         )
     report.table(f"scoring {len(ids):,} texts of {tokens / len(ids):.1f} sub-words, {work.name}", rows)
     report.note(f"peak FLOP/s, {work.name}", peak)
-    report.say(
-        f"peak: {peak['float32'] / 1e12:.3g} TFLOP/s in float32, {peak['bfloat16'] / 1e12:.3g} in bfloat16"
-    )
+    report.say(f"peak: {peak['float32'] / 1e12:.3g} TFLOP/s in float32, {peak['bfloat16'] / 1e12:.3g} in bfloat16")
 
 
 def main() -> None:

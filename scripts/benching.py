@@ -97,9 +97,7 @@ class Workload:
         return float((2 * core * lengths + 4 * lengths**2 * width * layers).sum())
 
 
-def synthetic(
-    shape: str, n: int, seed: int = 0, mean: float = 47.0, task: str = "classification"
-) -> Workload:
+def synthetic(shape: str, n: int, seed: int = 0, mean: float = 47.0, task: str = "classification") -> Workload:
     """Random weights and texts with lengths as news have them: lognormal, `mean` sub-words.
 
     In tagging each sub-word is a word, but for the first and the last, which are special.
@@ -109,20 +107,14 @@ def synthetic(
     # At the usual spread of weights a random network gives all texts the same logits, and no mistake would show.
     head: dict[str, Any] = {"initializer_range": 0.1, "num_labels": CLASSES}
     if shape == "distilbert":
-        config: Any = transformers.DistilBertConfig(
-            dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner, **head
-        )
+        config: Any = transformers.DistilBertConfig(dim=width, n_layers=layers, n_heads=heads, hidden_dim=inner, **head)
     else:
         config = transformers.BertConfig(
             hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=inner,
             vocab_size=30522 if shape != "tiny" else 200, **head,
         )  # fmt: skip
     tagging = task == "tagging"
-    kind = (
-        transformers.AutoModelForTokenClassification
-        if tagging
-        else transformers.AutoModelForSequenceClassification
-    )
+    kind = transformers.AutoModelForTokenClassification if tagging else transformers.AutoModelForSequenceClassification
     network = kind.from_config(config)
     rng = np.random.default_rng(seed)
     lengths = np.clip(rng.lognormal(math.log(mean) - 0.09, 0.42, n), 5, MAX_LENGTH).astype(np.int64)
@@ -160,9 +152,7 @@ def real(task: str, data: str, limit: int | None = None, model: ModelConfig = MI
     classes = len(corpus.label_names)
     network, _ = load_network("model", source, revision, model, task, classes)
     encoded = encode(corpus.train.inputs, tokenizer, MAX_LENGTH, None)
-    return Workload(
-        model.name, network, tokenizer, encoded, corpus.train.labels, classes, corpus.train.inputs
-    )
+    return Workload(model.name, network, tokenizer, encoded, corpus.train.labels, classes, corpus.train.inputs)
 
 
 # -------------------------------------------------------------------------------------------------- sides
@@ -244,9 +234,7 @@ class Ours:
         return self.cells / self.tokens
 
 
-def without_each(
-    work: Workload, device: torch.device, precision: str, batch_size: int = 16
-) -> dict[str, Ours]:
+def without_each(work: Workload, device: torch.device, precision: str, batch_size: int = 16) -> dict[str, Ours]:
     """The engine with each of the device's optimizations left out."""
     every = optimizations_of("fast", device, precision)
     return {
@@ -298,11 +286,7 @@ class Rival:
         self.batch_size, self.padding = batch_size, 1.0
         self.network = copy.deepcopy(work.network).to(device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
-        kind = (
-            transformers.DataCollatorForTokenClassification
-            if work.tagging
-            else transformers.DataCollatorWithPadding
-        )
+        kind = transformers.DataCollatorForTokenClassification if work.tagging else transformers.DataCollatorWithPadding
         self._collator = kind(work.tokenizer)
 
     def _trainer(self, epochs: int, ids: np.ndarray) -> Any:
@@ -420,9 +404,7 @@ class Marks:
         return [a.elapsed_time(b) if self._cuda else (b - a) * 1e3 for a, b in pairs]
 
 
-def in_turns(
-    device: torch.device, sides: dict[str, Callable[[], Any]], rounds: int
-) -> dict[str, list[float]]:
+def in_turns(device: torch.device, sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each side in each round: A B C, A B C, ..."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
@@ -498,8 +480,7 @@ class Report:
         self.say(f"\n{title}")
         for line in cells:
             first, *rest = (
-                text.ljust(w) if i == 0 else text.rjust(w)
-                for i, (text, w) in enumerate(zip(line, widths, strict=True))
+                text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(line, widths, strict=True))
             )
             self.say("  ".join([first, *rest]))
         self.note(title, rows)
@@ -534,9 +515,7 @@ def facts(device: torch.device) -> dict[str, str]:
 
 def arguments(description: str, **defaults: Any) -> argparse.ArgumentParser:
     """The options of all benchmarks; defaults: of further ones, as --name N."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder of CSV files (text, label) or CoNLL files; else random texts")
     parser.add_argument("--model", help="folder or module:folder of an encoder for --data (MiniLM-L6)")
     parser.add_argument("--task", default="classification", choices=("classification", "tagging"))

@@ -81,9 +81,7 @@ class Outcome:
 
 
 @pytest.fixture
-def al(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Outcome]:
+def al(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Outcome]:
     """`al("run", "seed=1")`: the command line in this process, in an empty folder; never raises."""
     monkeypatch.chdir(tmp_path)
 

@@ -26,9 +26,7 @@ def sentences(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
     for _ in range(n):
         sentence = [(word, "O") for word in rng.choices(NEUTRAL, k=rng.randint(1, 8))]
         for kind in rng.sample(list(NAMES), k=rng.randint(0, 2)):
-            names = [
-                (rng.choice(NAMES[kind]), f"{prefix}-{kind}") for prefix in ("B", "I")[: rng.randint(1, 2)]
-            ]
+            names = [(rng.choice(NAMES[kind]), f"{prefix}-{kind}") for prefix in ("B", "I")[: rng.randint(1, 2)]]
             place = rng.randint(0, len(sentence))
             if place == len(sentence) or not sentence[place][1].startswith("I-"):
                 sentence[place:place] = names

@@ -76,9 +76,7 @@ def _seeded(config: RunConfig, seed: int) -> RunConfig:
     return replace(config, seed=seed, seeds=replace(config.seeds, **followed))
 
 
-def write_runs(
-    output: Path, command: str, effect: Effect = lambda row: 0.0, noise: float = 0.004
-) -> list[Path]:
+def write_runs(output: Path, command: str, effect: Effect = lambda row: 0.0, noise: float = 0.004) -> list[Path]:
     """A finished run directory for every job of the command."""
     return [write_run(output, words, config, effect, noise) for words, config in configs(command)]
 
@@ -126,9 +124,7 @@ def _cycle(
         seconds |= {"train": (8 + 0.01 * labelled) * pace, "evaluate": 2.0}
     if not last:
         seconds |= {"subsample": 0.001, "predict": 0.005 * scored * pace, "select": 0.012}
-    evaluated = config.evaluate_at == "all" or (
-        last if config.evaluate_at == "last" else cycle in config.evaluate_at
-    )
+    evaluated = config.evaluate_at == "all" or (last if config.evaluate_at == "last" else cycle in config.evaluate_at)
     pseudo = None
     if evaluated and config.successor:
         seconds |= {"successor_train": 20.0 * pace, "successor_evaluate": 4.0}

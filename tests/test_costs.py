@@ -50,9 +50,7 @@ PHASES = {
 }  # fmt: skip
 OVERHEADS = {"load", "check", "capture"}
 OVERHEADS |= {
-    f"{role}_{phase}"
-    for role in ("successor", "labeller", "verifier", "first_successor")
-    for phase in OVERHEADS
+    f"{role}_{phase}" for role in ("successor", "labeller", "verifier", "first_successor") for phase in OVERHEADS
 }
 FILTERS = ("confidence", "knn", "verifier", "tracin", "aum")
 
@@ -165,9 +163,7 @@ def test_a_trajectory_prepares_once_however_often_it_is_interrupted(tmp_path) ->
         trajectory = Trajectory(tmp_path, {"a": 1}, {"data": "d"}, len(corpus.train))
         list(islice(acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory.cycle), cycles))
     lines = Ledger(trajectory.folder / "costs.jsonl").read()
-    assert [line["seconds"].get("prepare") for line in lines] == [20.0, None, None, None], (
-        "of exact scores too"
-    )
+    assert [line["seconds"].get("prepare") for line in lines] == [20.0, None, None, None], "of exact scores too"
 
 
 def test_without_rescoring_nothing_is_prepared_for_it() -> None:
@@ -195,9 +191,7 @@ def test_another_run_pays_what_the_first_paid(al, tiny_run, tmp_path, learner) -
         assert ["successor_prepare" in line["seconds"] for line in lines] == [True, False, False]
 
 
-def test_a_successor_is_prepared_once_a_run_also_after_an_interruption(
-    al, tiny_run, tmp_path, monkeypatch
-) -> None:
+def test_a_successor_is_prepared_once_a_run_also_after_an_interruption(al, tiny_run, tmp_path, monkeypatch) -> None:
     """Each step records it, as if it were alone; the run charges it in its first cycle with a successor."""
     import al_bench.run as job
 
@@ -308,9 +302,7 @@ def test_a_reused_cycle_keeps_the_machine_that_computed_it(al, tiny_run, tmp_pat
     lines[0]["machine"] = elsewhere
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert al("run", *words, "successor.learner=linear").code == 0
-    (costs,) = [
-        lines for run, lines in runs_costs(tmp_path).items() if lines[0]["machines"]["acquisition"] != here
-    ]
+    (costs,) = [lines for run, lines in runs_costs(tmp_path).items() if lines[0]["machines"]["acquisition"] != here]
     assert [line["machines"] for line in costs] == [
         {"acquisition": elsewhere, "successor": here},
         {"acquisition": here, "successor": here},
@@ -373,9 +365,7 @@ def shown(*cycles: dict[str, float]) -> tuple[list[list[str]], str | None]:
 
 
 def test_one_off_seconds_stand_under_the_table_unless_negligible() -> None:
-    cells, caption = shown(
-        {"prepare": 30.0, "train": 1.0, "load": 5.0}, {"train": 2.0, "successor_train": 4.0}
-    )
+    cells, caption = shown({"prepare": 30.0, "train": 1.0, "load": 5.0}, {"train": 2.0, "successor_train": 4.0})
     assert cells == [["1.0", "2.0"], ["-", "4.0"]]
     assert caption is not None
     assert "30.0 s" in caption

@@ -16,9 +16,7 @@ from al_bench.front.jobs import jobs_of
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-LINES = [
-    line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()
-]
+LINES = [line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith(("al-bench run", "al-bench plan"))]
 OPTIONS = [text for kind, text in BLOCKS if kind == "yaml"]
 
@@ -56,16 +54,12 @@ def test_option(text, al, tmp_path):
     name = re.search(r"^name: (\w+)", text, flags=re.MULTILINE)
     assert name is not None
     assert f"name: {name[1]}" in done.out
-    summary = next(
-        line for line in al("ls", "--config-dir", "my_configs").out.splitlines() if " mine " in line
-    )
+    summary = next(line for line in al("ls", "--config-dir", "my_configs").out.splitlines() if " mine " in line)
     assert ".yaml" not in summary, "what `al-bench ls` says of it is the first line"
 
 
 @pytest.mark.xfail(reason="pages describe ledger/store.py and analysis/contrasts.py, which are being written")
-@pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-)
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
 def test_links(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]

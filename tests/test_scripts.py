@@ -14,9 +14,7 @@ BLOCKS = ("asm", "ceilings", "filters", "no_mismatch", "plasm", "random", "subsa
 SHIPPED = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
 
 
-def reproduce(
-    folder: Path, program: str, *words: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def reproduce(folder: Path, program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The script with an `al-bench` of our own."""
     stub = folder / "al-bench"
     stub.write_text(f"#!/bin/sh\n{program}\n")

@@ -140,9 +140,7 @@ def compute_cycle(
     return cycle, Costs({**costs.seconds, **clock.seconds}, {**costs.counts, **counts})
 
 
-def query(
-    setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]
-) -> Cycle:
+def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]) -> Cycle:
     """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
     config, unit, seeds = setup.config, setup.config.schedule.unit, vars(setup.config.seeds)
     costs = costs_of(setup.corpus.train.words, unit)

@@ -44,9 +44,7 @@ def ranked(ids: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.
     return ids[np.lexsort((rng.random(len(ids)), -scores))]
 
 
-def seed_set(
-    schedule: ScheduleConfig, costs: np.ndarray, labels: Labels, rng: np.random.Generator
-) -> np.ndarray:
+def seed_set(schedule: ScheduleConfig, costs: np.ndarray, labels: Labels, rng: np.random.Generator) -> np.ndarray:
     """Ids of the first labelled examples: from a file, by class shares, or uniformly drawn."""
     if schedule.seed_set is not None:
         return read_ids(Path(schedule.seed_set).expanduser(), len(costs))
@@ -107,9 +105,7 @@ def read_ids(path: Path, n: int) -> np.ndarray:
     try:
         numbers = [int(word) for word in path.read_text(encoding="utf-8").split()]
     except (OSError, ValueError) as error:
-        raise reject(
-            "schedule.seed_set", path, f"cannot be read as whole numbers ({error})", remedy
-        ) from error
+        raise reject("schedule.seed_set", path, f"cannot be read as whole numbers ({error})", remedy) from error
     if not numbers:
         raise reject("schedule.seed_set", path, "holds no id", remedy)
     return as_ids("schedule.seed_set", path, numbers, n)

@@ -247,9 +247,7 @@ def best_of(settings: Sequence[Setting]) -> dict[str, Method]:
         rivals = [m for m in setting.methods if m.arm != "ceiling"]
         role = "successor" if any(m.role == "successor" for m in rivals) else "acquisition"
         metric = f"{role}/{setting.metric}"
-        scores = {
-            m.about.method: setting.measures.sample(m.runs, metric, "last") for m in rivals if m.role == role
-        }
+        scores = {m.about.method: setting.measures.sample(m.runs, metric, "last") for m in rivals if m.role == role}
         contests[setting.key] = contest(scores, setting.measures, metric, "last", "wilcoxon")
     methods = {(setting.key, m.about.method): m for setting in settings for m in setting.methods}
     return {key: methods[key, one.best] for key, one in adjusted(contests).items() if one.p <= ALPHA}

@@ -52,9 +52,7 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def parts_of(
-    identity: Mapping[str, Any], fingerprints: Mapping[str, Any], row: Mapping[str, Any]
-) -> dict[str, Any]:
+def parts_of(identity: Mapping[str, Any], fingerprints: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     """All that a run's method consists of, by `PARTS`.
 
     identity, fingerprints: as `identity.json` has them; row: as `columns_of` gives it

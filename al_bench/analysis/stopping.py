@@ -86,9 +86,7 @@ def delta_f(before: np.ndarray, now: np.ndarray, task: str) -> float:
         either = np.count_nonzero(before) + np.count_nonzero(now)
         return math.nan if either == 0 else 1 - 2 * both / either
     labels = np.unique(np.concatenate([before, now]))
-    scores = [
-        2 * np.sum((before == k) & (now == k)) / (np.sum(before == k) + np.sum(now == k)) for k in labels
-    ]
+    scores = [2 * np.sum((before == k) & (now == k)) / (np.sum(before == k) + np.sum(now == k)) for k in labels]
     return 1 - float(np.mean(scores))
 
 

@@ -226,9 +226,7 @@ def _options(group: str) -> tuple[str, ...]:
 @cache
 def _content(group: str, name: str) -> Config:
     """What an option's file sets, with the options that it builds on."""
-    content = (
-        yaml.safe_load((schema.shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-    )
+    content = yaml.safe_load((schema.shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
     bases = [base for base in content.pop("defaults", []) if base != "_self_"]
     for base in reversed(bases):
         content = _content(group, base) | content
@@ -250,9 +248,7 @@ def _option(group: str, name: str) -> Config:
 def _standard_options() -> dict[str, str | None]:
     """What is chosen where a command line says nothing."""
     content = yaml.safe_load((schema.shipped_configs() / "config.yaml").read_text(encoding="utf-8"))
-    return {
-        key: value for entry in content["defaults"] if isinstance(entry, dict) for key, value in entry.items()
-    }
+    return {key: value for entry in content["defaults"] if isinstance(entry, dict) for key, value in entry.items()}
 
 
 def _text(value: Any) -> str:

@@ -85,14 +85,10 @@ def _models(config: RunConfig) -> Iterator[str]:
         if model.path is None and model.package is None and model.hub is None:
             yield rule(role, model.name, "has no source", f"set {role}.path, {role}.package or {role}.hub")
         if model.path is not None and not Path(model.path).expanduser().is_dir():
-            remedy = (
-                "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
-            )
+            remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
             yield rule(f"{role}.path", model.path, "no such folder", remedy)
         if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
-            yield rule(
-                f"{role}.sha256", model.sha256, "must be 64 lower-case hex digits", "see sha256sum FILE"
-            )
+            yield rule(f"{role}.sha256", model.sha256, "must be 64 lower-case hex digits", "see sha256sum FILE")
 
 
 def _budget(name: str, value: int | float) -> Iterator[str]:

@@ -60,9 +60,7 @@ def _spans(label_names: Sequence[str], gold: Ragged, predicted: Ragged) -> dict[
 
     assert np.array_equal(gold.offsets, predicted.offsets), "one predicted tag per word"
     names = np.array(label_names, dtype=object)
-    true, guess = (
-        set(get_entities([names[row].tolist() for row in tags.rows()])) for tags in (gold, predicted)
-    )
+    true, guess = (set(get_entities([names[row].tolist() for row in tags.rows()])) for tags in (gold, predicted))
     metrics = dict(zip(("precision", "recall", "f1"), _scores(true, guess), strict=True))
     metrics["word_accuracy"] = float(np.mean(gold.values == predicted.values))
     for kind in sorted({kind for kind, _, _ in true | guess}):

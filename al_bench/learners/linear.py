@@ -125,10 +125,7 @@ class LinearModel(Model):
 
     def margins_of(self, examples: Examples) -> np.ndarray:
         """(n,) as `mean_margins`."""
-        steps = [
-            (self.head.logits(x), targets(part), block[units(part)])
-            for block, part, x in self._blocks(examples)
-        ]
+        steps = [(self.head.logits(x), targets(part), block[units(part)]) for block, part, x in self._blocks(examples)]
         return mean_margins(steps, len(examples.ids))
 
     def _blocks(self, examples: Examples) -> Iterator[tuple[np.ndarray, Examples, np.ndarray]]:

@@ -73,9 +73,7 @@ def assembled(parts: Sequence[tuple[np.ndarray, Predictions]]) -> Predictions:
     if isinstance(pieces[0].probs, np.ndarray):
         probs = np.concatenate([p.probs for p in pieces])[order]
         embeddings = [p.embeddings for p in pieces if p.embeddings is not None]
-        return Predictions(
-            probs, tokens=tokens, embeddings=np.concatenate(embeddings)[order] if embeddings else None
-        )
+        return Predictions(probs, tokens=tokens, embeddings=np.concatenate(embeddings)[order] if embeddings else None)
     words = joined([p.probs for p in pieces if isinstance(p.probs, Ragged)])
     kept = Ragged(np.concatenate([p.kept for p in pieces]), words.offsets)
     lengths = np.concatenate([p.lengths for p in pieces])

@@ -52,9 +52,7 @@ class PretrainedLearner:
         kind = task if self.trains_network else "encoder"
         with readable(role, source, revision):
             self.tokenizer = load_tokenizer(role, source, revision, task)
-            self.network, self.head_parameters = load_network(
-                role, source, revision, model, kind, len(label_names)
-            )
+            self.network, self.head_parameters = load_network(role, source, revision, model, kind, len(label_names))
         refuse_length(role, model, self.network)
         self.network.to(device)
         self.pretrained = self.network.state_dict()

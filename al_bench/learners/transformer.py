@@ -86,17 +86,13 @@ class TransformerLearner(PretrainedLearner):
         def dev_score() -> float:
             return self.dev_score(dev, assembled(list(parts(self.forward, encoded, dev.ids, exact=True))))
 
-        trained = train(
-            self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch
-        )
+        trained = train(self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch)
         margins = trained.margins
         if margins is not None:
             # Held-out examples get the mean margin: neither suspicious nor trusted.
             margins = np.full(len(ids), margins.mean())
             margins[~held_out] = trained.margins
-        return TransformerModel(
-            trained.costs, trained.dev_score, margins, self, self._fits, trained.checkpoints
-        )
+        return TransformerModel(trained.costs, trained.dev_score, margins, self, self._fits, trained.checkpoints)
 
     def reset(self, seeds: FitSeeds) -> None:
         """Pretrained weights, and a new head drawn from the fit's own stream."""

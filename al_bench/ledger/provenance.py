@@ -56,9 +56,7 @@ def git_commit() -> str | None:
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(folder), *arguments]
         with suppress(OSError, subprocess.SubprocessError):  # no git, no checkout, or no answer in time
-            return subprocess.run(
-                command, capture_output=True, text=True, timeout=10, check=True
-            ).stdout.strip()
+            return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
         return None
 
     commit = git("rev-parse", "HEAD")

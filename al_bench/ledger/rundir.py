@@ -39,9 +39,7 @@ class RunDirectory(CycleLedger):
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / ".lock").touch()
         except OSError as error:
-            raise UserError(
-                f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER"
-            ) from error
+            raise UserError(f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER") from error
         with locked(self.folder / ".lock", waiting):
             path = self.folder / "identity.json"
             identity = read_json(path)["identity"] if path.exists() else {}

@@ -48,9 +48,7 @@ class Steps:
             folder = store.folder
             if not finished(folder):
                 step = compute()
-                hashes = {
-                    name: store.save(folder / f"{name}.npy", array) for name, array in step.arrays.items()
-                }
+                hashes = {name: store.save(folder / f"{name}.npy", array) for name, array in step.arrays.items()}
                 write_json(folder / "costs.json", store.costs_record(step.costs))
                 write_json(folder / "values.json", {"values": step.values, "arrays_sha256": hashes})
             recorded = read_json(folder / "values.json")

@@ -38,9 +38,7 @@ class Tracker:
     warn: called once with the reason why tracking stopped
     """
 
-    def __init__(
-        self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Any
-    ) -> None:
+    def __init__(self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Any) -> None:
         self.run, self.output_dir, self.sweep = run, output_dir, sweep
         self.uri = store_uri(tracking, output_dir) if tracking != "none" else None
         self._warn = warn
@@ -102,9 +100,7 @@ class Tracker:
         params = []
         for key, value in flat(config):
             text = str(value)
-            params.append(
-                Param(key, text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "...")
-            )
+            params.append(Param(key, text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."))
         for start in range(0, len(params), BATCH):
             self._client.log_batch(self._record["run_id"], params=params[start : start + BATCH])
 

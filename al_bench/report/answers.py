@@ -217,9 +217,7 @@ def reached(setting: Setting) -> Iterator[Answer]:
         final=interval(final),
         score=score_name(setting),
         budget=budget_of(setting, best, end, scores.index),
-        how=("when " + selecting(best.about, best.arm))
-        if best.selects
-        else f"chosen by `{best.about.strategy}`",
+        how=("when " + selecting(best.about, best.arm)) if best.selects else f"chosen by `{best.about.strategy}`",
         since=since,
         seeds=seeds_of(final.n),
     )
@@ -267,15 +265,11 @@ KINDS: dict[str, tuple[Question, Callable[[dict[str, Any]], dict[str, Any]]]] = 
 def unknowns(setting: Setting) -> list[Unknown]:
     """One for each kind of run that is missing to all methods with the same successor; seeds are each method's own."""
     made = []
-    trained = [
-        m for m in setting.methods if m.arm not in ("ceiling", "replay") and m.about[m.role] is not None
-    ]
+    trained = [m for m in setting.methods if m.arm not in ("ceiling", "replay") and m.about[m.role] is not None]
     for kind, ((asks, other_of), _) in KINDS.items():
         groups: dict[str, list[Method]] = {}
         for method in filter(asks, trained):
-            groups.setdefault(method.label if kind == "seeds" else str(method.about.successor), []).append(
-                method
-            )
+            groups.setdefault(method.label if kind == "seeds" else str(method.about.successor), []).append(method)
         lacking = (group[0] for group in groups.values() if not any(other_of(setting, m) for m in group))
         made += [_unknown(kind, method) for method in islice(lacking, 1)]
     return made

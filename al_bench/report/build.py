@@ -58,9 +58,7 @@ def publish(page: Path, runs: pd.DataFrame, store: str | None) -> None:
         known = load_record(folder / FILE)
         if "run_id" not in known or (store is not None and known.get("uri") != store):
             if store is not None:
-                print(
-                    f"{folder.name} is not logged to {store}, so its report is not either; see `al-bench sync`"
-                )
+                print(f"{folder.name} is not logged to {store}, so its report is not either; see `al-bench sync`")
             continue
         try:
             connect(known["uri"]).log_artifact(known["run_id"], str(page))

@@ -14,9 +14,7 @@ def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What was recorded, by name; where runs differ, each value with the number of its runs."""
     values = [(name, _counted(provenances, key)) for key, name in CAPTIONS["facts"].items()]
     versions = [provenance.get("versions") or {} for provenance in provenances]
-    packages = [
-        (name, _counted(versions, name)) for name in sorted({name for one in versions for name in one})
-    ]
+    packages = [(name, _counted(versions, name)) for name in sorted({name for one in versions for name in one})]
     values.append(("packages", ", ".join(f"{name} {version}" for name, version in packages if version)))
     return [(name, text) for name, text in values if text]
 

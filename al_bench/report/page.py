@@ -41,9 +41,7 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
     stopped = [(method, stops(setting, method)) for method in long[:STOPPED]]
     stopped = [(method, rows) for method, rows in stopped if not rows.empty]
     corpus, gone = corpus_of(setting)
-    by_topic = {
-        topic: list(group) for topic, group in groupby(answers(setting, contrasts), attrgetter("topic"))
-    }
+    by_topic = {topic: list(group) for topic, group in groupby(answers(setting, contrasts), attrgetter("topic"))}
     return {
         "setting": setting,
         "size": sizes(corpus) if corpus is not None else "",

@@ -104,9 +104,7 @@ def score_table(setting: Setting, best: Method | None) -> Table:
         if final.empty:
             continue
         at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in budgets]
-        iteration = (
-            setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
-        )
+        iteration = setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
         rows.append([
             named(setting, method, method.label),
             amount(len(final), str(runs) if len(final) == runs else f"{len(final)} of {runs}"),
@@ -132,9 +130,7 @@ def budgets_of(setting: Setting) -> dict[int, str]:
     if len({method.parts["schedule"] for method in curves}) != 1:
         return {}
     column, unit = ("words", "words") if curves[0].about.unit == "words" else ("labelled", "labels")
-    labelled = pd.concat([setting.values(method, column).mean(axis=0) for method in curves], axis=1).max(
-        axis=1
-    )
+    labelled = pd.concat([setting.values(method, column).mean(axis=0) for method in curves], axis=1).max(axis=1)
     cycles = sorted({cycle for method in curves for cycle in setting.scores(method).columns})
     shown = [cycles[i] for i in evenly(len(cycles), BUDGETS)][:-1]
     return {cycle: f"{number(labelled.get(cycle, 0.0), 0)} {unit}" for cycle in shown}

@@ -140,9 +140,7 @@ def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
             part = f"{len(shown)} of " if len(shown) < len(lines) else ""
             about = f"seed {method.seeds[0]}, {part}{count(len(lines), 'query', 'queries')}"
             about += f"; of each at most {EACH} texts, evenly spaced by rank"
-            queries = [
-                Query(line["cycle"], summary(line), _texts(line, trajectory, corpus)) for line in shown
-            ]
+            queries = [Query(line["cycle"], summary(line), _texts(line, trajectory, corpus)) for line in shown]
             chosen.append(Selection(method.selection, about, queries))
     return chosen
 

@@ -76,9 +76,7 @@ def _of_examples(rows: Labels, score: np.ndarray, contradicts: np.ndarray) -> Su
     return Suspicion(AGGREGATES["mean"](words), AGGREGATES["max"](any_word) > 0)
 
 
-def dropped(
-    chosen: FilterConfig, suspicion: Suspicion, kept: np.ndarray, quality: float | None
-) -> np.ndarray:
+def dropped(chosen: FilterConfig, suspicion: Suspicion, kept: np.ndarray, quality: float | None) -> np.ndarray:
     """(n,) bool: which of the examples that are still kept the filter drops.
 
     kept: (n,) bool; quality: the labeller's dev score, None where there was no dev split

@@ -197,9 +197,7 @@ class _Plasm:
         self.costs.add(step.costs)
         return step
 
-    def report(
-        self, kept: np.ndarray, shares: dict[str, float], before: dict[str, float] | None
-    ) -> dict[str, Any]:
+    def report(self, kept: np.ndarray, shares: dict[str, float], before: dict[str, float] | None) -> dict[str, Any]:
         """What the pseudo-labels were worth. Gold labels of the pool are looked at here and nowhere else.
 
         before: metrics of the successor on all that the first filter which looks back on a fit got, if they are known

@@ -112,9 +112,7 @@ class Fit:
 
 def named(costs: Costs, part: str) -> Costs:
     """The same costs with the part's name before each; the peak of memory is the process's."""
-    counts = {
-        key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()
-    }
+    counts = {key if key == "peak_memory_bytes" else f"{part}_{key}": value for key, value in costs.counts.items()}
     # The first successor and the last have one learner, which is set up once.
     once = part.removeprefix("first_")
     parts = {phase: once if happens_once(phase) else part for phase in costs.seconds}

@@ -201,9 +201,7 @@ def _question(pairs: Contrast, sources: Sequence[Source], contrasts: Contrasts, 
         return None
     methods = contrasts.measures.runs.method
     keys = [set(methods[list(source.sample.runs.values())]) for source in sources]
-    return (
-        contrasts.between(pairs.seeds, set.union(*keys), at, test) if list(map(len, keys)) == [1, 1] else None
-    )
+    return contrasts.between(pairs.seeds, set.union(*keys), at, test) if list(map(len, keys)) == [1, 1] else None
 
 
 def tested(cell: Cell, one: Contrast, test: str) -> Cell:

@@ -13,9 +13,7 @@ from al_bench.tables.render import FORMATS
 from al_bench.tables.specs import available, read
 
 
-def publish(
-    words: Sequence[str], kind: str, output: str | None, output_dir: str, config_dir: str | None
-) -> None:
+def publish(words: Sequence[str], kind: str, output: str | None, output_dir: str, config_dir: str | None) -> None:
     """Print the tables, or write a file for each.
 
     words: names of tables, YAML files, and folders of runs, in any order; kind: a key of `FORMATS`

@@ -186,9 +186,7 @@ def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
     seeds = honest[0].seed_set
     again = next(c for c, _ in collected(config, poison(corpus, seeds), fake_for(corpus, later_is_harder)))
     assert np.array_equal(again.scores, honest[0].scores)
-    spoiled = next(
-        c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder))
-    )
+    spoiled = next(c for c, _ in collected(config, poison(corpus, seeds[1:]), fake_for(corpus, later_is_harder)))
     assert not np.array_equal(spoiled.scores, honest[0].scores)
 
 
@@ -204,9 +202,7 @@ def poison(corpus: Corpus, known: np.ndarray) -> Corpus:
         return Ragged(values, labels.offsets) if isinstance(labels, Ragged) else values
 
     train = replace(corpus.train, labels=wrong(corpus.train.labels, known))
-    return replace(
-        corpus, train=train, test=replace(corpus.test, labels=wrong(corpus.test.labels, known[:0]))
-    )
+    return replace(corpus, train=train, test=replace(corpus.test, labels=wrong(corpus.test.labels, known[:0])))
 
 
 def test_metrics_are_of_the_test_split():
@@ -273,9 +269,7 @@ def test_the_stopping_set_is_a_seeded_draw_that_changes_no_query():
     assert one[0][0].stop_set == again[0][0].stop_set
     assert one[0][0].stop_set != other[0][0].stop_set
     assert ids_of(one) == ids_of(dev)
-    assert set(one[0][0].stop_set["ids"]) & set(np.concatenate([c.scored for c, _ in one])), (
-        "still in the pool"
-    )
+    assert set(one[0][0].stop_set["ids"]) & set(np.concatenate([c.scored for c, _ in one])), "still in the pool"
 
 
 def test_sizes_of_the_stopping_set():
@@ -515,9 +509,7 @@ def test_a_run_is_a_function_of_its_seeds():
     corpus = corpus_of()
     runs = [ids_of(collected(config_of(seed=seed), corpus, fake_for(corpus))) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
-    draws = [
-        ids_of(collected(config_of(seed=seed, strategy__name="random"), corpus, None)) for seed in (1, 2)
-    ]
+    draws = [ids_of(collected(config_of(seed=seed, strategy__name="random"), corpus, None)) for seed in (1, 2)]
     assert draws[0] != draws[1]
 
 

@@ -92,9 +92,7 @@ def test_ties_are_broken_at_random_not_by_position():
 # --------------------------------------------------------------------------------------------- seed sets
 
 
-def drawn(
-    labels: np.ndarray, words: np.ndarray | None = None, seed: int = 0, **schedule: object
-) -> np.ndarray:
+def drawn(labels: np.ndarray, words: np.ndarray | None = None, seed: int = 0, **schedule: object) -> np.ndarray:
     settings = ScheduleConfig(**schedule)
     words = np.ones(len(labels), dtype=np.int64) if words is None else words
     return seed_set(settings, costs_of(words, settings.unit), labels, rng(seed))

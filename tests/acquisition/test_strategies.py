@@ -146,8 +146,7 @@ def pair_by_pair(points: np.ndarray, reference: Reference, ridge: float = 0.0) -
     covariance = covariance + ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     inverse = np.linalg.inv(covariance)
     return [
-        min(distance.mahalanobis(x.astype(np.float64), m, inverse) ** 2 for m in centroids.values())
-        for x in points
+        min(distance.mahalanobis(x.astype(np.float64), m, inverse) ** 2 for m in centroids.values()) for x in points
     ]
 
 
@@ -267,9 +266,7 @@ def test_mahalanobis_of_a_large_pool():
     assert peak < 200e6
     assert scores.argmax() == 4321
     some_of_each = [0, 4095, 4096, 19_999]
-    assert scores[some_of_each] == pytest.approx(
-        pair_by_pair(points[some_of_each], reference, 1e-6), rel=1e-6
-    )
+    assert scores[some_of_each] == pytest.approx(pair_by_pair(points[some_of_each], reference, 1e-6), rel=1e-6)
 
 
 # --------------------------------------------------------------------------- what every strategy owes

@@ -26,9 +26,7 @@ def scored(scores: np.ndarray) -> Pool:
 
 
 def drawn(pool: Pool, settings: SubsamplingConfig, seed: int = 0, budget: float = 1, query_round: int = 1):
-    return candidates(
-        pool, settings, query_round, np.ones(len(pool), dtype=int), budget, "examples", rng(seed)
-    )
+    return candidates(pool, settings, query_round, np.ones(len(pool), dtype=int), budget, "examples", rng(seed))
 
 
 def kept(settings: SubsamplingConfig, n: int, draws: int) -> np.ndarray:
@@ -53,9 +51,7 @@ def test_share_at_the_size_and_settings_of_the_paper():
     assert shares == pytest.approx([0.11] * 5, abs=0.001)
 
 
-@pytest.mark.parametrize(
-    ("gamma", "temperature"), [(0.0, 0.05), (0.1, 0.3), (0.5, 0.01), (0.9, 1.0), (1.0, 0.1)]
-)
+@pytest.mark.parametrize(("gamma", "temperature"), [(0.0, 0.05), (0.1, 0.3), (0.5, 0.01), (0.9, 1.0), (1.0, 0.1)])
 def test_expected_share_is_what_is_drawn(gamma, temperature):
     settings = SubsamplingConfig("ups", gamma, temperature, [])
     share = len(drawn(scored(rng(1).random(100_000)), settings)[0]) / 100_000
@@ -188,9 +184,7 @@ def test_a_draw_that_fills_the_query_is_left_alone(name):
 def test_a_draw_can_always_pay_for_a_query_in_words(name, budget):
     words = rng(2).integers(1, 8, 100)
     pool = scored(np.arange(100.0))
-    ids, extended = candidates(
-        pool, SubsamplingConfig(name, 0.02, 0.0, []), 1, words, budget, "words", rng(1)
-    )
+    ids, extended = candidates(pool, SubsamplingConfig(name, 0.02, 0.0, []), 1, words, budget, "words", rng(1))
     assert words[ids].sum() > budget or len(ids) == 100
     if extended and len(ids) < 100:
         assert words[ids].sum() - budget <= 7, "and is no longer than it need be"

@@ -79,9 +79,7 @@ def scores_and_areas(contrasts):
                     continue
                 method = method_of(setting, arm, key["acquisition"] if arm == "ASM" else None)
                 assert shown[method.label][head].sort == pytest.approx(cell.estimate.mean)
-                assert (
-                    setting.measures.sample(method.runs, "successor/accuracy", "last").seeds == method.seeds
-                )
+                assert setting.measures.sample(method.runs, "successor/accuracy", "last").seeds == method.seeds
                 compared += 1
     assert compared >= 1
 
@@ -109,9 +107,7 @@ def differences_and_stars(contrasts):
             assert (cell.marks == "†") == (answer.verdict in ("untestable", "few"))
             assert cell.seeds == one.seeds
     for answer in said.get("subsampling", ()):
-        (cell,) = [
-            c["UPS − whole pool"] for _, c in table_cells(contrasts, "ups") if c["UPS − whole pool"].estimate
-        ]
+        (cell,) = [c["UPS − whole pool"] for _, c in table_cells(contrasts, "ups") if c["UPS − whole pool"].estimate]
         assert (cell.marks == " ≡") == (answer.verdict == "equivalent")
         assert cell.estimate.mean == pytest.approx(answer.contrast.difference.mean)
 

@@ -91,9 +91,7 @@ def test_what_a_run_is(words, arm, told):
 
 
 def test_runs_that_differ_by_seeds_only_are_one_method(tmp_path):
-    write_runs(
-        tmp_path, f"-m {SMALL} seed=1,2 model@successor=minilm_l6,minilm_l3 dataset.limit.train=null,500"
-    )
+    write_runs(tmp_path, f"-m {SMALL} seed=1,2 model@successor=minilm_l6,minilm_l3 dataset.limit.train=null,500")
     runs = load([tmp_path]).runs
     assert runs.groupby("method").seed.apply(sorted).tolist() == [[1, 2]] * 4
     # What is acquired depends on the data, but not on the successor.

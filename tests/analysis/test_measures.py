@@ -88,9 +88,7 @@ def test_a_cycle_keeps_the_machine_that_computed_it(tmp_path):
 
 def test_the_resolved_precision_is_part_of_a_method(tmp_path):
     """A float32 run and two bfloat16 runs, all asked for as `auto`, are no three seeds of one method."""
-    for folder, precision in zip(
-        write_runs(tmp_path, SWEEP), ("float32", "bfloat16", "bfloat16"), strict=True
-    ):
+    for folder, precision in zip(write_runs(tmp_path, SWEEP), ("float32", "bfloat16", "bfloat16"), strict=True):
         record = json.loads((folder / "identity.json").read_text())
         record["fingerprints"]["precision"] = precision
         (folder / "identity.json").write_text(json.dumps(record))

@@ -25,10 +25,7 @@ def test_seeds_make_a_method(tmp_path):
     assert list(methods) == ["least_confidence"]
     assert methods["least_confidence"].seeds == (1, 2, 3)
     assert setting.scores(methods["least_confidence"]).shape == (3, 4)
-    assert (
-        setting.shared
-        == "`minilm_l3` selects, where a model does; `minilm_l6` is trained on what was selected"
-    )
+    assert setting.shared == "`minilm_l3` selects, where a model does; `minilm_l6` is trained on what was selected"
 
 
 def test_how_far_a_run_went_is_no_other_method(tmp_path):
@@ -73,9 +70,7 @@ def test_labels_say_what_differs(tmp_path):
 
 
 def test_several_models_are_named(tmp_path):
-    write_runs(
-        tmp_path, varied("model@acquisition=minilm_l3,minilm_l6", "strategy=entropy,breaking_ties", "seed=1")
-    )
+    write_runs(tmp_path, varied("model@acquisition=minilm_l3,minilm_l6", "strategy=entropy,breaking_ties", "seed=1"))
     write_runs(tmp_path, varied("model@successor=mpnet_base", "seed=1"))
     _, methods = only(tmp_path)
     assert "minilm_l3 · entropy → minilm_l6" in methods

@@ -70,9 +70,7 @@ def by_enumeration(difference: np.ndarray) -> float:
     return float(np.mean([abs(one - middle) >= seen - 1e-9 for one in sums]))
 
 
-@pytest.mark.parametrize(
-    "difference", [[1, 1, 2, -1, 3, 4], [0, 1, 2, 3, 4, 5, 6], [0, 0, 1, -1, 2, 2, 2, 5]]
-)
+@pytest.mark.parametrize("difference", [[1, 1, 2, -1, 3, 4], [0, 1, 2, 3, 4, 5, 6], [0, 0, 1, -1, 2, 2, 2, 5]])
 def test_wilcoxon_with_ties_and_zeros_is_exact_too(difference):
     d = np.array(difference, dtype=float)
     assert paired(d, np.zeros(len(d))).wilcoxon == pytest.approx(by_enumeration(d))
@@ -161,8 +159,7 @@ def test_the_median_of_censored_values():
 @given(st.lists(st.floats(1, 100), min_size=1, max_size=9), st.floats(1, 50), st.floats(51, 100))
 def test_the_bounds_hold_the_median(values, low, high):
     censored = [
-        Censored(0, low) if v <= low else Censored(high, math.inf) if v > high else Censored(v, v)
-        for v in values
+        Censored(0, low) if v <= low else Censored(high, math.inf) if v > high else Censored(v, v) for v in values
     ]
     bounds = censored_median(censored)
     assert bounds.low <= np.median(values) + 1e-9
@@ -175,12 +172,8 @@ def test_speed_up():
     assert speed_up(random, method, 0.7) == exactly(400 / 200)
     assert speed_up(random, method, 0.6) == exactly(200 / 150)
     assert speed_up(method, random, 0.7) == exactly(0.5)
-    assert speed_up(random, method, 0.75) == Censored(pytest.approx(400 / 300), math.inf), (
-        "random never gets there"
-    )
-    assert speed_up(random, ([100, 200], [0.65, 0.7]), 0.6) == Censored(2.0, math.inf), (
-        "it may have crossed 0.6 early"
-    )
+    assert speed_up(random, method, 0.75) == Censored(pytest.approx(400 / 300), math.inf), "random never gets there"
+    assert speed_up(random, ([100, 200], [0.65, 0.7]), 0.6) == Censored(2.0, math.inf), "it may have crossed 0.6 early"
     assert speed_up(random, ([100, 200], [0.5, 0.6]), 0.7) == Censored(0.0, 2.0), "it may never cross 0.7"
 
 

@@ -307,9 +307,7 @@ class Data:
 
 ROWS = [(f"the plot was {word}", label) for word, label in [("good", "pos"), ("bad", "neg")] * 30]
 GOOD = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
-SENTENCES = "\n".join(
-    f"Anna B-PER\nwas O\nin O\n{place} B-LOC\n" for place in ["Oslo", "Lima", "Berlin"] * 20
-)
+SENTENCES = "\n".join(f"Anna B-PER\nwas O\nin O\n{place} B-LOC\n" for place in ["Oslo", "Lima", "Berlin"] * 20)
 
 
 def csv(rows: Sequence[tuple[str, str]], header: str = "text,label") -> str:
@@ -516,9 +514,7 @@ def test_a_device_with_too_little_memory(al, quick_run, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(TransformerLearner, "fit", large)
         refused = al("run", *quick_run, "device=cpu")
-    assert_refused(
-        refused, ["device=cpu: it has not enough memory (CUDA out of memory); lower training.batch_size"]
-    )
+    assert_refused(refused, ["device=cpu: it has not enough memory (CUDA out of memory); lower training.batch_size"])
     assert al("run", *quick_run, "device=cpu").code == 0
 
 

@@ -121,7 +121,5 @@ complete_line "al-bench run strategy=mn"
 complete_line "al-bench run schedule.cy"
 """
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["strategy=mnlp", "schedule.cycles="], done.stderr

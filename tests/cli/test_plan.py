@@ -15,9 +15,7 @@ from al_bench.front.jobs import jobs_of
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
 
-EXPERIMENTS = [
-    name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"
-]
+EXPERIMENTS = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
 # The rows of the paper's matrix; the others were configured for it and never published, or are ours.
 PUBLISHED = (
     "no_mismatch",

@@ -39,13 +39,9 @@ def test_plasm_after_asm(al, tiny_run, tiny_tagging_run, tiny_model, tmp_path, t
         report = line["pseudo"]
         assert report["examples"] == 120 - line["labelled"]
         assert 0 <= report["quality"] <= 1
-        assert report["dropped"]["tracin"] == pytest.approx(
-            1 - report["quality"], abs=0.51 / report["examples"]
-        )
+        assert report["dropped"]["tracin"] == pytest.approx(1 - report["quality"], abs=0.51 / report["examples"])
         assert report["kept"] == report["examples"] - round(report["dropped"]["tracin"] * report["examples"])
-        assert {"labeller_train", "pseudo_label", "first_successor_train", "influence"} <= set(
-            spent["seconds"]
-        )
+        assert {"labeller_train", "pseudo_label", "first_successor_train", "influence"} <= set(spent["seconds"])
     run_id = json.loads((folder / "mlflow.json").read_text())["run_id"]
     client = connect(f"sqlite:///{tmp_path / 'outputs' / 'mlflow.db'}")
     for key in ("quality", metric, f"kept_{metric}", "dropped/tracin"):

@@ -29,9 +29,7 @@ def trajectory(outputs: Path) -> dict[str, bytes]:
     return {str(path.relative_to(ledger.parent)): path.read_bytes() for path in paths}
 
 
-@pytest.mark.parametrize(
-    ("strategy", "refresh"), [("entropy", "none"), ("entropy", "all"), ("random", "none")]
-)
+@pytest.mark.parametrize(("strategy", "refresh"), [("entropy", "none"), ("entropy", "all"), ("random", "none")])
 def test_adding_cycles_continues(al, quick_run, tmp_path, strategy, refresh):
     """A run of 1 cycle, then one of 3, then one of 2: the bytes of a run of 3, and steps of equal cycles are shared."""
     words = [*quick_run, f"strategy={strategy}", "evaluate_at=[0,1]"]
@@ -43,19 +41,13 @@ def test_adding_cycles_continues(al, quick_run, tmp_path, strategy, refresh):
             assert done.code == 0, done.err
     straight, extended = tmp_path / "straight", tmp_path / "extended"
     assert trajectory(straight) == trajectory(extended)
-    assert (
-        len(list(extended.glob("steps/*/values.json")))
-        == len(list(straight.glob("steps/*/values.json")))
-        == 2
-    )
+    assert len(list(extended.glob("steps/*/values.json"))) == len(list(straight.glob("steps/*/values.json"))) == 2
     assert len(list(extended.glob("runs/test/*/ledger.jsonl"))) == 3
     (long,) = straight.glob("runs/test/*/ledger.jsonl")
     same = extended / long.relative_to(straight)
     assert same.read_bytes() == long.read_bytes()
     (costs,) = (Ledger(path).read() for path in extended.glob("trajectories/*/costs.jsonl"))
-    names = {
-        len(Ledger(path).read()) - 1: path.parent.name for path in extended.glob("runs/test/*/ledger.jsonl")
-    }
+    names = {len(Ledger(path).read()) - 1: path.parent.name for path in extended.glob("runs/test/*/ledger.jsonl")}
     assert [line["computed_by"] for line in costs] == [names[length] for length in (1, 3, 3, 3)]
 
 

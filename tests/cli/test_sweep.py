@@ -20,9 +20,7 @@ def acquired(folder: Path) -> list[list[str]]:
 
 
 def test_successors_share_a_trajectory(al, tiny_run, tmp_path):
-    done = al(
-        "run", *tiny_run, "-m", "seed=1,2", "successor.num_hidden_layers=1,2", "successor.max_length=24"
-    )
+    done = al("run", *tiny_run, "-m", "seed=1,2", "successor.num_hidden_layers=1,2", "successor.max_length=24")
     assert done.code == 0, done.err
     assert [row["state"] for row in summary(tmp_path)] == ["finished"] * 4
     assert len(list(tmp_path.glob("outputs/runs/test/*"))) == 4
@@ -42,9 +40,7 @@ def test_a_failed_job_stops_nobody(al, tiny_run, tmp_path):
     done = al("run", "-m", *tiny_run, "seed=1", "schedule.seed_set=null,bad.txt", "evaluate_at=last")
     assert done.code != 0
     (tmp_path / "bad.txt").write_text("0 1 999999\n")
-    done = al(
-        "run", "-m", *tiny_run, "evaluate_at=last", "schedule.seed_set=bad.txt,null", "output_dir=other"
-    )
+    done = al("run", "-m", *tiny_run, "evaluate_at=last", "schedule.seed_set=bad.txt,null", "output_dir=other")
     assert done.code != 0
     assert "Traceback" not in done.err
     (path,) = (tmp_path / "other").glob("sweeps/*/summary.json")

@@ -21,8 +21,7 @@ from al_bench.front.job import checked, register_resolvers
 CONFIGS = shipped_configs()
 OPTIONS = {
     group: sorted(
-        path.relative_to(CONFIGS / group).with_suffix("").as_posix()
-        for path in (CONFIGS / group).rglob("*.yaml")
+        path.relative_to(CONFIGS / group).with_suffix("").as_posix() for path in (CONFIGS / group).rglob("*.yaml")
     )
     for group in KINDS.values()
 }
@@ -214,8 +213,6 @@ def test_every_limit_that_the_schema_declares_is_a_rule():
             name = ".".join(path).removesuffix(".name")
             with pytest.raises(UserError) as refusal:
                 validate(changed)
-            lines = [
-                line for line in str(refusal.value).splitlines() if line.startswith(f"{name}={value}: must")
-            ]
+            lines = [line for line in str(refusal.value).splitlines() if line.startswith(f"{name}={value}: must")]
             assert len(lines) == 1, (path, value)
             assert any(hint in lines[0] for hint in remedy.split("|"))

@@ -110,8 +110,7 @@ def model(role: str, changes: tuple[bool, bool]) -> dict[str, tuple[Any, tuple[b
     """A model's name is a label; its weights are what counts."""
     rows = {f"{role}.name": ("other", NOTHING)}
     return rows | {
-        f"{role}.{key}": (value, NOTHING if key == "regularization" else changes)
-        for key, value in MODEL.items()
+        f"{role}.{key}": (value, NOTHING if key == "regularization" else changes) for key, value in MODEL.items()
     }
 
 
@@ -218,9 +217,7 @@ def test_names_show_in_the_folder():
     folder = run_folder(resolved(name="study", acquisition__name="org/small", dataset__name="../news"))
     assert folder.startswith("runs/study/.._news-org_small-least_confidence-ups-plasm-full-large-seed42-")
     assert "acquire_only" in run_folder(resolved(successor=None, evaluate_at="none"))
-    assert run_folder(resolved(replay="ids.jsonl")).startswith(
-        "runs/run/news-replay-plasm-full-large-seed42-"
-    )
+    assert run_folder(resolved(replay="ids.jsonl")).startswith("runs/run/news-replay-plasm-full-large-seed42-")
 
 
 def test_identities_are_what_json_gives_back():
@@ -304,9 +301,7 @@ def test_a_run_of_random_draws_depends_on_no_acquisition_model(key):
     assert run_folder(resolve(base)) == run_folder(after)
 
 
-@pytest.mark.parametrize(
-    "key", [key for key in TABLE if key.startswith(("pseudo_labeling.", "verifier."))][1:]
-)
+@pytest.mark.parametrize("key", [key for key in TABLE if key.startswith(("pseudo_labeling.", "verifier."))][1:])
 def test_without_pseudo_labels_their_settings_do_not_matter(key):
     base = changed(BASE, {"pseudo_labeling.name": "none", "pseudo_labeler": None})
     assert run(resolve(base)) == run(resolve(changed(base, {key: TABLE[key][0]})))
@@ -416,9 +411,7 @@ def test_a_relative_path_is_the_absolute_one(here, key, identify):
 def test_shared_training_set_on_every_model_is_nothing_new():
     """`training` counts through the models: the same values by another way are the same run."""
     shared = resolved(training__epochs=3)
-    every = {
-        f"{role}.training.epochs": 3 for role in ("acquisition", "successor", "pseudo_labeler", "verifier")
-    }
+    every = {f"{role}.training.epochs": 3 for role in ("acquisition", "successor", "pseudo_labeler", "verifier")}
     overridden = changed(BASE, every)
     by_hand = resolve(overridden)
     assert run(shared) == run(by_hand)

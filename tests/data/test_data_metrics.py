@@ -19,9 +19,7 @@ def test_classification_by_hand() -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.data())
-def test_macro_f1_is_scikit_learns_where_gold_has_all_predicted_classes(
-    gold: list[int], data: st.DataObject
-) -> None:
+def test_macro_f1_is_scikit_learns_where_gold_has_all_predicted_classes(gold: list[int], data: st.DataObject) -> None:
     guess = data.draw(st.lists(st.sampled_from(sorted(set(gold))), min_size=len(gold), max_size=len(gold)))
     metrics = evaluate("classification", tuple("abcd"), np.array(gold), np.array(guess))
     assert metrics["macro_f1"] == pytest.approx(f1_score(gold, guess, average="macro", zero_division=0))
@@ -45,9 +43,7 @@ def test_tagging_by_hand() -> None:
     assert list(metrics) == ["precision", "recall", "f1", "word_accuracy", "f1_LOC", "f1_PER"]
 
 
-tag_rows = st.lists(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6), min_size=1
-)
+tag_rows = st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=6), min_size=1)
 
 
 @given(tag_rows)
@@ -64,9 +60,7 @@ def test_tagging_agrees_with_seqeval(rows: list[list[tuple[int, int]]]) -> None:
     assert metrics["recall"] == pytest.approx(micro["recall"])
     assert metrics["f1"] == pytest.approx(micro["f1-score"])
     per_type = {name[3:]: value for name, value in metrics.items() if name.startswith("f1_")}
-    assert per_type == pytest.approx(
-        {kind: report[kind]["f1-score"] for kind in report if " avg" not in kind}
-    )
+    assert per_type == pytest.approx({kind: report[kind]["f1-score"] for kind in report if " avg" not in kind})
 
 
 def test_a_span_does_not_cross_sentences() -> None:

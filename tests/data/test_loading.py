@@ -102,9 +102,7 @@ def test_a_cut_is_stratified_disjoint_and_in_order(
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     file = tmp_path_factory.mktemp("cut") / "all.csv"
     file.write_text(table(*((f"t{i:03}", label) for i, label in enumerate(labels))))
-    config = DatasetConfig(
-        name="cut", task="classification", path=str(file), test_share=share, split_seed=seed
-    )
+    config = DatasetConfig(name="cut", task="classification", path=str(file), test_share=share, split_seed=seed)
     assume(round(len(labels) * share) > 0)
     corpus = load_corpus(config)
     train, test = list(corpus.train.inputs), list(corpus.test.inputs)

@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 from al_bench.data.ragged import Ragged, offsets_of
 
 rows_and_ids = st.lists(st.lists(st.integers(0, 9), max_size=4), max_size=6).flatmap(
-    lambda rows: st.tuples(
-        st.just(rows), st.lists(st.integers(0, max(len(rows) - 1, 0)), max_size=len(rows) * 2)
-    )
+    lambda rows: st.tuples(st.just(rows), st.lists(st.integers(0, max(len(rows) - 1, 0)), max_size=len(rows) * 2))
 )
 
 

@@ -20,9 +20,7 @@ TAGGED = "EU I-ORG\nrejects O\n\nPeter I-PER\nBlackburn I-PER\n"
 
 
 def texts_and_labels(corpus: Corpus) -> list[tuple[str, str]]:
-    return [
-        (str(t), corpus.label_names[n]) for t, n in zip(corpus.train.inputs, corpus.train.labels, strict=True)
-    ]
+    return [(str(t), corpus.label_names[n]) for t, n in zip(corpus.train.inputs, corpus.train.labels, strict=True)]
 
 
 def words_and_tags(corpus: Corpus) -> list[tuple[list[str], list[str]]]:
@@ -120,9 +118,7 @@ def test_conll(load: Load) -> None:
 
 def test_conll_columns_tabs_and_line_ends(load: Load) -> None:
     content = "1\tNew York\tB-LOC\tx\r\n2\t\tO\tx\r\n\r\n1\t\u00a0\tO\tx\r\n"
-    corpus = load(
-        {"train.conll": content, "test.conll": content}, task="tagging", word_column=1, tag_column=2
-    )
+    corpus = load({"train.conll": content, "test.conll": content}, task="tagging", word_column=1, tag_column=2)
     assert words_and_tags(corpus) == [(["New York", ""], ["B-LOC", "O"]), (["\u00a0"], ["O"])]
 
 
@@ -176,9 +172,7 @@ def test_the_imdb_layout_leaves_unsup_out(load: Load) -> None:
 def hub_classification():
     import datasets
 
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])}
-    )
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["pos", "neg"])})
     labelled = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, 1]}, features=features)
     hidden = datasets.Dataset.from_dict({"text": ["d"], "label": [-1]}, features=features)
     return datasets.DatasetDict(train=labelled, validation=labelled, test=hidden)
@@ -188,9 +182,7 @@ def hub_tagging():
     import datasets
 
     tags = datasets.ClassLabel(names=["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
-    features = datasets.Features(
-        {"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(tags)}
-    )
+    features = datasets.Features({"tokens": datasets.List(datasets.Value("string")), "ner_tags": datasets.List(tags)})
     rows = {"tokens": [["Ann", "Lee", "sang"], ["Bo"]], "ner_tags": [[1, 2, 0], [1]]}
     data = datasets.Dataset.from_dict(rows, features=features)
     return datasets.DatasetDict(train=data, test=data)
@@ -239,9 +231,7 @@ def test_where_compares_names_of_numbered_columns(hub: Callable[..., Corpus]) ->
         hub(hub_classification(), where={"label": "neg"}, splits=SplitNames(test=["validation"]))
 
 
-@pytest.mark.parametrize(
-    "error", [ConnectionError("offline\nmore"), ValueError("offline"), RuntimeError("offline")]
-)
+@pytest.mark.parametrize("error", [ConnectionError("offline\nmore"), ValueError("offline"), RuntimeError("offline")])
 def test_a_hub_that_cannot_be_reached(hub: Callable[..., Corpus], error: Exception) -> None:
     with pytest.raises(UserError) as caught:
         hub(error)

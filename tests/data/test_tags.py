@@ -54,18 +54,14 @@ def test_spans_survive_the_way_they_were_written(sentence: tuple[int, Spans], sc
 
 
 @given(st.lists(sentences(), min_size=1, max_size=5), st.sampled_from(["iob1", "iob2", "bilou"]))
-def test_a_scheme_is_recognised_where_the_corpus_shows_it(
-    drawn: list[tuple[int, Spans]], scheme: str
-) -> None:
+def test_a_scheme_is_recognised_where_the_corpus_shows_it(drawn: list[tuple[int, Spans]], scheme: str) -> None:
     tags = [written(scheme, length, spans) for length, spans in drawn]
     assert recognise(tags) == (scheme if any(spans for _, spans in drawn) else "iob2")
 
 
 @given(st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y"]), min_size=1, max_size=8), st.data())
 def test_f1_of_converted_tags_is_the_f1_of_their_spans(tags: list[str], data: st.DataObject) -> None:
-    other = data.draw(
-        st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y"]), min_size=len(tags), max_size=len(tags))
-    )
+    other = data.draw(st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y"]), min_size=len(tags), max_size=len(tags)))
     ours, theirs = to_iob2(tags), to_iob2(other)
     assert f1_score([tags], [other], zero_division=0) == f1_score([ours], [theirs], zero_division=0)
     gold, predicted = set(spans_of(ours)), set(spans_of(theirs))

@@ -105,9 +105,7 @@ def test_small_data_rule_by_hand(
 def test_small_data_rule_by_definition(n: int, batch: int, least: int, epochs: int, min_steps: int) -> None:
     """The largest batch that reaches the steps; where none does, the smallest and as few epochs as do."""
     new_batch, new_epochs = small_data_rule(n, batch, least, epochs, min_steps)
-    reaching = [
-        b for b in range(min(least, batch), batch + 1) if math.ceil(n / b) >= math.ceil(min_steps / epochs)
-    ]
+    reaching = [b for b in range(min(least, batch), batch + 1) if math.ceil(n / b) >= math.ceil(min_steps / epochs)]
     if reaching:
         assert (new_batch, new_epochs) == (max(reaching), epochs)
     else:

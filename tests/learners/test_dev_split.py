@@ -123,9 +123,7 @@ def test_a_score_that_never_rises(bert: Path, monkeypatch: pytest.MonkeyPatch) -
     assert all(torch.equal(final[name], tensor) for name, tensor in script.weights[0].items())
 
 
-def test_held_out_examples_are_asked_and_never_trained_on(
-    bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_held_out_examples_are_asked_and_never_trained_on(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(monkeypatch, [0.1, 0.2, 0.3, 0.4])
     script.fit(bert, epochs=2)
     dev = script.asked[0]

@@ -130,9 +130,7 @@ def test_cut_words_are_outside_and_gold_is_whole(bert: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_training_and_prediction_see_the_same_sub_words(
-    task: str, bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_and_prediction_see_the_same_sub_words(task: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = build(bert, task, epochs=1)
     inputs = Unlabelled(["good film"] if task == "classification" else [["good", "film"]])
     seen = []

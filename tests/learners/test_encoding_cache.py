@@ -185,9 +185,7 @@ def test_cached_arrays_are_never_written_to(task: str, bert: Path, tmp_path: Pat
     assert stored
     encoded = learner.encoded(inputs)
     assert not encoded.tokens.values.flags.writeable, "mapped from the file, for reading"
-    labels = (
-        np.array([0, 1, 0, 1]) if task == "classification" else Ragged.of([[0] * len(s) for s in SENTENCES])
-    )
+    labels = np.array([0, 1, 0, 1]) if task == "classification" else Ragged.of([[0] * len(s) for s in SENTENCES])
     ids = np.array([3, 0, 1, 2])
     model = learner.fit(inputs, ids, labels[ids], SEEDS)
     model.predict(inputs, ids)
@@ -244,9 +242,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
 def linear(bert: Path, cache: Path | None, precision: str = "float32") -> LinearLearner:
     model = ModelConfig(name="tiny", learner="linear", path=str(bert), max_length=32, training=settings())
-    return LinearLearner(
-        "acquisition", model, "classification", ("a", "b"), torch.device("cpu"), precision, cache
-    )
+    return LinearLearner("acquisition", model, "classification", ("a", "b"), torch.device("cpu"), precision, cache)
 
 
 def test_preparing_takes_what_it_took_whoever_did_it(bert: Path, tmp_path: Path, work: Work) -> None:

@@ -49,9 +49,7 @@ def flat(probs: np.ndarray | Ragged) -> np.ndarray:
 
 def alone(learner: Any, value: Any, words: bool = False) -> tuple[Any, dict[str, torch.Tensor]]:
     """One example as transformers encodes it, and what of that its network takes: no batch, no padding."""
-    batch = learner.tokenizer(
-        value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words
-    )
+    batch = learner.tokenizer(value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words)
     known = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
     if learner.network.config.model_type in ("distilbert", "mpnet"):
         known.pop("token_type_ids", None)
@@ -189,9 +187,7 @@ def test_training_moves_the_whole_network(name: str, family: Family) -> None:
     learner = build(family(name))
     learner.fit(inputs_of("classification"), IDS, CLASSES, SEEDS)
     moved = {
-        key
-        for key, tensor in learner.network.state_dict().items()
-        if not torch.equal(tensor, learner.pretrained[key])
+        key for key, tensor in learner.network.state_dict().items() if not torch.equal(tensor, learner.pretrained[key])
     }
     assert {key.split(".")[0] for key in moved} >= {learner.network.base_model_prefix, *heads(learner)}
     assert all(torch.isfinite(parameter).all() for parameter in learner.network.parameters())
@@ -199,9 +195,7 @@ def test_training_moves_the_whole_network(name: str, family: Family) -> None:
 
 def heads(learner: Any) -> set[str]:
     return {
-        key.split(".")[0]
-        for key in learner.head_parameters
-        if not key.startswith(learner.network.base_model_prefix)
+        key.split(".")[0] for key in learner.head_parameters if not key.startswith(learner.network.base_model_prefix)
     }
 
 

@@ -48,9 +48,7 @@ def labels_of(task: str, soft: bool) -> Any:
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 @pytest.mark.parametrize("name", ["bert", "roberta"])
-def test_the_loss_of_a_batch_that_was_filled_up(
-    name: str, task: str, soft: bool, weighted: bool, family: Any
-) -> None:
+def test_the_loss_of_a_batch_that_was_filled_up(name: str, task: str, soft: bool, weighted: bool, family: Any) -> None:
     """3 of 5 examples in 4 rows, padded to a longer length, against the batch as it is."""
     learner = build(family(name), task)
     weights = np.array([1.0, 2.0, 0.5, 3.0, 1.0], dtype=np.float32) if weighted else None
@@ -113,9 +111,7 @@ class Replayed:
 
 @pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_steps_of_fixed_shapes_are_steps(
-    task: str, soft: bool, bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_of_fixed_shapes_are_steps(task: str, soft: bool, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All around the graphs, on a CPU: without dropout, over two fits, with the margins that are recorded on the way."""
 
     def captured(self: Any, batch: Any) -> Captured:
@@ -173,9 +169,7 @@ def test_graphs_are_the_steps_they_were_made_of(name: str, precision: str, task:
         ids = np.roll(IDS, fit)
         labels = labels_of(task, False)[ids]
         graphed, plain = (
-            learner.fit(inputs_of(task), ids, labels, SEEDS)
-            .predict(inputs_of(task), np.arange(7), exact=True)
-            .probs
+            learner.fit(inputs_of(task), ids, labels, SEEDS).predict(inputs_of(task), np.arange(7), exact=True).probs
             for learner in learners
         )
         if isinstance(graphed, Ragged):
@@ -202,7 +196,5 @@ def test_a_fit_on_a_gpu_is_reproducible(bert: Path) -> None:
     cuda = torch.device("cuda")
     learner = build(bert, precision="bfloat16", available=ALL, dropout=0.3, device=cuda, epochs=3)
     inputs, labels = inputs_of("classification"), labels_of("classification", False)[IDS]
-    first, again = (
-        learner.fit(inputs, IDS, labels, SEEDS).predict(inputs, IDS, exact=True).probs for _ in range(2)
-    )
+    first, again = (learner.fit(inputs, IDS, labels, SEEDS).predict(inputs, IDS, exact=True).probs for _ in range(2))
     np.testing.assert_allclose(again, first, atol=1e-5)

@@ -54,9 +54,7 @@ def reference(model: Any, checkpoint: dict[str, torch.Tensor], task: str, value:
     network.load_state_dict(checkpoint)
     network.double()
     words = task == "tagging"
-    batch = learner.tokenizer(
-        value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words
-    )
+    batch = learner.tokenizer(value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words)
     names = {"input_ids", "attention_mask", "token_type_ids"}
     if network.config.model_type in ("distilbert", "mpnet"):
         names.remove("token_type_ids")

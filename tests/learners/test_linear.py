@@ -80,9 +80,7 @@ def plainly(
     found = []
     for value in values:
         words = task == "tagging"
-        batch = tokenizer(
-            value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words
-        )
+        batch = tokenizer(value, return_tensors="pt", truncation=True, max_length=32, is_split_into_words=words)
         known = {"input_ids": batch["input_ids"]}
         if network.config.model_type == "xlnet":
             known["token_type_ids"] = batch["token_type_ids"]
@@ -131,9 +129,7 @@ def test_vectors_are_those_of_transformers(name: str, task: str, family: Family)
         if task == "tagging":
             assert isinstance(vectors, Ragged)
             assert vectors.lengths.tolist() == [len(words) for words in values]
-            assert not vectors.values.any(axis=1).all() or name in ("roberta", "mpnet", "xlnet"), (
-                "some vanish"
-            )
+            assert not vectors.values.any(axis=1).all() or name in ("roberta", "mpnet", "xlnet"), "some vanish"
         assert flat(vectors).dtype == np.float32
         np.testing.assert_allclose(flat(vectors), np.concatenate(expected), atol=2e-5)
 
@@ -232,9 +228,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_vectors_are_computed_once(
-    task: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vectors_are_computed_once(task: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.arange(len(inputs_of(task)))
     fresh = flat(linear(bert, task).embed(inputs_of(task), ids))
     learner = linear(bert, task, cache=tmp_path)
@@ -277,9 +271,7 @@ def test_the_key_changes_with_all_that_matters(bert: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(flat(learner.embed(inputs, ids)), flat(plain.embed(inputs, ids)))
 
 
-def test_what_a_killed_job_left_is_no_result(
-    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_killed_job_left_is_no_result(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
 
         def die(self: Any, encoded: Any, precision: str, vectors: np.ndarray) -> None:
@@ -354,9 +346,7 @@ def test_tagging_is_scikit_learn_over_words(bert: Path) -> None:
     learner = linear(bert, "tagging")
     encoded = learner.encoded(inputs_of("tagging"))
     chosen = np.array([33, 5, 30, 0, 31, 12, 32, 2])
-    survived = [
-        [0, 2] if i == 32 else list(range(len(rows[i]))) for i in EVERY
-    ]  # word 1 of sentence 32 vanished
+    survived = [[0, 2] if i == 32 else list(range(len(rows[i]))) for i in EVERY]  # word 1 of sentence 32 vanished
     starts = offsets_of([len(r) for r in rows])
     units = np.concatenate([starts[i] + np.arange(len(rows[i])) for i in chosen])
     gold = np.concatenate([TAGS.row(i)[survived[i]] for i in chosen])
@@ -412,9 +402,7 @@ def test_nobody_to_ask(bert: Path) -> None:
 def test_a_single_class(bert: Path) -> None:
     learner = linear(bert)
     model = learner.fit(inputs_of("classification"), IDS[:4], np.full(4, 2), SEEDS, watch=Watch(margins=True))
-    np.testing.assert_array_equal(
-        flat(model.predict(inputs_of("classification"), IDS).probs), [[0, 0, 1]] * 40
-    )
+    np.testing.assert_array_equal(flat(model.predict(inputs_of("classification"), IDS).probs), [[0, 0, 1]] * 40)
     assert model.costs.steps == 0
     assert model.margins is not None
     assert model.margins.tolist() == [0.0] * 4
@@ -465,9 +453,7 @@ def test_a_soft_label_of_one_is_a_hard_one(task: str, bert: Path) -> None:
     learner = linear(bert, task)
     np.testing.assert_array_equal(*both(learner, task, (ids, labels, None), (ids, distributions, None)))
     inputs = inputs_of(task)
-    models = [
-        learner.fit(inputs, ids, some, SEEDS, watch=Watch(margins=True)) for some in (labels, distributions)
-    ]
+    models = [learner.fit(inputs, ids, some, SEEDS, watch=Watch(margins=True)) for some in (labels, distributions)]
     np.testing.assert_array_equal(models[0].margins, models[1].margins)  # type: ignore[arg-type]
     pulls = [models[0].influence(inputs, ids, some) for some in (labels, distributions)]
     np.testing.assert_allclose(pulls[0], pulls[1], rtol=1e-6)
@@ -479,9 +465,7 @@ def test_a_soft_label_is_a_weighted_example_per_class(bert: Path) -> None:
     soft[0] = [0.0, 1.0, 0.0]
     weights = np.linspace(0.5, 3.0, 9)
     expanded = np.repeat(chosen, 3), np.tile(np.arange(3), 9), (soft * weights[:, None]).ravel()
-    np.testing.assert_allclose(
-        *both(linear(bert), "classification", (chosen, soft, weights), expanded), atol=2e-3
-    )
+    np.testing.assert_allclose(*both(linear(bert), "classification", (chosen, soft, weights), expanded), atol=2e-3)
 
 
 # ----------------------------------------------------------------------------- what a fit is looked back on with
@@ -665,9 +649,7 @@ def test_a_run(task: str, al: Any, request: pytest.FixtureRequest, tmp_path: Pat
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_in_every_role(
-    task: str, al: Any, request: pytest.FixtureRequest, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_in_every_role(task: str, al: Any, request: pytest.FixtureRequest, tmp_path: Path, tiny_model: Path) -> None:
     """It also labels the pool and verifies labels, and filters look back on its fits."""
     filters = [
         "{by: knn, drop: 0.05}",

@@ -45,11 +45,7 @@ def inputs_of(task: str) -> Unlabelled:
 
 
 def labels_of(task: str) -> Any:
-    return (
-        LABELS
-        if task == "classification"
-        else Ragged.of([[i % 3 for i, _ in enumerate(t.split())] for t in TEXTS])
-    )
+    return LABELS if task == "classification" else Ragged.of([[i % 3 for i, _ in enumerate(t.split())] for t in TEXTS])
 
 
 def probs_of(learner: Any, task: str) -> np.ndarray:
@@ -141,9 +137,7 @@ def test_packing_that_leaks_between_texts_is_rejected(bert: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("wrong", ["raises", "gives nonsense"])
-def test_a_cast_that_goes_wrong_leaves_autocast(
-    wrong: str, bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cast_that_goes_wrong_leaves_autocast(wrong: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(bfloat16.Bfloat16Copy):  # type: ignore[name-defined]
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
@@ -216,9 +210,7 @@ def test_checks_do_not_depend_on_chance(task: str, bert: Path, monkeypatch: pyte
     assert max(cast, packed) < 3 * autocast + 0.02
 
 
-def test_a_network_that_fails_on_random_texts_is_run_plainly(
-    bert: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_that_fails_on_random_texts_is_run_plainly(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """BART looks for the end of a text, which random ones lack; that must not keep it from being loaded."""
 
     def lost(*_: Any, **__: Any) -> Outputs:
@@ -315,9 +307,7 @@ def test_a_batch_that_is_too_large_is_halved(task: str, bert: Path, monkeypatch:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("available", [TESTED, PLAIN])
-def test_training_drops_out_and_scoring_does_not(
-    precision: str, available: frozenset[str], bert: Path
-) -> None:
+def test_training_drops_out_and_scoring_does_not(precision: str, available: frozenset[str], bert: Path) -> None:
     learner = build(bert, precision=precision, available=available, epochs=2, dev_share=0.5)
     used: list[bool] = []
     for network in {learner.network, learner.forward.working_network}:

@@ -11,9 +11,7 @@ from al_bench.learners.base import Unlabelled
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.device import autocast, resolve_precision
 
-TEXTS = Unlabelled(
-    ["good film", "bad plot", "the great great film", "awful", "very bad film, oslo", "good good"]
-)
+TEXTS = Unlabelled(["good film", "bad plot", "the great great film", "awful", "very bad film, oslo", "good good"])
 LABELS = np.array([1, 0, 1, 0, 0, 1])
 IDS = np.arange(6)
 
@@ -43,9 +41,7 @@ def test_embeddings_are_float32_whatever_the_precision(bert: Path) -> None:
 
 
 def test_bfloat16_training_ends_near_float32_training(bert: Path) -> None:
-    fits = [
-        build(bert, precision=p, epochs=3).fit(TEXTS, IDS, LABELS, SEEDS) for p in ("bfloat16", "float32")
-    ]
+    fits = [build(bert, precision=p, epochs=3).fit(TEXTS, IDS, LABELS, SEEDS) for p in ("bfloat16", "float32")]
     half, full = (fit.predict(TEXTS, IDS, exact=True).probs for fit in fits)
     assert 0 < np.abs(half - full).max() < 0.1
 

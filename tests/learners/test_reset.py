@@ -11,9 +11,7 @@ from tiny import SEEDS, SPREAD, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
 
-TEXTS = Unlabelled(
-    ["good film", "bad plot", "the great great film", "awful", "very bad film, oslo", "good good"]
-)
+TEXTS = Unlabelled(["good film", "bad plot", "the great great film", "awful", "very bad film, oslo", "good good"])
 SENTENCES = Unlabelled([text.split() for text in TEXTS.inputs])
 LABELS = np.array([1, 0, 1, 0, 0, 1])
 TAGS = Ragged.of([[i % 3 for i in range(len(words))] for words in SENTENCES.inputs])
@@ -30,9 +28,7 @@ def test_reset_restores_everything_but_the_head(name: str, family: Callable[[str
     loaded = weights(learner)
     learner.fit(TEXTS, IDS, LABELS, SEEDS)
     trained = weights(learner)
-    assert any(
-        not torch.equal(trained[key], loaded[key]) for key in loaded if key not in learner.head_parameters
-    )
+    assert any(not torch.equal(trained[key], loaded[key]) for key in loaded if key not in learner.head_parameters)
     learner.reset(SEEDS)
     after = weights(learner)
     assert after.keys() == loaded.keys()
@@ -52,9 +48,7 @@ def test_a_fit_that_was_interrupted_leaves_no_gradient(bert: Path, monkeypatch: 
         patch.setattr(torch.nn.utils, "clip_grad_norm_", stop)
         with pytest.raises(KeyboardInterrupt):
             learner.fit(TEXTS, IDS, LABELS, SEEDS)
-    again, expected = (
-        model.fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS).probs for model in (learner, fresh)
-    )
+    again, expected = (model.fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS).probs for model in (learner, fresh))
     np.testing.assert_array_equal(again, expected)
 
 

@@ -55,9 +55,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
         @staticmethod
         def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
             seen.rates.append([group["lr"] for group in optimizer.param_groups])
-            gradients = [
-                p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
-            ]
+            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             seen.norms.append(float(torch.cat([g.flatten() for g in gradients]).norm()))
 
     monkeypatch.setattr(torch.optim, "AdamW", Spy)
@@ -120,14 +118,10 @@ def test_a_single_step_learns(bert: Path, record: Record) -> None:
 
 def test_the_small_data_rule_reaches_the_fit(bert: Path, batches: list[list[int]]) -> None:
     """7 examples, 10 epochs, 40 steps: 4 a step, so the batch shrinks from 16 to 2."""
-    model = build(bert, batch_size=16, min_batch_size=2, epochs=10, min_steps=40).fit(
-        INPUTS, IDS, LABELS, SEEDS
-    )
+    model = build(bert, batch_size=16, min_batch_size=2, epochs=10, min_steps=40).fit(INPUTS, IDS, LABELS, SEEDS)
     assert (model.costs.batch_size, model.costs.epochs, model.costs.steps) == (2, 10, 40)
     assert max(map(len, batches)) == 2
-    model = build(bert, batch_size=16, min_batch_size=4, epochs=10, min_steps=41).fit(
-        INPUTS, IDS, LABELS, SEEDS
-    )
+    model = build(bert, batch_size=16, min_batch_size=4, epochs=10, min_steps=41).fit(INPUTS, IDS, LABELS, SEEDS)
     assert (model.costs.batch_size, model.costs.epochs, model.costs.steps) == (4, 21, 42)
 
 
@@ -177,9 +171,7 @@ def test_one_step_by_hand(bert: Path) -> None:
 
 def test_dropout_comes_from_the_model_seed_and_the_cycle(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same head, same batches: what differs between two model seeds is dropout alone."""
-    monkeypatch.setattr(
-        TransformerLearner, "reset", lambda self, seeds: self.network.load_state_dict(self.pretrained)
-    )
+    monkeypatch.setattr(TransformerLearner, "reset", lambda self, seeds: self.network.load_state_dict(self.pretrained))
     learner = build(bert, dropout=0.5)
 
     def fitted(seeds: FitSeeds) -> np.ndarray:
@@ -187,9 +179,7 @@ def test_dropout_comes_from_the_model_seed_and_the_cycle(bert: Path, monkeypatch
         assert isinstance(probs, np.ndarray)
         return probs
 
-    monkeypatch.setattr(
-        training, "training_batches", lambda lengths, size, rng: iter([np.arange(len(lengths))])
-    )
+    monkeypatch.setattr(training, "training_batches", lambda lengths, size, rng: iter([np.arange(len(lengths))]))
     first = fitted(SEEDS)
     np.testing.assert_array_equal(fitted(FitSeeds(model=1, order=99, cycle=0)), first)
     assert not np.array_equal(fitted(FitSeeds(model=2, order=2, cycle=0)), first)
@@ -213,9 +203,7 @@ def test_the_order_comes_from_the_order_seed_and_the_cycle(bert: Path, batches: 
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize("dev_share", [0.0, 0.1, 0.9])
 @pytest.mark.parametrize("task", ["classification", "tagging"])
-def test_tiny_labelled_sets(
-    task: str, dev_share: float, n: int, bert: Path, batches: list[list[int]]
-) -> None:
+def test_tiny_labelled_sets(task: str, dev_share: float, n: int, bert: Path, batches: list[list[int]]) -> None:
     inputs = INPUTS if task == "classification" else Unlabelled([text.split() for text in TEXTS])
     labels = LABELS if task == "classification" else Ragged.of([[1] * len(words) for words in inputs.inputs])
     ids = np.array([4, 1, 6])[:n]
@@ -247,9 +235,7 @@ def test_a_separable_task_is_learnt(bert: Path) -> None:
 
 
 def test_a_separable_tagging_task_is_learnt(family: Callable[[str], Path]) -> None:
-    learner = build(
-        family("distilbert"), "tagging", ("O", "B-X"), epochs=15, batch_size=8, learning_rate=3e-3
-    )
+    learner = build(family("distilbert"), "tagging", ("O", "B-X"), epochs=15, batch_size=8, learning_rate=3e-3)
     sentences = [text.split() for text in toy(60, 0)[0]]
     gold = Ragged.of([[int(word in ("good", "awful")) for word in words] for words in sentences])
     inputs = Unlabelled(sentences)

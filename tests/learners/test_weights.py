@@ -117,8 +117,7 @@ def test_the_fingerprint_is_that_of_the_weights(bert: Path) -> None:
 def test_a_folder_without_safetensors(tmp_path: Path) -> None:
     message = line(lambda: identify("acquisition", ModelConfig(name="m", path=str(tmp_path))))
     assert (
-        message
-        == f"acquisition={tmp_path}: the folder has no model.safetensors; save the model with save_pretrained"
+        message == f"acquisition={tmp_path}: the folder has no model.safetensors; save the model with save_pretrained"
     )
 
 
@@ -126,9 +125,7 @@ def hub_model(**source: str) -> TransformerLearner:
     from tiny import settings
 
     model = ModelConfig(name="m", max_length=32, training=settings(), **source)
-    return TransformerLearner(
-        "acquisition", model, "classification", ("a", "b"), torch.device("cpu"), "float32"
-    )
+    return TransformerLearner("acquisition", model, "classification", ("a", "b"), torch.device("cpu"), "float32")
 
 
 def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -138,15 +135,11 @@ def test_a_hub_name_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     message = line(lambda: hub_model(hub="nobody/no-such-encoder", revision="abc"))
     assert message.startswith("acquisition=nobody/no-such-encoder@abc: cannot be loaded (")
-    assert message.endswith(
-        "check the name and the network, or set acquisition.path to a folder with the model"
-    )
+    assert message.endswith("check the name and the network, or set acquisition.path to a folder with the model")
 
 
 def test_no_hub_name_at_all() -> None:
-    assert line(lambda: hub_model(hub="a/b/c")).startswith(
-        "acquisition=a/b/c: cannot be loaded (Repo id must be"
-    )
+    assert line(lambda: hub_model(hub="a/b/c")).startswith("acquisition=a/b/c: cannot be loaded (Repo id must be")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +199,7 @@ def test_a_hub_model_is_known_by_its_downloaded_weights(monkeypatch: pytest.Monk
 def test_a_cuda_device_that_is_not_here(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert line(lambda: resolve_device(name)) == (
-        f"device={name}: this machine has 0 CUDA devices; "
-        "use device=cpu, or device=auto for the best there is"
+        f"device={name}: this machine has 0 CUDA devices; use device=cpu, or device=auto for the best there is"
     )
 
 
@@ -223,9 +215,7 @@ def test_a_cuda_index_is_counted_from_zero(monkeypatch: pytest.MonkeyPatch) -> N
     ("cuda", "mps", "best"),
     [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
 )
-def test_auto_is_the_best_device_there_is(
-    cuda: bool, mps: bool, best: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_is_the_best_device_there_is(cuda: bool, mps: bool, best: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: int(cuda))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)

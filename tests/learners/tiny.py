@@ -21,9 +21,7 @@ TESTED = frozenset({PACKED, BFLOAT16})
 SPREAD = 0.3
 
 
-def word_piece(
-    cls: str = "[CLS]", sep: str = "[SEP]", pad: str = "[PAD]", unk: str = "[UNK]"
-) -> dict[str, Any]:
+def word_piece(cls: str = "[CLS]", sep: str = "[SEP]", pad: str = "[PAD]", unk: str = "[UNK]") -> dict[str, Any]:
     """BERT's tokenizer over letters and a few words; the padding id is 3, so that a hard-coded 0 shows."""
     pieces = [cls, unk, sep, pad, "[MASK]", *WORDS, *LETTERS, *".,!'-", *(f"##{c}" for c in LETTERS)]
     backend = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token=unk))

@@ -102,9 +102,7 @@ def test_other_data_is_refused(acquired):
 def test_a_runs_folder_is_refused_by_the_name_of_its_trajectory(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    write_json(
-        folder / "identity.json", {"fingerprints": {"data": CORPUS.fingerprint, "trajectory": "abc123"}}
-    )
+    write_json(folder / "identity.json", {"fingerprints": {"data": CORPUS.fingerprint, "trajectory": "abc123"}})
     Ledger(folder / "ledger.jsonl").append({"cycle": 0, "labelled": 5})
     with pytest.raises(UserError, match=r"is a run's folder.*trajectories/abc123"):
         list(replay(folder, CORPUS))

@@ -203,9 +203,7 @@ def test_a_damaged_ledger_is_named(directory, damage):
     lines = (directory.folder / name).read_text().splitlines()
     kept = lines[:1] if damage == "costs are shorter" else [lines[0], lines[1][:5], lines[2]]
     (directory.folder / name).write_text("\n".join(kept) + "\n")
-    with pytest.raises(
-        UserError, match=rf"{name}: missing or damaged, .*delete .*one to compute all of it again"
-    ):
+    with pytest.raises(UserError, match=rf"{name}: missing or damaged, .*delete .*one to compute all of it again"):
         directory.rows()
 
 

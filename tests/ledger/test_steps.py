@@ -23,9 +23,7 @@ def never() -> Step:
 
 
 def test_a_step_comes_back_as_it_was(tmp_path):
-    first = Steps(tmp_path, FINGERPRINTS, run="me", machine={"threads": 2}).get(
-        IDENTITY, ("successor",), compute
-    )
+    first = Steps(tmp_path, FINGERPRINTS, run="me", machine={"threads": 2}).get(IDENTITY, ("successor",), compute)
     again = Steps(tmp_path, FINGERPRINTS).get(dict(reversed(IDENTITY.items())), ("successor",), never)
     for step in (first, again):
         assert step.values == {"f1": 0.5}

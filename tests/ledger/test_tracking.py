@@ -137,9 +137,7 @@ def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, mon
     (folder / "mlflow.json").write_text(json.dumps({**first, "logged": 0, "state": "running"}))
     batches = []
     log = MlflowClient.log_batch
-    monkeypatch.setattr(
-        MlflowClient, "log_batch", lambda self, run, **k: (batches.append(k), log(self, run, **k))[1]
-    )
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda self, run, **k: (batches.append(k), log(self, run, **k))[1])
     assert al(*command).code == 0
     last = json.loads((folder / "mlflow.json").read_text())
     assert last["run_id"] == first["run_id"]

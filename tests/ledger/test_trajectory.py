@@ -133,9 +133,7 @@ def test_resumed_is_uninterrupted(tmp_path, monkeypatch, whole, at, number):
     costs = Ledger(opened(tmp_path).folder / "costs.jsonl").read()
     assert [cost["cycle"] for cost in costs] == [0, 1, 2, 3]
     committed = number + (at == "after ledger")
-    assert [fit.seeds.cycle for fit in second.fits] == list(range(committed, 4)), (
-        "what counts is not repeated"
-    )
+    assert [fit.seeds.cycle for fit in second.fits] == list(range(committed, 4)), "what counts is not repeated"
     for one, other in zip(resumed, collected(CONFIG, CORPUS, fake_for(CORPUS)), strict=True):
         same(one, other)
 
@@ -212,9 +210,7 @@ def test_a_shorter_run_reads_a_longer_ones_trajectory_as_its_own(tmp_path, whole
     read = acquired(tmp_path, idle, config=shorter(2))
     assert idle.events == []
     assert snapshot(opened(tmp_path).folder) == whole
-    for (cycle, costs), (own, own_costs) in zip(
-        read, collected(shorter(2), CORPUS, fake_for(CORPUS)), strict=True
-    ):
+    for (cycle, costs), (own, own_costs) in zip(read, collected(shorter(2), CORPUS, fake_for(CORPUS)), strict=True):
         same((cycle, costs), (own, own_costs))
         assert costs.counts == own_costs.counts
         assert list(costs.seconds) == list(own_costs.seconds)

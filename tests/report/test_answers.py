@@ -53,9 +53,7 @@ def plain(text: str) -> str:
 
 
 def test_a_selection_that_is_worth_something(tmp_path):
-    _, found = said(
-        tmp_path, varied(seeds(8)), varied("strategy=random", seeds(8)), random=-3.0, mismatch=-1.0
-    )
+    _, found = said(tmp_path, varied(seeds(8)), varied("strategy=random", seeds(8)), random=-3.0, mismatch=-1.0)
     (answer,) = found["selection"]
     assert answer.verdict == "more"
     both = answer.contrast
@@ -69,9 +67,7 @@ def test_a_selection_that_is_worth_something(tmp_path):
     assert vars(both.difference) == pytest.approx(vars(expected))
     assert both.p == paired(both.a, both.b).wilcoxon == 2 / 2**8
     assert "p = 0.008." in plain(answer.detail)
-    assert re.search(
-        r"random’s last score with \d+ labels; random needs 400, 1\.\d times as many", answer.detail
-    )
+    assert re.search(r"random’s last score with \d+ labels; random needs 400, 1\.\d times as many", answer.detail)
 
 
 def test_a_mismatch_that_costs(tmp_path):
@@ -176,15 +172,11 @@ def test_the_best_beside_its_ceiling(rivals):
     assert "No other of the 5 methods ends with a higher mean." in answer.text
     best = max(100 * setting.scores(method)[3].mean() for method in setting.methods[1:])
     ceiling = 100 * setting.scores(setting.methods[0])[0].mean()
-    assert f"That is {number(100 * best / ceiling)} % of what it reaches with everything labelled" in plain(
-        answer.text
-    )
+    assert f"That is {number(100 * best / ceiling)} % of what it reaches with everything labelled" in plain(answer.text)
 
 
 def test_few_lucky_seeds_are_not_the_best(tmp_path):
-    _, found = said(
-        tmp_path, varied(seeds(6)), varied("model@acquisition=minilm_l6", "seed=1,2"), mismatch=-3.0
-    )
+    _, found = said(tmp_path, varied(seeds(6)), varied("model@acquisition=minilm_l6", "seed=1,2"), mismatch=-3.0)
     (answer,) = found["reached"]
     assert "when minilm_l3 selects by least_confidence" in plain(answer.text)
     assert "higher mean" not in answer.text
@@ -225,17 +217,13 @@ def test_words_are_the_budget_of_taggers(tmp_path):
     command = varied("dataset=conll2003", "strategy=mnlp", "schedule.unit=words", "schedule.initial=1400",
                      "schedule.step=1400", "seed=1")  # fmt: skip
     _, found = said(tmp_path, command)
-    assert "% F1 with 5,600 labelled words when minilm_l3 selects by mnlp, up from" in plain(
-        found["reached"][0].text
-    )
+    assert "% F1 with 5,600 labelled words when minilm_l3 selects by mnlp, up from" in plain(found["reached"][0].text)
 
 
 def test_a_model_that_selects_for_itself(tmp_path):
     _, found = said(tmp_path, varied("model@acquisition=minilm_l6", "seed=1,2,3"), varied("strategy=random"))
     assert "minilm_l6 reaches" in plain(found["reached"][0].text)
-    assert plain(found["selection"][0].text).startswith(
-        "When it selects for itself by least_confidence, minilm_l6"
-    )
+    assert plain(found["selection"][0].text).startswith("When it selects for itself by least_confidence, minilm_l6")
 
 
 # -------------------------------------------------------------------------------------- what cannot be said
@@ -296,8 +284,7 @@ def test_what_is_missing_to_an_experiment_is_a_command_that_runs(tmp_path, comma
     "command",
     [
         varied("seed=7").removeprefix("-m ") + " successor.name=mine successor.max_length=48",
-        varied("seed=7").replace("model@successor=minilm_l6 ", "").removeprefix("-m ")
-        + " successor.name=mine",
+        varied("seed=7").replace("model@successor=minilm_l6 ", "").removeprefix("-m ") + " successor.name=mine",
         "+experiment=conll_distil successor.name=mine acquisition.name=mine seed=7",
     ],
 )

@@ -138,10 +138,7 @@ def test_random_waits_for_nothing(rivals):
     setting = setting_of(rivals)
     (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
     levels = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
-    expected = [
-        100 * setting.scores(method).iloc[:, -1].mean()
-        for method in (setting.methods[0], setting.methods[-1])
-    ]
+    expected = [100 * setting.scores(method).iloc[:, -1].mean() for method in (setting.methods[0], setting.methods[-1])]
     assert levels == pytest.approx(expected)
 
 
@@ -171,9 +168,7 @@ def test_bars_are_seconds(rivals):
     assert "1.9k" in {text.get_text() for text in figure.axes[0].texts}
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"), [(12, "12"), (1920, "1.92k"), (13500, "13.5k"), (2.5e6, "2.5M")]
-)
+@pytest.mark.parametrize(("count", "expected"), [(12, "12"), (1920, "1.92k"), (13500, "13.5k"), (2.5e6, "2.5M")])
 def test_brief(count, expected):
     assert costs.brief(count) == expected
 
@@ -204,9 +199,7 @@ def test_stops_are_drawn_where_they_are(tmp_path):
     predictions = rng.integers(0, 6, 100).astype(np.int16)
     for folder in method.trajectories:
         (folder / "stop").mkdir(parents=True)
-        lines = [
-            {"cycle": cycle, "labelled": 100, "seeded": [], "queried": [], "query": {}} for cycle in range(4)
-        ]
+        lines = [{"cycle": cycle, "labelled": 100, "seeded": [], "queried": [], "query": {}} for cycle in range(4)]
         lines[0]["stop_set"] = {"split": "dev", "examples": 100, "ids": list(range(100))}
         (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         for cycle in range(4):

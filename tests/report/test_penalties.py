@@ -26,9 +26,7 @@ def test_the_better_beat_the_worse_at_every_budget(tmp_path):
     assert table.heads == ["who beats whom", "1", "2", "3", "beats", "is beaten"]
     names = [row[0].text for row in table.rows]
     assert names == ["1. minilm_l6", "2. minilm_l3", "3. random"]
-    shown = [
-        [cell.text.replace("\u202f", " ").replace("\u00a0", " ") for cell in row[1:]] for row in table.rows
-    ]
+    shown = [[cell.text.replace("\u202f", " ").replace("\u00a0", " ") for cell in row[1:]] for row in table.rows]
     assert shown == [
         ["–", "100 %", "100 %", "100 %", "0 %"],
         ["0 %", "–", "100 %", "50 %", "50 %"],

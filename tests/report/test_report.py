@@ -276,9 +276,7 @@ def test_a_page_that_cannot_be_written(al, tmp_path):
 
 
 def test_help_imports_nothing_heavy(tmp_path):
-    code = (
-        "import sys; sys.argv[1:] = ['report', '--help']\nfrom al_bench.front.cli import main\ntry: main()\n"
-    )
+    code = "import sys; sys.argv[1:] = ['report', '--help']\nfrom al_bench.front.cli import main\ntry: main()\n"
     code += "finally: print({'pandas', 'torch', 'matplotlib', 'jinja2'} & set(sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", code]

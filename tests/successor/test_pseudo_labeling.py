@@ -54,9 +54,7 @@ class Opinionated(FakeModel):
         if isinstance(learner.truth, Ragged):
             rows = learner.truth[ids]
             labels = rows.values[np.repeat(rows.offsets[:-1], predictions.probs.lengths) + predictions.kept]
-            return replace(
-                predictions, probs=Ragged(sharp(labels, learner.classes, 0.9), predictions.probs.offsets)
-            )
+            return replace(predictions, probs=Ragged(sharp(labels, learner.classes, 0.9), predictions.probs.offsets))
         sure = 0.9 if learner.sure is None else learner.sure[ids]
         return replace(predictions, probs=sharp(learner.truth[ids], learner.classes, sure))
 
@@ -285,9 +283,7 @@ def test_second_opinions(task, by, tmp_path):
 @TASKS
 def test_no_gold_label_of_the_pool_reaches_a_fit(task, tmp_path):
     """Poison: with every gold label of the pool changed, every fit sees the same."""
-    settings = {
-        "filters": [FilterConfig("knn", 0.2), FilterConfig("verifier", 0.1), FilterConfig("tracin", 0.1)]
-    }
+    settings = {"filters": [FilterConfig("knn", 0.2), FilterConfig("verifier", 0.1), FilterConfig("tracin", 0.1)]}
     seen = []
     for poisoned in (False, True):
         corpus = corpus_of(task)
@@ -314,9 +310,7 @@ def test_soft_labels_are_the_labellers_distributions(task, tmp_path):
     assert (values[gold].max(axis=1) == 1).all()
     assert np.array_equal(values[gold].argmax(axis=1), flat(labels)[gold])
     others = np.delete(values, gold, axis=0).max(axis=1)
-    assert np.isin(others.astype(float).round(4), [0.9, 1.0]).all(), (
-        "1: a word that the labeller could not see is O"
-    )
+    assert np.isin(others.astype(float).round(4), [0.9, 1.0]).all(), "1: a word that the labeller could not see is O"
     assert fit.weights.tolist() == np.where(np.isin(np.arange(60), LABELLED), 3.0, 1.0).tolist()
 
 
@@ -336,9 +330,7 @@ class Killed(BaseException):
 @TASKS
 def test_killed_in_any_stage_it_goes_on(task, tmp_path, monkeypatch):
     """A kill before each write in turn: the results are the uninterrupted run's, and no finished stage is repeated."""
-    settings = {
-        "filters": [FilterConfig("verifier", 0.1), FilterConfig("tracin", 0.1), FilterConfig("aum", 0.1)]
-    }
+    settings = {"filters": [FilterConfig("verifier", 0.1), FilterConfig("tracin", 0.1), FilterConfig("aum", 0.1)]}
 
     def scene(name: str) -> Scene:
         return Scene(task, tmp_path / name, REST[:9], 0.8, settings)

@@ -61,9 +61,7 @@ def test_golden_numbers_by_hand():
     results = load([GOLDEN])
     last = Measures(results).wide("successor/accuracy")[1] * 100
     arm = results.runs.arm
-    by_seed = {
-        name: last[arm == name].set_axis(results.runs.seed[arm == name]) for name in ("ASM", "no mismatch")
-    }
+    by_seed = {name: last[arm == name].set_axis(results.runs.seed[arm == name]) for name in ("ASM", "no mismatch")}
     found = cells(shipped(GOLDEN, "mismatch"))
     for name, scores in by_seed.items():
         assert found[name].estimate.mean == pytest.approx(scores.mean())
@@ -100,9 +98,7 @@ def test_the_best_is_bold_where_it_is_better(tmp_path):
     assert found["ASM"].seeds == (1, 2, 3, 4, 5, 6)
     assert (made.n, made.pooled) == (6, {})
     assert any(
-        line.startswith(
-            "Bold: better than every other column that competes in its row, p ≤ 0.05 by the exact"
-        )
+        line.startswith("Bold: better than every other column that competes in its row, p ≤ 0.05 by the exact")
         for line in made.legend
     )
 
@@ -146,8 +142,7 @@ def test_nobody_is_bold_without_a_difference(tmp_path):
     made = shipped(tmp_path, "mismatch")
     assert not any(cell.bold for cell in cells(made).values())
     assert any(
-        line.startswith("Nothing is bold: nowhere is the best better than every other one")
-        for line in made.legend
+        line.startswith("Nothing is bold: nowhere is the best better than every other one") for line in made.legend
     )
 
 
@@ -277,9 +272,7 @@ def test_no_gap_to_close(tmp_path):
 
 def test_labels_to_a_share_of_the_ceiling(tmp_path):
     write_runs(tmp_path, f"-m {PAIR} {SEEDS}", noise=1e-6)
-    write_runs(
-        tmp_path, f"-m {PAIR} {SEEDS} strategy=random schedule.initial=1.0 schedule.cycles=0", noise=1e-6
-    )
+    write_runs(tmp_path, f"-m {PAIR} {SEEDS} strategy=random schedule.initial=1.0 schedule.cycles=0", noise=1e-6)
     found = cells(shipped(tmp_path, "ceilings"))
     # The curve 0.9 - 0.4 exp(-6 n / 2000) at 100, 200, 300, 400, read linearly.
     budgets = np.array([100, 200, 300, 400])
@@ -482,9 +475,7 @@ def test_areas_over_different_cycles_are_not_averaged(tmp_path):
     found = cells(made)
     assert (found["end"].seeds, found["second"].seeds) == ((1, 2, 3), (1, 2, 3))
     assert found["area"].seeds == (1, 2)
-    assert [made.notes[i] for i in found["area"].notes] == [
-        "seed 3 has successor/accuracy at other cycles only (1, 3)"
-    ]
+    assert [made.notes[i] for i in found["area"].notes] == ["seed 3 has successor/accuracy at other cycles only (1, 3)"]
 
 
 def test_ends_at_different_cycles_are_not_averaged(tmp_path):
@@ -516,9 +507,7 @@ def test_rounds_are_of_complete_runs(tmp_path):
 
 
 def test_a_trajectory_that_two_successors_share_counts_once(tmp_path):
-    write_runs(
-        tmp_path, f"-m {DATA} model@acquisition=minilm_l3 model@successor=minilm_l3,minilm_l6 seed=1,2,3"
-    )
+    write_runs(tmp_path, f"-m {DATA} model@acquisition=minilm_l3 model@successor=minilm_l3,minilm_l6 seed=1,2,3")
     found = cells(shipped(tmp_path, "iteration"))
     assert found["train"].seeds == (1, 2, 3)
 
@@ -533,10 +522,7 @@ def test_runs_whose_other_seeds_differ_are_no_repeats(tmp_path):
 def test_budgets_that_differ_are_told(tmp_path):
     write_runs(tmp_path, f"-m {THREE[0]} seed=1,2")
     write_runs(tmp_path, f"-m {THREE[2]} seed=1,2 schedule.cycles=2")
-    assert any(
-        note.endswith("the budgets differ: ASM 400, random 300")
-        for note in shipped(tmp_path, "mismatch").notes
-    )
+    assert any(note.endswith("the budgets differ: ASM 400, random 300") for note in shipped(tmp_path, "mismatch").notes)
 
 
 # ------------------------------------------------------------------------------------ shipped, all formats
@@ -564,16 +550,12 @@ def test_no_shipped_table_mixes_the_shipped_experiments(matrix, name):
 def test_the_paper_s_own_choices_are_in_the_tables(matrix):
     """Of PLASM the one with the adaptive filter, of UPS the one that all experiments but the grid take."""
     made = shipped(matrix, "mismatch")
-    there = {
-        head for row in range(len(made.rows)) for head, cell in cells(made, row).items() if cell.estimate
-    }
+    there = {head for row in range(len(made.rows)) for head, cell in cells(made, row).items() if cell.estimate}
     assert {"PLASM", "PLASM − ASM"} <= there
     electra = next(row for row in shipped(matrix, "ups").rows if row.key[1] == "electra_base")
     assert [bool(cell.estimate) for cell in electra.cells] == [True] * 6
     rows = [row.key[-2:] for row in shipped(matrix, "filters").rows]
-    assert {("tracin adaptive", "plasm"), ("tracin adaptive", "plasm_soft"), ("tracin 0.05", "plasm")} <= set(
-        rows
-    )
+    assert {("tracin adaptive", "plasm"), ("tracin adaptive", "plasm_soft"), ("tracin 0.05", "plasm")} <= set(rows)
 
 
 @pytest.fixture(scope="module")
@@ -587,9 +569,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         f"-m {PAIR} seed=1,2,3 subsampling=ups subsampling.refresh=[0] subsampling.gamma=0.1,0.2 subsampling.temperature=0.01,0.1",
     )
-    write_runs(
-        folder, f"-m {PAIR} seed=1,2,3 pseudo_labeling=plasm,plasm_unfiltered model@pseudo_labeler=minilm_l6"
-    )
+    write_runs(folder, f"-m {PAIR} seed=1,2,3 pseudo_labeling=plasm,plasm_unfiltered model@pseudo_labeler=minilm_l6")
     write_runs(folder, f"-m {PAIR} seed=1,2,3 strategy=random schedule.initial=1.0 schedule.cycles=0")
     return folder
 
@@ -615,16 +595,8 @@ def test_every_shipped_table_in_every_format(al, everything, tmp_path, name, kin
         assert text.endswith(f"Made by `al-bench tables {name} {everything}`.\n")
         printed = [line for line in text.splitlines() if line[:1] != "%" and "label{" not in line]
         assert not re.search(r"(?<!\\)_", "\n".join(printed))
-        assert not re.search(
-            r"(?<!\\)[&%](?=[^ ])", "\n".join(line for line in text.splitlines() if line[:1] != "%")
-        )
-        rows = (
-            text.partition("\\midrule")[2]
-            .partition("\\bottomrule")[0]
-            .replace("\\midrule", "")
-            .strip()
-            .splitlines()
-        )
+        assert not re.search(r"(?<!\\)[&%](?=[^ ])", "\n".join(line for line in text.splitlines() if line[:1] != "%"))
+        rows = text.partition("\\midrule")[2].partition("\\bottomrule")[0].replace("\\midrule", "").strip().splitlines()
         assert {len(re.findall(r"(?<!\\)&", row)) for row in rows if row.strip()} == {
             max(1, varying) + len(made.heads) - 1
         }

@@ -19,9 +19,7 @@ def runs(tmp_path, monkeypatch) -> Path:
     """outputs/ with runs of the documented setting, halfway.yaml beside it."""
     monkeypatch.chdir(tmp_path)
     shared = "-m dataset=conll2003 schedule=paper_tagging model@successor=bert_base_cased,electra_base seed=1,2,3,4,5,6"
-    write_runs(
-        tmp_path / "outputs", f"{shared} strategy=mnlp model@acquisition=distilbert_cased", lambda row: 0.01
-    )
+    write_runs(tmp_path / "outputs", f"{shared} strategy=mnlp model@acquisition=distilbert_cased", lambda row: 0.01)
     write_runs(tmp_path / "outputs", f"{shared} strategy=random")
     (tmp_path / "halfway.yaml").write_text(BLOCKS["yaml"], encoding="utf-8")
     return tmp_path

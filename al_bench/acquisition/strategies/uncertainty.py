@@ -40,9 +40,7 @@ def mnlp(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregat
     return _each(predictions, lambda p: -np.log(np.maximum(p.max(axis=1), TINY)), "mean")
 
 
-def _each(
-    predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: Aggregate
-) -> np.ndarray:
+def _each(predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: Aggregate) -> np.ndarray:
     """Score rows of probabilities in float64 and, where rows are words, aggregate them by sentence."""
     scores = like(predictions.probs, score(values_of(predictions.probs).astype(np.float64)))
     return AGGREGATES[aggregate](scores) if isinstance(scores, Ragged) else scores

@@ -52,9 +52,7 @@ def scoring_batches(lengths: np.ndarray, token_budget: int, packed: bool = False
         start = stop
 
 
-def small_data_rule(
-    n: int, batch_size: int, min_batch_size: int, epochs: int, min_steps: int
-) -> tuple[int, int]:
+def small_data_rule(n: int, batch_size: int, min_batch_size: int, epochs: int, min_steps: int) -> tuple[int, int]:
     """(batch size, epochs) that give n examples at least `min_steps` gradient steps (Tsvigun et al. 2022).
 
     First the batch shrinks, not under `min_batch_size`, until an epoch has ceil(min_steps / epochs) steps;

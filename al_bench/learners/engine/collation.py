@@ -63,9 +63,7 @@ class Collator:
     first_position: the number of a text's first position, 0 unless the network starts elsewhere
     """
 
-    def __init__(
-        self, pad_id: int, pad_type: int, left: bool, device: torch.device, first_position: int = 0
-    ) -> None:
+    def __init__(self, pad_id: int, pad_type: int, left: bool, device: torch.device, first_position: int = 0) -> None:
         self.pad_id, self.pad_type, self.left, self.device = pad_id, pad_type, left, device
         self.first_position = first_position
         self._stores: dict[Encoded, Store] = {}
@@ -90,9 +88,7 @@ class Collator:
             inputs["attention_mask"] = filled.long()
         return inputs
 
-    def grid(
-        self, encoded: Encoded, ids: np.ndarray, longest: int
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    def grid(self, encoded: Encoded, ids: np.ndarray, longest: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """(input_ids and token_type_ids, bool where a cell is no padding), each (batch, longest)."""
         store = self.store(encoded)
         starts, lengths = self._rows(store, ids)
@@ -115,9 +111,7 @@ class Collator:
         ends = offsets_of(lengths)
         starts, counts = self._rows(store, ids)
         offsets = to_device(ends, store.device)
-        begins, shifts = (
-            rows.repeat_interleave(counts, output_size=int(ends[-1])) for rows in (offsets[:-1], starts)
-        )
+        begins, shifts = (rows.repeat_interleave(counts, output_size=int(ends[-1])) for rows in (offsets[:-1], starts))
         positions = torch.arange(int(ends[-1]), device=store.device) - begins
         inputs = {
             "input_ids": store.values[shifts + positions],

@@ -36,9 +36,7 @@ class Embedder:
     cache: folder shared between runs, or None
     """
 
-    def __init__(
-        self, network: Any, weights: dict[str, torch.Tensor], collator: Collator, cache: Path | None
-    ) -> None:
+    def __init__(self, network: Any, weights: dict[str, torch.Tensor], collator: Collator, cache: Path | None) -> None:
         self._encoder, self._collator, self._cache = network.base_model, collator, cache
         prefix = "" if self._encoder is network else f"{network.base_model_prefix}."
         self._weights = {

@@ -68,9 +68,7 @@ class Forward:
         if self.copy:
             self.copy.update()
 
-    def logits(
-        self, encoded: Encoded, ids: np.ndarray, exact: bool = False, pack: bool | None = None
-    ) -> torch.Tensor:
+    def logits(self, encoded: Encoded, ids: np.ndarray, exact: bool = False, pack: bool | None = None) -> torch.Tensor:
         """(units, classes) float32 of the texts, or of the surviving words; ids sorted by length.
 
         exact: in float32 whatever the precision; pack: None: as `packs` says
@@ -85,9 +83,7 @@ class Forward:
                 return padded_logits(network, self.collator, encoded, ids)
             inputs, boundaries = self.collator.packed(encoded, ids)
             texts = encoded.firsts is None
-            firsts = (
-                boundaries.offsets[:-1] if texts else self.collator.first_subwords(encoded, ids, packed=True)
-            )
+            firsts = boundaries.offsets[:-1] if texts else self.collator.first_subwords(encoded, ids, packed=True)
             with packed(network, firsts, texts):
                 return network(**inputs, boundaries=boundaries).logits.flatten(0, -2).float()
 
@@ -147,9 +143,7 @@ class Trial:
         network = self._forward.network_of(exact)
         encoder = encoder_of(network) or network.base_model
         batches = [np.concatenate(self._batches)] if pack else self._batches
-        with encoder.register_forward_hook(
-            lambda module, args, output: states.append(output[0].float().flatten(0, 1))
-        ):
+        with encoder.register_forward_hook(lambda module, args, output: states.append(output[0].float().flatten(0, 1))):
             logits = torch.cat([self._forward.logits(self._texts, ids, exact, pack) for ids in batches])
         rows = torch.cat(states)
         if pack:

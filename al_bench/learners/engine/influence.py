@@ -154,9 +154,7 @@ class _Layer:
         self._calls = 0
         self._pairs: list[tuple[torch.Tensor, torch.Tensor]] = []  # inputs and gradients of outputs
 
-    def forward(
-        self, module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         """As a forward hook."""
         batch = len(self._norms)
         if not args:

@@ -43,9 +43,7 @@ def load_network(
     if model.num_hidden_layers is not None:
         if model.num_hidden_layers > config.num_hidden_layers:
             layers = f"{model.name} has {config.num_hidden_layers} layers"
-            raise reject(
-                f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these"
-            )
+            raise reject(f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these")
         config.num_hidden_layers = model.num_hidden_layers
     if kind != "encoder":
         config.num_labels = classes

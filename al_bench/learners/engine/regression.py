@@ -59,9 +59,7 @@ class Head:
         return x @ self.weight.T + self.bias
 
 
-def fit_head(
-    x: np.ndarray, target: np.ndarray, weights: np.ndarray | None, labels: int, strength: float
-) -> Head:
+def fit_head(x: np.ndarray, target: np.ndarray, weights: np.ndarray | None, labels: int, strength: float) -> Head:
     """Minimise |W|^2 / 2 + strength * sum_i weights_i * cross-entropy_i, as scikit-learn does (the bias is free).
 
     x: (units, width) float32, in which the solver computes too: float64 takes twice as long to the same F1
@@ -112,8 +110,7 @@ def gradient_norms(x: np.ndarray, residual: np.ndarray, lengths: np.ndarray) -> 
         inner, outer = (
             rows @ rows.transpose(0, 2, 1)
             for rows in (
-                part[units.positions(these)].reshape(len(these), m, -1).astype(np.float64)
-                for part in (x, residual)
+                part[units.positions(these)].reshape(len(these), m, -1).astype(np.float64) for part in (x, residual)
             )
         )
         norms[these] = ((inner + 1.0) * outer).sum(axis=(1, 2)) / m**2

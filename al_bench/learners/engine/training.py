@@ -87,9 +87,7 @@ def train(
         steps, epochs, batch_size, epochs * n, epochs * int(lengths.sum()),
         stepper.capture_seconds - captured_before,
     )  # fmt: skip
-    steps_of_units = [
-        (logits.cpu().numpy(), target.cpu().numpy(), owners) for logits, target, owners in recorded
-    ]
+    steps_of_units = [(logits.cpu().numpy(), target.cpu().numpy(), owners) for logits, target, owners in recorded]
     return Trained(
         costs,
         None if dev_score is None else float(best),

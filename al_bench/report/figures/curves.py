@@ -88,9 +88,7 @@ def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look)
     means = [e.mean for e in estimates]
     axes.plot(x, means, **look.line, markeredgecolor=edge, markeredgewidth=width, zorder=3)
     # Intervals of two runs, 13 standard errors wide, would hide all else.
-    low, high = (
-        [getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high")
-    )
+    low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high"))
     if len(estimates) > 1:
         axes.fill_between(x, low, high, color=look.color, alpha=0.16, linewidth=0, zorder=2)
     else:
