@@ -105,12 +105,14 @@ def score_table(setting: Setting, best: Method | None) -> Table:
             continue
         at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in budgets]
         iteration = setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
+        # A mean over fewer budgets is of other budgets, and no number to hold beside the others.
+        everywhere = setting.scores(method).shape[1] == setting.values(method, "labelled").shape[1]
         rows.append([
             named(setting, method, method.label),
             amount(len(final), str(runs) if len(final) == runs else f"{len(final)} of {runs}"),
             *(estimate(100 * at if method.arm != "ceiling" else np.empty(0)) for at in at_cycles),
             estimate(final.to_numpy(), strong=method is best),
-            estimate(100 * measures.sample(method.runs, score, "aulc").array),
+            estimate(100 * measures.sample(method.runs, score, "aulc").array if everywhere else np.empty(0)),
             estimate(iteration),
             seconds(float(spent_by(setting, method).mean())),
         ])  # fmt: skip

@@ -146,6 +146,7 @@ def legend(
     for head, own in grid.items():
         if pairs := [len(cell.seeds) for cell in own if cell.marks == UNTESTABLE]:
             untestable[head] = (pairs, max(cell.tests for cell in own))
+    tested = {head: max(cell.tests for cell in own) for head, own in grid.items() if any(c.tests for c in own)}
     equivalent = any(cell.estimate for cell in cells if cell.show == "equivalence")
     margins = {column.margin for column in columns.values() if column.margin is not None}
     hopeless = [one.pairs for one in contests if not reachable(one.pairs, len(contests))]
@@ -158,7 +159,7 @@ def legend(
         n=common_n(grid),
         scaled=any(cell.unit.scale == 100 for cell in cells if cell.show == "value" and cell.estimate),
         elsewhere=elsewhere,
-        tested=any(cell.p is not None for cell in cells if cell.show == "difference"),
+        tested=tested,
         untestable=untestable,
         margins=[f"{margin:g}" for margin in sorted(margins)] if equivalent else [],
         shown={cell.show for cell in cells if cell.seeds},

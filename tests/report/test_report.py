@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from sweeps import SWEEP, varied
-from synthetic import write_runs
+from synthetic import settings_of, write_runs
 
 from al_bench.analysis.store import load
 from al_bench.ledger.ledger import read_json, write_json
-from al_bench.report import build, costs
+from al_bench.report import build, costs, tables
 from al_bench.report.build import report
 from al_bench.report.texts import spans
 
@@ -354,3 +354,12 @@ def test_in_a_real_store(al, tiny_run, tmp_path):
     known = read_json(sweep / "mlflow.json")
     files = {file.path for file in connect(known["uri"]).list_artifacts(known["run_id"])}
     assert {"report.html", "summary.json"} <= files
+
+
+def test_the_mean_of_a_curve_is_of_all_budgets(rivals):
+    """PLASM was evaluated at two of four budgets, the higher ones: its mean stands beside no other."""
+    (setting,) = settings_of(rivals)
+    made = tables.score_table(setting, None)
+    means = {row[0].text: row[list(made.heads).index("mean of the curve")].text for row in made.rows}
+    assert means.pop("minilm_l3 + plasm") == means.pop("everything labelled") == "–"
+    assert "–" not in means.values()
