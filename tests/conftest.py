@@ -13,6 +13,8 @@ from synthetic import write_runs
 
 # Tiny matrices gain nothing from threads, and threads that wait for each other on busy cores cost minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test needs the hub; trying to reach it takes half a minute where there is no network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 

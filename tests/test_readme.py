@@ -58,7 +58,6 @@ def test_option(text, al, tmp_path):
     assert ".yaml" not in summary, "what `al-bench ls` says of it is the first line"
 
 
-@pytest.mark.xfail(reason="pages describe ledger/store.py and analysis/contrasts.py, which are being written")
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
 def test_links(page):
     text = (ROOT / page).read_text(encoding="utf-8")
