@@ -208,6 +208,10 @@ class Contest:
     pairs: int
     p: float
 
+    @property
+    def bold(self) -> bool:
+        return self.p <= ALPHA
+
 
 def contest(
     rivals: Mapping[str, Sample], measures: Measures, metric: str, at: At, test: str, sign: int = 1
@@ -250,7 +254,7 @@ def best_of(settings: Sequence[Setting]) -> dict[str, Method]:
         scores = {m.about.method: setting.measures.sample(m.runs, metric, "last") for m in rivals if m.role == role}
         contests[setting.key] = contest(scores, setting.measures, metric, "last", "wilcoxon")
     methods = {(setting.key, m.about.method): m for setting in settings for m in setting.methods}
-    return {key: methods[key, one.best] for key, one in adjusted(contests).items() if one.p <= ALPHA}
+    return {key: methods[key, one.best] for key, one in adjusted(contests).items() if one.bold}
 
 
 def gains(setting: Setting) -> dict[tuple[str, str], Estimate]:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from al_bench.analysis.contrasts import Contest, Contrasts, adjusted, contest
 from al_bench.analysis.measures import Measures, Paired
-from al_bench.analysis.statistics import ALPHA
 from al_bench.data.metrics import headline
 from al_bench.tables.cells import (
     Cell,
@@ -67,7 +66,7 @@ def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
             grid[head] = tested_together(cells, spec.test)
     contests = contests_of(spec, layout, contrasts.measures)
     for row, one in contests.items():
-        if one.p <= ALPHA:
+        if one.bold:
             grid[one.best][row] = replace(grid[one.best][row], bold=True)
     pool = pooled(spec, layout, contrasts.measures) if spec.pool else {}
     notes = annotate(spec, layout, grid, contrasts.measures)

@@ -166,7 +166,7 @@ def legend(
         pooled=bool(pool),
         contests=len(contests),
         hopeless=hopeless if spec.test == "wilcoxon" else [],
-        bold=any(one.p <= ALPHA for one in contests),
+        bold=any(one.bold for one in contests),
         few=[f"{place}: {n}" for place, n in counts if isinstance(spec.seeds, int) and n < spec.seeds],
         unknown=[metric for metric in metrics if not measures.knows(metric)],
     )
