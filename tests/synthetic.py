@@ -120,6 +120,8 @@ def _cycle(
         asleep = row["subsampling"] != "none" and refresh != "all" and cycle not in refresh
         scored = int((POOL - labelled) * (0.11 if asleep else 1.0))
     seconds: dict[str, float] = {}
+    if row["acquisition"] and cycle == 0:
+        seconds["prepare"] = 1.5 * pace
     if row["acquisition"]:
         seconds |= {"train": (8 + 0.01 * labelled) * pace, "evaluate": 2.0}
     if not last:

@@ -210,6 +210,7 @@ def test_ups(tmp_path):
     rounds = cells(shipped(tmp_path, "iteration"))
     assert rounds["train"].estimate.mean == pytest.approx(10, rel=0.03)
     assert rounds["predict"].estimate.mean == pytest.approx(9, rel=0.03)
+    assert rounds["one-off"].estimate.mean == pytest.approx(1.5, rel=0.03)
     assert rounds["bound"].estimate.mean == pytest.approx(19 / 10, rel=0.03)
 
 
