@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -124,12 +125,7 @@ def tiny_overrides(model: Path, data: Path, task: str) -> list[str]:
     if task == "classification":
         shared += ["dataset.where=null", "dataset.label_names=null"]
     for role in ("acquisition", "successor"):
-        shared += [
-            f"{role}.path={model}",
-            f"{role}.name=tiny",
-            f"{role}.sha256=null",
-            f"{role}.max_length=32",
-        ]
+        shared += [f"{role}.path={model}", f"{role}.name=tiny", f"{role}.sha256=null", f"{role}.max_length=32"]
     shared += ["acquisition.num_hidden_layers=1", "successor.num_hidden_layers=2"]
     budget = ["schedule.initial=12", "schedule.step=8", "schedule.cycles=3"]
     if task == "tagging":
@@ -141,6 +137,24 @@ def tiny_overrides(model: Path, data: Path, task: str) -> list[str]:
         "training.batch_size=8",
     ]
     return [*shared, *budget, *fit, "device=cpu", "precision=float32"]
+
+
+@pytest.fixture
+def interrupt_successor(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Presses Ctrl-C once, when the successor's n-th step begins, counted over all runs of the test."""
+    import al_bench.run as job
+
+    def interrupt(n: int) -> None:
+        evaluate, steps = job.evaluate_successor, count(1)
+
+        def interrupted(*arguments: object) -> object:
+            if next(steps) == n:
+                raise KeyboardInterrupt
+            return evaluate(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(job, "evaluate_successor", interrupted)
+
+    return interrupt
 
 
 @pytest.fixture(scope="session")

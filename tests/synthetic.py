@@ -45,7 +45,7 @@ def configs(command: str) -> list[tuple[list[str], RunConfig]]:
     if not seeds:
         return composed
     numbers = [int(text) for text in seeds[-1].removeprefix("seed=").split(",")]
-    return [([*told, f"seed={seed}"], _seeded(config, seed)) for seed in numbers for told, config in composed]
+    return [([*overrides, f"seed={seed}"], _seeded(config, seed)) for seed in numbers for overrides, config in composed]
 
 
 def jobs(command: str) -> list[RunConfig]:
@@ -65,9 +65,9 @@ def _composed(words: tuple[str, ...]) -> list[tuple[list[str], RunConfig]]:
     register_schema()
     register_resolvers()
     jobs = []
-    for told, config in jobs_of(hydra_options(list(words))):
+    for overrides, config in jobs_of(hydra_options(list(words))):
         assert isinstance(config, RunConfig), str(config)
-        jobs.append((told, config))
+        jobs.append((overrides, config))
     return jobs
 
 

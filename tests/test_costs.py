@@ -92,12 +92,7 @@ def labeller_and_verifier(model: Path) -> list[str]:
         f"pseudo_labeling.filters=[{','.join(f'{{by: {f}, drop: 0.05}}' for f in FILTERS)}]",
     ]
     for role in ("pseudo_labeler", "verifier"):
-        words += [
-            f"model@{role}=minilm_l6",
-            f"{role}.path={model}",
-            f"{role}.sha256=null",
-            f"{role}.max_length=32",
-        ]
+        words += [f"model@{role}=minilm_l6", f"{role}.path={model}", f"{role}.sha256=null", f"{role}.max_length=32"]
     return words
 
 
@@ -191,19 +186,11 @@ def test_another_run_pays_what_the_first_paid(al, tiny_run, tmp_path, learner) -
         assert ["successor_prepare" in line["seconds"] for line in lines] == [True, False, False]
 
 
-def test_a_successor_is_prepared_once_a_run_also_after_an_interruption(al, tiny_run, tmp_path, monkeypatch) -> None:
+def test_a_successor_is_prepared_once_a_run_also_after_an_interruption(
+    al, tiny_run, tmp_path, interrupt_successor
+) -> None:
     """Each step records it, as if it were alone; the run charges it in its first cycle with a successor."""
-    import al_bench.run as job
-
-    real, calls = job.evaluate_successor, []
-
-    def stops_at_the_third(*arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(job, "evaluate_successor", stops_at_the_third)
+    interrupt_successor(3)
     words = [*tiny_run, "training.epochs=1", "successor.learner=linear", "evaluate_at=[1,2,3]"]
     assert al("run", *words).code == 130
     assert al("run", *words).code == 0

@@ -166,9 +166,9 @@ class Measures:
         """
         seeds = tuple(seed for seed in samples[0].values if all(seed in one.values for one in samples))
         runs = [[one.runs[seed] for seed in seeds] for one in samples]
-        schedules = {schedule for mine in runs for schedule in self.runs.loc[mine].schedule}
+        schedules = {schedule for names in runs for schedule in self.runs.loc[names].schedule}
         if metric.startswith("seconds/") or metric == "amdahl":
-            machines = [self._places(mine, metric, None) for mine in runs]
+            machines = [self._places(names, metric, None) for names in runs]
             same = [len({places[i] for places in machines}) == 1 for i in range(len(seeds))]
             seeds = tuple(seed for seed, alike in zip(seeds, same, strict=True) if alike)
         elif at in ("last", "aulc") and len(schedules) == 1:
@@ -177,7 +177,7 @@ class Measures:
 
     def _aligned(self, seeds: tuple[int, ...], runs: list[list[str]], metric: str, at: At) -> Paired:
         """Of one schedule: each run is read at the cycles at which the others of its seed have a value, too."""
-        tables = [self.table(mine, metric) for mine in runs]
+        tables = [self.table(names, metric) for names in runs]
         everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
         both = pd.DataFrame(everywhere, seeds, tables[0].columns).where(everywhere)
         end = end_of(both)

@@ -40,12 +40,12 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
     long = [method for method in setting.acquirers() if setting.scores(method).shape[1] > 2]
     stopped = [(method, stops(setting, method)) for method in long[:STOPPED]]
     stopped = [(method, rows) for method, rows in stopped if not rows.empty]
-    corpus, gone = corpus_of(setting)
+    corpus, reason = corpus_of(setting)
     by_topic = {topic: list(group) for topic, group in groupby(answers(setting, contrasts), attrgetter("topic"))}
     return {
         "setting": setting,
         "size": sizes(corpus) if corpus is not None else "",
-        "gone": gone,
+        "no_texts": reason,
         "answers": by_topic,
         "unknowns": unknowns(setting),
         "scores": tables.score_table(setting, best),

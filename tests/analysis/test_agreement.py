@@ -86,16 +86,16 @@ def scores_and_areas(contrasts):
 
 def differences_and_stars(contrasts):
     (setting,) = contrasts.settings
-    said = {}
+    by_topic = {}
     for answer in answers(setting, contrasts):
         if answer.contrast is not None:
-            said.setdefault(answer.topic, []).append(answer)
+            by_topic.setdefault(answer.topic, []).append(answer)
     for topic, name, head in (
         ("mismatch", "mismatch", "ASM − no mismatch"),
         ("pseudo", "mismatch", "PLASM − ASM"),
     ):
         cells = [cells[head] for _, cells in table_cells(contrasts, name) if cells[head].estimate]
-        whole = [a for a in said.get(topic, ()) if "from a part" not in a.text and "`ups`" not in a.text]
+        whole = [a for a in by_topic.get(topic, ()) if "from a part" not in a.text and "`ups`" not in a.text]
         assert len(cells) == len(whole)
         for cell, answer in zip(cells, whole, strict=True):
             one = answer.contrast
@@ -106,7 +106,7 @@ def differences_and_stars(contrasts):
             assert bool(stated) == (cell.marks == "*")
             assert (cell.marks == "†") == (answer.verdict in ("untestable", "few"))
             assert cell.seeds == one.seeds
-    for answer in said.get("subsampling", ()):
+    for answer in by_topic.get("subsampling", ()):
         (cell,) = [c["UPS − whole pool"] for _, c in table_cells(contrasts, "ups") if c["UPS − whole pool"].estimate]
         assert (cell.marks == " ≡") == (answer.verdict == "equivalent")
         assert cell.estimate.mean == pytest.approx(answer.contrast.difference.mean)

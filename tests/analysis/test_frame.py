@@ -82,8 +82,8 @@ def test_a_real_run(al, tiny_run, tmp_path):
     ],
 )  # fmt: skip
 def test_what_a_run_is(words, arm, told):
-    mine = {word.partition("=")[0] for word in words.split()}
-    words = " ".join([*(w for w in SMALL.split() if w.partition("=")[0] not in mine), words])
+    changed = {word.partition("=")[0] for word in words.split()}
+    words = " ".join([*(w for w in SMALL.split() if w.partition("=")[0] not in changed), words])
     ((_, config),) = configs(words)
     row = columns_of(asdict(config))
     assert row["arm"] == arm

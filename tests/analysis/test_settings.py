@@ -93,10 +93,10 @@ def test_selections_of_other_trainings_have_names_of_their_own(tmp_path):
         )
     write_runs(tmp_path, varied("strategy=random", "model@successor=minilm_l6,mpnet_base", "seed=1"))
     setting, methods = only(tmp_path)
-    mine = [f"least_confidence [acquisition.training.epochs={epochs}]" for epochs in (3, 4)]
-    assert [m.selection for m in setting.acquirers()] == mine
-    assert set(gains(setting)) == {(one, name) for one in mine for name in ("minilm_l6", "mpnet_base")}
-    assert f"{mine[0]} → mpnet_base" in methods
+    names = [f"least_confidence [acquisition.training.epochs={epochs}]" for epochs in (3, 4)]
+    assert [m.selection for m in setting.acquirers()] == names
+    assert set(gains(setting)) == {(one, name) for one in names for name in ("minilm_l6", "mpnet_base")}
+    assert f"{names[0]} → mpnet_base" in methods
     assert len(methods) == 6
 
 

@@ -175,15 +175,15 @@ def stopped(tmp_path) -> Results:
 def test_what_stopping_loses(stopped):
     (setting,) = settings(Measures(stopped))
     (method,) = setting.methods
-    found = stops(setting, method)
+    stopped_at = stops(setting, method)
     scores = setting.scores(method)
     for name, cycle in (("classification change", 2), ("kappa", 4), ("delta F", 4)):
-        mine = found[found.criterion == name]
-        assert mine.cycle.tolist() == [cycle, cycle]
-        assert mine.labelled.tolist() == [100 * (cycle + 1)] * 2
-        assert mine.score.tolist() == scores[cycle].tolist()
-        assert mine["last"].tolist() == scores[5].tolist()
-    assert found[found.criterion == "overall uncertainty"].cycle.isna().all()
+        stop = stopped_at[stopped_at.criterion == name]
+        assert stop.cycle.tolist() == [cycle, cycle]
+        assert stop.labelled.tolist() == [100 * (cycle + 1)] * 2
+        assert stop.score.tolist() == scores[cycle].tolist()
+        assert stop["last"].tolist() == scores[5].tolist()
+    assert stopped_at[stopped_at.criterion == "overall uncertainty"].cycle.isna().all()
 
 
 def test_metrics_do_not_move_a_stop(stopped):

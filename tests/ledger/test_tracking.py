@@ -114,21 +114,11 @@ def test_damaged_runs_are_named_and_the_others_logged(al, tiny_run, tmp_path):
     assert "3 runs logged" in done.out
 
 
-def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, monkeypatch):
+def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, monkeypatch, interrupt_successor):
     """Stopped after a cycle was logged but before that was remembered: no point twice, no second run."""
     from mlflow.tracking import MlflowClient
 
-    import al_bench.run as job
-
-    real, calls = job.evaluate_successor, []
-
-    def stops_at_the_second(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(job, "evaluate_successor", stops_at_the_second)
+    interrupt_successor(2)
     command = ["run", *tracked(tiny_run), "seed=5"]
     assert al(*command).code == 130
     (folder,) = run_folders(tmp_path)

@@ -19,29 +19,29 @@ def effects(**by_kind: float):
     """Points added to the successor's score, by what a run is."""
 
     def effect(row) -> float:
-        found = 0.0
+        points = 0.0
         if row["acquisition"] is None:
-            found += by_kind.get("random", 0.0)
+            points += by_kind.get("random", 0.0)
         elif row["acquisition"] != row["successor"]:
-            found += by_kind.get("mismatch", 0.0)
+            points += by_kind.get("mismatch", 0.0)
         if row["subsampling"] != "none":
-            found += by_kind.get("ups", 0.0)
+            points += by_kind.get("ups", 0.0)
         if row["pseudo_labeling"]:
-            found += by_kind.get("plasm", 0.0)
-        return found / 100
+            points += by_kind.get("plasm", 0.0)
+        return points / 100
 
     return effect
 
 
-def said(tmp_path, *commands, noise=0.001, **by_kind):
+def answers_of(tmp_path, *commands, noise=0.001, **by_kind):
     for command in commands:
         write_runs(tmp_path, command, effects(**by_kind), noise)
     contrasts = contrasts_of(tmp_path)
     (setting,) = contrasts.settings
-    found = {}
+    by_topic = {}
     for answer in answers(setting, contrasts):
-        found.setdefault(answer.topic, []).append(answer)
-    return setting, found
+        by_topic.setdefault(answer.topic, []).append(answer)
+    return setting, by_topic
 
 
 def seeds(n: int) -> str:
@@ -53,8 +53,10 @@ def plain(text: str) -> str:
 
 
 def test_a_selection_that_is_worth_something(tmp_path):
-    _, found = said(tmp_path, varied(seeds(8)), varied("strategy=random", seeds(8)), random=-3.0, mismatch=-1.0)
-    (answer,) = found["selection"]
+    _, by_topic = answers_of(
+        tmp_path, varied(seeds(8)), varied("strategy=random", seeds(8)), random=-3.0, mismatch=-1.0
+    )
+    (answer,) = by_topic["selection"]
     assert answer.verdict == "more"
     both = answer.contrast
     expected = mean_interval(both.a - both.b)
@@ -71,8 +73,8 @@ def test_a_selection_that_is_worth_something(tmp_path):
 
 
 def test_a_mismatch_that_costs(tmp_path):
-    _, found = said(tmp_path, varied("model@acquisition=minilm_l3,minilm_l6", seeds(6)), mismatch=-1.5)
-    (answer,) = found["mismatch"]
+    _, by_topic = answers_of(tmp_path, varied("model@acquisition=minilm_l3,minilm_l6", seeds(6)), mismatch=-1.5)
+    (answer,) = by_topic["mismatch"]
     assert answer.verdict == "less"
     assert answer.contrast.difference.mean == pytest.approx(-1.5, abs=0.2)
     assert re.match(
@@ -84,8 +86,8 @@ def test_a_mismatch_that_costs(tmp_path):
 
 def test_no_difference_is_not_called_one(tmp_path):
     several = "seed=11,12,13,14,15,16"  # one draw in twenty shows a difference where there is none
-    _, found = said(tmp_path, varied(several), varied("strategy=random", several), noise=0.01)
-    (answer,) = found["selection"]
+    _, by_topic = answers_of(tmp_path, varied(several), varied("strategy=random", several), noise=0.01)
+    (answer,) = by_topic["selection"]
     assert answer.verdict == "open"
     assert "is not significant" in answer.text
     assert " more than" not in answer.text
@@ -94,24 +96,24 @@ def test_no_difference_is_not_called_one(tmp_path):
 
 
 def test_a_loss_to_random_is_called_one(tmp_path):
-    _, found = said(tmp_path, varied(seeds(6)), varied("strategy=random", seeds(6)), random=2.0)
-    assert found["selection"][0].verdict == "less"
-    assert "points of accuracy less than on random examples" in found["selection"][0].text
+    _, by_topic = answers_of(tmp_path, varied(seeds(6)), varied("strategy=random", seeds(6)), random=2.0)
+    assert by_topic["selection"][0].verdict == "less"
+    assert "points of accuracy less than on random examples" in by_topic["selection"][0].text
 
 
 @pytest.mark.parametrize(("seeds_", "who"), [("seed=1", "One seed"), ("seed=1,2", "Two seeds")])
 def test_few_seeds_tell_nothing(tmp_path, seeds_, who):
-    _, found = said(tmp_path, varied(seeds_), varied("strategy=random", seeds_), random=-3.0)
-    (answer,) = found["selection"]
+    _, by_topic = answers_of(tmp_path, varied(seeds_), varied("strategy=random", seeds_), random=-3.0)
+    (answer,) = by_topic["selection"]
     assert answer.verdict == "few"
     assert answer.text.endswith(f"{who} cannot tell this from chance.")
-    assert "±" not in "".join(a.text for topic in found.values() for a in topic)
+    assert "±" not in "".join(a.text for topic in by_topic.values() for a in topic)
     assert "more than" not in answer.text
 
 
 def test_three_seeds_are_not_testable(tmp_path):
-    _, found = said(tmp_path, SWEEP, varied("strategy=random"), random=-3.0)
-    (answer,) = found["selection"]
+    _, by_topic = answers_of(tmp_path, SWEEP, varied("strategy=random"), random=-3.0)
+    (answer,) = by_topic["selection"]
     assert answer.verdict == "untestable"
     assert "cannot be tested with so few seeds" in answer.text
     assert " more than" not in answer.text
@@ -120,11 +122,11 @@ def test_three_seeds_are_not_testable(tmp_path):
 
 
 def test_holm_over_the_answers_to_one_question(tmp_path):
-    _, found = said(
+    _, by_topic = answers_of(
         tmp_path, varied("subsampling=none,ups", seeds(6)), varied("strategy=random", seeds(6)), random=-3.0
     )
-    assert [answer.contrast.p for answer in found["selection"]] == [4 / 2**6, 4 / 2**6]
-    detail = plain(found["selection"][0].detail)
+    assert [answer.contrast.p for answer in by_topic["selection"]] == [4 / 2**6, 4 / 2**6]
+    detail = plain(by_topic["selection"][0].detail)
     assert (
         "p = 0.031, p = 0.062 after Holm’s correction for 2 comparisons; 6 seeds cannot reach 5 % here, 7 could"
         in detail
@@ -132,8 +134,8 @@ def test_holm_over_the_answers_to_one_question(tmp_path):
 
 
 def test_equivalence_is_tested_and_not_assumed(tmp_path):
-    _, found = said(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
-    (answer,) = found["subsampling"]
+    _, by_topic = answers_of(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
+    (answer,) = by_topic["subsampling"]
     assert answer.verdict == "equivalent"
     assert "is as good with ups as with scoring the whole pool, within 0.5 points" in plain(answer.text)
     # Cycle 0 scores 1,900 of 1,900; cycles 1 and 2 score 11 % of 1,800 and 1,700.
@@ -143,22 +145,22 @@ def test_equivalence_is_tested_and_not_assumed(tmp_path):
 
 
 def test_no_difference_is_not_equivalence(tmp_path):
-    _, found = said(tmp_path, varied("subsampling=none,ups", seeds(6)), noise=0.01)
-    (answer,) = found["subsampling"]
+    _, by_topic = answers_of(tmp_path, varied("subsampling=none,ups", seeds(6)), noise=0.01)
+    (answer,) = by_topic["subsampling"]
     assert answer.verdict == "open"
     assert "equivalence within 0.5 points is not shown either" in answer.text
 
 
 def test_pseudo_labels_and_the_gap_they_close(tmp_path):
     plasm = ("pseudo_labeling=plasm", "model@pseudo_labeler=minilm_l6", "evaluate_at=last")
-    _, found = said(
+    _, by_topic = answers_of(
         tmp_path,
         varied("model@acquisition=minilm_l3,minilm_l6", seeds(6)),
         varied(*plasm, seeds(6)),
         mismatch=-4.0,
         plasm=3.0,
     )
-    (answer,) = found["pseudo"]
+    (answer,) = by_topic["pseudo"]
     assert answer.verdict == "more"
     assert answer.contrast.difference.mean == pytest.approx(3.0, abs=0.3)
     assert answer.numbers["share"] == pytest.approx(0.75, abs=0.1)
@@ -176,18 +178,20 @@ def test_the_best_beside_its_ceiling(rivals):
 
 
 def test_few_lucky_seeds_are_not_the_best(tmp_path):
-    _, found = said(tmp_path, varied(seeds(6)), varied("model@acquisition=minilm_l6", "seed=1,2"), mismatch=-3.0)
-    (answer,) = found["reached"]
+    _, by_topic = answers_of(
+        tmp_path, varied(seeds(6)), varied("model@acquisition=minilm_l6", "seed=1,2"), mismatch=-3.0
+    )
+    (answer,) = by_topic["reached"]
     assert "when minilm_l3 selects by least_confidence" in plain(answer.text)
     assert "higher mean" not in answer.text
-    _, found = said(tmp_path, varied("strategy=random", seeds(4)), random=-3.0)
-    assert "No other of the 2 methods that have 4 seeds or more there ends" in plain(found["reached"][0].text)
+    _, by_topic = answers_of(tmp_path, varied("strategy=random", seeds(4)), random=-3.0)
+    assert "No other of the 2 methods that have 4 seeds or more there ends" in plain(by_topic["reached"][0].text)
 
 
 def test_what_an_iteration_costs(tmp_path):
     """Of the cycles that query; the last one only trains."""
-    setting, found = said(tmp_path, varied("seed=1"))
-    (answer,) = found["cost"]
+    setting, by_topic = answers_of(tmp_path, varied("seed=1"))
+    (answer,) = by_topic["cost"]
     seconds, train, predict = (
         setting.values(setting.methods[0], f"seconds/{name}").iloc[0].loc[:2]
         for name in ("iteration", "train", "predict")
@@ -200,10 +204,10 @@ def test_what_an_iteration_costs(tmp_path):
 
 
 def test_seconds_that_scatter_save_nothing(tmp_path):
-    _, found = said(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
-    clear = plain(found["subsampling"][0].text)
+    _, by_topic = answers_of(tmp_path, varied("subsampling=none,ups", "subsampling.refresh=[0]", seeds(6)))
+    clear = plain(by_topic["subsampling"][0].text)
     low, high = map(int, re.search(r"\(95 % interval: (\d+) % to (\d+) %\); no scoring", clear).groups())
-    assert low < 100 * found["subsampling"][0].numbers["saved"] < high
+    assert low < 100 * by_topic["subsampling"][0].numbers["saved"] < high
     results = load([tmp_path])
     slow = results.cycles.run.str.contains("-ups-") & results.cycles.run.str.contains("seed1-|seed2-")
     slow &= results.cycles.metric == "seconds/iteration"
@@ -216,14 +220,16 @@ def test_seconds_that_scatter_save_nothing(tmp_path):
 def test_words_are_the_budget_of_taggers(tmp_path):
     command = varied("dataset=conll2003", "strategy=mnlp", "schedule.unit=words", "schedule.initial=1400",
                      "schedule.step=1400", "seed=1")  # fmt: skip
-    _, found = said(tmp_path, command)
-    assert "% F1 with 5,600 labelled words when minilm_l3 selects by mnlp, up from" in plain(found["reached"][0].text)
+    _, by_topic = answers_of(tmp_path, command)
+    assert "% F1 with 5,600 labelled words when minilm_l3 selects by mnlp, up from" in plain(
+        by_topic["reached"][0].text
+    )
 
 
 def test_a_model_that_selects_for_itself(tmp_path):
-    _, found = said(tmp_path, varied("model@acquisition=minilm_l6", "seed=1,2,3"), varied("strategy=random"))
-    assert "minilm_l6 reaches" in plain(found["reached"][0].text)
-    assert plain(found["selection"][0].text).startswith("When it selects for itself by least_confidence, minilm_l6")
+    _, by_topic = answers_of(tmp_path, varied("model@acquisition=minilm_l6", "seed=1,2,3"), varied("strategy=random"))
+    assert "minilm_l6 reaches" in plain(by_topic["reached"][0].text)
+    assert plain(by_topic["selection"][0].text).startswith("When it selects for itself by least_confidence, minilm_l6")
 
 
 # -------------------------------------------------------------------------------------- what cannot be said
@@ -234,22 +240,22 @@ def test_what_is_missing_comes_with_its_command(tmp_path):
 
     write_runs(tmp_path, varied("seed=7", "subsampling=ups"))
     (setting,) = settings_of(tmp_path)
-    found = {unknown.text.partition(":")[0]: unknown.command for unknown in unknowns(setting)}
-    assert list(found) == [
+    by_topic = {unknown.text.partition(":")[0]: unknown.command for unknown in unknowns(setting)}
+    assert list(by_topic) == [
         "How much is chance",
         "Whether selecting is better than chance",
         "What the mismatch costs",
         "What `ups` costs or saves",
         "How far it is from the ceiling",
     ]
-    for command in found.values():
+    for command in by_topic.values():
         jobs = configs(command.removeprefix("al-bench run "))
         assert [config.seed for _, config in jobs] == [7, 8, 9, 10, 11, 12]
-    (_, random), *_ = configs(found["Whether selecting is better than chance"].removeprefix("al-bench run "))
+    (_, random), *_ = configs(by_topic["Whether selecting is better than chance"].removeprefix("al-bench run "))
     assert (random.strategy.name, random.subsampling.name, random.schedule.step) == ("random", "none", 100)
-    (_, alone), *_ = configs(found["What the mismatch costs"].removeprefix("al-bench run "))
+    (_, alone), *_ = configs(by_topic["What the mismatch costs"].removeprefix("al-bench run "))
     assert alone.acquisition.name == alone.successor.name == "minilm_l6"
-    (_, ceiling), *_ = configs(found["How far it is from the ceiling"].removeprefix("al-bench run "))
+    (_, ceiling), *_ = configs(by_topic["How far it is from the ceiling"].removeprefix("al-bench run "))
     assert (ceiling.schedule.initial, ceiling.schedule.cycles) == (1.0, 0)
 
 
@@ -272,9 +278,9 @@ def asked(folder, *commands) -> dict[str, list]:
 )
 def test_what_is_missing_to_an_experiment_is_a_command_that_runs(tmp_path, command):
     """Whatever the experiment chooses or sweeps, each command is taken, and trains what it says: once a seed."""
-    for kind, found in asked(tmp_path, command).items():
-        assert [config.seed for config in found] == [7, 8, 9, 10, 11, 12], kind
-        for config in found:
+    for kind, by_topic in asked(tmp_path, command).items():
+        assert [config.seed for config in by_topic] == [7, 8, 9, 10, 11, 12], kind
+        for config in by_topic:
             if kind.startswith(("Whether selecting", "How far")):
                 assert (config.strategy.name, config.subsampling.name) == ("random", "none")
                 assert (config.pseudo_labeling.name, config.pseudo_labeler) == ("none", None)

@@ -42,15 +42,15 @@ def test_a_threshold_and_a_verdict_count_nothing_in_advance():
 
 
 def test_the_most_suspicious_go_first():
-    gone = dropped(FilterConfig("tracin", 0.3), RISING, EVERYBODY, None)
-    assert np.flatnonzero(gone).tolist() == [7, 8, 9]
+    suspects = dropped(FilterConfig("tracin", 0.3), RISING, EVERYBODY, None)
+    assert np.flatnonzero(suspects).tolist() == [7, 8, 9]
 
 
 def test_only_who_is_left_can_go():
     kept = EVERYBODY.copy()
     kept[[8, 9]] = False
-    gone = dropped(FilterConfig("tracin", 0.3), RISING, kept, None)
-    assert np.flatnonzero(gone).tolist() == [5, 6, 7]
+    suspects = dropped(FilterConfig("tracin", 0.3), RISING, kept, None)
+    assert np.flatnonzero(suspects).tolist() == [5, 6, 7]
     assert np.flatnonzero(dropped(FilterConfig("tracin", "adaptive"), RISING, kept, 0.7)).tolist() == [7]
 
 

@@ -42,7 +42,7 @@ def cells(made: Table, row: int = 0) -> dict[str, Cell]:
 
 
 def commands(made: Table) -> list[str]:
-    return [found for note in made.notes for found in re.findall("`(.*)`", note)]
+    return [command for note in made.notes for command in re.findall("`(.*)`", note)]
 
 
 # ------------------------------------------------------------------------------------------------ golden
@@ -62,13 +62,13 @@ def test_golden_numbers_by_hand():
     last = Measures(results).wide("successor/accuracy")[1] * 100
     arm = results.runs.arm
     by_seed = {name: last[arm == name].set_axis(results.runs.seed[arm == name]) for name in ("ASM", "no mismatch")}
-    found = cells(shipped(GOLDEN, "mismatch"))
+    by_head = cells(shipped(GOLDEN, "mismatch"))
     for name, scores in by_seed.items():
-        assert found[name].estimate.mean == pytest.approx(scores.mean())
-        assert found[name].estimate.std == pytest.approx(scores.std(ddof=1))
+        assert by_head[name].estimate.mean == pytest.approx(scores.mean())
+        assert by_head[name].estimate.std == pytest.approx(scores.std(ddof=1))
     a, b = (by_seed[name].sort_index() for name in ("ASM", "no mismatch"))
     interval = stats.ttest_rel(a, b).confidence_interval()
-    difference = found["ASM − no mismatch"]
+    difference = by_head["ASM − no mismatch"]
     assert (difference.estimate.low, difference.estimate.high) == pytest.approx((interval.low, interval.high))
     assert difference.p == pytest.approx(stats.wilcoxon(a, b, method="exact").pvalue) == 0.03125
 
@@ -91,11 +91,11 @@ def test_the_best_is_bold_where_it_is_better(tmp_path):
     for command in THREE:
         write_runs(tmp_path, f"{command} {SEEDS}", arms)
     made = shipped(tmp_path, "mismatch")
-    found = cells(made)
-    assert [head for head, cell in found.items() if cell.bold] == ["no mismatch"]
-    assert found["ASM − no mismatch"].marks == "*"
-    assert found["ASM − no mismatch"].estimate.mean == pytest.approx(-2, abs=0.7)
-    assert found["ASM"].seeds == (1, 2, 3, 4, 5, 6)
+    by_head = cells(made)
+    assert [head for head, cell in by_head.items() if cell.bold] == ["no mismatch"]
+    assert by_head["ASM − no mismatch"].marks == "*"
+    assert by_head["ASM − no mismatch"].estimate.mean == pytest.approx(-2, abs=0.7)
+    assert by_head["ASM"].seeds == (1, 2, 3, 4, 5, 6)
     assert (made.n, made.pooled) == (6, {})
     assert any(
         line.startswith("Bold: better than every other column that competes in its row, p ≤ 0.05 by the exact")
@@ -109,9 +109,9 @@ def test_five_seeds_cannot_be_tested_and_nobody_is_bold(tmp_path):
     made = shipped(tmp_path, "mismatch")
     assert not any(cell.bold for cell in cells(made).values())
     assert cells(made)["ASM − no mismatch"].marks == "†"
-    told = "not testable, since 5 pairs cannot reach p ≤ 0.05; 6 could."
-    assert f"† ASM − no mismatch: {told}" in made.legend
-    assert f"Nothing is bold: the best of a row against the others is {told}" in made.legend
+    reason = "not testable, since 5 pairs cannot reach p ≤ 0.05; 6 could."
+    assert f"† ASM − no mismatch: {reason}" in made.legend
+    assert f"Nothing is bold: the best of a row against the others is {reason}" in made.legend
     # Under a test that five pairs can pass, stated as such, the same numbers are.
     spec = yaml.safe_load(available()["mismatch"].read_text(encoding="utf-8")) | {"test": "t"}
     made = build(parse(spec, "t"), contrasts_of(tmp_path), "")
@@ -155,9 +155,9 @@ def test_what_is_worse_on_the_common_seeds_is_not_bold(tmp_path):
     write_runs(tmp_path, f"{THREE[0]} {SEEDS}", lucky)
     write_runs(tmp_path, f"{THREE[2]} {SEEDS},7,8", lucky)
     made = shipped(tmp_path, "mismatch")
-    found = cells(made)
-    assert found["random"].estimate.mean > found["ASM"].estimate.mean
-    assert not any(cell.bold for cell in found.values())
+    by_head = cells(made)
+    assert by_head["random"].estimate.mean > by_head["ASM"].estimate.mean
+    assert not any(cell.bold for cell in by_head.values())
     assert any(line.startswith("Nothing is bold: nowhere is the best better") for line in made.legend)
 
 
@@ -170,11 +170,11 @@ def test_one_lucky_seed_makes_nothing_bold(tmp_path):
     seeds = "seed=" + ",".join(map(str, range(1, 13)))
     for command in THREE[:2]:
         write_runs(tmp_path, f"{command} {seeds}", lucky, noise=0.001)
-    found = cells(shipped(tmp_path, "mismatch"))
-    assert found["ASM − no mismatch"].p < 0.05
-    assert found["ASM − no mismatch"].marks == ""
-    assert found["ASM − no mismatch"].estimate.mean > 0
-    assert not any(cell.bold for cell in found.values())
+    by_head = cells(shipped(tmp_path, "mismatch"))
+    assert by_head["ASM − no mismatch"].p < 0.05
+    assert by_head["ASM − no mismatch"].marks == ""
+    assert by_head["ASM − no mismatch"].estimate.mean > 0
+    assert not any(cell.bold for cell in by_head.values())
 
 
 def test_less_is_better_for_seconds(tmp_path):
@@ -195,18 +195,18 @@ def test_less_is_better_for_seconds(tmp_path):
 
 
 def test_ups(tmp_path):
-    """Equal scores are found equivalent, and the seconds of two rounds of three shrink to 11 %."""
+    """Equal scores are equivalent, and the seconds of two rounds of three shrink to 11 %."""
     for sub in ("none", "ups"):
         write_runs(tmp_path, f"-m {PAIR} {SEEDS} subsampling={sub} subsampling.refresh=[0]", noise=0.001)
-    found = cells(shipped(tmp_path, "ups"))
-    assert found["UPS − whole pool"].marks == " ≡"
-    assert abs(found["UPS − whole pool"].estimate.mean) < 0.2
+    by_head = cells(shipped(tmp_path, "ups"))
+    assert by_head["UPS − whole pool"].marks == " ≡"
+    assert abs(by_head["UPS − whole pool"].estimate.mean) < 0.2
     # Labelled 100, 200, 300 of 2,000; 8 s + 0.01 s a label to train, 5 ms an example to predict.
     train = sum(8 + 0.01 * n for n in (100, 200, 300, 400))
     whole = train + 0.005 * (1900 + 1800 + 1700)
     ups = train + 0.005 * (1900 + int(1800 * 0.11) + int(1700 * 0.11))
-    assert found["seconds of AL"].estimate.mean == pytest.approx(whole, rel=0.03)
-    assert found["speed-up"].estimate.mean == pytest.approx(whole / ups, rel=0.03)
+    assert by_head["seconds of AL"].estimate.mean == pytest.approx(whole, rel=0.03)
+    assert by_head["speed-up"].estimate.mean == pytest.approx(whole / ups, rel=0.03)
     rounds = cells(shipped(tmp_path, "iteration"))
     assert rounds["train"].estimate.mean == pytest.approx(10, rel=0.03)
     assert rounds["predict"].estimate.mean == pytest.approx(9, rel=0.03)
@@ -242,11 +242,11 @@ def test_two_points_of_one_curve_are_compared(tmp_path):
       nothing: {show: difference, of: [end, again]}
     """
     made = table(tmp_path, spec)
-    found = cells(made)
+    by_head = cells(made)
     rise = 40 * (np.exp(-0.3) - np.exp(-1.2))  # from 100 to 400 labels
-    assert found["gain"].estimate.mean == pytest.approx(rise, abs=0.2)
-    assert found["factor"].estimate.mean > 1.1
-    assert found["nothing"].word == "reference"
+    assert by_head["gain"].estimate.mean == pytest.approx(rise, abs=0.2)
+    assert by_head["factor"].estimate.mean > 1.1
+    assert by_head["nothing"].word == "reference"
     assert list(made.pooled) == ["gain"]
     assert made.pooled["gain"].estimate.n == 12
 
@@ -274,13 +274,13 @@ def test_no_gap_to_close(tmp_path):
 def test_labels_to_a_share_of_the_ceiling(tmp_path):
     write_runs(tmp_path, f"-m {PAIR} {SEEDS}", noise=1e-6)
     write_runs(tmp_path, f"-m {PAIR} {SEEDS} strategy=random schedule.initial=1.0 schedule.cycles=0", noise=1e-6)
-    found = cells(shipped(tmp_path, "ceilings"))
+    by_head = cells(shipped(tmp_path, "ceilings"))
     # The curve 0.9 - 0.4 exp(-6 n / 2000) at 100, 200, 300, 400, read linearly.
     budgets = np.array([100, 200, 300, 400])
     scores = 0.9 - 0.4 * np.exp(-6 * budgets / 2000)
     ceiling = 0.9 - 0.4 * np.exp(-6)
-    assert found["ceiling"].estimate.mean == pytest.approx(100 * ceiling, abs=0.01)
-    assert found["90 %"].word == "> 400 (0 of 6)"
+    assert by_head["ceiling"].estimate.mean == pytest.approx(100 * ceiling, abs=0.01)
+    assert by_head["90 %"].word == "> 400 (0 of 6)"
     spec = available()["ceilings"].read_text(encoding="utf-8").replace("share: 0.9}", "share: 0.8}")
     needed = cells(table(tmp_path, spec))["90 %"].estimate.mean
     assert needed == pytest.approx(float(np.interp(0.8 * ceiling, scores, budgets)), abs=0.5)
@@ -295,19 +295,19 @@ def test_missing_seeds_are_named_and_unfinished_runs_too(tmp_path):
     lines = (first / "ledger.jsonl").read_text().splitlines(keepends=True)
     (first / "ledger.jsonl").write_text("".join(lines[:2]))
     made = shipped(tmp_path, "mismatch")
-    found = cells(made)
-    asm, same = ([made.notes[i] for i in found[head].notes] for head in ("ASM", "no mismatch"))
+    by_head = cells(made)
+    asm, same = ([made.notes[i] for i in by_head[head].notes] for head in ("ASM", "no mismatch"))
     assert len(asm) == 1
     assert asm[0].startswith("seed 1 was interrupted with 2 of 4 cycles; `al-bench run ")
     assert asm[0].endswith(" seed=1`")
-    assert found["ASM"].seeds == (2, 3, 4, 5, 6)
+    assert by_head["ASM"].seeds == (2, 3, 4, 5, 6)
     assert len(same) == 1
     assert same[0].startswith(
         "trec6, minilm_l6, minilm_l3, least_confidence: seeds 4, 5, 6 are missing; `al-bench run -m "
     )
     assert same[0].endswith(" seed=4,5,6`")
-    assert found["ASM − no mismatch"].seeds == (2, 3)
-    assert "(n = 2)" in cell_text(found["ASM − no mismatch"], None)
+    assert by_head["ASM − no mismatch"].seeds == (2, 3)
+    assert "(n = 2)" in cell_text(by_head["ASM − no mismatch"], None)
 
 
 @pytest.mark.parametrize("name", ["mismatch", "ups", "iteration", "ceilings", "efficiency", "subsampling"])
@@ -335,9 +335,9 @@ def test_what_an_experiment_chose_is_said_otherwise(tmp_path, name, experiment, 
     """The only run has pseudo-labels or a subsampling; what has neither is not to keep them."""
     write_job(tmp_path, f"+experiment={experiment} seed=1")
     made = shipped(tmp_path, name)
-    found = [columns_of(asdict(config)) for command in commands(made) for config in jobs(command)]
-    assert {row["arm"] for row in found} == expected
-    assert {row["subsampling"] for row in found} == {"none"}
+    rows = [columns_of(asdict(config)) for command in commands(made) for config in jobs(command)]
+    assert {row["arm"] for row in rows} == expected
+    assert {row["subsampling"] for row in rows} == {"none"}
 
 
 def test_the_run_without_pseudo_labels_is_the_closest(tmp_path):
@@ -359,9 +359,9 @@ def test_a_model_is_chosen_as_the_runs_have_it(tmp_path):
     """Its name is the user's own, and no option of the group."""
     mine = "successor.path=. successor.sha256=null successor.name=mine"
     write_job(tmp_path, f"{PAIR} {mine} seed=1")
-    found = [config for command in commands(shipped(tmp_path, "mismatch")) for config in jobs(command)]
-    assert {config.successor.path for config in found} == {"."}
-    (alone,) = {c.acquisition.path for c in found if c.acquisition.name == "mine"}
+    composed = [config for command in commands(shipped(tmp_path, "mismatch")) for config in jobs(command)]
+    assert {config.successor.path for config in composed} == {"."}
+    (alone,) = {c.acquisition.path for c in composed if c.acquisition.name == "mine"}
     assert alone == "."
 
 
@@ -426,10 +426,10 @@ def test_runs_that_differ_by_more_than_their_seed_are_not_averaged(tmp_path):
         "{title: x, rows: [dataset], columns: {score: {}, seconds: {metric: seconds/train, at: rounds}}}",
     )
     assert [cell.word for cell in cells(made).values()] == ["mixed", "mixed"]
-    told = made.notes[0]
-    assert told.startswith("these runs differ in dataset.limit.train, ")
-    assert "successor.training.epochs" in told
-    assert "narrow `where`" in told
+    note = made.notes[0]
+    assert note.startswith("these runs differ in dataset.limit.train, ")
+    assert "successor.training.epochs" in note
+    assert "narrow `where`" in note
 
 
 def test_scoring_again_is_not_averaged_with_scoring_once(tmp_path):
@@ -473,28 +473,30 @@ def test_areas_over_different_cycles_are_not_averaged(tmp_path):
     write_runs(tmp_path, f"-m {PAIR} seed=1,2")
     write_runs(tmp_path, f"-m {PAIR} seed=3 evaluate_at=[1,3]")
     made = table(tmp_path, POINTS)
-    found = cells(made)
-    assert (found["end"].seeds, found["second"].seeds) == ((1, 2, 3), (1, 2, 3))
-    assert found["area"].seeds == (1, 2)
-    assert [made.notes[i] for i in found["area"].notes] == ["seed 3 has successor/accuracy at other cycles only (1, 3)"]
+    by_head = cells(made)
+    assert (by_head["end"].seeds, by_head["second"].seeds) == ((1, 2, 3), (1, 2, 3))
+    assert by_head["area"].seeds == (1, 2)
+    assert [made.notes[i] for i in by_head["area"].notes] == [
+        "seed 3 has successor/accuracy at other cycles only (1, 3)"
+    ]
 
 
 def test_ends_at_different_cycles_are_not_averaged(tmp_path):
     write_runs(tmp_path, f"-m {PAIR} seed=1,2")
     write_runs(tmp_path, f"-m {PAIR} seed=3 evaluate_at=[0,1]")
     made = table(tmp_path, POINTS)
-    found = cells(made)
-    assert (found["end"].seeds, found["second"].seeds) == ((1, 2), (1, 2, 3))
+    by_head = cells(made)
+    assert (by_head["end"].seeds, by_head["second"].seeds) == ((1, 2), (1, 2, 3))
     note = "seed 3 has successor/accuracy at other cycles only (0, 1)"
-    assert made.notes[found["end"].notes[0]] == note
+    assert made.notes[by_head["end"].notes[0]] == note
 
 
 def test_four_and_five_cycles_are_one_method(tmp_path):
     """At a budget that all have they are averaged, and the end is where most of them end."""
     write_runs(tmp_path, f"-m {PAIR} seed=1,2,3")
     write_runs(tmp_path, f"-m {PAIR} seed=4 schedule.cycles=4")
-    found = cells(table(tmp_path, POINTS))
-    assert {found[head].seeds for head in ("end", "area", "second", "seconds")} == {(1, 2, 3, 4)}
+    by_head = cells(table(tmp_path, POINTS))
+    assert {by_head[head].seeds for head in ("end", "area", "second", "seconds")} == {(1, 2, 3, 4)}
 
 
 def test_rounds_are_of_complete_runs(tmp_path):
@@ -509,8 +511,8 @@ def test_rounds_are_of_complete_runs(tmp_path):
 
 def test_a_trajectory_that_two_successors_share_counts_once(tmp_path):
     write_runs(tmp_path, f"-m {DATA} model@acquisition=minilm_l3 model@successor=minilm_l3,minilm_l6 seed=1,2,3")
-    found = cells(shipped(tmp_path, "iteration"))
-    assert found["train"].seeds == (1, 2, 3)
+    by_head = cells(shipped(tmp_path, "iteration"))
+    assert by_head["train"].seeds == (1, 2, 3)
 
 
 def test_runs_whose_other_seeds_differ_are_no_repeats(tmp_path):

@@ -86,9 +86,9 @@ def rejection(error: Callable[[], float], bound: float) -> str | None:
     A lack of memory is raised: it says nothing about the optimization.
     """
     try:
-        found = error()
+        deviation = error()
     except torch.OutOfMemoryError:
         raise
     except Exception as failure:  # networks that are built otherwise fail in every way there is
         return first_line(failure)
-    return None if found <= bound else f"its outputs differ by {found:.2g}, allowed is {bound:.2g}"
+    return None if deviation <= bound else f"its outputs differ by {deviation:.2g}, allowed is {bound:.2g}"
