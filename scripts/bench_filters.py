@@ -50,11 +50,7 @@ class Bench:
         results, train = {}, self.corpus.train
         ids = np.concatenate([self.gold, self.pool])
         model = self.learner.fit(
-            self.inputs,
-            ids,
-            chained(train.labels[self.gold], labels),
-            SEEDS,
-            watch=Watch(checkpoints=3, margins=True),
+            self.inputs, ids, chained(train.labels[self.gold], labels), SEEDS, watch=Watch(checkpoints=3, margins=True)
         )
         results["aum"] = -model.margins[len(self.gold) :], 0.0
         began = time.perf_counter()

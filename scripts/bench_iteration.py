@@ -40,13 +40,7 @@ def iteration(side: Any, pool: Pool, epochs: int, device: torch.device, share: f
 
 
 def compare(
-    report: Report,
-    work: Workload,
-    device: torch.device,
-    sides: dict[str, Any],
-    labelled: int,
-    epochs: int,
-    rounds: int,
+    report: Report, work: Workload, device: torch.device, sides: dict[str, Any], labelled: int, epochs: int, rounds: int
 ) -> dict[str, dict[str, list[float]]]:
     """Print the split of every side's iteration; gives seconds a round of each side and part."""
     n = len(work.encoded)
@@ -77,8 +71,7 @@ def compare(
             }
         )
     report.table(
-        f"an AL iteration, {work.name}, {labelled:,} labelled x {epochs} epochs, pool of {n - labelled:,}",
-        rows,
+        f"an AL iteration, {work.name}, {labelled:,} labelled x {epochs} epochs, pool of {n - labelled:,}", rows
     )
     return seconds
 

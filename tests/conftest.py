@@ -130,12 +130,7 @@ def tiny_overrides(model: Path, data: Path, task: str) -> list[str]:
     budget = ["schedule.initial=12", "schedule.step=8", "schedule.cycles=3"]
     if task == "tagging":
         budget = ["schedule.initial=60", "schedule.step=40", "schedule.cycles=3", "schedule.unit=words"]
-    fit = [
-        "training.learning_rate=1e-3",
-        "training.epochs=4",
-        "training.min_steps=0",
-        "training.batch_size=8",
-    ]
+    fit = ["training.learning_rate=1e-3", "training.epochs=4", "training.min_steps=0", "training.batch_size=8"]
     return [*shared, *budget, *fit, "device=cpu", "precision=float32"]
 
 

@@ -10,14 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from al_bench.acquisition.loop import Computed, Setup, acquire
-from al_bench.config.schema import (
-    DatasetConfig,
-    ModelConfig,
-    RunConfig,
-    ScheduleConfig,
-    StrategyConfig,
-    resolve,
-)
+from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, ScheduleConfig, StrategyConfig, resolve
 from al_bench.data.corpus import Corpus, Inputs, Labels, Split
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch
@@ -68,10 +61,7 @@ def changed(config: RunConfig, values: dict[str, Any]) -> RunConfig:
 
 
 def collected(
-    config: RunConfig,
-    corpus: Corpus,
-    learner: "FakeLearner | None",
-    listener: Callable[[str], None] | None = None,
+    config: RunConfig, corpus: Corpus, learner: "FakeLearner | None", listener: Callable[[str], None] | None = None
 ) -> list[Computed]:
     """All cycles of a run without a disk."""
     setup = Setup(config, corpus, None if learner is None else lambda: learner, listener)

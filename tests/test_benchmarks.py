@@ -122,11 +122,7 @@ def test_the_engine_is_faster_than_what_people_write(monkeypatch: pytest.MonkeyP
         work = benching.synthetic("small", 120)
         ids = np.arange(120)
         ours = benching.Ours(work, cpu, "float32")
-        sides = {
-            "ours": ours,
-            "naive": benching.Naive(work, cpu),
-            "Trainer": benching.Rival(work, cpu, bf16=False),
-        }
+        sides = {"ours": ours, "naive": benching.Naive(work, cpu), "Trainer": benching.Rival(work, cpu, bf16=False)}
         scores = {name: side.score(ids) for name, side in sides.items()}
         seconds = benching.in_turns(cpu, {name: partial(side.score, ids) for name, side in sides.items()}, 3)
     finally:

@@ -16,15 +16,7 @@ from omegaconf import OmegaConf
 from al_bench.acquisition.loop import Setup, acquire
 from al_bench.config.identity import fit_identity
 from al_bench.config.schema import ModelConfig
-from al_bench.costs import (
-    ITERATION,
-    TOTALS,
-    Costs,
-    charged_once,
-    seconds_until_scores,
-    total_of,
-    totals,
-)
+from al_bench.costs import ITERATION, TOTALS, Costs, charged_once, seconds_until_scores, total_of, totals
 from al_bench.front.job import jobs_at_once
 from al_bench.front.progress import result_table, seconds_in_words
 from al_bench.learners.base import FitCosts
@@ -125,14 +117,7 @@ def test_real_runs_have_these_phases_and_no_others(al, tiny_run, tiny_model, tmp
 
 def test_a_query_is_spent_for_the_next_score() -> None:
     cycles = [
-        {
-            "prepare": 100.0,
-            "train": 10.0,
-            "predict": 5.0,
-            "evaluate": 7.0,
-            "successor_train": 50.0,
-            "load": 3.0,
-        },
+        {"prepare": 100.0, "train": 10.0, "predict": 5.0, "evaluate": 7.0, "successor_train": 50.0, "load": 3.0},
         {"train": 20.0, "predict": 5.0},
         {"train": 30.0},
     ]
@@ -203,12 +188,7 @@ def test_a_successor_is_prepared_once_a_run_also_after_an_interruption(
 
 
 def test_what_happens_once_is_charged_once() -> None:
-    seconds = {
-        "successor_prepare": 1.0,
-        "labeller_prepare": 2.0,
-        "successor_load": 3.0,
-        "successor_train": 4.0,
-    }
+    seconds = {"successor_prepare": 1.0, "labeller_prepare": 2.0, "successor_load": 3.0, "successor_train": 4.0}
     charged = {"successor_prepare", "successor_load", "successor_train"}
     assert charged_once(seconds, charged) == {"labeller_prepare": 2.0, "successor_train": 4.0}
     costs = Costs({})
@@ -331,8 +311,7 @@ def test_a_gpu_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("launcher", "jobs"),
-    [({}, 1), ({"n_jobs": 3}, 3), ({"n_jobs": -1}, 8), ({"n_jobs": -3}, 6), ({"n_jobs": -99}, 1)],
+    ("launcher", "jobs"), [({}, 1), ({"n_jobs": 3}, 3), ({"n_jobs": -1}, 8), ({"n_jobs": -3}, 6), ({"n_jobs": -99}, 1)]
 )
 def test_jobs_at_once(launcher, jobs, monkeypatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
@@ -362,19 +341,7 @@ def test_one_off_seconds_stand_under_the_table_unless_negligible() -> None:
 
 
 def test_a_line_has_totals_and_their_phases() -> None:
-    seconds = {
-        "prepare": 1.0,
-        "train": 5.0,
-        "predict": 2.5,
-        "select": 0.01,
-        "evaluate": 1.0,
-        "successor_train": 6.0,
-    }
-    words = [
-        "iteration 7.5 s (train 5.0, predict 2.5)",
-        "one-off 1.0 s",
-        "evaluation 1.0 s",
-        "successor 6.0 s",
-    ]
+    seconds = {"prepare": 1.0, "train": 5.0, "predict": 2.5, "select": 0.01, "evaluate": 1.0, "successor_train": 6.0}
+    words = ["iteration 7.5 s (train 5.0, predict 2.5)", "one-off 1.0 s", "evaluation 1.0 s", "successor 6.0 s"]
     assert seconds_in_words(seconds) == words
     assert seconds_in_words({"train": 0.01}) == []

@@ -35,17 +35,7 @@ NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
 MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them
 MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal where seconds may be compared
 # Seconds of the acquisition model; all others are of a successor, and may have been spent on another machine.
-ACQUIRED = (
-    *ITERATION,
-    *ONE_OFF,
-    *OVERHEAD,
-    "evaluate",
-    "iteration",
-    "one_off",
-    "evaluation",
-    "overhead",
-    "cumulative",
-)
+ACQUIRED = (*ITERATION, *ONE_OFF, *OVERHEAD, "evaluate", "iteration", "one_off", "evaluation", "overhead", "cumulative")
 ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

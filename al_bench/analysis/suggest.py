@@ -167,17 +167,7 @@ def command(config: Config, seeds: Sequence[int]) -> str:
     """`al-bench run ...`: the options that come closest to each group, and what differs from them."""
     words = [word for key in GROUPS for word in _group_words(config, key)]
     standard = asdict(schema.RunConfig())
-    for key in (
-        "name",
-        "evaluate_at",
-        "rescore",
-        "replay",
-        "device",
-        "precision",
-        "engine",
-        "output_dir",
-        "tracking",
-    ):
+    for key in ("name", "evaluate_at", "rescore", "replay", "device", "precision", "engine", "output_dir", "tracking"):
         if config.get(key, standard.get(key)) != standard.get(key):
             words.append(f"{key}={_text(config[key])}")
     for key in ("training", "seeds"):

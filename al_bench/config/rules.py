@@ -18,16 +18,7 @@ from al_bench.errors import UserError, known, not_one_of, reject, rule
 def validate(config: RunConfig) -> None:
     """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
     problems = [*_value_problems(config, "")]
-    for check in (
-        _dataset,
-        _models,
-        _schedule,
-        _strategy,
-        _subsampling,
-        _pseudo_labeling,
-        _evaluation,
-        _machine,
-    ):
+    for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
         problems += check(config)
     if problems:
         raise UserError("\n".join(problems))

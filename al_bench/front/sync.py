@@ -8,11 +8,7 @@ from al_bench.ledger.ledger import load_record
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.tracking import Tracker
 
-NEEDED = {
-    "status.json": ("state", "started_at"),
-    "identity.json": ("fingerprints",),
-    "provenance.json": ("git",),
-}
+NEEDED = {"status.json": ("state", "started_at"), "identity.json": ("fingerprints",), "provenance.json": ("git",)}
 
 
 def sync(directories: list[str], tracking: str, output_dir: str) -> None:

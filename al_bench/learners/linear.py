@@ -132,11 +132,7 @@ class LinearModel(Model):
         """(positions, these examples, the features of their units)"""
         for block in _blocks(len(examples.ids)):
             part = examples.part(block)
-            yield (
-                block,
-                part,
-                self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision)),
-            )
+            yield (block, part, self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision)))
 
 
 def _blocks(n: int) -> list[np.ndarray]:

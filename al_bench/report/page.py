@@ -66,13 +66,7 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    filters = {
-        "number": number,
-        "duration": duration,
-        "percent": percent,
-        "count": count,
-        "first_up": sentence,
-    }
+    filters = {"number": number, "duration": duration, "percent": percent, "count": count, "first_up": sentence}
     environment.filters |= {**filters, "code": code, "svg": svg}
     return environment.get_template("report.html").render(
         title=title(settings),

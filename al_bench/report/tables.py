@@ -218,11 +218,6 @@ def account(spent: pd.DataFrame) -> Table:
     rows = []
     for phase, row in spent.iterrows():
         label = f"{phase} ({total_of(str(phase)).removesuffix('_total')})".replace("_", " ")
-        cells = [
-            word(label),
-            seconds(row.seconds),
-            share(row.seconds / spent.seconds.sum(), 1),
-            amount(row.times),
-        ]
+        cells = [word(label), seconds(row.seconds), share(row.seconds / spent.seconds.sum(), 1), amount(row.times)]
         rows.append(cells + ([seconds(row.alone), amount(row.times_alone)] if shared else []))
     return Table(HEADS["account"][: None if shared else 4], rows, TEXTS["shared" if shared else "unshared"])

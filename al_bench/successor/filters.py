@@ -39,12 +39,7 @@ def of_verifier(predictions: Predictions, labels: Labels) -> Suspicion:
 
 
 def of_neighbours(
-    gold: np.ndarray | Ragged,
-    gold_labels: Labels,
-    pseudo: np.ndarray | Ragged,
-    labels: Labels,
-    classes: int,
-    k: int,
+    gold: np.ndarray | Ragged, gold_labels: Labels, pseudo: np.ndarray | Ragged, labels: Labels, classes: int, k: int
 ) -> Suspicion:
     """1 - the share of the k nearest gold examples (tagging: words) that have the same label.
 

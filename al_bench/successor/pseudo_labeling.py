@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.strategies.uncertainty import AGGREGATES
-from al_bench.config.identity import (
-    first_look_back,
-    fit_identity,
-    pseudo_labels_identity,
-    suspicion_identity,
-)
+from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig
 from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
@@ -27,14 +22,7 @@ from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
 from al_bench.learners.base import Model, Watch, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.ledger.steps import Step
-from al_bench.successor.filters import (
-    Suspicion,
-    drop_count,
-    dropped,
-    of_confidence,
-    of_neighbours,
-    of_verifier,
-)
+from al_bench.successor.filters import Suspicion, drop_count, dropped, of_confidence, of_neighbours, of_verifier
 from al_bench.successor.successor import Fit, Succession, TrainingSet, named, on_gold
 
 

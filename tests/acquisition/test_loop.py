@@ -6,17 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import (
-    FakeLearner,
-    FakeModel,
-    changed,
-    collected,
-    config_of,
-    corpus_of,
-    fake_for,
-    later_is_harder,
-    moody,
-)
+from fakes import FakeLearner, FakeModel, changed, collected, config_of, corpus_of, fake_for, later_is_harder, moody
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import stop_set
@@ -141,11 +131,7 @@ def test_a_round_of_ups_at_the_size_of_ag_news():
 
 @pytest.mark.parametrize(
     ("task", "strategy"),
-    [
-        ("classification", "least_confidence"),
-        ("tagging", "least_confidence"),
-        ("classification", "mahalanobis"),
-    ],
+    [("classification", "least_confidence"), ("tagging", "least_confidence"), ("classification", "mahalanobis")],
 )
 @pytest.mark.parametrize("subsampling", ["none", "ups"])
 def test_labels_that_were_not_asked_for_change_nothing(task, strategy, subsampling):
@@ -293,9 +279,7 @@ def test_a_seed_set_from_a_file_has_one_stopping_set_for_all_seeds(tmp_path):
     corpus = corpus_of()
     one, other = (
         collected(
-            config_of(schedule__seed_set=str(tmp_path / "ids.txt"), seeds__seed_set=seed),
-            corpus,
-            fake_for(corpus),
+            config_of(schedule__seed_set=str(tmp_path / "ids.txt"), seeds__seed_set=seed), corpus, fake_for(corpus)
         )
         for seed in (1, 2)
     )
@@ -459,11 +443,7 @@ def test_a_seed_set_of_one_class_works(strategy):
 
 @pytest.mark.parametrize(
     ("task", "strategy"),
-    [
-        ("classification", "least_confidence"),
-        ("tagging", "least_confidence"),
-        ("classification", "mahalanobis"),
-    ],
+    [("classification", "least_confidence"), ("tagging", "least_confidence"), ("classification", "mahalanobis")],
 )
 def test_diverged_training_is_an_error_that_says_so(task, strategy):
     def broken(fit, n: int) -> np.ndarray:

@@ -64,10 +64,7 @@ def scores_and_areas(contrasts):
     report = score_table(setting, best_of(contrasts.settings).get(setting.key))
     shown = {row[0].text: dict(zip(report.heads, row, strict=True)) for row in report.rows}
     compared = 0
-    for name, head, column in (
-        ("mismatch", "at the end", {}),
-        ("efficiency", "mean of the curve", {"AL": "ASM"}),
-    ):
+    for name, head, column in (("mismatch", "at the end", {}), ("efficiency", "mean of the curve", {"AL": "ASM"})):
         for key, cells in table_cells(contrasts, name):
             for arm in ("no mismatch", "ASM", "random"):
                 cell = cells.get({value: k for k, value in column.items()}.get(arm, arm))
@@ -90,10 +87,7 @@ def differences_and_stars(contrasts):
     for answer in answers(setting, contrasts):
         if answer.contrast is not None:
             by_topic.setdefault(answer.topic, []).append(answer)
-    for topic, name, head in (
-        ("mismatch", "mismatch", "ASM − no mismatch"),
-        ("pseudo", "mismatch", "PLASM − ASM"),
-    ):
+    for topic, name, head in (("mismatch", "mismatch", "ASM − no mismatch"), ("pseudo", "mismatch", "PLASM − ASM")):
         cells = [cells[head] for _, cells in table_cells(contrasts, name) if cells[head].estimate]
         whole = [a for a in by_topic.get(topic, ()) if "from a part" not in a.text and "`ups`" not in a.text]
         assert len(cells) == len(whole)

@@ -34,8 +34,7 @@ def computed_on(folder, cycles: int, **machines) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lengths", "end"),
-    [([4, 4, 4], 3), ([4, 4, 1], 3), ([5, 4, 4], 3), ([5, 3], 2), ([1], 0), ([0, 0], None)],
+    ("lengths", "end"), [([4, 4, 4], 3), ([4, 4, 1], 3), ([5, 4, 4], 3), ([5, 3], 2), ([1], 0), ([0, 0], None)]
 )
 def test_the_end_is_where_two_thirds_are(lengths, end):
     rows = [[1.0] * n + [np.nan] * (5 - n) for n in lengths]

@@ -4,14 +4,7 @@ import pytest
 from sweeps import SWEEP, varied
 from synthetic import contrasts_of, settings_of, write_runs
 
-from al_bench.analysis.contrasts import (
-    ceiling_of,
-    gains,
-    random_of,
-    unlabelled_of,
-    unmismatched_of,
-    unsubsampled_of,
-)
+from al_bench.analysis.contrasts import ceiling_of, gains, random_of, unlabelled_of, unmismatched_of, unsubsampled_of
 
 
 def only(tmp_path):
@@ -88,8 +81,7 @@ def test_selections_of_other_trainings_have_names_of_their_own(tmp_path):
     """So that no cell of who should select for whom is lost, and successors that share a selection share its name."""
     for epochs in (3, 4):
         write_runs(
-            tmp_path,
-            varied(f"acquisition.training.epochs={epochs}", "model@successor=minilm_l6,mpnet_base", "seed=1"),
+            tmp_path, varied(f"acquisition.training.epochs={epochs}", "model@successor=minilm_l6,mpnet_base", "seed=1")
         )
     write_runs(tmp_path, varied("strategy=random", "model@successor=minilm_l6,mpnet_base", "seed=1"))
     setting, methods = only(tmp_path)

@@ -89,10 +89,7 @@ def write_trajectory(folder: Path, lines, strategy=None, task="classification", 
     records = []
     for cycle, (predictions, scores, line) in enumerate(lines):
         records.append({"cycle": cycle, **LINE, **line, **({"stop_set": stop_set} if cycle == 0 else {})})
-        for name, array in (
-            ("stop", np.array(predictions, np.int16)),
-            ("scores", np.array(scores, np.float32)),
-        ):
+        for name, array in (("stop", np.array(predictions, np.int16)), ("scores", np.array(scores, np.float32))):
             path = array_path(folder, name, cycle)
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, array)
@@ -141,11 +138,7 @@ def test_of_a_pool_only_what_was_never_labelled_counts(tmp_path):
 def test_a_run_may_be_shorter_than_its_trajectory(tmp_path):
     """What a longer run labelled later is no reason to leave examples out."""
     pool = {"split": "pool", "examples": 3, "ids": [2, 5, 7]}
-    lines = [
-        ([0, 1, 0], [NAN], {"queried": [9]}),
-        ([1, 0, 0], [NAN], {"queried": [5]}),
-        ([1, 0, 0], [NAN], {}),
-    ]
+    lines = [([0, 1, 0], [NAN], {"queried": [9]}), ([1, 0, 0], [NAN], {"queried": [5]}), ([1, 0, 0], [NAN], {})]
     write_trajectory(tmp_path, lines, stop_set=pool)
     assert [len(p) for p in read_trail(tmp_path, "classification", 2).predictions] == [3, 3]
     assert [len(p) for p in read_trail(tmp_path, "classification").predictions] == [2, 2, 2]

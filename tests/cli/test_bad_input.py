@@ -250,11 +250,7 @@ OPTIONS = {
     ),
     "a list": ("dataset/mine", "- a\n", "dataset/mine.yaml: holds a list; write keys and values"),
     "no YAML": ("dataset/mine", "name: [a\n", "dataset/mine.yaml: line 2 is no valid YAML"),
-    "no task": (
-        "dataset/mine",
-        "name: mine\npath: .\n",
-        "dataset.task=???: has no value; set dataset.task=...",
-    ),
+    "no task": ("dataset/mine", "name: mine\npath: .\n", "dataset.task=???: has no value; set dataset.task=..."),
     "experiment outside the root": (
         "experiment/mine",
         "name: mine\n",

@@ -25,13 +25,7 @@ def decided(outputs: Path) -> dict[str, bytes]:
 @pytest.mark.timeout(3600)
 def test_killed_at_random_moments(checkout, tiny_model, tiny_run, tmp_path):
     words = [word for word in tiny_run if not word.startswith(("tracking", "schedule.cycles"))]
-    words += [
-        "tracking=sqlite",
-        "subsampling=ups",
-        "subsampling.refresh=[0,2]",
-        "schedule.cycles=4",
-        "progress=plain",
-    ]
+    words += ["tracking=sqlite", "subsampling=ups", "subsampling.refresh=[0,2]", "schedule.cycles=4", "progress=plain"]
     words += ["pseudo_labeling=plasm", "model@pseudo_labeler=minilm_l6", f"pseudo_labeler.path={tiny_model}"]
     words += ["pseudo_labeler.sha256=null", "pseudo_labeler.max_length=32", "evaluate_at=[1,3,4]"]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1"}
@@ -39,12 +33,7 @@ def test_killed_at_random_moments(checkout, tiny_model, tiny_run, tmp_path):
     def start(outputs: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "al_bench", "run", *words, f"output_dir={outputs}"]
         return subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     began = None

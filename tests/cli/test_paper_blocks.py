@@ -42,14 +42,7 @@ def test_a_block_runs_tiny(al, tiny_model, review_folder, conll_folder, tmp_path
     roles = ["acquisition", "successor", *(["pseudo_labeler"] if "plasm" in block else [])]
     for role in roles:
         words += [f"{role}.path={tiny_model}", f"{role}.max_length=32"]
-    words += [
-        "training.epochs=1",
-        "training.min_steps=0",
-        "seed=1",
-        "tracking=none",
-        "device=cpu",
-        "precision=float32",
-    ]
+    words += ["training.epochs=1", "training.min_steps=0", "seed=1", "tracking=none", "device=cpu", "precision=float32"]
     if "ceilings" not in block:
         words += ["schedule.initial=0.2", "schedule.step=0.1", "schedule.cycles=1", "evaluate_at=last"]
     done = al("run", *words)

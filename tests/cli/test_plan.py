@@ -17,15 +17,7 @@ from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
 
 EXPERIMENTS = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
 # The rows of the paper's matrix; the others were configured for it and never published, or are ours.
-PUBLISHED = (
-    "no_mismatch",
-    "no_mismatch_mahalanobis",
-    "random",
-    "plasm",
-    "plasm_ups",
-    "plasm_threshold",
-    "ups",
-)
+PUBLISHED = ("no_mismatch", "no_mismatch_mahalanobis", "random", "plasm", "plasm_ups", "plasm_threshold", "ups")
 
 
 @pytest.fixture
@@ -195,13 +187,7 @@ def test_the_plan_is_what_the_sweep_does(al, tiny_run, tmp_path, monkeypatch):
     """Fits are counted where they are made; afterwards nothing is missing, and the past tells the seconds."""
     from al_bench.learners.transformer import TransformerLearner
 
-    words = [
-        *tiny_run,
-        "-m",
-        "strategy=entropy,random",
-        "successor.num_hidden_layers=1,2",
-        "evaluate_at=[0,2]",
-    ]
+    words = [*tiny_run, "-m", "strategy=entropy,random", "successor.num_hidden_layers=1,2", "evaluate_at=[0,2]"]
     words += ["schedule.cycles=2", "dataset.train_examples=120"]
     before = al("plan", *words)
     assert before.code == 0, before.err

@@ -19,11 +19,7 @@ def labeller(model: Path) -> list[str]:
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 def test_plasm_after_asm(al, tiny_run, tiny_tagging_run, tiny_model, tmp_path, task):
     """The acquisition trajectory is the mismatch run's; the report stands in ledger, costs and MLflow."""
-    words = [
-        *(tiny_run if task == "classification" else tiny_tagging_run),
-        "evaluate_at=[1,3]",
-        "tracking=sqlite",
-    ]
+    words = [*(tiny_run if task == "classification" else tiny_tagging_run), "evaluate_at=[1,3]", "tracking=sqlite"]
     assert al("run", *words).code == 0
     done = al("run", *words, *labeller(tiny_model))
     assert done.code == 0, done.err

@@ -100,8 +100,7 @@ def test_strategies_are_the_table():
     for name, strategy in STRATEGIES.items():
         assert (
             composed(
-                f"strategy={name}",
-                f"dataset={'conll2003' if 'classification' not in strategy.tasks else 'ag_news'}",
+                f"strategy={name}", f"dataset={'conll2003' if 'classification' not in strategy.tasks else 'ag_news'}"
             ).strategy.name
             == name
         )

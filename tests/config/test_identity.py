@@ -55,10 +55,7 @@ DATASET = {
     "hub_config": ("large", TRAJECTORY_AND_RUN),
     "revision": ("abc", TRAJECTORY_AND_RUN),
     "splits.train": (["a"], TRAJECTORY_AND_RUN),
-    "splits.dev": (
-        ["a"],
-        TRAJECTORY_AND_RUN,
-    ),  # in the fingerprint of the data, which a trajectory insists on
+    "splits.dev": (["a"], TRAJECTORY_AND_RUN),  # in the fingerprint of the data, which a trajectory insists on
     "splits.test": (["a"], TRAJECTORY_AND_RUN),  # a trajectory keeps the acquisition model's metrics
     "text": (["a"], TRAJECTORY_AND_RUN),
     "label": (["a"], TRAJECTORY_AND_RUN),

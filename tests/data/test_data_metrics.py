@@ -31,14 +31,7 @@ def test_tagging_by_hand() -> None:
     guess = Ragged.of([[1, 2, 0, 1], [0, 4]])  # LOC, LOC; PER that begins with I-
     metrics = evaluate("tagging", NAMES, gold, guess)
     assert metrics == pytest.approx(
-        {
-            "precision": 2 / 3,
-            "recall": 2 / 3,
-            "f1": 2 / 3,
-            "word_accuracy": 4 / 6,
-            "f1_LOC": 2 / 3,
-            "f1_PER": 2 / 3,
-        }
+        {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "word_accuracy": 4 / 6, "f1_LOC": 2 / 3, "f1_PER": 2 / 3}
     )
     assert list(metrics) == ["precision", "recall", "f1", "word_accuracy", "f1_LOC", "f1_PER"]
 

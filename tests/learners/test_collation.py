@@ -76,8 +76,7 @@ def test_collation_is_pure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "pad", "pad_type", "left"),
-    [("bert", 3, 0, False), ("roberta", 1, 0, False), ("xlnet", 5, 0, True)],
+    ("name", "pad", "pad_type", "left"), [("bert", 3, 0, False), ("roberta", 1, 0, False), ("xlnet", 5, 0, True)]
 )
 def test_a_learner_pads_as_its_tokenizer_does(
     name: str, pad: int, pad_type: int, left: bool, family: Callable[[str], Path]

@@ -20,20 +20,7 @@ from al_bench.learners.engine import encoding
 from al_bench.learners.engine.encoding import encode
 
 # Zero-width space and joiner, byte order mark, soft hyphen, a combining mark and a variation selector alone.
-VANISHING = [
-    "\u200b",
-    "\u200d",
-    "\ufeff",
-    "\u00ad",
-    "\u0301",
-    "\ufe0f",
-    "",
-    " ",
-    "\t",
-    "\ufffd",
-    "\x00",
-    "\x1b",
-]
+VANISHING = ["\u200b", "\u200d", "\ufeff", "\u00ad", "\u0301", "\ufe0f", "", " ", "\t", "\ufffd", "\x00", "\x1b"]
 ODD = [
     "👩\u200d👩\u200d👧",
     "ﬁlm",
@@ -135,8 +122,7 @@ def test_training_and_prediction_see_the_same_sub_words(task: str, bert: Path, m
     inputs = Unlabelled(["good film"] if task == "classification" else [["good", "film"]])
     seen = []
     learner.network.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append((module.training, kwargs["input_ids"].tolist())),
-        with_kwargs=True,
+        lambda module, args, kwargs: seen.append((module.training, kwargs["input_ids"].tolist())), with_kwargs=True
     )
     labels = np.array([1]) if task == "classification" else Ragged.of([[0, 1]])
     learner.fit(inputs, np.array([0]), labels, SEEDS).predict(inputs, np.array([0]))
@@ -152,10 +138,7 @@ def test_a_byte_level_tokenizer_reads_words_as_in_a_text(
     shutil.copytree(family("roberta"), tmp_path, dirs_exist_ok=True)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({**config, "tokenizer_class": loaded_as}))
-    for task, inputs, first in (
-        ("classification", ["good film"], "good"),
-        ("tagging", [["good", "film"]], "Ġgood"),
-    ):
+    for task, inputs, first in (("classification", ["good film"], "good"), ("tagging", [["good", "film"]], "Ġgood")):
         learner = build(tmp_path, task)
         assert type(learner.tokenizer).__name__ == loaded_as
         row = learner.encoded(Unlabelled(inputs)).tokens.row(0)

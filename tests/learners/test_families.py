@@ -19,16 +19,7 @@ from al_bench.learners.engine.inference import TOKEN_BUDGET
 
 Family = Callable[[str], Path]
 
-TEXTS = [
-    "good film",
-    "the plot was very bad, awful!",
-    "great",
-    "",
-    "a film " * 40,
-    "the the",
-    "zebra-cross",
-    "oslo",
-]
+TEXTS = ["good film", "the plot was very bad, awful!", "great", "", "a film " * 40, "the the", "zebra-cross", "oslo"]
 SENTENCES = [text.split() for text in TEXTS]
 CLASSES = np.array([1, 0, 1, 0, 0, 1, 0, 1])
 TAGS = Ragged.of([[i % 3 for i in range(len(words))] for words in SENTENCES])

@@ -13,14 +13,7 @@ from tiny import FAMILIES, SEEDS, TESTED, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled, Watch
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.graphs import (
-    Captured,
-    GraphedStepper,
-    logits_of,
-    loss_of,
-    prepared,
-    prepared_rejection,
-)
+from al_bench.learners.engine.graphs import Captured, GraphedStepper, logits_of, loss_of, prepared, prepared_rejection
 from al_bench.learners.engine.optimizations import GRAPHS
 from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
 
@@ -131,12 +124,7 @@ def test_steps_of_fixed_shapes_are_steps(task: str, soft: bool, bert: Path, monk
         ids = np.roll(IDS, fit)
         models = [
             learner.fit(
-                inputs_of(task),
-                ids,
-                labels_of(task, soft)[ids],
-                SEEDS,
-                weights=weights,
-                watch=Watch(margins=True),
+                inputs_of(task), ids, labels_of(task, soft)[ids], SEEDS, weights=weights, watch=Watch(margins=True)
             )
             for learner in learners
         ]

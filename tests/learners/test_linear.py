@@ -651,12 +651,7 @@ def test_a_run(task: str, al: Any, request: pytest.FixtureRequest, tmp_path: Pat
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 def test_in_every_role(task: str, al: Any, request: pytest.FixtureRequest, tmp_path: Path, tiny_model: Path) -> None:
     """It also labels the pool and verifies labels, and filters look back on its fits."""
-    filters = [
-        "{by: knn, drop: 0.05}",
-        "{by: verifier, drop: 0.05}",
-        "{by: tracin, drop: 0.1}",
-        "{by: aum, drop: 0.1}",
-    ]
+    filters = ["{by: knn, drop: 0.05}", "{by: verifier, drop: 0.05}", "{by: tracin, drop: 0.1}", "{by: aum, drop: 0.1}"]
     roles = []
     for role in ("pseudo_labeler", "verifier"):
         roles += [f"model@{role}=minilm_l6_linear", f"{role}.path={tiny_model}", f"{role}.sha256=null"]

@@ -28,14 +28,7 @@ from al_bench.learners.engine.optimizations import (
 PLAIN: frozenset[str] = frozenset()
 PACKABLE = ("bert", "distilbert", "roberta", "electra", "albert", "xlm_roberta")
 PADDED = ("mpnet", "xlnet", "deberta", "modernbert")
-TEXTS = [
-    "good film",
-    "a",
-    "the plot was very bad, awful! the end was bad too",
-    "great",
-    "the the",
-    "anna was here",
-]
+TEXTS = ["good film", "a", "the plot was very bad, awful! the end was bad too", "great", "the the", "anna was here"]
 LABELS = np.array([1, 0, 1, 0, 0, 1])
 Family = Callable[[str], Path]
 

@@ -18,15 +18,7 @@ from al_bench.learners.engine.encoding import encode
 from al_bench.learners.engine.stepping import Examples, batch_loss, outputs, targets
 from al_bench.learners.transformer import TransformerLearner
 
-TEXTS = [
-    "good film",
-    "the plot was very bad, awful!",
-    "great",
-    "the the",
-    "zebra-cross",
-    "oslo oslo oslo",
-    "a film",
-]
+TEXTS = ["good film", "the plot was very bad, awful!", "great", "the the", "zebra-cross", "oslo oslo oslo", "a film"]
 INPUTS = Unlabelled(TEXTS)
 LABELS = np.array([1, 0, 1, 0, 0, 1, 1])
 IDS = np.arange(7)
@@ -103,8 +95,7 @@ def test_the_learning_rate_by_hand(bert: Path, record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    ("warmup", "expected"),
-    [(0.0, [4, 4, 3, 2, 1]), (1.0, [0.8, 1.6, 2.4, 3.2, 4]), (0.3, [2, 4, 4, 8 / 3, 4 / 3])],
+    ("warmup", "expected"), [(0.0, [4, 4, 3, 2, 1]), (1.0, [0.8, 1.6, 2.4, 3.2, 4]), (0.3, [2, 4, 4, 8 / 3, 4 / 3])]
 )
 def test_other_warm_ups(warmup: float, expected: list[float], bert: Path, record: Record) -> None:
     build(bert, batch_size=7, epochs=5, warmup=warmup, learning_rate=4e-3).fit(INPUTS, IDS, LABELS, SEEDS)

@@ -59,17 +59,11 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "header too small"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
     "tokenizer.json is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "line 1"),
-    "tokenizer.json is another thing": (
-        lambda f: (f / "tokenizer.json").write_text("{}"),
-        "cannot be loaded",
-    ),
+    "tokenizer.json is another thing": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be loaded"),
     "no tokenizer": (without_tokenizer, "has no tokenizer files; put tokenizer.json beside the weights"),
     "no padding token": (edited("tokenizer_config.json", pad_token=None), "has no padding token"),
     "config.json of a smaller model": (edited("config.json", hidden_size=16), "weights lack"),
-    "config.json of a deeper model": (
-        edited("config.json", num_hidden_layers=3),
-        "weights lack 16 parameters",
-    ),
+    "config.json of a deeper model": (edited("config.json", num_hidden_layers=3), "weights lack 16 parameters"),
     "weights of another family": (edited("config.json", model_type="distilbert"), "weights lack"),
 }
 
@@ -212,8 +206,7 @@ def test_a_cuda_index_is_counted_from_zero(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "best"),
-    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+    ("cuda", "mps", "best"), [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")]
 )
 def test_auto_is_the_best_device_there_is(cuda: bool, mps: bool, best: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)

@@ -4,11 +4,7 @@ import pytest
 
 from al_bench.ledger.ledger import Ledger, read_json, write_json, write_whole
 
-RECORDS = [
-    {"cycle": 0, "names": "ä\u2028\n"},
-    {"cycle": 1, "ids": [1, 2]},
-    {"cycle": 2, "score": 0.1, "x": None},
-]
+RECORDS = [{"cycle": 0, "names": "ä\u2028\n"}, {"cycle": 1, "ids": [1, 2]}, {"cycle": 2, "score": 0.1, "x": None}]
 
 
 @pytest.fixture

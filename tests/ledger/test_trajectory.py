@@ -79,10 +79,7 @@ def test_what_is_on_disk(tmp_path):
     assert [line["stop_set"] for line in lines[1:]] == [None] * 3
     for cost in Ledger(folder / "costs.jsonl").read():
         assert (cost["computed_by"], cost["machine"]) == ("a-run", {"threads": 2})
-    assert json.loads((folder / "identity.json").read_text()) == {
-        "identity": IDENTITY,
-        "fingerprints": FINGERPRINTS,
-    }
+    assert json.loads((folder / "identity.json").read_text()) == {"identity": IDENTITY, "fingerprints": FINGERPRINTS}
 
 
 def test_time_and_place_are_not_in_the_ledger(tmp_path, whole):

@@ -36,8 +36,7 @@ def setting_of(folder: Path, *commands: str) -> Setting:
         pytest.param([varied("evaluate_at=none")], id="no successor"),
         pytest.param([varied("strategy=random", "seed=1")], id="random alone"),
         pytest.param(
-            [varied("dataset=conll2003", "strategy=mnlp", "schedule.unit=words", "schedule.initial=1000")],
-            id="words",
+            [varied("dataset=conll2003", "strategy=mnlp", "schedule.unit=words", "schedule.initial=1000")], id="words"
         ),
     ],
 )
@@ -127,10 +126,7 @@ def test_lines_are_where_the_means_are(rivals):
     assert shown == expected
     assert axes.get_ylabel() == "accuracy on the test split (%)"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == [
-        *(f"{m.label} (n = 3)" for m in setting.methods),
-        "acquisition model, where it is another",
-    ]
+    assert legend == [*(f"{m.label} (n = 3)" for m in setting.methods), "acquisition model, where it is another"]
 
 
 def test_random_waits_for_nothing(rivals):

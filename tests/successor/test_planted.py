@@ -30,12 +30,7 @@ def learner_of(request: pytest.FixtureRequest, tiny_model: Path):
         changed = {"learning_rate": 3e-3, "epochs": 6, "min_steps": 0, "batch_size": 16}
         training = TrainingConfig(**{**PAPER_TRAINING[task], **changed})
         model = ModelConfig(
-            "tiny",
-            learner=request.param,
-            path=str(tiny_model),
-            max_length=32,
-            regularization=1.0,
-            training=training,
+            "tiny", learner=request.param, path=str(tiny_model), max_length=32, regularization=1.0, training=training
         )
         return LEARNERS[request.param]("successor", model, task, names, torch.device("cpu"), "float32")
 

@@ -168,8 +168,7 @@ def test_with_a_perfect_labeller_everything_is_gold(task, quality, tmp_path):
 
 @TASKS
 @pytest.mark.parametrize(
-    "chosen",
-    [FilterConfig("tracin"), FilterConfig("tracin", 0.0), FilterConfig("aum", 0.0), FilterConfig("verifier")],
+    "chosen", [FilterConfig("tracin"), FilterConfig("tracin", 0.0), FilterConfig("aum", 0.0), FilterConfig("verifier")]
 )
 def test_a_filter_that_drops_nothing_is_not_computed(task, chosen, tmp_path):
     """The labeller held nothing out, so its quality is not known and "adaptive" drops nothing; nor does a share of 0."""
@@ -229,13 +228,7 @@ def test_planted_errors_are_dropped_and_gold_never_is(task, by, tmp_path):
         assert report["accuracy"] == pytest.approx(1 - share)
         assert report["kept_accuracy"] == 1
     assert report["unfiltered_successor"] is not None
-    phases = {
-        "labeller_train",
-        "pseudo_label",
-        "first_successor_train",
-        "successor_train",
-        "successor_evaluate",
-    }
+    phases = {"labeller_train", "pseudo_label", "first_successor_train", "successor_train", "successor_evaluate"}
     assert phases <= set(costs.seconds)
     assert ("influence" if by == "tracin" else "margins") in costs.seconds
 

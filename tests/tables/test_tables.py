@@ -217,10 +217,7 @@ def test_ups(tmp_path):
 def test_a_difference_beyond_the_margin_is_not_equivalent(tmp_path):
     for sub, effect in (("none", 0.0), ("ups", -0.02)):
         write_runs(
-            tmp_path,
-            f"-m {PAIR} {SEEDS} subsampling={sub} subsampling.refresh=[0]",
-            lambda row, e=effect: e,
-            0.001,
+            tmp_path, f"-m {PAIR} {SEEDS} subsampling={sub} subsampling.refresh=[0]", lambda row, e=effect: e, 0.001
         )
     assert cells(shipped(tmp_path, "ups"))["UPS − whole pool"].marks == ""
 
@@ -326,10 +323,7 @@ def test_the_printed_commands_fill_the_table(tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "experiment", "expected"),
-    [
-        ("mismatch", "paper/conll2003/plasm", {"no mismatch", "ASM", "random"}),
-        ("ups", "conll_distil_ups", {"ASM"}),
-    ],
+    [("mismatch", "paper/conll2003/plasm", {"no mismatch", "ASM", "random"}), ("ups", "conll_distil_ups", {"ASM"})],
 )
 def test_what_an_experiment_chose_is_said_otherwise(tmp_path, name, experiment, expected):
     """The only run has pseudo-labels or a subsampling; what has neither is not to keep them."""
@@ -347,11 +341,7 @@ def test_the_run_without_pseudo_labels_is_the_closest(tmp_path):
     runs = contrasts_of(tmp_path).measures.runs
     command = suggest.filling(runs, {"dataset": "trec6", "successor": "minilm_l6", "arm": "random"}, [1])
     (random,) = jobs(command)
-    assert (random.strategy.name, random.subsampling.name, random.pseudo_labeling.name) == (
-        "random",
-        "none",
-        "none",
-    )
+    assert (random.strategy.name, random.subsampling.name, random.pseudo_labeling.name) == ("random", "none", "none")
     assert "rescore" not in command
 
 
@@ -422,8 +412,7 @@ def test_runs_that_differ_by_more_than_their_seed_are_not_averaged(tmp_path):
     write_runs(tmp_path, f"-m {PAIR} seed=1,2")
     write_runs(tmp_path, f"-m {PAIR} seed=3 successor.training.epochs=3 dataset.limit.train=500")
     made = table(
-        tmp_path,
-        "{title: x, rows: [dataset], columns: {score: {}, seconds: {metric: seconds/train, at: rounds}}}",
+        tmp_path, "{title: x, rows: [dataset], columns: {score: {}, seconds: {metric: seconds/train, at: rounds}}}"
     )
     assert [cell.word for cell in cells(made).values()] == ["mixed", "mixed"]
     note = made.notes[0]
@@ -638,8 +627,7 @@ def test_a_shipped_spec_opens_with_its_command(name):
 def test_long_names_are_broken_in_latex(tmp_path):
     """Where they vary from row to row; what all rows share is in the caption."""
     write_runs(
-        tmp_path,
-        f"-m {DATA} model@acquisition=distilbert_uncased,bert_base_uncased seed=1,2 model@successor=minilm_l6",
+        tmp_path, f"-m {DATA} model@acquisition=distilbert_uncased,bert_base_uncased seed=1,2 model@successor=minilm_l6"
     )
     spec = "{title: x, rows: [dataset, acquisition, successor], columns: {score: {}}}"
     text = FORMATS["latex"][0](table(tmp_path, spec))

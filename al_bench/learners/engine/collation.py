@@ -113,10 +113,7 @@ class Collator:
         offsets = to_device(ends, store.device)
         begins, shifts = (rows.repeat_interleave(counts, output_size=int(ends[-1])) for rows in (offsets[:-1], starts))
         positions = torch.arange(int(ends[-1]), device=store.device) - begins
-        inputs = {
-            "input_ids": store.values[shifts + positions],
-            "position_ids": positions + self.first_position,
-        }
+        inputs = {"input_ids": store.values[shifts + positions], "position_ids": positions + self.first_position}
         if store.types is not None:
             inputs["token_type_ids"] = store.types[shifts + positions]
         runs = np.split(lengths, np.flatnonzero(np.diff(lengths)) + 1)
