@@ -31,8 +31,8 @@ def split_of(task: str, n: int, rng: np.random.Generator) -> Split:
     words = rng.integers(1, 10, n)
     if task == "tagging":
         tags = rng.choice([0, 1, 3], int(words.sum()), p=[0.6, 0.2, 0.2])
-        return Split([["w"] * int(k) for k in words], Ragged(tags, offsets_of(words)), words)
-    return Split([" ".join(["w"] * int(k)) for k in words], rng.integers(0, 3, n), words)
+        return Split([["w"] * int(k) for k in words], Ragged(tags, offsets_of(words)))
+    return Split([" ".join(["w"] * int(k)) for k in words], rng.integers(0, 3, n))
 
 
 def config_of(task: str = "classification", **changes: Any) -> RunConfig:

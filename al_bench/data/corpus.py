@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,15 +20,22 @@ class Split:
 
     inputs: n texts (classification) or n lists of words (tagging)
     labels: (n,) class numbers, or `Ragged` IOB2 tag numbers, one per word
-    words: (n,) number of words of each example (whitespace-separated in texts)
     """
 
     inputs: Inputs
     labels: Labels
-    words: np.ndarray
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @cached_property
+    def words(self) -> np.ndarray:
+        """(n,) number of words of each example (whitespace-separated in texts)."""
+        lengths = [len(item.split() if isinstance(item, str) else item) for item in self.inputs]
+        return np.array(lengths, dtype=np.int64)
+
+    def take(self, ids: np.ndarray) -> "Split":
+        return Split([self.inputs[i] for i in ids], self.labels[ids])
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numpy as np
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
-from al_bench.data.numbering import number_labels
-from al_bench.data.ragged import Ragged
+from al_bench.data.numbering import number_classes, number_tags
+from al_bench.data.ragged import Ragged, values_of
 from al_bench.data.readers import read
 from al_bench.data.readers.raw import Raw, source_error
 from al_bench.errors import known, reject
@@ -30,13 +30,10 @@ def load_corpus(config: DatasetConfig) -> Corpus:
             notes.append(f"left out {raw.where} ({role}): it has no labels")
     raws = {role: _with_words(raw, notes) for role, raw in raws.items() if raw.labels is not None}
     if empty := [raw.where for raw in raws.values() if not raw.inputs]:
-        remedy = "check the file, and dataset.where if it is set"
-        raise source_error(config, f"{empty[0]} has no examples", remedy)
-    names, labels = number_labels(raws, config, notes)
-    splits = {}
-    for role, raw in raws.items():
-        words = [len(item.split() if isinstance(item, str) else item) for item in raw.inputs]
-        splits[role] = Split(raw.inputs, labels[role], np.array(words, dtype=np.int64))
+        raise source_error(config, f"{empty[0]} has no examples", "check the file, and dataset.where if it is set")
+    tagging = config.task == "tagging"
+    names, labels = number_tags(raws, config, notes) if tagging else number_classes(raws, config)
+    splits = {role: Split(raw.inputs, labels[role]) for role, raw in raws.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
     for role, split in splits.items():
@@ -44,10 +41,11 @@ def load_corpus(config: DatasetConfig) -> Corpus:
         if limit is not None and limit < len(split):
             ids = stream(config.split_seed, f"limit {role}").choice(len(split), limit, replace=False)
             notes.append(f"kept {limit:,} of {len(split):,} {role} examples (dataset.limit.{role}={limit})")
-            splits[role] = _take(split, np.sort(ids))
+            splits[role] = split.take(np.sort(ids))
     _check(splits["train"], config)
+    seen = values_of(splits["train"].labels)
     for role, split in splits.items():
-        if unseen := known(names[label] for label in np.setdiff1d(_flat(split), _flat(splits["train"]))):
+        if unseen := known(names[label] for label in np.setdiff1d(values_of(split.labels), seen)):
             notes.append(f"labels of {role} that no training example has: {unseen}")
     digest = fingerprint(config.task, names, splits)
     return Corpus(config.name, config.task, names, **splits, notes=tuple(notes), fingerprint=digest)
@@ -55,16 +53,12 @@ def load_corpus(config: DatasetConfig) -> Corpus:
 
 def _with_words(raw: Raw, notes: list[str]) -> Raw:
     """The examples that have a word."""
-    has_words = [bool(item.strip() if isinstance(item, str) else item) for item in raw.inputs]
-    kept, total, labels = np.flatnonzero(has_words), len(raw.inputs), raw.labels or []
+    kept = [i for i, item in enumerate(raw.inputs) if (item.strip() if isinstance(item, str) else item)]
+    total, labels = len(raw.inputs), raw.labels or []
     if len(kept) == total:
         return raw
     notes.append(f"dropped {total - len(kept):,} of {total:,} examples of {raw.where}: they have no words")
     return replace(raw, inputs=[raw.inputs[i] for i in kept], labels=[labels[i] for i in kept])
-
-
-def _take(split: Split, ids: np.ndarray) -> Split:
-    return Split([split.inputs[i] for i in ids], split.labels[ids], split.words[ids])
 
 
 def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> tuple[Split, Split]:
@@ -74,8 +68,7 @@ def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> t
     settings = f"dataset.test_share={config.test_share:g}, dataset.split_seed={config.split_seed}"
     if not 0 < size < total:
         broken = f"cuts {size} of {total} examples for the missing test split"
-        remedy = "give a test split, more data or another share"
-        raise reject("dataset.test_share", config.test_share, broken, remedy)
+        raise reject("dataset.test_share", config.test_share, broken, "give a test split, more data or another share")
     order = stream(config.split_seed, "test split").permutation(total)
     if isinstance(split.labels, np.ndarray) and np.unique(split.labels, return_counts=True)[1].min() > 1:
         order = order[np.argsort(split.labels[order], kind="stable")]
@@ -83,22 +76,18 @@ def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> t
     test = np.zeros(total, dtype=bool)
     test[order[(np.arange(size) * total + total // 2) // size]] = True
     notes.append(f"no test split in {where}: cut {size:,} of {total:,} examples ({settings})")
-    return _take(split, np.flatnonzero(~test)), _take(split, np.flatnonzero(test))
+    return split.take(np.flatnonzero(~test)), split.take(np.flatnonzero(test))
 
 
 def _check(train: Split, config: DatasetConfig) -> None:
     """Raise `UserError` if there is nothing to learn."""
-    labels, tagging = _flat(train), config.task == "tagging"
+    labels, tagging = values_of(train.labels), config.task == "tagging"
     if len(np.unique(labels)) > 1 or (tagging and labels.any()):
         return
     broken = "has no entity, only O" if tagging else "has one class only"
     remedy = "check dataset.tag_column" if tagging else "check dataset.label and dataset.where"
     limit = "" if config.limit.train is None else " or raise dataset.limit.train"
     raise source_error(config, f"the training split {broken}", remedy + limit)
-
-
-def _flat(split: Split) -> np.ndarray:
-    return split.labels.values if isinstance(split.labels, Ragged) else split.labels
 
 
 def fingerprint(task: str, label_names: tuple[str, ...], splits: dict[str, Split]) -> str:
@@ -117,5 +106,5 @@ def fingerprint(task: str, label_names: tuple[str, ...], splits: dict[str, Split
             add([word for words in split.inputs for word in words])
         else:
             add(list(map(str, split.inputs)))
-        digest.update(_flat(split).astype("<i8").tobytes())
+        digest.update(values_of(split.labels).astype("<i8").tobytes())
     return digest.hexdigest()

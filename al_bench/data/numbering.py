@@ -14,15 +14,10 @@ from al_bench.data.tags import check_tags, recognise, tag_names, to_iob2, type_o
 from al_bench.errors import known, reject
 
 WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]*|0")  # "007" is a name
-Numbered = tuple[tuple[str, ...], dict[str, Labels]]
+Numbered = tuple[tuple[str, ...], dict[str, Labels]]  # label names, and the labels of each split
 
 
-def number_labels(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> Numbered:
-    """Label names, and the labels of each split; appends to notes where tags were rewritten."""
-    return _tags(raws, config, notes) if config.task == "tagging" else _classes(raws, config)
-
-
-def _classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
+def number_classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
     """Names are the source's own, else `config.label_names` (number labels are positions in them, unless they are
     names there), else the labels themselves: numbers sorted by value, names by the alphabet.
     """
@@ -32,8 +27,7 @@ def _classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
     if names is None and config.label_names is not None:
         names = config.label_names
         if double := {name for name in names if names.count(name) > 1}:
-            broken = f"names {known(double)} twice"
-            raise reject("dataset.label_names", names, broken, "name every label once")
+            raise reject("dataset.label_names", names, f"names {known(double)} twice", "name every label once")
         are_positions = numeric and not {str(label) for label in labels} <= set(names)
     if names is None:
         names = [str(label) for label in sorted(labels, key=int if numeric else str)]
@@ -48,8 +42,11 @@ def _classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
     return names, {role: np.array(split, np.int64) for role, split in numbered.items()}
 
 
-def _tags(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> Numbered:
-    """Names are the IOB2 tags of all types that occur or that the source or the config declares."""
+def number_tags(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> Numbered:
+    """Names are the IOB2 tags of all types that occur or that the source or the config declares.
+
+    Appends to notes where tags were rewritten.
+    """
     rows = [[_tag_name(tag, config) for tag in row] for raw in raws.values() for row in raw.labels or []]
     used = {tag for row in rows for tag in row}
     check_tags(sorted(used), config.scheme)

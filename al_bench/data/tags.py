@@ -1,6 +1,8 @@
 """Schemes that write spans as tags: recognise IOB1, IOB2 and BILOU (BIOES), and convert them to IOB2."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from al_bench.errors import reject
 
@@ -34,18 +36,14 @@ def recognise(sentences: Iterable[Sequence[str]]) -> str:
     IOB1 writes B- only between touching spans of one type, IOB2 before every span. Real corpora break either
     rule now and then, so the more frequent kind of span start decides.
     """
-    started_by_b = started_by_i = 0
+    starts = Counter[str]()
     for tags in sentences:
-        before = None
-        for tag in tags:
-            kind = type_of(tag)
+        for before, tag in pairwise(["O", *tags]):
             if tag[0] in "LUES":
                 return "bilou"
-            if kind is not None and kind != before:
-                started_by_b += tag[0] == "B"
-                started_by_i += tag[0] == "I"
-            before = kind
-    return "iob1" if started_by_i > started_by_b else "iob2"
+            if type_of(tag) not in (None, type_of(before)):
+                starts[tag[0]] += 1
+    return "iob1" if starts["I"] > starts["B"] else "iob2"
 
 
 def to_iob2(tags: Sequence[str]) -> list[str]:
@@ -54,10 +52,8 @@ def to_iob2(tags: Sequence[str]) -> list[str]:
     An I-, L- or E- continues an open span of its type (one that B- or I- wrote). Any other tag but O starts a span.
     """
     converted = []
-    open_type = None
-    for tag in tags:
+    for before, tag in pairwise(["O", *tags]):
         kind = type_of(tag)
-        inside = kind is not None and kind == open_type and tag[0] in "ILE"
+        inside = tag[0] in "ILE" and before[0] in "BI" and kind == type_of(before)
         converted.append("O" if kind is None else f"I-{kind}" if inside else f"B-{kind}")
-        open_type = kind if tag[0] in "BI" else None
     return converted

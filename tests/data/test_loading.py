@@ -148,7 +148,7 @@ def test_limits_keep_order_seed_and_label_numbers(load: Load) -> None:
 
 
 def split_of(texts: list[str], labels: list[int]) -> Split:
-    return Split(texts, np.array(labels), np.ones(len(texts), dtype=np.int64))
+    return Split(texts, np.array(labels))
 
 
 def test_a_fingerprint_tells_everything_apart() -> None:

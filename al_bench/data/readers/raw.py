@@ -66,8 +66,7 @@ def choose_splits(available: Sequence[str], names: SplitNames) -> dict[str, str]
     """
     chosen: dict[str, str] = {}
     for role in ("train", "test", "dev"):
-        free = [name for name in getattr(names, role) if name in available and name not in chosen.values()]
-        if free:
+        if free := [name for name in getattr(names, role) if name in available and name not in chosen.values()]:
             chosen[role] = free[0]
     return chosen
 
@@ -75,10 +74,9 @@ def choose_splits(available: Sequence[str], names: SplitNames) -> dict[str, str]
 def read_text(path: Path, config: DatasetConfig) -> str:
     """The whole file, decoded, with its line ends and without a byte order mark. Raises `UserError`."""
     encoding = config.encoding.lower().replace("_", "-")
-    is_utf8 = encoding in ("utf-8", "utf8")
     try:
         # A byte order mark would join the first column's name or the first word.
-        return path.read_bytes().decode("utf-8-sig" if is_utf8 else encoding)
+        return path.read_bytes().decode("utf-8-sig" if encoding in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
         broken = f"byte {error.start} of {path} is not {config.encoding}"
         raise reject("dataset.encoding", config.encoding, broken, "try dataset.encoding=latin-1") from None

@@ -29,8 +29,7 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             broken = f"row {number} of {path.name} has {len(row)} fields, its header {len(header)}"
-            remedy = "quote fields that hold the delimiter, or set dataset.delimiter"
-            raise source_error(config, broken, remedy)
+            raise source_error(config, broken, "quote fields that hold the delimiter, or set dataset.delimiter")
     if not header:
         raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
     columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
@@ -90,12 +89,9 @@ def read_parquet(path: Path, config: DatasetConfig) -> Raw:
 
 def _classes(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
     features = json.loads((metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    classes = {}
-    for name, feature in features.items():
-        element = feature.get("feature", feature) if isinstance(feature, dict) else {}  # of a sequence
-        if element.get("_type") == "ClassLabel":
-            classes[name] = element["names"]
-    return classes
+    # A sequence has the type of its elements.
+    elements = {name: each.get("feature", each) for name, each in features.items() if isinstance(each, dict)}
+    return {name: element["names"] for name, element in elements.items() if element.get("_type") == "ClassLabel"}
 
 
 def examples(table: Table, config: DatasetConfig) -> Raw:
@@ -121,8 +117,7 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
     for row, example, label in zip(rows, inputs, labels, strict=True):
         if (reason := problem(example, label, unlabelled)) is not None:
             broken = f"row {row + 1} of {table.where} {reason} (columns {columns[0]!r}, {columns[1]!r})"
-            remedy = "mend the row or leave it out, or name other columns in dataset.*"
-            raise source_error(config, broken, remedy)
+            raise source_error(config, broken, "mend the row or leave it out, or name other columns in dataset.*")
     return Raw(table.where, inputs, None if unlabelled and rows else labels, names, tuple(notes))
 
 
