@@ -12,10 +12,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import StopSet, costs_of, prefix, ranked, seed_set, stop_set, target
-from al_bench.acquisition.strategies import STRATEGIES, Reference
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.strategies.distance import Reference
 from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import RunConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
@@ -154,8 +156,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
     else:
         with clock.phase("predict"):
             scores = score(setup, pool, model, ids, rng, counts)
-        diverged = np.count_nonzero(~np.isfinite(scores))
-        if diverged:
+        if diverged := np.count_nonzero(~np.isfinite(scores)):
             raise UserError(
                 f"strategy={strategy.name}: {diverged} scores in cycle {cycle.number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
@@ -176,14 +177,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
 
 
 def score(
-    setup: Setup,
-    pool: Pool,
-    model: Model,
-    ids: np.ndarray,
-    rng: np.random.Generator,
-    counts: Counter[str],
-    *,
-    exact: bool = False,
+    setup: Setup, pool: Pool, model: Model, ids: np.ndarray, rng: Generator, counts: Counter[str], exact: bool = False
 ) -> np.ndarray:
     """(n,) float64 scores of candidates; each part of them is scored as its predictions come, which are not kept.
 

@@ -5,6 +5,7 @@ UPS, unlabelled pool subsampling: Tsvigun et al., "Towards Computationally Feasi
 """
 
 import numpy as np
+from numpy.random import Generator
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import prefix, ranked
@@ -15,21 +16,15 @@ Draw = tuple[np.ndarray, np.ndarray]
 
 
 def candidates(
-    pool: Pool,
-    settings: SubsamplingConfig,
-    query_round: int,
-    costs: np.ndarray,
-    budget: float,
-    unit: str,
-    rng: np.random.Generator,
+    pool: Pool, settings: SubsamplingConfig, cycle: int, costs: np.ndarray, budget: float, unit: str, rng: Generator
 ) -> tuple[np.ndarray, int]:
-    """Ids, rising, that round `query_round` may query: the whole pool in refresh rounds, else a part of it.
+    """Ids, rising, that a cycle may query: the whole pool in refresh rounds, else a part of it.
 
     A draw that cannot fill the query is extended along its order of preference; with it comes by how many.
     costs: (n,) of the whole training split
     budget, unit: the query's, which the part must be able to fill
     """
-    if settings.name == "none" or settings.refresh == "all" or query_round in settings.refresh:
+    if settings.name == "none" or settings.refresh == "all" or cycle in settings.refresh:
         return pool.unlabelled, 0
     order, drawn = SUBSAMPLINGS[settings.name](pool, settings, rng)
     sample, rest = order[drawn], order[~drawn]
@@ -39,17 +34,17 @@ def candidates(
     return np.sort(np.concatenate([sample, added])), len(added)
 
 
-def random(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
+def random(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> Draw:
     """Uniform without replacement: a share or a count."""
     return _head(rng.permutation(pool.unlabelled), settings.gamma)
 
 
-def naive(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
+def naive(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> Draw:
     """The top share or count by last-known score."""
     return _head(_by_last_score(pool, rng), settings.gamma)
 
 
-def ups(pool: Pool, settings: SubsamplingConfig, rng: np.random.Generator) -> Draw:
+def ups(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> Draw:
     """Keep i with probability exp(-max(0, r_i - gamma) / T), independently.
 
     r_i is i's rank by falling last-known score divided by the pool's size: 0 is the most uncertain.
@@ -71,7 +66,7 @@ def _head(order: np.ndarray, gamma: int | float | None) -> Draw:
     return order, np.arange(len(order)) < count
 
 
-def _by_last_score(pool: Pool, rng: np.random.Generator) -> np.ndarray:
+def _by_last_score(pool: Pool, rng: Generator) -> np.ndarray:
     """Most uncertain first; examples that were never scored come before all others, since they may be the best."""
     unlabelled = pool.unlabelled
     return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)

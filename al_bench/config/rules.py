@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.selection import costs_of, target
-from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.strategies.uncertainty import AGGREGATES
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import CONTRADICTING, INFINITY, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
@@ -119,10 +120,10 @@ def _strategy(config: RunConfig) -> Iterator[str]:
         yield not_one_of("strategy", config.strategy.name, list(STRATEGIES))
         return
     if task in TASKS and task not in strategy.tasks:
-        names = known(other.name for other in STRATEGIES.values() if task in other.tasks)
-        yield rule("strategy", strategy.name, f"does not work on {task}", f"choose one of {names}")
+        names = known(name for name, other in STRATEGIES.items() if task in other.tasks)
+        yield rule("strategy", config.strategy.name, f"does not work on {task}", f"choose one of {names}")
     if config.subsampling.name != "none" and not strategy.needs:
-        broken = f"saves nothing: strategy={strategy.name} scores no pool"
+        broken = f"saves nothing: strategy={config.strategy.name} scores no pool"
         yield rule("subsampling", config.subsampling.name, broken, "use subsampling=none with it")
 
 

@@ -26,8 +26,8 @@ SUBSAMPLINGS = {
     "ups, never refreshed": SubsamplingConfig("ups", 0.1, 0.1, refresh="none"),
 }
 EVERY = [
-    pytest.param(strategy.name, task, unit, subsampling, id=f"{strategy.name}-{task}-{unit}-{subsampling}")
-    for strategy in STRATEGIES.values()
+    pytest.param(name, task, unit, subsampling, id=f"{name}-{task}-{unit}-{subsampling}")
+    for name, strategy in STRATEGIES.items()
     for task in strategy.tasks
     for unit in ("examples", "words")
     for subsampling in (SUBSAMPLINGS if strategy.needs else ["none"])
@@ -109,9 +109,8 @@ def test_only_the_asked_share_is_scored_and_stale_scores_stay():
 def test_a_round_of_ups_at_the_size_of_ag_news():
     n = 120_000
     small = corpus_of(test=4)
-    words = np.full(n, 40)
     labels = np.random.default_rng(0).integers(0, 3, n)
-    corpus = replace(small, train=replace(small.train, inputs=["text"] * n, labels=labels, words=words))
+    corpus = replace(small, train=replace(small.train, inputs=["word " * 40] * n, labels=labels))
     config = config_of(
         subsampling=SubsamplingConfig("ups", 0.1, 0.01, refresh=[0]),
         schedule__initial=0.01, schedule__step=0.01, schedule__cycles=2,

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
 
-from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES, Reference
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.strategies.distance import Reference
+from al_bench.acquisition.strategies.uncertainty import AGGREGATES
 from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 

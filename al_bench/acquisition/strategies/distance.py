@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.random import Generator
 
-from al_bench.acquisition.strategies.uncertainty import Aggregate
 from al_bench.data.corpus import Labels
 from al_bench.learners.predictions import Predictions
 
@@ -35,9 +35,7 @@ class Reference:
         return middle, whitening, (centroids - middle) @ whitening
 
 
-def mahalanobis(
-    predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate, *, reference: Reference
-) -> np.ndarray:
+def mahalanobis(predictions: Predictions, rng: Generator, aggregate: str, *, reference: Reference) -> np.ndarray:
     """min_c (x - m_c)' S^-1 (x - m_c) of the embedding x (Lee et al. 2018).
 
     m_c: the mean of the labelled embeddings of class c, for every class that has some

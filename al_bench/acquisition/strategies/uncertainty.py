@@ -11,38 +11,41 @@ import numpy as np
 from al_bench.data.ragged import Ragged, like, values_of
 from al_bench.learners.predictions import Predictions
 
-Aggregate = str
 TINY = np.finfo(np.float64).tiny
 
 
-def uniform(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+def uniform(predictions: Predictions, rng: np.random.Generator, aggregate: str) -> np.ndarray:
     """A random order: no candidate is preferred."""
     return rng.random(len(predictions))
 
 
-def least_confidence(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+def least_confidence(predictions: Predictions, rng: np.random.Generator, aggregate: str) -> np.ndarray:
     """1 - max_c p_c (Lewis and Gale 1994)."""
     return _each(predictions, lambda p: 1.0 - p.max(axis=1), aggregate)
 
 
-def entropy(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+def entropy(predictions: Predictions, rng: np.random.Generator, aggregate: str) -> np.ndarray:
     """-sum_c p_c log p_c in nats, with 0 log 0 = 0 (Shannon 1948)."""
     return _each(predictions, lambda p: -(p * np.log(np.maximum(p, TINY))).sum(axis=1), aggregate)
 
 
-def breaking_ties(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+def breaking_ties(predictions: Predictions, rng: np.random.Generator, aggregate: str) -> np.ndarray:
     """1 - (p_1 - p_2), the gap of the two largest probabilities (Scheffer et al. 2001; Luo et al. 2005)."""
     return _each(predictions, lambda p: 1.0 + np.subtract(*np.partition(p, -2, axis=1)[:, -2:].T), aggregate)
 
 
-def mnlp(predictions: Predictions, rng: np.random.Generator, aggregate: Aggregate) -> np.ndarray:
+def mnlp(predictions: Predictions, rng: np.random.Generator, aggregate: str) -> np.ndarray:
     """-(1/L) sum_t log max_c p_{t,c} over the L surviving words of a sentence (Shen et al. 2018)."""
     return _each(predictions, lambda p: -np.log(np.maximum(p.max(axis=1), TINY)), "mean")
 
 
-def _each(predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: Aggregate) -> np.ndarray:
+def _each(predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: str) -> np.ndarray:
     """Score rows of probabilities in float64 and, where rows are words, aggregate them by sentence."""
-    scores = like(predictions.probs, score(values_of(predictions.probs).astype(np.float64)))
+    return aggregated(like(predictions.probs, score(values_of(predictions.probs).astype(np.float64))), aggregate)
+
+
+def aggregated(scores: np.ndarray | Ragged, aggregate: str) -> np.ndarray:
+    """(n,): scores of texts as they are, those of words by sentence."""
     return AGGREGATES[aggregate](scores) if isinstance(scores, Ragged) else scores
 
 
@@ -62,4 +65,4 @@ def _max(scores: Ragged) -> np.ndarray:
     return highest
 
 
-AGGREGATES: dict[Aggregate, Callable[[Ragged], np.ndarray]] = {"mean": _mean, "max": _max, "sum": _sum}
+AGGREGATES: dict[str, Callable[[Ragged], np.ndarray]] = {"mean": _mean, "max": _max, "sum": _sum}
