@@ -27,7 +27,7 @@ from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.steps import Steps
 from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
-from al_bench.successor.pseudo_labeling import plasm
+from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
 
 
@@ -174,7 +174,7 @@ def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Eva
     if config.successor is None or not is_evaluated(config.evaluate_at, cycle):
         return None, None, Costs()
     if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
-        return plasm(s, labelled, cycle.number)
+        return Plasm(s, labelled, cycle.number).result()
     has_model = cycle.metrics is not None and config.replay is None
     if has_model and model_identity(config.successor) == model_identity(config.acquisition):
         return cycle.metrics, None, Costs()

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al_bench.acquisition.strategies.uncertainty import AGGREGATES, least_confidence, mnlp
+from al_bench.acquisition.strategies.uncertainty import aggregated, least_confidence, mnlp
 from al_bench.config.schema import FilterConfig
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged, values_of
+from al_bench.data.ragged import Ragged, like, values_of
 from al_bench.learners.predictions import Predictions
 
 
@@ -65,10 +65,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _of_examples(rows: Labels, score: np.ndarray, contradicts: np.ndarray) -> Suspicion:
     """Of texts as it is; of a sentence the mean over its words, contradicted if any of them is."""
-    if not isinstance(rows, Ragged):
-        return Suspicion(score, contradicts)
-    words, any_word = Ragged(score, rows.offsets), Ragged(contradicts, rows.offsets)
-    return Suspicion(AGGREGATES["mean"](words), AGGREGATES["max"](any_word) > 0)
+    return Suspicion(aggregated(like(rows, score), "mean"), aggregated(like(rows, contradicts), "max") > 0)
 
 
 def dropped(chosen: FilterConfig, suspicion: Suspicion, kept: np.ndarray, quality: float | None) -> np.ndarray:

@@ -12,26 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.strategies.uncertainty import AGGREGATES
-from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
+from al_bench.acquisition.strategies.uncertainty import aggregated
+from al_bench.config.identity import fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig
 from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
-from al_bench.learners.base import Model, Watch, setup_seconds
+from al_bench.learners.base import UNWATCHED, Model, Watch, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.ledger.steps import Step
 from al_bench.successor.filters import Suspicion, drop_count, dropped, of_confidence, of_neighbours, of_verifier
-from al_bench.successor.successor import Fit, Succession, TrainingSet, named, on_gold
+from al_bench.successor.successor import Fit, Succession, named, on_gold
 
 
-def plasm(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], dict[str, Any], Costs]:
-    """The successor's test metrics, a report on its pseudo-labels, and what all of it cost."""
-    return _Plasm(s, labelled, cycle).result()
-
-
-class _Plasm:
+class Plasm:
     """One cycle's chain of steps: label, filter, fit. Each step is recorded as soon as it is done."""
 
     def __init__(self, s: Succession, labelled: np.ndarray, cycle: int) -> None:
@@ -39,32 +34,28 @@ class _Plasm:
         self.determinants = (s.config, s.precision, cycle)  # what identities are functions of
         self.rest = np.setdiff1d(np.arange(len(s.corpus.train)), labelled)
         self.filters = s.config.pseudo_labeling.filters
-        self.look_back = first_look_back(self.filters)
         self.costs = Costs()
-        # Filters look back on a fit on the pseudo-labels that the first of them gets. It is made if one drops any.
-        self.before_first: np.ndarray | None = None
-        self.first: Fit | None = None
+        # Some filters look back on a fit: (how many filters come before it, the pseudo-labels that these kept).
+        self.look_back: tuple[int, np.ndarray] | None = None
+        self.unfiltered: dict[str, float] | None = None  # that fit's metrics
 
     def result(self) -> tuple[dict[str, float], dict[str, Any], Costs]:
+        """The successor's test metrics, a report on its pseudo-labels, and what all of it cost."""
         kept = np.ones(len(self.rest), dtype=bool)
         shares: dict[str, float] = {}
         quality = self.pseudo.values["quality"]
         for number, chosen in enumerate(self.filters):
-            if number == self.look_back:
-                self.before_first = kept
-            if drop_count(chosen, kept, quality) == 0:
-                drop = np.zeros(len(kept), dtype=bool)  # no suspicion could change that
-            else:
+            if chosen.by in AFTER_A_FIT and self.look_back is None:
+                self.look_back = number, kept
+            drop = np.zeros(len(kept), dtype=bool)
+            if drop_count(chosen, kept, quality) != 0:  # else no suspicion could change that
                 drop = dropped(chosen, self.suspicion(number, chosen), kept, quality)
             kept = kept & ~drop
             shares[chosen.by] = shares.get(chosen.by, 0.0) + float(np.count_nonzero(drop) / max(len(kept), 1))
         last = self._spend(self.fit(len(self.filters), kept).evaluated())
-        before = None
-        if self.first is not None:
-            before = self.first.evaluated().values
-        elif self.before_first is not None and np.array_equal(kept, self.before_first):
-            before = last.values
-        return last.values, self.report(kept, shares, before), self.costs
+        if self.unfiltered is None and self.look_back is not None and np.array_equal(kept, self.look_back[1]):
+            self.unfiltered = last.values
+        return last.values, self.report(kept, shares), self.costs
 
     @cached_property
     def pseudo(self) -> Step:
@@ -90,11 +81,8 @@ class _Plasm:
         if self.s.config.pseudo_labeling.labels == "soft":
             arrays["distributions"] = values_of(predictions.distributions())
         arrays["doubt"] = of_confidence(predictions).astype(np.float32)
-        counts: dict[str, float] = {
-            "pseudo_labelled_examples": len(self.rest),
-            "pseudo_labelled_tokens": predictions.tokens,
-        }
-        return Step({"quality": model.dev_score}, arrays, Costs(counts=counts))
+        costs = Costs(counts={"pseudo_labelled_examples": len(self.rest), "pseudo_labelled_tokens": predictions.tokens})
+        return Step({"quality": model.dev_score}, arrays, costs)
 
     def _predict(self, role: str, part: str, phase: str, use: Callable[[Model, Predictions], Step]) -> Step:
         """The use that is made of the predictions for the rest of the pool by a model fitted on gold labels alone."""
@@ -102,23 +90,30 @@ class _Plasm:
         model, clock = fit.model, self.s.clock(fit.learner)
         with clock.phase(phase):
             step = use(model, model.predict(self.s.pool, self.rest))
-        spent = fit.spent()
+        spent = named(fit.spent(), part)
         costs = Costs({**spent.seconds, **clock.seconds}, {**spent.counts, **step.costs.counts})
         return replace(step, costs=costs)
 
-    def fit(self, filters: int, kept: np.ndarray, part: str = "successor") -> Fit:
+    def fit(self, filters: int, kept: np.ndarray, watch: Watch = UNWATCHED, part: str = "successor") -> Fit:
         """The successor on gold labels and on the pseudo-labels that the first filters kept."""
-        before, watch = self.filters[:filters], Watch()
+        before = self.filters[:filters]
         verified = ["verifier"] if any(chosen.by == "verifier" for chosen in before) else []
-        if part == "first_successor":
-            checkpoints = max((f.checkpoints for f in self.filters if f.by == "tracin"), default=0)
-            watch = Watch(checkpoints, margins=any(f.by == "aum" for f in self.filters))
         roles = ("successor", "pseudo_labeler", *verified)
         identity = fit_identity(*self.determinants, "successor", before)
-        return Fit(self.s, roles, self.cycle, identity, self.training_set(kept), watch, part)
+        return Fit(self.s, roles, self.cycle, identity, *self.training_set(kept), watch, part)
 
-    def training_set(self, kept: np.ndarray) -> TrainingSet:
-        """Gold labels of the labelled examples and pseudo-labels of the kept ones, by rising id."""
+    @cached_property
+    def first(self) -> Fit:
+        """The fit that filters look back on, made if one of them drops any."""
+        assert self.look_back is not None
+        checkpoints = max((f.checkpoints for f in self.filters if f.by == "tracin"), default=0)
+        watch = Watch(checkpoints, margins=any(f.by == "aum" for f in self.filters))
+        fit = self.fit(*self.look_back, watch, "first_successor")
+        self.unfiltered = self._spend(fit.evaluated()).values
+        return fit
+
+    def training_set(self, kept: np.ndarray) -> tuple[np.ndarray, Labels, np.ndarray | None]:
+        """Ids, labels and weights: gold labels of the labelled examples and pseudo-labels of the kept ones."""
         config, classes = self.s.config.pseudo_labeling, len(self.s.corpus.label_names)
         ids = np.concatenate([self.labelled, self.rest[kept]])
         order = np.argsort(ids, kind="stable")
@@ -130,7 +125,7 @@ class _Plasm:
         weights = None
         if config.gold_weight != 1.0:
             weights = np.where(np.isin(ids[order], self.labelled), config.gold_weight, 1.0)
-        return TrainingSet(ids[order], chained(gold, pseudo[np.flatnonzero(kept)])[order], weights)
+        return ids[order], chained(gold, pseudo[np.flatnonzero(kept)])[order], weights
 
     def suspicion(self, number: int, chosen: FilterConfig) -> Suspicion:
         """Of every pseudo-labelled example; those of examples that were dropped before do not matter."""
@@ -138,35 +133,31 @@ class _Plasm:
             return Suspicion(self.pseudo.arrays["doubt"])
         compute: Callable[[], Step]
         if chosen.by in AFTER_A_FIT:
-            if self.first is None:
-                assert self.look_back is not None
-                assert self.before_first is not None
-                self.first = self.fit(self.look_back, self.before_first, "first_successor")
-                self._spend(self.first.evaluated())
-            roles, compute = self.first.roles, partial(self._look_back, chosen, self.first)
+            roles, compute = self.first.roles, partial(self._look_back, chosen)
         elif chosen.by == "verifier":
             roles = ("pseudo_labeler", "verifier")
             compute = partial(self._predict, "verifier", "verifier", "verify", self._verify)
         else:
             roles, compute = ("pseudo_labeler", "successor"), partial(self._agree, chosen.neighbours)
         step = self._spend(self.s.steps.get(suspicion_identity(*self.determinants, number), roles, compute))
-        return Suspicion(step.arrays["score"], step.arrays.get("contradicts"))
+        return Suspicion(**step.arrays)
 
-    def _look_back(self, chosen: FilterConfig, fit: Fit) -> Step:
+    def _look_back(self, chosen: FilterConfig) -> Step:
         """By the first fit, which is made again where an earlier run left only its metrics."""
+        fit = self.first
         model, clock = fit.model, self.s.clock(fit.learner)
         score = np.zeros(len(self.rest))  # of those that were dropped before the fit
-        trained = np.flatnonzero(np.isin(self.rest, fit.training_set.ids))
+        trained = np.flatnonzero(np.isin(self.rest, fit.ids))
         with clock.phase("influence" if chosen.by == "tracin" else "margins"):
             if chosen.by == "tracin":
                 score[trained] = model.influence(self.s.pool, self.rest[trained], self.labels[trained])
             else:
                 assert model.margins is not None
-                score[trained] = -model.margins[np.isin(fit.training_set.ids, self.rest)]
-        return _step(Suspicion(score), Costs(clock.seconds))
+                score[trained] = -model.margins[np.isin(fit.ids, self.rest)]
+        return _step(Suspicion(score), clock.seconds)
 
     def _verify(self, model: Model, predictions: Predictions) -> Step:
-        return _step(of_verifier(predictions, self.labels), Costs())
+        return _step(of_verifier(predictions, self.labels), {})
 
     def _agree(self, k: int) -> Step:
         """How little the nearest gold examples agree with each pseudo-label."""
@@ -179,21 +170,18 @@ class _Plasm:
             gold, pseudo = (learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest))
             gold_labels = corpus.train.labels[self.labelled]
             suspicion = of_neighbours(gold, gold_labels, pseudo, self.labels, len(corpus.label_names), k)
-        return _step(suspicion, Costs(clock.seconds))
+        return _step(suspicion, clock.seconds)
 
     def _spend(self, step: Step) -> Step:
         self.costs.add(step.costs)
         return step
 
-    def report(self, kept: np.ndarray, shares: dict[str, float], before: dict[str, float] | None) -> dict[str, Any]:
-        """What the pseudo-labels were worth. Gold labels of the pool are looked at here and nowhere else.
-
-        before: metrics of the successor on all that the first filter which looks back on a fit got, if they are known
-        """
+    def report(self, kept: np.ndarray, shares: dict[str, float]) -> dict[str, Any]:
+        """What the pseudo-labels were worth. Gold labels of the pool are looked at here and nowhere else."""
         corpus = self.s.corpus
         metric = headline(corpus.task)
         true, labels = corpus.train.labels[self.rest], self.labels
-        wrong = mistaken(true, labels)
+        wrong = aggregated(like(true, values_of(true) != values_of(labels)), "max") > 0  # tagging: any word
 
         def score(chosen: np.ndarray) -> float | None:
             if not chosen.any():
@@ -211,14 +199,8 @@ class _Plasm:
             "dropped": shares,
             "filter_precision": float(hits / removed) if removed else None,
             "filter_recall": float(hits / wrong.sum()) if removed and wrong.any() else None,
-            "unfiltered_successor": before,
+            "unfiltered_successor": self.unfiltered,
         }
-
-
-def mistaken(true: Labels, labels: Labels) -> np.ndarray:
-    """(n,) bool: whose label, or any of whose tags, is wrong."""
-    wrong = like(true, values_of(true) != values_of(labels))
-    return AGGREGATES["max"](wrong) > 0 if isinstance(wrong, Ragged) else wrong
 
 
 def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:
@@ -236,8 +218,8 @@ def chained(first: Labels, second: Labels) -> Labels:
     return np.concatenate([values_of(first), values_of(second)])
 
 
-def _step(suspicion: Suspicion, costs: Costs) -> Step:
+def _step(suspicion: Suspicion, seconds: dict[str, float]) -> Step:
     arrays = {"score": suspicion.score.astype(np.float32)}
     if suspicion.contradicts is not None:
         arrays["contradicts"] = suspicion.contradicts
-    return Step({}, arrays, costs)
+    return Step({}, arrays, Costs(seconds))

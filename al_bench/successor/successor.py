@@ -42,21 +42,13 @@ class Succession:
         return Clock(learner.synchronise, listener and (lambda name: listener(prefix + name)))
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """ids: rising; labels: one per id, numbers or distributions; weights: (n,) of their losses; None: equal."""
-
-    ids: np.ndarray
-    labels: Labels
-    weights: np.ndarray | None = None
-
-
 @dataclass
 class Fit:
     """One fit of a role's model, made only if a result is asked for that no earlier run has recorded.
 
     roles: the fit's own, and those whose weights its training set depends on
     identity: of the fit, as `identity.fit_identity` gives it
+    ids: rising; labels: one per id, numbers or distributions; weights: (n,) of their losses; None: equal
     part: the name of the fit in this run; its costs are PART_train, PART_evaluate, PART_steps, ...
     """
 
@@ -64,7 +56,9 @@ class Fit:
     roles: tuple[str, ...]
     cycle: int
     identity: dict[str, Any]
-    training_set: TrainingSet
+    ids: np.ndarray
+    labels: Labels
+    weights: np.ndarray | None = None
     watch: Watch = UNWATCHED
     part: str = "successor"
 
@@ -79,12 +73,10 @@ class Fit:
     @cached_property
     def model(self) -> Model:
         """Fitted now; valid until the role's learner fits again."""
-        seeds, chosen = fit_seeds(self.s.config, self.cycle), self.training_set
+        seeds = fit_seeds(self.s.config, self.cycle)
         self.clock.seconds |= setup_seconds(self.learner, self.s.pool)
         with self.clock.phase("train"):
-            model = self.learner.fit(
-                self.s.pool, chosen.ids, chosen.labels, seeds, weights=chosen.weights, watch=self.watch
-            )
+            model = self.learner.fit(self.s.pool, self.ids, self.labels, seeds, weights=self.weights, watch=self.watch)
         self.clock.move(model.costs.capture_seconds, "train", "capture")
         return model
 
@@ -95,17 +87,13 @@ class Fit:
             model = self.model
             with self.clock.phase("evaluate"):
                 metrics = evaluate_on_test(model, self.s.corpus)
-            return Step(metrics, costs=self._costs())
+            return Step(metrics, costs=self.spent())
 
         step = self.s.steps.get(self.identity, self.roles, evaluate)
         return replace(step, costs=named(step.costs, self.part))
 
     def spent(self) -> Costs:
-        """The costs of the fit so far, in seconds, steps and sub-words."""
-        return named(self._costs(), self.part)
-
-    def _costs(self) -> Costs:
-        """Without the part's name: the same fit may be another part in another run."""
+        """The costs so far, without the part's name: the same fit may be another part in another run."""
         counts = {"steps": self.model.costs.steps, "tokens": self.model.costs.tokens}
         return Costs(dict(self.clock.seconds), {**counts, "peak_memory_bytes": self.learner.peak_memory()})
 
@@ -123,8 +111,7 @@ def named(costs: Costs, part: str) -> Costs:
 def on_gold(s: Succession, labelled: np.ndarray, cycle: int, role: str, part: str) -> Fit:
     """The fit of a role's model on the gold labels of `labelled` alone, ids of the training split, rising."""
     identity = fit_identity(s.config, s.precision, cycle, role)
-    examples = TrainingSet(labelled, s.corpus.train.labels[labelled])
-    return Fit(s, (role,), cycle, identity, examples, part=part)
+    return Fit(s, (role,), cycle, identity, labelled, s.corpus.train.labels[labelled], part=part)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:

@@ -13,7 +13,7 @@ from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Watch
 from al_bench.ledger.steps import Step, Steps
-from al_bench.successor.pseudo_labeling import plasm
+from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
 
 LABELLED = np.array([3, 7, 8, 20, 21, 40, 55])
@@ -134,7 +134,7 @@ class Scene:
         return Succession(self.config, self.corpus, "float32", self.learners.__getitem__, steps)
 
     def run(self):
-        return plasm(self.succession, LABELLED, 2)
+        return Plasm(self.succession, LABELLED, 2).result()
 
     def fits(self, role: str) -> list[Fit]:
         return self.learners[role].fits
