@@ -1,4 +1,4 @@
-"""Which part of the pool a query round scores: pure functions (pool, settings, generator) -> ids.
+"""Which part of the pool a query round scores: pure functions of the pool, settings and a generator.
 
 UPS, unlabelled pool subsampling: Tsvigun et al., "Towards Computationally Feasible Deep Active Learning"
 (Findings of NAACL 2022), section 4.1.
@@ -10,9 +10,6 @@ from numpy.random import Generator
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import prefix, ranked
 from al_bench.config.schema import SubsamplingConfig
-
-# The pool in the order in which a subsampling prefers it, and which of that order it draws: (n,) bool.
-Draw = tuple[np.ndarray, np.ndarray]
 
 
 def candidates(
@@ -26,7 +23,7 @@ def candidates(
     """
     if settings.name == "none" or settings.refresh == "all" or cycle in settings.refresh:
         return pool.unlabelled, 0
-    order, drawn = SUBSAMPLINGS[settings.name](pool, settings, rng)
+    order, drawn = draw(pool, settings, rng)
     sample, rest = order[drawn], order[~drawn]
     missing = budget - float(costs[sample].sum())
     short = missing > 0 or (unit == "words" and missing == 0)
@@ -34,39 +31,24 @@ def candidates(
     return np.sort(np.concatenate([sample, added])), len(added)
 
 
-def random(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> Draw:
-    """Uniform without replacement: a share or a count."""
-    return _head(rng.permutation(pool.unlabelled), settings.gamma)
+def draw(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Unlabelled ids in the order in which the subsampling prefers them, and which of these it draws: (n,) bool.
 
-
-def naive(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> Draw:
-    """The top share or count by last-known score."""
-    return _head(_by_last_score(pool, rng), settings.gamma)
-
-
-def ups(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> Draw:
-    """Keep i with probability exp(-max(0, r_i - gamma) / T), independently.
-
-    r_i is i's rank by falling last-known score divided by the pool's size: 0 is the most uncertain.
+    random: a share or a count, uniformly without replacement
+    naive: the top share or count by last-known score
+    ups: each i with probability exp(-max(0, r_i - gamma) / T), independently; r_i is i's rank by falling last-known
+        score divided by the pool's size: 0 is the most uncertain
     """
-    assert settings.gamma is not None
-    assert settings.temperature is not None
-    order = _by_last_score(pool, rng)
-    rank = np.arange(len(order)) / max(len(order), 1)
-    keep = np.exp(-np.maximum(0.0, rank - settings.gamma) / max(settings.temperature, 1e-8))
-    return order, rng.random(len(order)) < keep
-
-
-SUBSAMPLINGS = {"random": random, "naive": naive, "ups": ups}
-
-
-def _head(order: np.ndarray, gamma: int | float | None) -> Draw:
+    unlabelled, gamma, temperature = pool.unlabelled, settings.gamma, settings.temperature
     assert gamma is not None
+    if settings.name == "random":
+        order = rng.permutation(unlabelled)
+    else:  # examples that were never scored come before all others, since they may be the best
+        order = ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
+    if settings.name == "ups":
+        assert temperature is not None
+        rank = np.arange(len(order)) / max(len(order), 1)
+        keep = np.exp(-np.maximum(0.0, rank - gamma) / max(temperature, 1e-8))
+        return order, rng.random(len(order)) < keep
     count = gamma if isinstance(gamma, int) else round(gamma * len(order))
     return order, np.arange(len(order)) < count
-
-
-def _by_last_score(pool: Pool, rng: Generator) -> np.ndarray:
-    """Most uncertain first; examples that were never scored come before all others, since they may be the best."""
-    unlabelled = pool.unlabelled
-    return ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
