@@ -30,7 +30,7 @@ def iteration(side: Any, pool: Pool, epochs: int, device: torch.device, share: f
 
     def draw() -> None:
         if share < 1:
-            costs = np.ones(len(pool), dtype=np.int64)
+            costs = np.ones(len(pool.score), dtype=np.int64)
             state["ids"], _ = candidates(pool, UPS, 1, costs, query, "examples", rng)
 
     seconds["query"] = timed(device, draw)

@@ -106,8 +106,8 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
 
 def draw(pool: Pool) -> None:
     sub = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
-    costs = np.ones(len(pool), dtype=np.int64)
-    candidates(pool, sub, 1, costs, len(pool) // 100, "examples", np.random.default_rng(0))
+    costs = np.ones(len(pool.score), dtype=np.int64)
+    candidates(pool, sub, 1, costs, len(costs) // 100, "examples", np.random.default_rng(0))
 
 
 def peaks(device: torch.device, work: Callable[[], Any]) -> tuple[Any, int, int]:

@@ -67,7 +67,6 @@ class Setup:
     """All that a cycle is computed from.
 
     learner: builds it, or gives the one built before; None for strategies that need no model
-    listener: called with the name of each phase
     """
 
     config: RunConfig
@@ -120,8 +119,7 @@ def compute_cycle(
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
         with clock.phase("train"):
-            seeds = fit_seeds(setup.config, number)
-            model = learner.fit(inputs, labelled, corpus.train.labels[labelled], seeds)
+            model = learner.fit(inputs, labelled, corpus.train.labels[labelled], fit_seeds(setup.config, number))
         clock.move(model.costs.capture_seconds, "train", "capture")
         counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
     if recorded is not None:

@@ -20,9 +20,6 @@ class Pool:
     def unlabelled_of(cls, n: int) -> "Pool":
         return cls(np.zeros(n, dtype=bool), np.full(n, np.nan, dtype=np.float32))
 
-    def __len__(self) -> int:
-        return len(self.score)
-
     @property
     def labelled(self) -> np.ndarray:
         """Ids with a known label, rising."""

@@ -1,5 +1,6 @@
 """From budgets, costs and scores to example ids; the seed set and the stopping set."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,9 @@ def read_ids(path: Path, n: int) -> np.ndarray:
 
 def as_ids(field: str, source: object, numbers: list[int], n: int) -> np.ndarray:
     """The numbers as ids. Raises `UserError` for numbers outside the training split and for repeated ones."""
-    outside = next((i for i in numbers if not 0 <= i < n), None)
-    if outside is not None:
-        broken = f"holds id {outside}, but the training split has ids 0 to {n - 1}"
+    if outside := [i for i in numbers if not 0 <= i < n]:
+        broken = f"holds id {outside[0]}, but the training split has ids 0 to {n - 1}"
         raise reject(field, source, broken, "use positions in the training split, counted from 0")
-    ids = np.array(numbers, dtype=np.int64)
-    unique, counts = np.unique(ids, return_counts=True)
-    if (counts > 1).any():
-        raise reject(field, source, f"holds id {unique[counts > 1][0]} twice", "list every id once")
-    return ids
+    if repeated := [i for i, times in Counter(numbers).items() if times > 1]:
+        raise reject(field, source, f"holds id {min(repeated)} twice", "list every id once")
+    return np.array(numbers, dtype=np.int64)

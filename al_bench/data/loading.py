@@ -25,9 +25,8 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     if raws["train"].labels is None:
         remedy = f"{config.task} needs a label per example"
         raise source_error(config, f"{raws['train'].where} has no labels", remedy)
-    for role, raw in raws.items():
-        if raw.labels is None:  # such as the test split of a shared task
-            notes.append(f"left out {raw.where} ({role}): it has no labels")
+    # Such as the test split of a shared task.
+    notes += [f"left out {raw.where} ({role}): it has no labels" for role, raw in raws.items() if raw.labels is None]
     raws = {role: _with_words(raw, notes) for role, raw in raws.items() if raw.labels is not None}
     if empty := [raw.where for raw in raws.values() if not raw.inputs]:
         raise source_error(config, f"{empty[0]} has no examples", "check the file, and dataset.where if it is set")

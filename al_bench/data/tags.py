@@ -6,8 +6,7 @@ from itertools import pairwise
 
 from al_bench.errors import reject
 
-PREFIXES = {"iob1": "BI", "iob2": "BI", "bilou": "BILUES"}  # BIOES writes E for L and S for U
-PREFIXES["auto"] = PREFIXES["bilou"]
+PREFIXES = {"iob1": "BI", "iob2": "BI", "bilou": "BILUES", "auto": "BILUES"}  # BIOES writes E for L and S for U
 
 
 def tag_names(types: Iterable[str]) -> tuple[str, ...]:

@@ -23,7 +23,6 @@ class Succession:
 
     learner: builds a role's learner, or gives the one built before
     steps: records results, of this run and of others
-    listener: called with the name of each phase
     """
 
     config: RunConfig

@@ -26,7 +26,7 @@ def scored(scores: np.ndarray) -> Pool:
 
 
 def drawn(pool: Pool, settings: SubsamplingConfig, seed: int = 0, budget: float = 1, query_round: int = 1):
-    return candidates(pool, settings, query_round, np.ones(len(pool), dtype=int), budget, "examples", rng(seed))
+    return candidates(pool, settings, query_round, np.ones(len(pool.score), dtype=int), budget, "examples", rng(seed))
 
 
 def kept(settings: SubsamplingConfig, n: int, draws: int) -> np.ndarray:

@@ -33,8 +33,7 @@ def read_hub(config: DatasetConfig, saved: Path | None = None) -> dict[str, Raw]
     if "train" not in chosen:
         broken = f"has no split {' or '.join(config.splits.train)}, but {', '.join(loaded)}"
         raise source_error(config, broken, "set dataset.splits.train=[SPLIT]")
-    tables = {role: _table(loaded[name], f"{where}, split {name}") for role, name in chosen.items()}
-    return {role: examples(table, config) for role, table in tables.items()}
+    return {role: examples(_table(loaded[name], f"{where}, split {name}"), config) for role, name in chosen.items()}
 
 
 def _table(dataset: Any, where: str) -> Table:

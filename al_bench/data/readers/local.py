@@ -103,12 +103,9 @@ def _read_class_folders(folder: Path, config: DatasetConfig, excluded: str = "")
     excluded: a class folder to leave out, with a note
     """
     require_task(config, "classification", f"a folder per class ({folder.name})")
-    texts, labels, notes = [], [], []
-    for child in _class_folders(folder):
-        if child.name == excluded:
-            notes.append(f"left out {folder.name}/{child.name}: no class of the test split")
-            continue
-        for path in sorted(child.glob("*.txt")):
-            texts.append(read_text(path, config).strip())
-            labels.append(child.name)
-    return Raw(folder.name, texts, labels, notes=tuple(notes))
+    classes = _class_folders(folder)
+    note = f"left out {folder.name}/{excluded}: no class of the test split"
+    notes = [note for child in classes if child.name == excluded]
+    files = [path for child in classes if child.name != excluded for path in sorted(child.glob("*.txt"))]
+    texts = [read_text(path, config).strip() for path in files]
+    return Raw(folder.name, texts, [path.parent.name for path in files], notes=tuple(notes))
