@@ -22,8 +22,8 @@ from al_bench.ledger.ledger import load_record
 from al_bench.report import origin, tables
 from al_bench.report.answers import answers, unknowns
 from al_bench.report.costs import phases, tokens
+from al_bench.report.figures.style import inline
 from al_bench.report.pictures import Picture, pictures
-from al_bench.report.svg import inline
 from al_bench.report.texts import corpus_of, selected, sizes
 from al_bench.report.wording import SENTENCES
 

@@ -75,7 +75,7 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pi
 
     lengths = mean_lengths(setting)
     more = (TEXTS["query_lengths"]["random"] if "random" in arms else "") + bands(methods)
-    figure = comparisons.query_lengths(setting, lengths) if lengths else "no query is recorded"
+    figure = curves.query_lengths(setting, lengths) if lengths else "no query is recorded"
     made.add("query_lengths", figure, more=more)
 
     for number, method in enumerate(m for m in methods if m.arm == "PLASM"):

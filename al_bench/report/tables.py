@@ -13,8 +13,7 @@ from al_bench.analysis.stopping import CRITERIA
 from al_bench.analysis.words import interval, number, percent, sentence, spans_of
 from al_bench.costs import duration, total_of
 from al_bench.report.costs import iterations, spent_by
-from al_bench.report.figures.style import looks
-from al_bench.report.svg import css_color
+from al_bench.report.figures.style import css_color, looks
 from al_bench.report.texts import evenly, overlaps
 from al_bench.report.wording import CAPTIONS
 
@@ -56,7 +55,7 @@ def word(text: object, key: str = "") -> Cell:
 
 def named(setting: Setting, method: Method, text: str) -> Cell:
     """After the colour that the method has in the figures."""
-    return word(text, css_color(looks(setting)[method.label].color))
+    return word(text, css_color(looks(setting)[method.label]["color"]))
 
 
 def amount(value: float, text: str | None = None) -> Cell:

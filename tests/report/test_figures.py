@@ -15,9 +15,9 @@ from al_bench.analysis.contrasts import gains
 from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
 from al_bench.report.figures import comparisons, costs, curves, style
+from al_bench.report.figures.style import COLORS, inline
 from al_bench.report.pictures import _panels as panels
 from al_bench.report.pictures import pictures
-from al_bench.report.svg import COLORS, inline
 
 
 def setting_of(folder: Path, *commands: str) -> Setting:
@@ -112,7 +112,7 @@ def test_many_methods_get_several_panels(rivals):
 
 def test_lines_are_where_the_means_are(rivals):
     setting = setting_of(rivals)
-    figure = curves.learning_curves(setting, "labelled")
+    figure = curves.learning_curves(setting, "labelled", setting.methods)
     (axes,) = figure.axes
     shown = {
         tuple(np.round(line.get_ydata(), 9)): list(line.get_xdata())
@@ -132,7 +132,7 @@ def test_lines_are_where_the_means_are(rivals):
 def test_random_waits_for_nothing(rivals):
     """Against seconds, random is a level, its last score; so is a ceiling."""
     setting = setting_of(rivals)
-    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
     levels = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
     expected = [100 * setting.scores(method).iloc[:, -1].mean() for method in (setting.methods[0], setting.methods[-1])]
     assert levels == pytest.approx(expected)
@@ -147,7 +147,7 @@ def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
         varied("strategy=random", "seed=3"),
     )
     random = next(method for method in setting.methods if method.arm == "random")
-    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
     (level,) = (line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1)
     assert level == pytest.approx(100 * setting.scores(random)[2].mean())
 
@@ -172,7 +172,7 @@ def test_brief(count, expected):
 def test_a_ceiling_is_a_level_beside_what_was_spent(rivals):
     """Its labels are all: it would beat everything at the price of one fit."""
     setting = setting_of(rivals)
-    (axes,) = costs.score_against_seconds(setting).axes
+    (axes,) = costs.score_against_seconds(setting, setting.methods).axes
     levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert levels == pytest.approx([100 * setting.scores(setting.methods[0])[0].mean()])
 
@@ -212,14 +212,14 @@ def test_the_same_figure_is_the_same_svg(rivals, tmp_path):
     setting = setting_of(rivals)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        style.save(curves.learning_curves(setting, "labelled"), tmp_path / name / "curve.svg")
+        style.save(curves.learning_curves(setting, "labelled", setting.methods), tmp_path / name / "curve.svg")
     assert (tmp_path / "a/curve.svg").read_bytes() == (tmp_path / "b/curve.svg").read_bytes()
 
 
 def test_looks_differ_without_colour(rivals):
     setting = setting_of(rivals)
     chosen = style.looks(setting)
-    assert len({(look.marker, json.dumps(look.dash)) for look in chosen.values()}) == len(setting.methods)
+    assert len({(look["marker"], json.dumps(look["linestyle"])) for look in chosen.values()}) == len(setting.methods)
 
 
 def test_inline_takes_the_pages_colours(rivals):

@@ -1,19 +1,14 @@
-"""Which model should select for which, and what strategies ask for."""
+"""Which model should select for which."""
 
-from collections.abc import Mapping
 from textwrap import fill
 
 import numpy as np
-import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, Estimate
 from al_bench.analysis.words import signed
-from al_bench.report.figures.curves import curve
-from al_bench.report.figures.style import PAPER, canvas, key, legend_below, looks, n_seeds, styled
+from al_bench.report.figures.style import PAPER, canvas, n_seeds, styled
 
 Gains = dict[tuple[str, str], Estimate]  # (selection, successor) -> points over a random-trained successor
 
@@ -41,19 +36,4 @@ def heat_map(gains: Gains) -> Figure:
     axes.spines[:].set_visible(False)
     counts = n_seeds([gain.n for gain in gains.values()])
     figure.suptitle(f"points over random examples ({counts})", fontsize=7.5, x=0.99, ha="right")
-    return figure
-
-
-@styled()
-def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> Figure:
-    """Mean words of a queried example by cycle; lengths: of each method, seed x cycle."""
-    figure, (axes,) = canvas(2.0, labels={"xlabel": "query of cycle", "ylabel": "words per queried example"})
-    keys = {}
-    for method, values in lengths.items():
-        look = looks(setting)[method.label]
-        curve(axes, values.columns, values, look)
-        keys[f"{method.selection} ({n_seeds(values.count())})"] = key(**look.line)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    legend_below(figure, keys)
     return figure

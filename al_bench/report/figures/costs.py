@@ -12,7 +12,7 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.report.costs import spent_by
 from al_bench.report.figures.curves import level, score_label
-from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, key, legend_below, looks, styled
+from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, legend_below, looks, styled
 
 # What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
 LOOKS = (
@@ -65,29 +65,29 @@ def brief(count: float) -> str:
 
 
 @styled()
-def score_against_seconds(setting: Setting, methods: Sequence[Method] = ()) -> Figure:
+def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure:
     """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
 
-    A ceiling is a level: its seconds are few, but its labels are all. methods: of the setting, none: all
+    A ceiling is a level: its seconds are few, but its labels are all.
     """
     spent = "seconds of all iterations and of the last successor"
     figure, (axes,) = canvas(2.2, labels={"xlabel": spent, "ylabel": score_label(setting)})
     keys: dict[str, Any] = {}
     points = []
-    for method in methods or setting.methods:
+    for method in methods:
         final, seconds = setting.end(method)[1], spent_by(setting, method)
         look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
         if method.arm == "ceiling" and not final.empty:
             level(axes, final, look)
-            keys[name] = key(**look.line)
+            keys[name] = look
         elif not final.empty and not seconds.empty:
             final = final[seconds.index]
             y, x = mean_interval(final), mean_interval(seconds)
-            axes.scatter(seconds, final, s=7, color=look.color, alpha=0.6, linewidths=0)
+            axes.scatter(seconds, final, s=7, color=look["color"], alpha=0.6, linewidths=0)
             errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}
-            axes.errorbar(x.mean, y.mean, **errors, **look.dot, elinewidth=0.7, capsize=1.5)
+            keys[name] = look | {"linestyle": "none"}
+            axes.errorbar(x.mean, y.mean, **errors, **keys[name], elinewidth=0.7, capsize=1.5)
             points.append((x.mean, y.mean))
-            keys[name] = key(**look.dot)
     front = pareto(points)
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle=":", zorder=1)
