@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.statistics import FEW, mean_interval, penalty_matrix
+from al_bench.analysis.statistics import FEW, jaccard, mean_interval, penalty_matrix
 from al_bench.analysis.stopping import CRITERIA
+from al_bench.analysis.store import Results
 from al_bench.analysis.words import interval, number, percent, sentence, spans_of
 from al_bench.costs import duration, total_of
 from al_bench.report.costs import iterations, spent_by
 from al_bench.report.figures.style import css_color, looks
-from al_bench.report.texts import evenly, overlaps
+from al_bench.report.texts import evenly, queried
 from al_bench.report.wording import CAPTIONS
 
 BUDGETS = 5  # columns at most
@@ -204,10 +205,14 @@ def iteration_table(setting: Setting) -> Table:
 
 
 def overlap_table(setting: Setting) -> Table:
-    rows = [
-        [word(one.selection), word(other.selection), estimate(overlap, 2), amount(len(overlap))]
-        for one, other, overlap in overlaps(setting)
-    ]
+    """Of each two selections the Jaccard overlap of all they queried, seed by seed."""
+    selections = [(method.selection, queried(method)) for method in setting.selections()]
+    rows = []
+    for i, (name, own) in enumerate(selections):
+        for another, its in selections[:i]:
+            shares = np.array([jaccard(own[seed], its[seed]) for seed in own if seed in its])
+            if len(shares):
+                rows.append([word(name), word(another), estimate(shares, 2), amount(len(shares))])
     return Table(HEADS["overlap"], rows, TEXTS["overlap"])
 
 
@@ -220,3 +225,14 @@ def account(spent: pd.DataFrame) -> Table:
         cells = [word(label), seconds(row.seconds), share(row.seconds / spent.seconds.sum(), 1), amount(row.times)]
         rows.append(cells + ([seconds(row.alone), amount(row.times_alone)] if shared else []))
     return Table(HEADS["account"][: None if shared else 4], rows, TEXTS["shared" if shared else "unshared"])
+
+
+def run_table(results: Results) -> Table:
+    """Every run that could be read: its folder's name ends in the hash of its config."""
+    rows = []
+    for run, row in results.runs.iterrows():
+        done = row.cycles_done / max(row.cycles_planned, 1)
+        cells = [word(run), word(row["name"]), amount(row.seed, str(row.seed)), word(row.state)]
+        cells.append(amount(done, f"{row.cycles_done} of {row.cycles_planned}"))
+        rows.append([*cells, *(word(part or "–") for part in (row.trajectory, row.precision, row.host))])
+    return Table(HEADS["runs"], rows, TEXTS["runs"])

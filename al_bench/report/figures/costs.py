@@ -33,7 +33,9 @@ def phase_seconds(setting: Setting) -> Figure:
         scored = setting.values(method, "scored").mean(axis=0)
         bottom = pd.Series(0.0, index=scored.index)
         for _, phases, color, hatch in LOOKS:
-            seconds = sum(_phase_means(setting, method, phase, scored.index) for phase in phases)
+            means = (setting.values(method, f"seconds/{phase}").mean(axis=0) for phase in phases)
+            # A phase that a cycle does not have took none.
+            seconds = sum(one.reindex(scored.index, fill_value=0) for one in means)
             style: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.3}
             bars = axes.bar(scored.index, seconds, bottom=bottom, **style)
             bottom = bottom + seconds
@@ -49,11 +51,6 @@ def phase_seconds(setting: Setting) -> Figure:
     keys = {name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER) for name, _, color, hatch in LOOKS}
     legend_below(figure, keys)
     return figure
-
-
-def _phase_means(setting: Setting, method: Method, phase: str, cycles: pd.Index) -> pd.Series:
-    """Mean seconds by cycle; a phase that a cycle does not have took none."""
-    return setting.values(method, f"seconds/{phase}").mean(axis=0).reindex(cycles, fill_value=0)
 
 
 def brief(count: float) -> str:

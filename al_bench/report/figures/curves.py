@@ -1,4 +1,4 @@
-"""What changes from cycle to cycle: scores, what pseudo-labels were worth, when one could have stopped, query lengths."""
+"""What changes from cycle to cycle: scores, what pseudo-labels were worth, where one could have stopped, queries."""
 
 import math
 from collections.abc import Mapping, Sequence
