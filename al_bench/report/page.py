@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 import al_bench
 from al_bench.analysis.arms import Method, Setting
@@ -25,7 +26,7 @@ from al_bench.report import tables
 from al_bench.report.answers import answers, unknowns
 from al_bench.report.costs import phases, tokens
 from al_bench.report.figures.style import inline
-from al_bench.report.pictures import Picture, pictures
+from al_bench.report.pictures import pictures
 from al_bench.report.texts import corpus_of, selected, sizes
 from al_bench.report.wording import CAPTIONS, SENTENCES
 
@@ -43,6 +44,7 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
     stopped = [(method, stops(setting, method)) for method in long[:STOPPED]]
     stopped = [(method, rows) for method, rows in stopped if not rows.empty]
     corpus, reason = corpus_of(setting)
+    drawn = list(pictures(setting, stopped))
     by_topic = {topic: list(group) for topic, group in groupby(answers(setting, contrasts), attrgetter("topic"))}
     return {
         "setting": setting,
@@ -52,7 +54,8 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
         "unknowns": unknowns(setting),
         "scores": tables.score_table(setting, best),
         "penalties": tables.penalty_table(setting),
-        "pictures": pictures(setting, stopped),
+        "pictures": [one for one in drawn if isinstance(one.figure, Figure)],
+        "omitted": [one for one in drawn if isinstance(one.figure, str)],
         "stopping": tables.stopping_table(setting, stopped) if stopped else None,
         "texts": selected(setting, corpus),
         "overlap": tables.overlap_table(setting),
@@ -67,7 +70,7 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.loader = PackageLoader("al_bench.report")
     environment.filters |= {"number": number, "duration": duration, "count": count, "first_up": sentence}
-    environment.filters |= {"code": code, "svg": svg}
+    environment.filters |= {"code": code, "svg": inline}
     return environment.get_template("report.html").render(
         title=title(settings),
         lead=lead(results, settings),
@@ -90,11 +93,6 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
 def code(text: str) -> Markup:
     """Escaped, with what stands between backticks as code."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
-
-
-def svg(picture: Picture, chapter: int) -> Markup:
-    """chapter: its number, for names that are unique in the page"""
-    return Markup(inline(picture.figure, f"s{chapter}-{picture.name}", f"{picture.title}. {picture.caption}"))
 
 
 def title(settings: Sequence[Setting]) -> str:

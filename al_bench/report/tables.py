@@ -1,8 +1,9 @@
 """Tables of the page: what stands in a cell and by what it is sorted, and a table for each question."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from al_bench.analysis.store import Results
 from al_bench.analysis.words import interval, number, percent, sentence, spans_of
 from al_bench.costs import duration, total_of
 from al_bench.report.costs import iterations, spent_by
-from al_bench.report.figures.style import css_color, looks
+from al_bench.report.figures.style import COLORS, looks
 from al_bench.report.texts import evenly, queried
 from al_bench.report.wording import CAPTIONS
 
@@ -41,8 +42,8 @@ class Table:
     """heads: of the columns; caption: what is in it, and how to read it"""
 
     heads: Sequence[str]
-    rows: list[list[Cell]] = field(default_factory=list)
-    caption: str = ""
+    rows: list[list[Cell]]
+    caption: str
 
     @property
     def numeric(self) -> list[bool]:
@@ -56,21 +57,13 @@ def word(text: object, key: str = "") -> Cell:
 
 def named(setting: Setting, method: Method, text: str) -> Cell:
     """After the colour that the method has in the figures."""
-    return word(text, css_color(looks(setting)[method.label]["color"]))
+    return word(text, COLORS[looks(setting)[method.label]["color"]])
 
 
-def amount(value: float, text: str | None = None) -> Cell:
-    """A number as it is written, None: as a count; what is missing is a dash, and sorts last."""
-    text = number(value, 0) if text is None else text
+def amount(value: float, written: str | Callable[[float], str] = partial(number, digits=0)) -> Cell:
+    """A number as it is written, or with what writes it; what is missing is a dash, and sorts last."""
+    text = written if isinstance(written, str) else written(value)
     return Cell("–", math.inf) if math.isnan(value) else Cell(text, value)
-
-
-def share(value: float, digits: int = 0) -> Cell:
-    return amount(value, percent(value, digits))
-
-
-def seconds(value: float) -> Cell:
-    return amount(value, duration(value))
 
 
 def estimate(values: np.ndarray, digits: int = 1, *, strong: bool = False, sign: bool = False) -> Cell:
@@ -114,7 +107,7 @@ def score_table(setting: Setting, best: Method | None) -> Table:
             estimate(final.to_numpy(), strong=method is best),
             estimate(100 * measures.sample(method.runs, score, "aulc").array if everywhere else np.empty(0)),
             estimate(iteration),
-            seconds(float(spent_by(setting, method).mean())),
+            amount(float(spent_by(setting, method).mean()), duration),
         ])  # fmt: skip
     first, ended = HEADS["scores"][:2], HEADS["scores"][2:]
     intervals = any(len(method.runs) >= FEW for method in setting.methods)
@@ -157,7 +150,10 @@ def penalty_table(setting: Setting) -> Table | None:
         return Table((), [], TEXTS["no_penalties"])
     beats, beaten = shares.mean(axis=1), shares.mean(axis=0)
     rows = [
-        [named(setting, method, f"{i + 1}. {method.label}"), *map(share, (*matrix[i], beats[i], beaten[i]))]
+        [
+            named(setting, method, f"{i + 1}. {method.label}"),
+            *(amount(x, percent) for x in (*matrix[i], beats[i], beaten[i])),
+        ]
         for i, method in enumerate(methods)
     ]
     numbers = [str(i + 1) for i in range(len(methods))]
@@ -180,7 +176,7 @@ def stopping_table(setting: Setting, stopped: Sequence[tuple[Method, pd.DataFram
                 word(" and ".join(sorted(set(ended.split))) or "–"),
                 amount(len(ended) / len(of_all), f"{len(ended)} of {len(of_all)}"),
                 amount(ended.labelled.mean()),
-                share(1 - (ended.labelled / ended.all_labelled).mean()),
+                amount(1 - (ended.labelled / ended.all_labelled).mean(), percent),
                 estimate(100 * known.score.to_numpy()),
                 estimate(100 * (known.score - known["last"]).to_numpy(), sign=True),
             ])  # fmt: skip
@@ -195,7 +191,7 @@ def iteration_table(setting: Setting) -> Table:
         rows.append([
             named(setting, method, method.selection),
             estimate(samples["seconds"]),
-            *(share(means[phase] / means["seconds"]) for phase in ("train", "predict")),
+            *(amount(means[phase] / means["seconds"], percent) for phase in ("train", "predict")),
             estimate(samples["once"]),
             amount(means["scored"]),
             amount(pace),
@@ -222,8 +218,9 @@ def account(spent: pd.DataFrame) -> Table:
     rows = []
     for phase, row in spent.iterrows():
         label = f"{phase} ({total_of(str(phase)).removesuffix('_total')})".replace("_", " ")
-        cells = [word(label), seconds(row.seconds), share(row.seconds / spent.seconds.sum(), 1), amount(row.times)]
-        rows.append(cells + ([seconds(row.alone), amount(row.times_alone)] if shared else []))
+        share = amount(row.seconds / spent.seconds.sum(), partial(percent, digits=1))
+        cells = [word(label), amount(row.seconds, duration), share, amount(row.times)]
+        rows.append(cells + ([amount(row.alone, duration), amount(row.times_alone)] if shared else []))
     return Table(HEADS["account"][: None if shared else 4], rows, TEXTS["shared" if shared else "unshared"])
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.store import load_array, load_lines
@@ -59,28 +61,19 @@ def corpus_of(setting: Setting) -> tuple[Corpus | None, str]:
     """The setting's data, or why they cannot be shown; nothing is downloaded."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         os.environ.setdefault(name, "1")
+    path = Path(setting.methods[0].runs.directory.iloc[0], "config.yaml")
     try:
-        corpus = load_corpus(_dataset_config(Path(setting.methods[0].runs.directory.iloc[0])))
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]
+        config: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), written))
+        corpus = load_corpus(config)
     except UserError as error:
         return None, f"The texts cannot be shown: their source is not there any more ({error})."
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return None, f"The texts cannot be shown: the run’s config cannot be read ({error})."
+    except (OSError, ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
+        reason = first_line(error) if isinstance(error, OmegaConfBaseException) else error  # of several lines
+        return None, f"The texts cannot be shown: the run’s config cannot be read ({reason})."
     if corpus.fingerprint != setting.key:
         return None, "The texts cannot be shown: what is at their source now is not what these runs saw."
     return corpus, ""
-
-
-def _dataset_config(folder: Path) -> DatasetConfig:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    written = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["dataset"]
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), written))
-    except OmegaConfBaseException as error:
-        raise ValueError(first_line(error)) from error
-    assert isinstance(config, DatasetConfig)
-    return config
 
 
 def selected(setting: Setting, corpus: Corpus | None) -> list[dict[str, Any]]:

@@ -16,8 +16,8 @@ from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
 from al_bench.report.figures import comparisons, costs, curves, style
 from al_bench.report.figures.style import COLORS, inline
+from al_bench.report.pictures import Picture, pictures
 from al_bench.report.pictures import _panels as panels
-from al_bench.report.pictures import pictures
 
 
 def setting_of(folder: Path, *commands: str) -> Setting:
@@ -25,6 +25,13 @@ def setting_of(folder: Path, *commands: str) -> Setting:
         write_runs(folder, command)
     (setting,) = settings_of(folder)
     return setting
+
+
+def made_of(setting: Setting) -> tuple[list[Picture], dict[str, str]]:
+    """What is drawn, and by title why the rest is not."""
+    made = list(pictures(setting, []))
+    drawn = [one for one in made if isinstance(one.figure, Figure)]
+    return drawn, {one.title: one.figure for one in made if one not in drawn}
 
 
 @pytest.mark.parametrize(
@@ -49,19 +56,18 @@ def test_all_arms_draw(rivals, tmp_path):
 
 
 def draw_all(setting: Setting, tmp_path: Path) -> None:
-    made = pictures(setting, [])
-    for picture in made.drawn:
+    drawn, omitted = made_of(setting)
+    for picture in drawn:
         for kind in ("png", "svg"):
             style.save(picture.figure, tmp_path / f"{picture.name}.{kind}")
         assert picture.figure.get_size_inches()[0] == style.WIDTH
         assert picture.caption.endswith(".")
-    assert len({picture.name for picture in made.drawn}) == len(made.drawn)
-    assert all(reason for _, reason in made.omitted)
+    assert len({picture.name for picture in drawn}) == len(drawn)
+    assert all(omitted.values())
 
 
 def test_what_cannot_be_drawn_says_why(tmp_path):
-    made = pictures(setting_of(tmp_path, varied("seed=1")), [])
-    reasons = dict(made.omitted)
+    _, reasons = made_of(setting_of(tmp_path, varied("seed=1")))
     assert "two selections, or two successors" in reasons["Who should select for whom?"]
     assert "two methods" in reasons["Final score against seconds"]
 
@@ -70,16 +76,14 @@ def test_a_panel_of_ceilings_is_omitted(tmp_path):
     """Many methods get a panel for each successor, and of one of these there is a ceiling alone."""
     ceiling = ("strategy=random", "schedule.initial=1.0", "schedule.cycles=0", "seed=1")
     many = varied("strategy=least_confidence,entropy,breaking_ties", "seed=1")
-    made = pictures(
-        setting_of(
-            tmp_path,
-            f"{many} model@acquisition=minilm_l3,minilm_l6,mpnet_base",
-            varied("strategy=random", "seed=1"),
-            varied(*ceiling, "model@successor=mpnet_base"),
-        ),
-        [],
+    setting = setting_of(
+        tmp_path,
+        f"{many} model@acquisition=minilm_l3,minilm_l6,mpnet_base",
+        varied("strategy=random", "seed=1"),
+        varied(*ceiling, "model@successor=mpnet_base"),
     )
-    drawn, omitted = [picture.title for picture in made.drawn], dict(made.omitted)
+    made, omitted = made_of(setting)
+    drawn = [picture.title for picture in made]
     alone, compared = (f": {name} is trained" for name in ("mpnet_base", "minilm_l6"))
     for title, reason in (
         ("Final score against seconds", "it takes two methods"),
@@ -224,7 +228,7 @@ def test_looks_differ_without_colour(rivals):
 
 def test_inline_takes_the_pages_colours(rivals):
     setting = setting_of(rivals)
-    for picture in pictures(setting, []).drawn:
+    for picture in made_of(setting)[0]:
         text = inline(picture.figure, picture.name, 'a "quoted" <description>')
         assert not any(color in text for color in COLORS)
         assert "http" not in text

@@ -27,8 +27,8 @@ INK, MUTED, GRID, PAPER = "#1a1b1e", "#63666d", "#dcdde1", "#ffffff"
 # the nearest to another.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # The page's colours, in `style.css`, by what a figure is drawn in.
-COLORS = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper"}
-COLORS |= {color: f"series-{number}" for number, color in enumerate(SERIES)}
+COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
+COLORS |= {color: f"var(--series-{number})" for number, color in enumerate(SERIES)}
 REFERENCE = r'(url\(|href=")#([\w-]+)'
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)))
@@ -90,10 +90,6 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, metadata=metadata)
 
 
-def css_color(color: str) -> str:
-    return f"var(--{COLORS[color]})" if color in COLORS else color
-
-
 def inline(figure: Figure, name: str, description: str) -> str:
     """An <svg> that scales with its box; name: unique in the page; description: for who cannot see it."""
     buffer = io.StringIO()
@@ -107,8 +103,8 @@ def inline(figure: Figure, name: str, description: str) -> str:
     used = {reference for _, reference in re.findall(REFERENCE, text)}
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
     text = re.sub(REFERENCE, rf"\1#{name}-\2", text)
-    for color in COLORS:
-        text = text.replace(color, css_color(color))
+    for color, own in COLORS.items():
+        text = text.replace(color, own)
     text = re.sub(r"font-family: [^;\"]+;? ?", "", text)
     width, height = (72 * inches for inches in figure.get_size_inches())
     return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">{text}'
