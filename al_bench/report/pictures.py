@@ -11,7 +11,7 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import gains
 from al_bench.analysis.statistics import FEW
 from al_bench.report.costs import spent_by
-from al_bench.report.figures import comparisons, costs, curves
+from al_bench.report.figures import comparisons, curves
 from al_bench.report.texts import mean_lengths
 from al_bench.report.wording import CAPTIONS
 
@@ -45,16 +45,16 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> It
     methods, selecting = setting.methods, len(setting.acquirers())
     yield from _curves(setting)
 
-    first = TEXTS["seconds_by_phase"]["first"].format(most=costs.MOST, all=selecting)
-    more = first if selecting > costs.MOST else ""
-    yield picture("seconds_by_phase", _idle(setting) or costs.phase_seconds(setting), more=more)
+    first = TEXTS["seconds_by_phase"]["first"].format(most=comparisons.MOST, all=selecting)
+    more = first if selecting > comparisons.MOST else ""
+    yield picture("seconds_by_phase", _idle(setting) or comparisons.phase_seconds(setting), more=more)
 
     ended = [method for method in methods if not setting.end(method)[1].empty]
     for number, (panel, group) in enumerate(_panels(ended).items()):
         rivals = [method for method in group if method.arm != "ceiling"]
         without = "" if any(len(spent_by(setting, method)) for method in rivals) else UNTIMED
         without = without if len(rivals) > 1 else "it takes two methods"
-        figure = without or costs.score_against_seconds(setting, group)
+        figure = without or comparisons.score_against_seconds(setting, group)
         yield picture("score_against_seconds", figure, number if panel else None, panel)
 
     points = gains(setting)

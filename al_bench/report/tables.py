@@ -20,6 +20,7 @@ from al_bench.report.texts import evenly, queried
 from al_bench.report.wording import CAPTIONS
 
 BUDGETS = 5  # columns at most
+WHOLE = partial(number, digits=0)
 HEADS, TEXTS = CAPTIONS["heads"], CAPTIONS["tables"]
 
 
@@ -60,7 +61,7 @@ def named(setting: Setting, method: Method, text: str) -> Cell:
     return word(text, COLORS[looks(setting)[method.label]["color"]])
 
 
-def amount(value: float, written: str | Callable[[float], str] = partial(number, digits=0)) -> Cell:
+def amount(value: float, written: str | Callable[[float], str] = WHOLE) -> Cell:
     """A number as it is written, or with what writes it; what is missing is a dash, and sorts last."""
     text = written if isinstance(written, str) else written(value)
     return Cell("–", math.inf) if math.isnan(value) else Cell(text, value)
@@ -149,13 +150,10 @@ def penalty_table(setting: Setting) -> Table | None:
     if not shares.max(axis=None):
         return Table((), [], TEXTS["no_penalties"])
     beats, beaten = shares.mean(axis=1), shares.mean(axis=0)
-    rows = [
-        [
-            named(setting, method, f"{i + 1}. {method.label}"),
-            *(amount(x, percent) for x in (*matrix[i], beats[i], beaten[i])),
-        ]
-        for i, method in enumerate(methods)
-    ]
+    rows = []
+    for i, method in enumerate(methods):
+        shown = (*matrix[i], beats[i], beaten[i])
+        rows.append([named(setting, method, f"{i + 1}. {method.label}"), *(amount(x, percent) for x in shown)])
     numbers = [str(i + 1) for i in range(len(methods))]
     return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, TEXTS["penalties"])
 

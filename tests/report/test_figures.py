@@ -14,7 +14,7 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import gains
 from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
-from al_bench.report.figures import comparisons, costs, curves, style
+from al_bench.report.figures import comparisons, curves, style
 from al_bench.report.figures.style import COLORS, inline
 from al_bench.report.pictures import Picture, pictures
 from al_bench.report.pictures import _panels as panels
@@ -158,7 +158,7 @@ def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
 
 def test_bars_are_seconds(rivals):
     setting = setting_of(rivals)
-    figure = costs.phase_seconds(setting)
+    figure = comparisons.phase_seconds(setting)
     tops = {}
     for bar in figure.axes[0].patches:
         cycle = round(bar.get_x() + bar.get_width() / 2)
@@ -170,19 +170,19 @@ def test_bars_are_seconds(rivals):
 
 @pytest.mark.parametrize(("count", "expected"), [(12, "12"), (1920, "1.92k"), (13500, "13.5k"), (2.5e6, "2.5M")])
 def test_brief(count, expected):
-    assert costs.brief(count) == expected
+    assert comparisons.brief(count) == expected
 
 
 def test_a_ceiling_is_a_level_beside_what_was_spent(rivals):
     """Its labels are all: it would beat everything at the price of one fit."""
     setting = setting_of(rivals)
-    (axes,) = costs.score_against_seconds(setting, setting.methods).axes
+    (axes,) = comparisons.score_against_seconds(setting, setting.methods).axes
     levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert levels == pytest.approx([100 * setting.scores(setting.methods[0])[0].mean()])
 
 
 def test_pareto():
-    assert costs.pareto([(2, 5), (1, 3), (3, 4), (2, 4), (4, 6)]) == [(1, 3), (2, 5), (4, 6)]
+    assert comparisons.pareto([(2, 5), (1, 3), (3, 4), (2, 4), (4, 6)]) == [(1, 3), (2, 5), (4, 6)]
 
 
 def test_heat_map_says_its_numbers(rivals):
