@@ -97,8 +97,8 @@ def _test(contrast: Contrast) -> str:
         return ""
     n, tests = contrast.difference.n, contrast.tests
     holm = fill("test", "holm", p=p_value(contrast.p), tests=tests) if tests > 1 else ""
-    reachable, needed = statistics.reachable(n, tests), pairs_needed(tests)
-    untestable = "" if reachable else fill("test", "untestable", n=n, needed=needed)
+    reachable = statistics.reachable(n, tests)
+    untestable = "" if reachable else fill("test", "untestable", n=n, needed=pairs_needed(tests))
     return fill("test", "wilcoxon", p=p_value(contrast.raw_p), holm=holm, untestable=untestable)
 
 
@@ -178,8 +178,8 @@ def reached(setting: Setting) -> Iterator[Answer]:
 
     A few lucky seeds are no result beside many: methods with less than two thirds of the most do not compete.
     """
-    ends = {m: setting.end(m)[1] for m in setting.methods if m.arm != "ceiling"}
-    ends = {method: scores for method, scores in ends.items() if len(scores)}
+    rivals = [method for method in setting.methods if method.arm != "ceiling"]
+    ends = {method: scores for method in rivals if len(scores := setting.end(method)[1])}
     least = max(map(len, ends.values()), default=0) * MOST
     finals = {method: mean_interval(scores) for method, scores in ends.items() if len(scores) >= least}
     if not finals:

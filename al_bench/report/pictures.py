@@ -45,9 +45,9 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> It
     methods, selecting = setting.methods, len(setting.acquirers())
     yield from _curves(setting)
 
-    first = TEXTS["seconds_by_phase"]["first"].format(most=comparisons.MOST, all=selecting)
-    more = first if selecting > comparisons.MOST else ""
-    yield picture("seconds_by_phase", _idle(setting) or comparisons.phase_seconds(setting), more=more)
+    figure = _idle(setting) or comparisons.phase_seconds(setting)
+    more = TEXTS["seconds_by_phase"]["first"] if selecting > comparisons.MOST else ""
+    yield picture("seconds_by_phase", figure, more=more, most=comparisons.MOST, all=selecting)
 
     ended = [method for method in methods if not setting.end(method)[1].empty]
     for number, (panel, group) in enumerate(_panels(ended).items()):

@@ -33,10 +33,6 @@ class Cell:
     strong: bool = False
     key: str = ""
 
-    @property
-    def sort_key(self) -> str:
-        return self.sort if isinstance(self.sort, str) else f"{self.sort:.10g}"
-
 
 @dataclass(frozen=True)
 class Table:
@@ -110,14 +106,14 @@ def score_table(setting: Setting, best: Method | None) -> Table:
             estimate(iteration),
             amount(float(spent_by(setting, method).mean()), duration),
         ])  # fmt: skip
-    first, ended = HEADS["scores"][:2], HEADS["scores"][2:]
     intervals = any(len(method.runs) >= FEW for method in setting.methods)
     caption = TEXTS["scores"].format(
         score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric),
         intervals=TEXTS["intervals"].format(few=FEW) if intervals else "",
         bold=TEXTS["bold"] if best else TEXTS["not_bold"] if len(setting.methods) > 1 else "",
     )
-    return Table([*first, *budgets.values(), *ended], rows, caption.removesuffix(" ."))
+    heads = [*HEADS["scores"][:2], *budgets.values(), *HEADS["scores"][2:]]
+    return Table(heads, rows, caption.removesuffix(" ."))
 
 
 def budgets_of(setting: Setting) -> dict[int, str]:
@@ -213,13 +209,13 @@ def overlap_table(setting: Setting) -> Table:
 def account(spent: pd.DataFrame) -> Table:
     """spent: as `costs.phases` gives it"""
     shared = bool((spent.times < spent.times_alone).any())
-    rows = []
+    rows, width = [], 6 if shared else 4
     for phase, row in spent.iterrows():
         label = f"{phase} ({total_of(str(phase)).removesuffix('_total')})".replace("_", " ")
         share = amount(row.seconds / spent.seconds.sum(), partial(percent, digits=1))
-        cells = [word(label), amount(row.seconds, duration), share, amount(row.times)]
-        rows.append(cells + ([amount(row.alone, duration), amount(row.times_alone)] if shared else []))
-    return Table(HEADS["account"][: None if shared else 4], rows, TEXTS["shared" if shared else "unshared"])
+        computed, alone = amount(row.seconds, duration), amount(row.alone, duration)
+        rows.append([word(label), computed, share, amount(row.times), alone, amount(row.times_alone)][:width])
+    return Table(HEADS["account"][:width], rows, TEXTS["shared" if shared else "unshared"])
 
 
 def run_table(results: Results) -> Table:

@@ -91,10 +91,7 @@ def selected(setting: Setting, corpus: Corpus | None) -> list[dict[str, Any]]:
             part = f"{len(shown)} of " if len(shown) < len(lines) else ""
             about = f"seed {method.seeds[0]}, {part}{count(len(lines), 'query', 'queries')}"
             about += f"; of each at most {EACH} texts, evenly spaced by rank"
-            queries = [
-                {"cycle": line["cycle"], "summary": summary(line), "texts": _texts(line, trajectory, corpus)}
-                for line in shown
-            ]
+            queries = [_query(line, trajectory, corpus) for line in shown]
             chosen.append({"label": method.selection, "about": about, "queries": queries})
     return chosen
 
@@ -110,16 +107,15 @@ def summary(line: dict[str, Any]) -> str:
     return f"{text}; gold: {listed(named)}" if named else text
 
 
-def _texts(line: dict[str, Any], trajectory: Path, corpus: Corpus | None) -> list[dict[str, Any]]:
-    if corpus is None:
-        return []
-    texts, ids = [], line["queried"]
-    scores = load_array(trajectory, "scores", line["cycle"])
-    for rank in evenly(len(ids), EACH):
-        score = math.nan if scores is None else float(scores[ids[rank]])
-        label, pieces = example(corpus, ids[rank])
-        texts.append({"id": ids[rank], "rank": rank + 1, "score": score, "label": label, "pieces": pieces})
-    return texts
+def _query(line: dict[str, Any], trajectory: Path, corpus: Corpus | None) -> dict[str, Any]:
+    texts, ids, cycle = [], line["queried"], line["cycle"]
+    if corpus is not None:
+        scores = load_array(trajectory, "scores", cycle)
+        for rank in evenly(len(ids), EACH):
+            score = math.nan if scores is None else float(scores[ids[rank]])
+            label, pieces = example(corpus, ids[rank])
+            texts.append({"id": ids[rank], "rank": rank + 1, "score": score, "label": label, "pieces": pieces})
+    return {"cycle": cycle, "summary": summary(line), "texts": texts}
 
 
 def example(corpus: Corpus, number: int) -> tuple[str, list[tuple[str, str]]]:

@@ -16,7 +16,7 @@ from al_bench.analysis.statistics import FEW, Estimate, mean_interval
 from al_bench.analysis.words import signed
 from al_bench.report.costs import spent_by
 from al_bench.report.figures.curves import level, score_label
-from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, legend_below, looks, n_seeds, styled
+from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, legend, looks, n_seeds, styled
 
 # What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
 LOOKS = (
@@ -53,7 +53,7 @@ def phase_seconds(setting: Setting) -> Figure:
     rows[-1].set_xlabel("cycle")
     figure.supylabel("seconds", fontsize=7.5)
     keys = {name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER) for name, _, color, hatch in LOOKS}
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure
 
 
@@ -72,7 +72,7 @@ def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure
     A ceiling is a level: its seconds are few, but its labels are all.
     """
     spent = "seconds of all iterations and of the last successor"
-    figure, (axes,) = canvas(2.2, labels={"xlabel": spent, "ylabel": score_label(setting)})
+    figure, (axes,) = canvas(2.2, subplot_kw={"xlabel": spent, "ylabel": score_label(setting)})
     keys: dict[str, Any] = {}
     points = []
     for method in methods:
@@ -100,7 +100,7 @@ def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(which="minor", color=GRID, linewidth=0.25)
     axes.tick_params(which="minor", color=MUTED)
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure
 
 
@@ -121,16 +121,15 @@ def heat_map(gains: dict[tuple[str, str], Estimate]) -> Figure:
     """
     rows, columns = (list(dict.fromkeys(key[i] for key in gains)) for i in (0, 1))
     values = np.full((len(rows), len(columns)), np.nan)
+    figure, (axes,) = canvas(0.9 + 0.36 * len(rows), subplot_kw={"xlabel": "successor", "ylabel": "selected by"})
     for (row, column), gain in gains.items():
-        values[rows.index(row), columns.index(column)] = gain.mean
-    most = max(float(np.nanmax(np.abs(values))), 0.1)
-    figure, (axes,) = canvas(0.9 + 0.36 * len(rows), labels={"xlabel": "successor", "ylabel": "selected by"})
-    axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
-    for (row, column), gain in gains.items():
+        i, j = rows.index(row), columns.index(column)
+        values[i, j] = gain.mean
         half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
-        at = columns.index(column) + 0.5, rows.index(row) + 0.5
-        # Cells are pale at these norms, so their text is dark on any page.
-        axes.text(*at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
+        # Cells are pale at the norm below, so their text is dark on any page.
+        axes.text(j + 0.5, i + 0.5, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
+    most = max(float(np.nanmax(np.abs(values))), 0.1)
+    axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
     axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
     axes.invert_yaxis()

@@ -13,18 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.analysis.stopping import CRITERIA
-from al_bench.report.figures.style import (
-    INK,
-    MUTED,
-    PAPER,
-    Look,
-    canvas,
-    legend_below,
-    looks,
-    n_seeds,
-    numbered,
-    styled,
-)
+from al_bench.report.figures.style import INK, MUTED, PAPER, Look, canvas, legend, looks, n_seeds, numbered, styled
 
 AXES = {
     "labelled": "labelled examples",
@@ -42,7 +31,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
     A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
     last budget, since it waits for no model.
     """
-    figure, (axes,) = canvas(2.35, labels={"xlabel": AXES[axis], "ylabel": score_label(setting)})
+    figure, (axes,) = canvas(2.35, subplot_kw={"xlabel": AXES[axis], "ylabel": score_label(setting)})
     keys: dict[str, Any] = {}
     selected = []
     for method in methods:
@@ -66,7 +55,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
         keys["acquisition model, where it is another"] = {"color": INK, **THIN}
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
     _limit(axes, low, high)
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure
 
 
@@ -120,7 +109,7 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
         f"pseudo/kept_{metric}": "kept by the filter, against gold",
         f"successor/{metric}": "successor on the test split",
     }
-    figure, (axes,) = canvas(2.1, labels={"xlabel": AXES["labelled"], "ylabel": f"{score_name(setting)} (%)"})
+    figure, (axes,) = canvas(2.1, subplot_kw={"xlabel": AXES["labelled"], "ylabel": f"{score_name(setting)} (%)"})
     labelled = setting.values(method, "labelled").mean(axis=0)
     keys: dict[str, Any] = {}
     budgets = set()
@@ -138,7 +127,7 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
         axes.set_xticks(list(budgets))
         axes.margins(x=0.5)
     _limit(axes, *axes.dataLim.intervaly)
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure
 
 
@@ -179,7 +168,7 @@ def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> 
 @styled()
 def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> Figure:
     """Mean words of a queried example by cycle; lengths: of each method, seed x cycle."""
-    figure, (axes,) = canvas(2.0, labels={"xlabel": "query of cycle", "ylabel": "words per queried example"})
+    figure, (axes,) = canvas(2.0, subplot_kw={"xlabel": "query of cycle", "ylabel": "words per queried example"})
     keys = {}
     for method, values in lengths.items():
         look = looks(setting)[method.label]
@@ -187,5 +176,5 @@ def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> F
         keys[f"{method.selection} ({n_seeds(values.count())})"] = look
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure

@@ -55,19 +55,17 @@ def styled() -> Any:
     return matplotlib.rc_context(fname=Path(__file__).with_name("paper.mplstyle"))
 
 
-def canvas(
-    height: float, rows: int = 1, labels: dict[str, Any] | None = None, **more: Any
-) -> tuple[Figure, list[Axes]]:
-    """A figure of one column and its axes, from top to bottom; height: of all rows, in inches.
+def canvas(height: float, rows: int = 1, **more: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of one column and its axes, from top to bottom.
 
-    labels: xlabel and ylabel of all axes; more: for `Figure.subplots`
+    height: of all rows, in inches; more: for `Figure.subplots`, such as xlabel and ylabel of all axes in `subplot_kw`
     """
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03))
-    axes = figure.subplots(rows, 1, squeeze=False, subplot_kw=labels, **more)
+    axes = figure.subplots(rows, 1, squeeze=False, **more)
     return figure, list(axes[:, 0])
 
 
-def legend_below(figure: Figure, keys: Mapping[str, Look | Patch]) -> None:
+def legend(figure: Figure, keys: Mapping[str, Look | Patch]) -> None:
     """Labels and what stands for them: under the axes, in two columns where labels are short; the figure grows."""
     shown = [one if isinstance(one, Patch) else Line2D([], [], **one) for one in keys.values()]
     columns = 2 if len(keys) > 1 and max(map(len, keys)) <= 22 else 1
