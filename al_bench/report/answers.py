@@ -57,10 +57,8 @@ def answers(setting: Setting, contrasts: Contrasts) -> list[Answer]:
 
 
 def _answer(question: str, one: Answered) -> Answer:
-    contrast = one.contrast
-    verdict = contrast.verdict
-    if question == "subsampling" and contrast.equivalent(MARGIN):
-        verdict = "equivalent"
+    contrast, equivalent = one.contrast, question == "subsampling" and one.contrast.equivalent(MARGIN)
+    verdict = "equivalent" if equivalent else contrast.verdict
     key = verdict if verdict in SENTENCES[question] else "open"
     more = MORE[question](one) if question in MORE else {}
     text = f"{sentence(fill(question, key, **_phrases(one)))} {more.get('text', '')}".strip()
@@ -282,11 +280,10 @@ def model(method: Method) -> str:
 
 def budget_of(setting: Setting, method: Method, cycle: int | None, seeds: Any) -> str:
     """What was labelled at a cycle, on average over the seeds; at the end of the method where there is none."""
-    unit = "words" if method.about.unit == "words" else "labelled"
-    table = setting.values(method, unit)
+    column, things = ("words", "words") if method.about.unit == "words" else ("labelled", "examples")
     at = setting.end(method)[0] if cycle is None else cycle
-    mean = float(table.loc[list(seeds), at].mean())
-    return f"{number(mean, 0)}{HARD}labelled {'words' if unit == 'words' else 'examples'}"
+    mean = float(setting.values(method, column).loc[list(seeds), at].mean())
+    return f"{number(mean, 0)}{HARD}labelled {things}"
 
 
 def seeds_of(n: int, *, paired: bool = False) -> str:

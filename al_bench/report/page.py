@@ -116,8 +116,7 @@ def lead(results: Results, settings: Sequence[Setting]) -> str:
         text += " seed each" if seeds == [1] else " seeds each"
     unfinished = int((results.runs.state != "finished").sum()) + unread
     if unfinished:
-        verb = "is" if unfinished == 1 else "are"
-        return f"{text}. {unfinished} {verb} not finished; the last section says why."
+        return f"{text}. {unfinished} {'is' if unfinished == 1 else 'are'} not finished; the last section says why."
     return f"{text}, all finished."
 
 
@@ -148,11 +147,10 @@ def _text(value: Any) -> str:
 
 def commands(provenances: list[dict[str, Any]]) -> list[str]:
     """The command lines that were typed, once each."""
-    lines: dict[str, None] = {}
+    lines = []
     for provenance in provenances:
-        typed = [str(part) for part in provenance.get("command") or []]
-        if typed:
+        if typed := [str(part) for part in provenance.get("command") or []]:
             # `python -m al_bench`, or the script that pip installed, is `al-bench` to who types it.
             program = shlex.split(typed[0]) if typed[0].startswith("al-bench") else ["al-bench"]
-            lines[shlex.join([*program, *typed[1:]])] = None
-    return list(lines)
+            lines.append(shlex.join([*program, *typed[1:]]))
+    return list(dict.fromkeys(lines))

@@ -69,7 +69,7 @@ def brief(count: float) -> str:
 def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure:
     """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
 
-    A ceiling is a level: its seconds are few, but its labels are all.
+    A ceiling is a level: its seconds are few, but its labels are all. methods: with an end (`Setting.end`)
     """
     spent = "seconds of all iterations and of the last successor"
     figure, (axes,) = canvas(2.2, subplot_kw={"xlabel": spent, "ylabel": score_label(setting)})
@@ -78,10 +78,10 @@ def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure
     for method in methods:
         final, seconds = setting.end(method)[1], spent_by(setting, method)
         look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
-        if method.arm == "ceiling" and not final.empty:
+        if method.arm == "ceiling":
             level(axes, final, look)
             keys[name] = look
-        elif not final.empty and not seconds.empty:
+        elif not seconds.empty:
             final = final[seconds.index]
             y, x = mean_interval(final), mean_interval(seconds)
             axes.scatter(seconds, final, s=7, color=look["color"], alpha=0.6, linewidths=0)

@@ -26,7 +26,7 @@ THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
 
 @styled()
 def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> Figure:
-    """Mean score of each method with its 95 % t interval, from three runs on; axis: a key of `AXES`.
+    """Mean score of each method, all evaluated, with its 95 % t interval, from three runs on; axis: a key of `AXES`.
 
     A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
     last budget, since it waits for no model.
@@ -35,10 +35,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
     keys: dict[str, Any] = {}
     selected = []
     for method in methods:
-        scores = 100 * setting.scores(method).dropna(axis=1, how="all")
-        if scores.empty:
-            continue
-        look = looks(setting)[method.label]
+        scores, look = 100 * setting.scores(method), looks(setting)[method.label]
         x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
         acquisition = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
         if method.role == "successor" and method.arm != "no mismatch" and len(acquisition):
@@ -71,8 +68,7 @@ def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look)
     """Means by cycle with their t intervals, which are a band, or a line at a single budget."""
     estimates = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
     edge, width = (look["color"], 1) if look["marker"] == "x" else (PAPER, 0.5)
-    means = [e.mean for e in estimates]
-    axes.plot(x, means, **look, markeredgecolor=edge, markeredgewidth=width, zorder=3)
+    axes.plot(x, [e.mean for e in estimates], **look, markeredgecolor=edge, markeredgewidth=width, zorder=3)
     # Intervals of two runs, 13 standard errors wide, would hide all else.
     low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high"))
     if len(estimates) > 1:
@@ -114,7 +110,7 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
     keys: dict[str, Any] = {}
     budgets = set()
     for number, (name, label) in enumerate(series.items()):
-        values = 100 * setting.values(method, name).dropna(axis=1, how="all")
+        values = 100 * setting.values(method, name)
         if values.empty:
             continue
         look = numbered(number)
@@ -135,7 +131,7 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
 def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> Figure:
     """The learning curve; below it a lane per criterion with a mark where each run would have stopped."""
     figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
-    scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+    scores = 100 * setting.scores(method)
     labelled = setting.values(method, "labelled").mean(axis=0)
     curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
     top.set_ylabel(score_label(setting))

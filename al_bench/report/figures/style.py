@@ -70,8 +70,7 @@ def legend(figure: Figure, keys: Mapping[str, Look | Patch]) -> None:
     shown = [one if isinstance(one, Patch) else Line2D([], [], **one) for one in keys.values()]
     columns = 2 if len(keys) > 1 and max(map(len, keys)) <= 22 else 1
     rows = -(-len(keys) // columns)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.15 * rows + 0.05)
+    figure.set_figheight(figure.get_figheight() + 0.15 * rows + 0.05)
     figure.legend(shown, list(keys), loc="outside lower left", ncols=columns)
 
 
