@@ -222,8 +222,7 @@ def run_table(results: Results) -> Table:
     """Every run that could be read: its folder's name ends in the hash of its config."""
     rows = []
     for run, row in results.runs.iterrows():
-        done = row.cycles_done / max(row.cycles_planned, 1)
-        cycles = amount(done, f"{row.cycles_done} of {row.cycles_planned}")
+        cycles = amount(row.cycles_done / max(row.cycles_planned, 1), f"{row.cycles_done} of {row.cycles_planned}")
         cells = [word(run), word(row["name"]), amount(row.seed, str(row.seed)), word(row.state), cycles]
         rows.append([*cells, *(word(part or "–") for part in (row.trajectory, row.precision, row.host))])
     return Table(HEADS["runs"], rows, TEXTS["runs"])

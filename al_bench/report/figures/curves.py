@@ -98,12 +98,11 @@ def _limit(axes: Axes, low: float, high: float) -> None:
 @styled()
 def pseudo_labels(setting: Setting, method: Method) -> Figure:
     """The labeller on its dev split, its labels against gold, and what a filter left of them."""
-    metric = setting.metric
     series = {
         "pseudo/quality": "labeller on its dev split",
-        f"pseudo/{metric}": "all pseudo-labels, against gold",
-        f"pseudo/kept_{metric}": "kept by the filter, against gold",
-        f"successor/{metric}": "successor on the test split",
+        f"pseudo/{setting.metric}": "all pseudo-labels, against gold",
+        f"pseudo/kept_{setting.metric}": "kept by the filter, against gold",
+        f"successor/{setting.metric}": "successor on the test split",
     }
     figure, (axes,) = canvas(2.1, subplot_kw={"xlabel": AXES["labelled"], "ylabel": f"{score_name(setting)} (%)"})
     labelled = setting.values(method, "labelled").mean(axis=0)

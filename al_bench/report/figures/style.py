@@ -61,8 +61,7 @@ def canvas(height: float, rows: int = 1, **more: Any) -> tuple[Figure, list[Axes
     height: of all rows, in inches; more: for `Figure.subplots`, such as xlabel and ylabel of all axes in `subplot_kw`
     """
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03))
-    axes = figure.subplots(rows, 1, squeeze=False, **more)
-    return figure, list(axes[:, 0])
+    return figure, list(figure.subplots(rows, 1, squeeze=False, **more)[:, 0])
 
 
 def legend(figure: Figure, keys: Mapping[str, Look | Patch]) -> None:
@@ -83,8 +82,7 @@ def n_seeds(counts: Sequence[int]) -> str:
 def save(figure: Figure, path: Path) -> None:
     """As PNG (300 dpi) or SVG, by the path's ending; the same figure gives the same SVG."""
     with styled(), matplotlib.rc_context({"svg.hashsalt": path.stem}):
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, metadata=metadata)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def inline(figure: Figure, name: str, description: str) -> str:
