@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -10,19 +10,10 @@ import pandas as pd
 
 from al_bench.analysis import statistics, suggest
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.contrasts import (
-    MARGIN,
-    QUESTIONS,
-    Answered,
-    Contrast,
-    Contrasts,
-    Question,
-    ceiling_of,
-    unmismatched_of,
-)
+from al_bench.analysis.contrasts import MARGIN, QUESTIONS, Answered, Contrast, Contrasts, ceiling_of, unmismatched_of
 from al_bench.analysis.measures import MOST, At, Paired
 from al_bench.analysis.statistics import FEW, mean_interval, pairs_needed
-from al_bench.analysis.words import count, interval, number, p_value, percent, sentence
+from al_bench.analysis.words import MINUS, count, interval, number, p_value, percent, sentence
 from al_bench.costs import HARD, duration
 from al_bench.report.costs import iterations
 from al_bench.report.figures.curves import score_name
@@ -66,10 +57,8 @@ def answers(setting: Setting, contrasts: Contrasts) -> list[Answer]:
 
 
 def _answer(question: str, one: Answered) -> Answer:
-    contrast = one.contrast
-    verdict = contrast.verdict
-    if question == "subsampling" and contrast.equivalent(MARGIN):
-        verdict = "equivalent"
+    contrast, equivalent = one.contrast, question == "subsampling" and one.contrast.equivalent(MARGIN)
+    verdict = "equivalent" if equivalent else contrast.verdict
     key = verdict if verdict in SENTENCES[question] else "open"
     more = MORE[question](one) if question in MORE else {}
     text = f"{sentence(fill(question, key, **_phrases(one)))} {more.get('text', '')}".strip()
@@ -77,31 +66,26 @@ def _answer(question: str, one: Answered) -> Answer:
     return Answer(question, text, verdict, detail, contrast, more.get("numbers", {}))
 
 
-def _phrases(one: Answered) -> dict[str, str]:
+def _phrases(one: Answered) -> dict[str, Any]:
     setting, contrast, about = one.setting, one.contrast, one.first.about
-    difference, unit = contrast.difference, f" points of {score_name(setting)}"
-    half, digits = difference.mean - difference.low, 1 if abs(difference.mean) >= 0.1 else 2
-    size = interval(replace(difference, mean=abs(difference.mean), low=abs(difference.mean) - half), digits)
-    verdicts = SENTENCES["verdicts"]
+    difference, unit, verdicts = contrast.difference, f" points of {score_name(setting)}", SENTENCES["verdicts"]
+    digits = 1 if abs(difference.mean) >= 0.1 else 2
     return {
+        "about": about,
         "selecting": selecting(about, one.first.arm),
         "acquiring": selecting(about, one.first.arm, part=False),
-        "acquisition": str(about.acquisition),
         "how": f"`{about.strategy}`" + (f" and `{about.subsampling}`" if about.subsampling != "none" else ""),
-        "subsampling": f"`{about.subsampling}`",
-        "labeler": str(about.pseudo_labeler),
-        "pseudo_labeling": str(about.pseudo_labeling),
         "model": model(one.first),
         "score": score_name(setting),
         "budget": budget_of(setting, one.first, contrast.cycle, contrast.seeds),
         "a": number(contrast.a.mean()),
         "b": number(contrast.b.mean()),
-        "size": size + unit,
+        "size": interval(difference, digits).removeprefix(MINUS) + unit,
         "difference": interval(difference, digits, sign=True) + unit,
         "seeds": seeds_of(difference.n, paired=True),
         "open": verdicts.get(contrast.verdict, ""),
         "few": verdicts["few"].format(Seeds="One seed" if difference.n == 1 else "Two seeds"),
-        "margin": f"{MARGIN}",
+        "margin": MARGIN,
         "tost": p_value(statistics.tost(contrast.a, contrast.b, MARGIN).p) if difference.n > 1 else "",
     }
 
@@ -111,8 +95,8 @@ def _test(contrast: Contrast) -> str:
         return ""
     n, tests = contrast.difference.n, contrast.tests
     holm = fill("test", "holm", p=p_value(contrast.p), tests=tests) if tests > 1 else ""
-    reachable, needed = statistics.reachable(n, tests), pairs_needed(tests)
-    untestable = "" if reachable else fill("test", "untestable", n=n, needed=needed)
+    reachable = statistics.reachable(n, tests)
+    untestable = "" if reachable else fill("test", "untestable", n=n, needed=pairs_needed(tests))
     return fill("test", "wilcoxon", p=p_value(contrast.raw_p), holm=holm, untestable=untestable)
 
 
@@ -146,15 +130,11 @@ def _saved(one: Answered) -> More:
     setting, methods = one.setting, (one.first, one.second)
     scored, all_scored = _together(setting, methods, "scored", "total").arrays
     shares = {"scored": float(scored.sum() / all_scored.sum())} if len(scored) else {}
-    phrases = {
-        "subsampling": f"`{one.first.about.subsampling}`",
-        "scored": percent(shares.get("scored", math.nan)),
-        "sure": "",
-    }
+    phrases = {"about": one.first.about, "scored": percent(shares.get("scored", math.nan)), "sure": ""}
     part, whole = _together(setting, methods, "seconds/iteration", "total").arrays
     if not len(part):
         timed = all(setting.values(method, "seconds/iteration").size for method in methods)
-        return {"text": fill("more", "machines", **phrases) if timed and shares else "", "numbers": {}}
+        return {"text": fill("more", "machines", **phrases)} if timed and shares else {}
     ratio = statistics.geometric(part / whole)
     bound = setting.measures.sample(one.second.runs, "amdahl", "total").array.mean()
     shares |= {"saved": 1 - ratio.mean, "longer": ratio.mean - 1, "most": float(1 - 1 / bound)}
@@ -196,8 +176,8 @@ def reached(setting: Setting) -> Iterator[Answer]:
 
     A few lucky seeds are no result beside many: methods with less than two thirds of the most do not compete.
     """
-    ends = {m: setting.end(m)[1] for m in setting.methods if m.arm != "ceiling"}
-    ends = {method: scores for method, scores in ends.items() if len(scores)}
+    rivals = [method for method in setting.methods if method.arm != "ceiling"]
+    ends = {method: scores for method in rivals if len(scores := setting.end(method)[1])}
     least = max(map(len, ends.values()), default=0) * MOST
     finals = {method: mean_interval(scores) for method, scores in ends.items() if len(scores) >= least}
     if not finals:
@@ -253,8 +233,8 @@ def costs(setting: Setting) -> Iterator[Answer]:
 
 
 # By kind of run: which methods are to be compared with one and what answers for them, and how a config becomes one.
-KINDS: dict[str, tuple[Question, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    "seeds": ((lambda m: True, lambda _, m: m if len(m.runs) >= ENOUGH else None), dict),
+KINDS = {
+    "seeds": ((lambda m: True, lambda _, m: m if len(m.runs) >= ENOUGH else None), lambda config: config),
     "random": (QUESTIONS["selection"], suggest.with_random_examples),
     "mismatch": (QUESTIONS["mismatch"], suggest.without_mismatch),
     "whole": (QUESTIONS["subsampling"], suggest.without_subsampling),
@@ -266,26 +246,22 @@ def unknowns(setting: Setting) -> list[Unknown]:
     """One for each kind of run that is missing to all methods with the same successor; seeds are each method's own."""
     made = []
     trained = [m for m in setting.methods if m.arm not in ("ceiling", "replay") and m.about[m.role] is not None]
-    for kind, ((asks, other_of), _) in KINDS.items():
+    for kind, ((asks, other_of), change) in KINDS.items():
         groups: dict[str, list[Method]] = {}
         for method in filter(asks, trained):
             groups.setdefault(method.label if kind == "seeds" else str(method.about.successor), []).append(method)
         lacking = (group[0] for group in groups.values() if not any(other_of(setting, m) for m in group))
-        made += [_unknown(kind, method) for method in islice(lacking, 1)]
+        for method in islice(lacking, 1):
+            few = "one seed shows" if len(method.runs) == 1 else f"{len(method.runs)} seeds show"
+            text = fill("unknown", kind, trained=model(method), about=method.about, enough=ENOUGH, few=few)
+            config = change(suggest.stored(method.about.directory))
+            made.append(Unknown(text, suggest.command(config, more_seeds(method.seeds))))
     return made
-
-
-def _unknown(kind: str, method: Method) -> Unknown:
-    n, subsampling = len(method.runs), method.about.subsampling
-    few = "one seed shows" if n == 1 else f"{n} seeds show"
-    text = fill("unknown", kind, trained=model(method), subsampling=subsampling, enough=ENOUGH, few=few)
-    config = KINDS[kind][1](suggest.stored(method.about.directory))
-    return Unknown(text, suggest.command(config, more_seeds(method.seeds)))
 
 
 def more_seeds(seeds: tuple[int, ...]) -> list[int]:
     """The seeds that there are, and the next ones up to `ENOUGH`."""
-    return [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + max(0, ENOUGH - len(seeds)))]
+    return [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + ENOUGH - len(seeds))]
 
 
 # ------------------------------------------------------------------------------------------------ phrases
@@ -304,11 +280,10 @@ def model(method: Method) -> str:
 
 def budget_of(setting: Setting, method: Method, cycle: int | None, seeds: Any) -> str:
     """What was labelled at a cycle, on average over the seeds; at the end of the method where there is none."""
-    unit = "words" if method.about.unit == "words" else "labelled"
-    table = setting.values(method, unit)
+    column, things = ("words", "words") if method.about.unit == "words" else ("labelled", "examples")
     at = setting.end(method)[0] if cycle is None else cycle
-    mean = float(table.loc[list(seeds), at].mean())
-    return f"{number(mean, 0)}{HARD}labelled {'words' if unit == 'words' else 'examples'}"
+    mean = float(setting.values(method, column).loc[list(seeds), at].mean())
+    return f"{number(mean, 0)}{HARD}labelled {things}"
 
 
 def seeds_of(n: int, *, paired: bool = False) -> str:

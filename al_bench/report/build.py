@@ -46,7 +46,7 @@ def report(
 def save_figures(chapters: Sequence[dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for chapter in chapters:
-        for picture in chapter["pictures"].drawn:
+        for picture in chapter["pictures"]:
             for kind in ("png", "svg"):
                 name = f"{chapter['setting'].title}-{picture.name}.{kind}".replace(" ", "_")
                 style.save(picture.figure, folder / name)

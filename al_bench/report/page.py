@@ -1,7 +1,9 @@
 """The page: chapters, costs and provenance in their template. Nothing in it is loaded from anywhere."""
 
 import re
+import shlex
 import time
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -10,22 +12,23 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 import al_bench
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import Contrasts, best_of
 from al_bench.analysis.stopping import CRITERIA, stops
 from al_bench.analysis.store import Results
-from al_bench.analysis.words import count, listed, number, percent, sentence
+from al_bench.analysis.words import count, listed, number, sentence
 from al_bench.costs import duration
 from al_bench.ledger.ledger import load_record
-from al_bench.report import origin, tables
+from al_bench.report import tables
 from al_bench.report.answers import answers, unknowns
 from al_bench.report.costs import phases, tokens
-from al_bench.report.pictures import Picture, pictures
-from al_bench.report.svg import inline
+from al_bench.report.figures.style import inline
+from al_bench.report.pictures import pictures
 from al_bench.report.texts import corpus_of, selected, sizes
-from al_bench.report.wording import SENTENCES
+from al_bench.report.wording import CAPTIONS, SENTENCES
 
 STOPPED = 4  # selections for which stopping criteria are drawn
 Chapter = dict[str, Any]  # all that the page says of one setting, as the template names it
@@ -41,6 +44,7 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
     stopped = [(method, stops(setting, method)) for method in long[:STOPPED]]
     stopped = [(method, rows) for method, rows in stopped if not rows.empty]
     corpus, reason = corpus_of(setting)
+    drawn = list(pictures(setting, stopped))
     by_topic = {topic: list(group) for topic, group in groupby(answers(setting, contrasts), attrgetter("topic"))}
     return {
         "setting": setting,
@@ -50,7 +54,8 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
         "unknowns": unknowns(setting),
         "scores": tables.score_table(setting, best),
         "penalties": tables.penalty_table(setting),
-        "pictures": pictures(setting, stopped),
+        "pictures": [one for one in drawn if isinstance(one.figure, Figure)],
+        "omitted": [one for one in drawn if isinstance(one.figure, str)],
         "stopping": tables.stopping_table(setting, stopped) if stopped else None,
         "texts": selected(setting, corpus),
         "overlap": tables.overlap_table(setting),
@@ -62,12 +67,10 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
     """HTML"""
     provenances = [load_record(Path(folder) / "provenance.json") for folder in results.runs.directory]
     settings, spent = [chapter["setting"] for chapter in chapters], phases(results)
-    loader = PackageLoader("al_bench.report")
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    filters = {"number": number, "duration": duration, "percent": percent, "count": count, "first_up": sentence}
-    environment.filters |= {**filters, "code": code, "svg": svg}
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.loader = PackageLoader("al_bench.report")
+    environment.filters |= {"number": number, "duration": duration, "count": count, "first_up": sentence}
+    environment.filters |= {"code": code, "svg": inline}
     return environment.get_template("report.html").render(
         title=title(settings),
         lead=lead(results, settings),
@@ -80,9 +83,9 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
         account=tables.account(spent),
         spent=spent,
         tokens=tokens(results),
-        facts=origin.facts(provenances),
-        commands=origin.commands(provenances),
-        runs=origin.run_table(results),
+        facts=facts(provenances),
+        commands=commands(provenances),
+        runs=tables.run_table(results),
         problems=results.problems,
     )
 
@@ -90,11 +93,6 @@ def page(results: Results, chapters: Sequence[Chapter]) -> str:
 def code(text: str) -> Markup:
     """Escaped, with what stands between backticks as code."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(text))))
-
-
-def svg(picture: Picture, chapter: int) -> Markup:
-    """chapter: its number, for names that are unique in the page"""
-    return Markup(inline(picture.figure, f"s{chapter}-{picture.name}", f"{picture.title}. {picture.caption}"))
 
 
 def title(settings: Sequence[Setting]) -> str:
@@ -118,6 +116,41 @@ def lead(results: Results, settings: Sequence[Setting]) -> str:
         text += " seed each" if seeds == [1] else " seeds each"
     unfinished = int((results.runs.state != "finished").sum()) + unread
     if unfinished:
-        verb = "is" if unfinished == 1 else "are"
-        return f"{text}. {unfinished} {verb} not finished; the last section says why."
+        return f"{text}. {unfinished} {'is' if unfinished == 1 else 'are'} not finished; the last section says why."
     return f"{text}, all finished."
+
+
+# ----------------------------------------------------------------------------------------- where it comes from
+
+
+def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """What was recorded, by name; where runs differ, each value with the number of its runs."""
+    values = [(name, _counted(provenances, key)) for key, name in CAPTIONS["facts"].items()]
+    versions = [provenance.get("versions") or {} for provenance in provenances]
+    packages = [(name, _counted(versions, name)) for name in sorted({name for one in versions for name in one})]
+    values.append(("packages", ", ".join(f"{name} {version}" for name, version in packages if version)))
+    return [(name, text) for name, text in values if text]
+
+
+def _counted(records: list[dict[str, Any]], key: str) -> str:
+    counted = Counter(text for text in (_text(record.get(key)) for record in records) if text)
+    if len(counted) < 2:
+        return "".join(counted)
+    return "; ".join(f"{value} ({count(n, 'run')})" for value, n in counted.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_text(part)}" for key, part in value.items())
+    return "" if value is None else str(value)
+
+
+def commands(provenances: list[dict[str, Any]]) -> list[str]:
+    """The command lines that were typed, once each."""
+    lines = []
+    for provenance in provenances:
+        if typed := [str(part) for part in provenance.get("command") or []]:
+            # `python -m al_bench`, or the script that pip installed, is `al-bench` to who types it.
+            program = shlex.split(typed[0]) if typed[0].startswith("al-bench") else ["al-bench"]
+            lines.append(shlex.join([*program, *typed[1:]]))
+    return list(dict.fromkeys(lines))

@@ -1,7 +1,7 @@
 """All figures of a setting, with what to see in them; what cannot be drawn says why."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import gains
 from al_bench.analysis.statistics import FEW
 from al_bench.report.costs import spent_by
-from al_bench.report.figures import comparisons, costs, curves
+from al_bench.report.figures import comparisons, curves
 from al_bench.report.texts import mean_lengths
 from al_bench.report.wording import CAPTIONS
 
@@ -27,90 +27,76 @@ class Picture:
     name: str
     title: str
     caption: str
-    figure: Figure
+    figure: Any  # a Figure, or in words why the runs have nothing for it
 
 
-@dataclass
-class Pictures:
-    """omitted: (title, reason) of figures that the runs have nothing for"""
-
-    drawn: list[Picture] = field(default_factory=list)
-    omitted: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(
-        self, kind: str, figure: Figure | str, number: int | None = None, *,
-        panel: str = "", caption: str | None = None, more: str = "", **phrases: Any,
-    ) -> None:  # fmt: skip
-        """kind: of the captions; figure: or why there is none; number: of several; panel: added to the title"""
-        title = TEXTS[kind]["title"].format(**phrases) + panel
-        if isinstance(figure, str):
-            self.omitted.append((title, figure))
-            return
-        caption = TEXTS[kind]["caption"].format(**phrases) if caption is None else caption
-        name = kind if number is None else f"{kind}_{number}"
-        self.drawn.append(Picture(name, title, caption + more, figure))
+def picture(
+    kind: str, figure: Figure | str, number: int | None = None, panel: str = "", more: str = "", **phrases: Any
+) -> Picture:
+    """kind: of the captions; number: of several; panel: added to the title; more: to the caption"""
+    name = kind if number is None else f"{kind}_{number}"
+    title = TEXTS[kind]["title"].format(**phrases) + panel
+    caption = (TEXTS[kind].get("caption", "") + more).format(few=FEW, **phrases)
+    return Picture(name, title, caption, figure)
 
 
-def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Pictures:
-    """stopped: methods, each with what `stopping.stops` gives for it"""
-    made, methods, selecting = Pictures(), setting.methods, len(setting.acquirers())
-    arms, idle = {method.arm for method in methods}, _idle(setting)
-    _curves(setting, made)
+def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> Iterator[Picture]:
+    """In the order of the page; stopped: methods, each with what `stopping.stops` gives for it"""
+    methods, selecting = setting.methods, len(setting.acquirers())
+    yield from _curves(setting)
 
-    first = TEXTS["seconds_by_phase"]["first"].format(most=costs.MOST, all=selecting)
-    more = first if selecting > costs.MOST else ""
-    made.add("seconds_by_phase", idle or costs.phase_seconds(setting), more=more)
+    figure = _idle(setting) or comparisons.phase_seconds(setting)
+    more = TEXTS["seconds_by_phase"]["first"] if selecting > comparisons.MOST else ""
+    yield picture("seconds_by_phase", figure, more=more, most=comparisons.MOST, all=selecting)
 
-    for number, panel, group in _numbered([m for m in methods if not setting.end(m)[1].empty]):
+    ended = [method for method in methods if not setting.end(method)[1].empty]
+    for number, (panel, group) in enumerate(_panels(ended).items()):
         rivals = [method for method in group if method.arm != "ceiling"]
         without = "" if any(len(spent_by(setting, method)) for method in rivals) else UNTIMED
         without = without if len(rivals) > 1 else "it takes two methods"
-        figure = without or costs.score_against_seconds(setting, group)
-        made.add("score_against_seconds", figure, number, panel=panel, few=FEW)
+        figure = without or comparisons.score_against_seconds(setting, group)
+        yield picture("score_against_seconds", figure, number if panel else None, panel)
 
     points = gains(setting)
     enough = any(len({key[i] for key in points}) > 1 for i in (0, 1))
     without = "" if enough else "it takes two selections, or two successors, with a random run beside them"
-    made.add("gains", without or comparisons.heat_map(points))
+    yield picture("gains", without or comparisons.heat_map(points))
 
     lengths = mean_lengths(setting)
-    more = (TEXTS["query_lengths"]["random"] if "random" in arms else "") + bands(methods)
-    figure = comparisons.query_lengths(setting, lengths) if lengths else "no query is recorded"
-    made.add("query_lengths", figure, more=more)
+    random = TEXTS["query_lengths"]["random"] if any(method.arm == "random" for method in methods) else ""
+    figure = curves.query_lengths(setting, lengths) if lengths else "no query is recorded"
+    yield picture("query_lengths", figure, more=random + bands(methods))
 
     for number, method in enumerate(m for m in methods if m.arm == "PLASM"):
         figure = curves.pseudo_labels(setting, method)
-        made.add("pseudo_labels", figure, number, label=method.label, more=bands([method]))
+        yield picture("pseudo_labels", figure, number, more=bands([method]), label=method.label)
     for number, (method, stops) in enumerate(stopped):
         without = "no criterion would have ended a run" if stops.cycle.isna().all() else ""
         figure = without or curves.stopping_points(setting, method, stops)
-        made.add("stopping", figure, number, label=method.label)
-    return made
+        yield picture("stopping", figure, number, label=method.label)
 
 
-def _curves(setting: Setting, made: Pictures) -> None:
+def _curves(setting: Setting) -> Iterator[Picture]:
     scored = [method for method in setting.methods if not setting.scores(method).empty]
     arms = {method.arm for method in scored}
     on_labels = TEXTS["curve_labels"]["paid" if "random" in arms else "alone"]
-    on_seconds = TEXTS["curve_seconds"]["caption"]
-    on_seconds += TEXTS["curve_seconds"]["random"] if "random" in arms else ""
-    more = (TEXTS["thin"] if arms & {"ASM", "PLASM"} else "") + bands(scored)
-    for axis, kind, caption, reason in (
+    on_seconds = TEXTS["curve_seconds"]["random"] if "random" in arms else ""
+    thin = TEXTS["thin"] if arms & {"ASM", "PLASM"} else ""
+    for axis, kind, more, reason in (
         ("labelled", "curve_labels", on_labels, ""),
         ("words", "curve_words", on_labels, ""),
         ("seconds/cumulative", "curve_seconds", on_seconds, _idle(setting)),
     ):
-        for number, panel, methods in _numbered(scored):
+        for number, (panel, methods) in enumerate(_panels(scored).items()):
             several = any(setting.scores(method).shape[1] > 1 for method in methods)
             without = reason if several else "no method was evaluated at more than one budget"
             figure = without or curves.learning_curves(setting, axis, methods)
-            made.add(kind, figure, number, panel=panel, caption=caption, more=more)
+            yield picture(kind, figure, number if panel else None, panel, more + thin + bands(scored))
 
 
 def bands(methods: Sequence[Method]) -> str:
     """What the shading is, where there is any."""
-    shown = any(len(method.runs) >= FEW for method in methods)
-    return str(CAPTIONS["bands"]).format(few=FEW) if shown else ""
+    return str(CAPTIONS["bands"]) if any(len(method.runs) >= FEW for method in methods) else ""
 
 
 def _idle(setting: Setting) -> str:
@@ -120,11 +106,6 @@ def _idle(setting: Setting) -> str:
         return "no model selects, so there is nothing to wait for"
     timed = any(setting.values(method, "seconds/iteration").size for method in selecting)
     return "" if timed else UNTIMED
-
-
-def _numbered(methods: list[Method]) -> list[tuple[int | None, str, list[Method]]]:
-    """(number, None of a single one; title; methods) of each panel."""
-    return [(i if panel else None, panel, group) for i, (panel, group) in enumerate(_panels(methods).items())]
 
 
 def _panels(methods: list[Method]) -> dict[str, list[Method]]:

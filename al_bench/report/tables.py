@@ -1,24 +1,26 @@
 """Tables of the page: what stands in a cell and by what it is sorted, and a table for each question."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.statistics import FEW, mean_interval, penalty_matrix
+from al_bench.analysis.statistics import FEW, jaccard, mean_interval, penalty_matrix
 from al_bench.analysis.stopping import CRITERIA
+from al_bench.analysis.store import Results
 from al_bench.analysis.words import interval, number, percent, sentence, spans_of
 from al_bench.costs import duration, total_of
 from al_bench.report.costs import iterations, spent_by
-from al_bench.report.figures.style import looks
-from al_bench.report.svg import css_color
-from al_bench.report.texts import evenly, overlaps
+from al_bench.report.figures.style import COLORS, looks
+from al_bench.report.texts import evenly, queried
 from al_bench.report.wording import CAPTIONS
 
 BUDGETS = 5  # columns at most
+WHOLE = partial(number, digits=0)
 HEADS, TEXTS = CAPTIONS["heads"], CAPTIONS["tables"]
 
 
@@ -31,18 +33,14 @@ class Cell:
     strong: bool = False
     key: str = ""
 
-    @property
-    def sort_key(self) -> str:
-        return self.sort if isinstance(self.sort, str) else f"{self.sort:.10g}"
-
 
 @dataclass(frozen=True)
 class Table:
     """heads: of the columns; caption: what is in it, and how to read it"""
 
     heads: Sequence[str]
-    rows: list[list[Cell]] = field(default_factory=list)
-    caption: str = ""
+    rows: list[list[Cell]]
+    caption: str
 
     @property
     def numeric(self) -> list[bool]:
@@ -56,21 +54,13 @@ def word(text: object, key: str = "") -> Cell:
 
 def named(setting: Setting, method: Method, text: str) -> Cell:
     """After the colour that the method has in the figures."""
-    return word(text, css_color(looks(setting)[method.label].color))
+    return word(text, COLORS[looks(setting)[method.label]["color"]])
 
 
-def amount(value: float, text: str | None = None) -> Cell:
-    """A number as it is written, None: as a count; what is missing is a dash, and sorts last."""
-    text = number(value, 0) if text is None else text
+def amount(value: float, written: str | Callable[[float], str] = WHOLE) -> Cell:
+    """A number as it is written, or with what writes it; what is missing is a dash, and sorts last."""
+    text = written if isinstance(written, str) else written(value)
     return Cell("–", math.inf) if math.isnan(value) else Cell(text, value)
-
-
-def share(value: float, digits: int = 0) -> Cell:
-    return amount(value, percent(value, digits))
-
-
-def seconds(value: float) -> Cell:
-    return amount(value, duration(value))
 
 
 def estimate(values: np.ndarray, digits: int = 1, *, strong: bool = False, sign: bool = False) -> Cell:
@@ -114,16 +104,16 @@ def score_table(setting: Setting, best: Method | None) -> Table:
             estimate(final.to_numpy(), strong=method is best),
             estimate(100 * measures.sample(method.runs, score, "aulc").array if everywhere else np.empty(0)),
             estimate(iteration),
-            seconds(float(spent_by(setting, method).mean())),
+            amount(float(spent_by(setting, method).mean()), duration),
         ])  # fmt: skip
-    first, ended = HEADS["scores"][:2], HEADS["scores"][2:]
     intervals = any(len(method.runs) >= FEW for method in setting.methods)
     caption = TEXTS["scores"].format(
         score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric),
         intervals=TEXTS["intervals"].format(few=FEW) if intervals else "",
         bold=TEXTS["bold"] if best else TEXTS["not_bold"] if len(setting.methods) > 1 else "",
     )
-    return Table([*first, *budgets.values(), *ended], rows, caption.removesuffix(" ."))
+    heads = [*HEADS["scores"][:2], *budgets.values(), *HEADS["scores"][2:]]
+    return Table(heads, rows, caption.removesuffix(" ."))
 
 
 def budgets_of(setting: Setting) -> dict[int, str]:
@@ -156,10 +146,10 @@ def penalty_table(setting: Setting) -> Table | None:
     if not shares.max(axis=None):
         return Table((), [], TEXTS["no_penalties"])
     beats, beaten = shares.mean(axis=1), shares.mean(axis=0)
-    rows = [
-        [named(setting, method, f"{i + 1}. {method.label}"), *map(share, (*matrix[i], beats[i], beaten[i]))]
-        for i, method in enumerate(methods)
-    ]
+    rows = []
+    for i, method in enumerate(methods):
+        shown = (*matrix[i], beats[i], beaten[i])
+        rows.append([named(setting, method, f"{i + 1}. {method.label}"), *(amount(x, percent) for x in shown)])
     numbers = [str(i + 1) for i in range(len(methods))]
     return Table(["who beats whom", *numbers, "beats", "is beaten"], rows, TEXTS["penalties"])
 
@@ -180,7 +170,7 @@ def stopping_table(setting: Setting, stopped: Sequence[tuple[Method, pd.DataFram
                 word(" and ".join(sorted(set(ended.split))) or "–"),
                 amount(len(ended) / len(of_all), f"{len(ended)} of {len(of_all)}"),
                 amount(ended.labelled.mean()),
-                share(1 - (ended.labelled / ended.all_labelled).mean()),
+                amount(1 - (ended.labelled / ended.all_labelled).mean(), percent),
                 estimate(100 * known.score.to_numpy()),
                 estimate(100 * (known.score - known["last"]).to_numpy(), sign=True),
             ])  # fmt: skip
@@ -195,7 +185,7 @@ def iteration_table(setting: Setting) -> Table:
         rows.append([
             named(setting, method, method.selection),
             estimate(samples["seconds"]),
-            *(share(means[phase] / means["seconds"]) for phase in ("train", "predict")),
+            *(amount(means[phase] / means["seconds"], percent) for phase in ("train", "predict")),
             estimate(samples["once"]),
             amount(means["scored"]),
             amount(pace),
@@ -205,19 +195,34 @@ def iteration_table(setting: Setting) -> Table:
 
 
 def overlap_table(setting: Setting) -> Table:
-    rows = [
-        [word(one.selection), word(other.selection), estimate(overlap, 2), amount(len(overlap))]
-        for one, other, overlap in overlaps(setting)
-    ]
+    """Of each two selections the Jaccard overlap of all they queried, seed by seed."""
+    selections = [(method.selection, queried(method)) for method in setting.selections()]
+    rows = []
+    for i, (name, own) in enumerate(selections):
+        for another, its in selections[:i]:
+            shares = np.array([jaccard(own[seed], its[seed]) for seed in own if seed in its])
+            if len(shares):
+                rows.append([word(name), word(another), estimate(shares, 2), amount(len(shares))])
     return Table(HEADS["overlap"], rows, TEXTS["overlap"])
 
 
 def account(spent: pd.DataFrame) -> Table:
     """spent: as `costs.phases` gives it"""
     shared = bool((spent.times < spent.times_alone).any())
-    rows = []
+    rows, width = [], 6 if shared else 4
     for phase, row in spent.iterrows():
         label = f"{phase} ({total_of(str(phase)).removesuffix('_total')})".replace("_", " ")
-        cells = [word(label), seconds(row.seconds), share(row.seconds / spent.seconds.sum(), 1), amount(row.times)]
-        rows.append(cells + ([seconds(row.alone), amount(row.times_alone)] if shared else []))
-    return Table(HEADS["account"][: None if shared else 4], rows, TEXTS["shared" if shared else "unshared"])
+        share = amount(row.seconds / spent.seconds.sum(), partial(percent, digits=1))
+        computed, alone = amount(row.seconds, duration), amount(row.alone, duration)
+        rows.append([word(label), computed, share, amount(row.times), alone, amount(row.times_alone)][:width])
+    return Table(HEADS["account"][:width], rows, TEXTS["shared" if shared else "unshared"])
+
+
+def run_table(results: Results) -> Table:
+    """Every run that could be read: its folder's name ends in the hash of its config."""
+    rows = []
+    for run, row in results.runs.iterrows():
+        cycles = amount(row.cycles_done / max(row.cycles_planned, 1), f"{row.cycles_done} of {row.cycles_planned}")
+        cells = [word(run), word(row["name"]), amount(row.seed, str(row.seed)), word(row.state), cycles]
+        rows.append([*cells, *(word(part or "–") for part in (row.trajectory, row.precision, row.host))])
+    return Table(HEADS["runs"], rows, TEXTS["runs"])

@@ -2,16 +2,16 @@
 
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.statistics import jaccard
 from al_bench.analysis.store import load_array, load_lines
 from al_bench.analysis.words import count, listed, number
 from al_bench.config.schema import DatasetConfig
@@ -22,35 +22,6 @@ from al_bench.errors import UserError, first_line
 
 CYCLES, EACH = 16, 8  # shown of a selection, and of a query
 LONGEST = 100  # words of a shown text
-
-
-@dataclass(frozen=True)
-class Text:
-    """pieces: (text, label of the span that it is, or "") one after the other; label: of the whole text"""
-
-    id: int
-    rank: int
-    score: float
-    label: str
-    pieces: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query: summary in words, and some of its texts, which are missing where the source is gone."""
-
-    cycle: int
-    summary: str
-    texts: list[Text]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What one run of a method queried. about: which run"""
-
-    label: str
-    about: str
-    queries: list[Query]
 
 
 def read_queries(trajectory: Path, cycles: int) -> list[dict[str, Any]]:
@@ -71,26 +42,11 @@ def mean_lengths(setting: Setting) -> dict[Method, pd.DataFrame]:
     return lengths
 
 
-def overlaps(setting: Setting) -> list[tuple[Method, Method, np.ndarray]]:
-    """Of each two selecting methods the Jaccard overlap of all they queried, seed by seed."""
-    methods, shares = setting.selections(), []
-    queried = [_queried(method) for method in methods]
-    for i, one in enumerate(queried):
-        for j, other in enumerate(queried[:i]):
-            common = [seed for seed in one if one[seed] and other.get(seed)]
-            if common:
-                overlap = np.array([jaccard(one[seed], other[seed]) for seed in common])
-                shares.append((methods[i], methods[j], overlap))
-    return shares
-
-
-def _queried(method: Method) -> dict[int, set[int]]:
-    """By seed, all that was queried."""
+def queried(method: Method) -> dict[int, set[int]]:
+    """By seed, all that was queried, where anything was."""
     runs = zip(method.seeds, method.trajectories, method.runs.cycles_done, strict=True)
-    return {
-        seed: {i for line in read_queries(trajectory, cycles) for i in line["queried"]}
-        for seed, trajectory, cycles in runs
-    }
+    lines = {seed: read_queries(trajectory, cycles) for seed, trajectory, cycles in runs}
+    return {seed: {i for line in of_seed for i in line["queried"]} for seed, of_seed in lines.items() if of_seed}
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -105,32 +61,27 @@ def corpus_of(setting: Setting) -> tuple[Corpus | None, str]:
     """The setting's data, or why they cannot be shown; nothing is downloaded."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         os.environ.setdefault(name, "1")
+    path = Path(setting.methods[0].runs.directory.iloc[0], "config.yaml")
     try:
-        corpus = load_corpus(_dataset_config(Path(setting.methods[0].runs.directory.iloc[0])))
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]
+        config: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), written))
+        corpus = load_corpus(config)
     except UserError as error:
         return None, f"The texts cannot be shown: their source is not there any more ({error})."
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return None, f"The texts cannot be shown: the run’s config cannot be read ({error})."
+    except (OSError, ValueError, KeyError, TypeError, OmegaConfBaseException) as error:
+        reason = first_line(error) if isinstance(error, OmegaConfBaseException) else error  # of several lines
+        return None, f"The texts cannot be shown: the run’s config cannot be read ({reason})."
     if corpus.fingerprint != setting.key:
         return None, "The texts cannot be shown: what is at their source now is not what these runs saw."
     return corpus, ""
 
 
-def _dataset_config(folder: Path) -> DatasetConfig:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+def selected(setting: Setting, corpus: Corpus | None) -> list[dict[str, Any]]:
+    """Of every way to select, the first run's queries: some of them, and some texts of each, evenly spaced.
 
-    written = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["dataset"]
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), written))
-    except OmegaConfBaseException as error:
-        raise ValueError(first_line(error)) from error
-    assert isinstance(config, DatasetConfig)
-    return config
-
-
-def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
-    """Of every way to select, the first run's queries: some of them, and some texts of each, evenly spaced."""
+    Each is named as in the template: label and about, which says which run; of each query cycle, summary and texts,
+    which are missing where the source is gone; of each text id, rank, score, label and pieces, as `example` gives them.
+    """
     chosen = []
     for method in setting.selections():
         trajectory = method.trajectories[0]
@@ -140,8 +91,8 @@ def selected(setting: Setting, corpus: Corpus | None) -> list[Selection]:
             part = f"{len(shown)} of " if len(shown) < len(lines) else ""
             about = f"seed {method.seeds[0]}, {part}{count(len(lines), 'query', 'queries')}"
             about += f"; of each at most {EACH} texts, evenly spaced by rank"
-            queries = [Query(line["cycle"], summary(line), _texts(line, trajectory, corpus)) for line in shown]
-            chosen.append(Selection(method.selection, about, queries))
+            queries = [_query(line, trajectory, corpus) for line in shown]
+            chosen.append({"label": method.selection, "about": about, "queries": queries})
     return chosen
 
 
@@ -156,24 +107,27 @@ def summary(line: dict[str, Any]) -> str:
     return f"{text}; gold: {listed(named)}" if named else text
 
 
-def _texts(line: dict[str, Any], trajectory: Path, corpus: Corpus | None) -> list[Text]:
-    if corpus is None:
-        return []
-    texts, ids = [], line["queried"]
-    scores = load_array(trajectory, "scores", line["cycle"])
-    for rank in evenly(len(ids), EACH):
-        score = math.nan if scores is None else float(scores[ids[rank]])
-        texts.append(Text(ids[rank], rank + 1, score, *example(corpus, ids[rank])))
-    return texts
+def _query(line: dict[str, Any], trajectory: Path, corpus: Corpus | None) -> dict[str, Any]:
+    texts, ids, cycle = [], line["queried"], line["cycle"]
+    if corpus is not None:
+        scores = load_array(trajectory, "scores", cycle)
+        for rank in evenly(len(ids), EACH):
+            score = math.nan if scores is None else float(scores[ids[rank]])
+            label, pieces = example(corpus, ids[rank])
+            texts.append({"id": ids[rank], "rank": rank + 1, "score": score, "label": label, "pieces": pieces})
+    return {"cycle": cycle, "summary": summary(line), "texts": texts}
 
 
 def example(corpus: Corpus, number: int) -> tuple[str, list[tuple[str, str]]]:
-    """(label, pieces) of a training example; a tagged one has no label of its own, but pieces that have."""
+    """(label, pieces) of a training example: (text, label of the span that it is, or "") one after the other.
+
+    A tagged one has no label of its own, but pieces that have.
+    """
     inputs: Any = corpus.train.inputs[number]
     labels, names = corpus.train.labels, corpus.label_names
     if isinstance(labels, Ragged):
         pieces = spans(inputs[:LONGEST], [names[tag] for tag in labels.row(number)][:LONGEST])
-        return "", [*pieces, *([("…", "")] if len(inputs) > LONGEST else [])]
+        return "", pieces + ([("…", "")] if len(inputs) > LONGEST else [])
     words = inputs.split()
     text = " ".join(words[:LONGEST]) + (" …" if len(words) > LONGEST else "")
     return names[int(labels[number])], [(text, "")]

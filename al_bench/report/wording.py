@@ -7,13 +7,8 @@ import yaml
 
 from al_bench.costs import HARD
 
-
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-    return content
-
-
-SENTENCES, CAPTIONS = _read("sentences.yaml"), _read("captions.yaml")
+PROSE = (Path(__file__).with_name(f"{name}.yaml") for name in ("sentences", "captions"))
+SENTENCES, CAPTIONS = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROSE)
 
 
 def fill(topic: str, key: str, **phrases: Any) -> str:

@@ -14,10 +14,10 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import gains
 from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
-from al_bench.report.figures import comparisons, costs, curves, style
+from al_bench.report.figures import comparisons, curves, style
+from al_bench.report.figures.style import COLORS, inline
+from al_bench.report.pictures import Picture, pictures
 from al_bench.report.pictures import _panels as panels
-from al_bench.report.pictures import pictures
-from al_bench.report.svg import COLORS, inline
 
 
 def setting_of(folder: Path, *commands: str) -> Setting:
@@ -25,6 +25,13 @@ def setting_of(folder: Path, *commands: str) -> Setting:
         write_runs(folder, command)
     (setting,) = settings_of(folder)
     return setting
+
+
+def made_of(setting: Setting) -> tuple[list[Picture], dict[str, str]]:
+    """What is drawn, and by title why the rest is not."""
+    made = list(pictures(setting, []))
+    drawn = [one for one in made if isinstance(one.figure, Figure)]
+    return drawn, {one.title: one.figure for one in made if one not in drawn}
 
 
 @pytest.mark.parametrize(
@@ -49,19 +56,18 @@ def test_all_arms_draw(rivals, tmp_path):
 
 
 def draw_all(setting: Setting, tmp_path: Path) -> None:
-    made = pictures(setting, [])
-    for picture in made.drawn:
+    drawn, omitted = made_of(setting)
+    for picture in drawn:
         for kind in ("png", "svg"):
             style.save(picture.figure, tmp_path / f"{picture.name}.{kind}")
         assert picture.figure.get_size_inches()[0] == style.WIDTH
         assert picture.caption.endswith(".")
-    assert len({picture.name for picture in made.drawn}) == len(made.drawn)
-    assert all(reason for _, reason in made.omitted)
+    assert len({picture.name for picture in drawn}) == len(drawn)
+    assert all(omitted.values())
 
 
 def test_what_cannot_be_drawn_says_why(tmp_path):
-    made = pictures(setting_of(tmp_path, varied("seed=1")), [])
-    reasons = dict(made.omitted)
+    _, reasons = made_of(setting_of(tmp_path, varied("seed=1")))
     assert "two selections, or two successors" in reasons["Who should select for whom?"]
     assert "two methods" in reasons["Final score against seconds"]
 
@@ -70,16 +76,14 @@ def test_a_panel_of_ceilings_is_omitted(tmp_path):
     """Many methods get a panel for each successor, and of one of these there is a ceiling alone."""
     ceiling = ("strategy=random", "schedule.initial=1.0", "schedule.cycles=0", "seed=1")
     many = varied("strategy=least_confidence,entropy,breaking_ties", "seed=1")
-    made = pictures(
-        setting_of(
-            tmp_path,
-            f"{many} model@acquisition=minilm_l3,minilm_l6,mpnet_base",
-            varied("strategy=random", "seed=1"),
-            varied(*ceiling, "model@successor=mpnet_base"),
-        ),
-        [],
+    setting = setting_of(
+        tmp_path,
+        f"{many} model@acquisition=minilm_l3,minilm_l6,mpnet_base",
+        varied("strategy=random", "seed=1"),
+        varied(*ceiling, "model@successor=mpnet_base"),
     )
-    drawn, omitted = [picture.title for picture in made.drawn], dict(made.omitted)
+    made, omitted = made_of(setting)
+    drawn = [picture.title for picture in made]
     alone, compared = (f": {name} is trained" for name in ("mpnet_base", "minilm_l6"))
     for title, reason in (
         ("Final score against seconds", "it takes two methods"),
@@ -112,7 +116,7 @@ def test_many_methods_get_several_panels(rivals):
 
 def test_lines_are_where_the_means_are(rivals):
     setting = setting_of(rivals)
-    figure = curves.learning_curves(setting, "labelled")
+    figure = curves.learning_curves(setting, "labelled", setting.methods)
     (axes,) = figure.axes
     shown = {
         tuple(np.round(line.get_ydata(), 9)): list(line.get_xdata())
@@ -132,7 +136,7 @@ def test_lines_are_where_the_means_are(rivals):
 def test_random_waits_for_nothing(rivals):
     """Against seconds, random is a level, its last score; so is a ceiling."""
     setting = setting_of(rivals)
-    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
     levels = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
     expected = [100 * setting.scores(method).iloc[:, -1].mean() for method in (setting.methods[0], setting.methods[-1])]
     assert levels == pytest.approx(expected)
@@ -147,14 +151,14 @@ def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
         varied("strategy=random", "seed=3"),
     )
     random = next(method for method in setting.methods if method.arm == "random")
-    (axes,) = curves.learning_curves(setting, "seconds/cumulative").axes
+    (axes,) = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
     (level,) = (line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1)
     assert level == pytest.approx(100 * setting.scores(random)[2].mean())
 
 
 def test_bars_are_seconds(rivals):
     setting = setting_of(rivals)
-    figure = costs.phase_seconds(setting)
+    figure = comparisons.phase_seconds(setting)
     tops = {}
     for bar in figure.axes[0].patches:
         cycle = round(bar.get_x() + bar.get_width() / 2)
@@ -166,19 +170,19 @@ def test_bars_are_seconds(rivals):
 
 @pytest.mark.parametrize(("count", "expected"), [(12, "12"), (1920, "1.92k"), (13500, "13.5k"), (2.5e6, "2.5M")])
 def test_brief(count, expected):
-    assert costs.brief(count) == expected
+    assert comparisons.brief(count) == expected
 
 
 def test_a_ceiling_is_a_level_beside_what_was_spent(rivals):
     """Its labels are all: it would beat everything at the price of one fit."""
     setting = setting_of(rivals)
-    (axes,) = costs.score_against_seconds(setting).axes
+    (axes,) = comparisons.score_against_seconds(setting, setting.methods).axes
     levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert levels == pytest.approx([100 * setting.scores(setting.methods[0])[0].mean()])
 
 
 def test_pareto():
-    assert costs.pareto([(2, 5), (1, 3), (3, 4), (2, 4), (4, 6)]) == [(1, 3), (2, 5), (4, 6)]
+    assert comparisons.pareto([(2, 5), (1, 3), (3, 4), (2, 4), (4, 6)]) == [(1, 3), (2, 5), (4, 6)]
 
 
 def test_heat_map_says_its_numbers(rivals):
@@ -212,19 +216,19 @@ def test_the_same_figure_is_the_same_svg(rivals, tmp_path):
     setting = setting_of(rivals)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        style.save(curves.learning_curves(setting, "labelled"), tmp_path / name / "curve.svg")
+        style.save(curves.learning_curves(setting, "labelled", setting.methods), tmp_path / name / "curve.svg")
     assert (tmp_path / "a/curve.svg").read_bytes() == (tmp_path / "b/curve.svg").read_bytes()
 
 
 def test_looks_differ_without_colour(rivals):
     setting = setting_of(rivals)
     chosen = style.looks(setting)
-    assert len({(look.marker, json.dumps(look.dash)) for look in chosen.values()}) == len(setting.methods)
+    assert len({(look["marker"], json.dumps(look["linestyle"])) for look in chosen.values()}) == len(setting.methods)
 
 
 def test_inline_takes_the_pages_colours(rivals):
     setting = setting_of(rivals)
-    for picture in pictures(setting, []).drawn:
+    for picture in made_of(setting)[0]:
         text = inline(picture.figure, picture.name, 'a "quoted" <description>')
         assert not any(color in text for color in COLORS)
         assert "http" not in text

@@ -1,38 +1,135 @@
-"""Which model should select for which, and what strategies ask for."""
+"""Methods side by side: seconds by phase and cycle, score against all that was spent, who should select for whom."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from al_bench.analysis.arms import Method, Setting
-from al_bench.analysis.statistics import FEW, Estimate
+from al_bench.analysis.statistics import FEW, Estimate, mean_interval
 from al_bench.analysis.words import signed
-from al_bench.report.figures.curves import curve
-from al_bench.report.figures.style import PAPER, canvas, key, legend_below, looks, n_seeds, styled
+from al_bench.report.costs import spent_by
+from al_bench.report.figures.curves import level, score_label
+from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, legend, looks, n_seeds, styled
 
-Gains = dict[tuple[str, str], Estimate]  # (selection, successor) -> points over a random-trained successor
+# What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
+LOOKS = (
+    ("train", ("train",), "#0072b2", ""),
+    ("score the pool", ("predict",), "#e69f00", "////"),
+    ("subsample, rank, score again", ("subsample", "select", "rescore"), "#cc79a7", "...."),
+)
+MOST = 6  # acquiring methods in one figure
 
 
 @styled()
-def heat_map(gains: Gains) -> Figure:
-    """Selection x successor: mean gain in points, with the half-width of its 95 % t interval."""
+def phase_seconds(setting: Setting) -> Figure:
+    """A row per selection: mean seconds of each cycle, stacked by phase; above, how many examples were scored."""
+    methods = setting.acquirers()[:MOST]
+    figure, rows = canvas(0.55 + 0.95 * len(methods), len(methods), sharex=True, sharey=True)
+    highest = 1e-3
+    for axes, method in zip(rows, methods, strict=True):
+        scored = setting.values(method, "scored").mean(axis=0)
+        bottom = pd.Series(0.0, index=scored.index)
+        for _, phases, color, hatch in LOOKS:
+            means = (setting.values(method, f"seconds/{phase}").mean(axis=0) for phase in phases)
+            # A phase that a cycle does not have took none.
+            seconds = sum(one.reindex(scored.index, fill_value=0) for one in means)
+            style: dict[str, Any] = {"color": color, "hatch": hatch, "edgecolor": PAPER, "linewidth": 0.3}
+            bars = axes.bar(scored.index, seconds, bottom=bottom, **style)
+            bottom = bottom + seconds
+        many, counts = len(scored) > 8, [brief(count) if count else "–" for count in scored]
+        axes.bar_label(bars, counts, padding=2, rotation=90 if many else 0, fontsize=6)
+        highest = max(highest, bottom.max() * (1.34 if many else 1.24))
+        axes.grid(axis="x", visible=False)
+        axes.set_title(f"{method.selection} (n = {len(method.runs)})", fontsize=7.5)
+        axes.set_xticks(scored.index)
+    rows[-1].set_ylim(0, highest)
+    rows[-1].set_xlabel("cycle")
+    figure.supylabel("seconds", fontsize=7.5)
+    keys = {name: Patch(facecolor=color, hatch=hatch, edgecolor=PAPER) for name, _, color, hatch in LOOKS}
+    legend(figure, keys)
+    return figure
+
+
+def brief(count: float) -> str:
+    """1920 -> 1.92k"""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{letter}"
+    return f"{count:.0f}"
+
+
+@styled()
+def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure:
+    """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
+
+    A ceiling is a level: its seconds are few, but its labels are all. methods: with an end (`Setting.end`)
+    """
+    spent = "seconds of all iterations and of the last successor"
+    figure, (axes,) = canvas(2.2, subplot_kw={"xlabel": spent, "ylabel": score_label(setting)})
+    keys: dict[str, Any] = {}
+    points = []
+    for method in methods:
+        final, seconds = setting.end(method)[1], spent_by(setting, method)
+        look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
+        if method.arm == "ceiling":
+            level(axes, final, look)
+            keys[name] = look
+        elif not seconds.empty:
+            final = final[seconds.index]
+            y, x = mean_interval(final), mean_interval(seconds)
+            axes.scatter(seconds, final, s=7, color=look["color"], alpha=0.6, linewidths=0)
+            errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}
+            keys[name] = look | {"linestyle": "none"}
+            axes.errorbar(x.mean, y.mean, **errors, **keys[name], elinewidth=0.7, capsize=1.5)
+            points.append((x.mean, y.mean))
+    front = pareto(points)
+    if len(front) > 1:
+        axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle=":", zorder=1)
+    low, high = min(x for x, _ in points), max(x for x, _ in points)
+    if low > 0 and high / low > 8:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.grid(which="minor", color=GRID, linewidth=0.25)
+    axes.tick_params(which="minor", color=MUTED)
+    legend(figure, keys)
+    return figure
+
+
+def pareto(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those of (cost, score) that no other one undercuts at no lower score, by rising cost."""
+    front: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or y > front[-1][1]:
+            front.append((x, y))
+    return front
+
+
+@styled()
+def heat_map(gains: dict[tuple[str, str], Estimate]) -> Figure:
+    """Selection x successor: mean gain in points, with the half-width of its 95 % t interval.
+
+    gains: by (selection, successor), over a random-trained successor
+    """
     rows, columns = (list(dict.fromkeys(key[i] for key in gains)) for i in (0, 1))
     values = np.full((len(rows), len(columns)), np.nan)
+    figure, (axes,) = canvas(0.9 + 0.36 * len(rows), subplot_kw={"xlabel": "successor", "ylabel": "selected by"})
     for (row, column), gain in gains.items():
-        values[rows.index(row), columns.index(column)] = gain.mean
-    most = max(float(np.nanmax(np.abs(values))), 0.1)
-    figure, (axes,) = canvas(0.9 + 0.36 * len(rows), labels={"xlabel": "successor", "ylabel": "selected by"})
-    axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
-    for (row, column), gain in gains.items():
+        i, j = rows.index(row), columns.index(column)
+        values[i, j] = gain.mean
         half = f"\n± {gain.mean - gain.low:.1f}" if gain.n >= FEW else f"\n(n = {gain.n})"
-        at = columns.index(column) + 0.5, rows.index(row) + 0.5
-        # Cells are pale at these norms, so their text is dark on any page.
-        axes.text(*at, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
+        # Cells are pale at the norm below, so their text is dark on any page.
+        axes.text(j + 0.5, i + 0.5, f"{signed(gain.mean)}{half}", ha="center", va="center", color="#000000", fontsize=7)
+    most = max(float(np.nanmax(np.abs(values))), 0.1)
+    axes.pcolormesh(values, cmap="PuOr_r", norm=TwoSlopeNorm(0, -1.6 * most, 1.6 * most), edgecolor=PAPER)
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
     axes.set_yticks(np.arange(len(rows)) + 0.5, [fill(row, 24) for row in rows])
     axes.invert_yaxis()
@@ -41,19 +138,4 @@ def heat_map(gains: Gains) -> Figure:
     axes.spines[:].set_visible(False)
     counts = n_seeds([gain.n for gain in gains.values()])
     figure.suptitle(f"points over random examples ({counts})", fontsize=7.5, x=0.99, ha="right")
-    return figure
-
-
-@styled()
-def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> Figure:
-    """Mean words of a queried example by cycle; lengths: of each method, seed x cycle."""
-    figure, (axes,) = canvas(2.0, labels={"xlabel": "query of cycle", "ylabel": "words per queried example"})
-    keys = {}
-    for method, values in lengths.items():
-        look = looks(setting)[method.label]
-        curve(axes, values.columns, values, look)
-        keys[f"{method.selection} ({n_seeds(values.count())})"] = key(**look.line)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    legend_below(figure, keys)
     return figure

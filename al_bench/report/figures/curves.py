@@ -1,30 +1,19 @@
-"""Learning curves against what was labelled or spent; what pseudo-labels were worth; where one could have stopped."""
+"""What changes from cycle to cycle: scores, what pseudo-labels were worth, where one could have stopped, queries."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.analysis.stopping import CRITERIA
-from al_bench.report.figures.style import (
-    INK,
-    MUTED,
-    PAPER,
-    Look,
-    canvas,
-    key,
-    legend_below,
-    looks,
-    n_seeds,
-    numbered,
-    styled,
-)
+from al_bench.report.figures.style import INK, MUTED, PAPER, Look, canvas, legend, looks, n_seeds, numbered, styled
 
 AXES = {
     "labelled": "labelled examples",
@@ -36,40 +25,34 @@ THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
 
 
 @styled()
-def learning_curves(setting: Setting, axis: str, methods: Sequence[Method] = ()) -> Figure:
-    """Mean score of each method with its 95 % t interval, from three runs on; axis: a key of `AXES`.
+def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> Figure:
+    """Mean score of each method, all evaluated, with its 95 % t interval, from three runs on; axis: a key of `AXES`.
 
     A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
     last budget, since it waits for no model.
-
-    methods: of the setting, none: all
     """
-    methods = methods or setting.methods
-    figure, (axes,) = canvas(2.35, labels={"xlabel": AXES[axis], "ylabel": score_label(setting)})
+    figure, (axes,) = canvas(2.35, subplot_kw={"xlabel": AXES[axis], "ylabel": score_label(setting)})
     keys: dict[str, Any] = {}
     selected = []
     for method in methods:
-        scores = 100 * setting.scores(method).dropna(axis=1, how="all")
-        if scores.empty:
-            continue
-        look = looks(setting)[method.label]
+        scores, look = 100 * setting.scores(method), looks(setting)[method.label]
         x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
         acquisition = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
         if method.role == "successor" and method.arm != "no mismatch" and len(acquisition):
-            selected.append((x, acquisition.reindex(x.index), {**look.line, **THIN}))
+            selected.append((x, acquisition.reindex(x.index), {**look, **THIN}))
         if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
             level(axes, setting.end(method)[1], look)
         else:
             curve(axes, x, scores, look)
-        keys[f"{method.label} ({n_seeds(scores.count())})"] = key(**look.line)
+        keys[f"{method.label} ({n_seeds(scores.count())})"] = look
     low, high = axes.dataLim.intervaly
     for x, acquisition, line in selected:
         axes.plot(x, acquisition, zorder=2, **line)
     if any(method.arm in ("ASM", "PLASM") for method in methods):
-        keys["acquisition model, where it is another"] = key(color=INK, **THIN)
+        keys["acquisition model, where it is another"] = {"color": INK, **THIN}
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
     _limit(axes, low, high)
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure
 
 
@@ -84,22 +67,21 @@ def score_name(setting: Setting) -> str:
 def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
     """Means by cycle with their t intervals, which are a band, or a line at a single budget."""
     estimates = [mean_interval(scores[cycle].dropna()) for cycle in scores.columns]
-    edge, width = (look.color, 1) if look.marker == "x" else (PAPER, 0.5)
-    means = [e.mean for e in estimates]
-    axes.plot(x, means, **look.line, markeredgecolor=edge, markeredgewidth=width, zorder=3)
+    edge, width = (look["color"], 1) if look["marker"] == "x" else (PAPER, 0.5)
+    axes.plot(x, [e.mean for e in estimates], **look, markeredgecolor=edge, markeredgewidth=width, zorder=3)
     # Intervals of two runs, 13 standard errors wide, would hide all else.
     low, high = ([getattr(e, side) if e.n >= FEW else math.nan for e in estimates] for side in ("low", "high"))
     if len(estimates) > 1:
-        axes.fill_between(x, low, high, color=look.color, alpha=0.16, linewidth=0, zorder=2)
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.16, linewidth=0, zorder=2)
     else:
-        axes.vlines(x, low, high, color=look.color, alpha=0.5, linewidth=1, zorder=2)
+        axes.vlines(x, low, high, color=look["color"], alpha=0.5, linewidth=1, zorder=2)
 
 
 def level(axes: Axes, scores: pd.Series, look: Look) -> None:
     one = mean_interval(scores)
-    axes.axhline(one.mean, color=look.color, linestyle=look.dash, linewidth=1.1, zorder=2)
+    axes.axhline(one.mean, color=look["color"], linestyle=look["linestyle"], linewidth=1.1, zorder=2)
     if one.n >= FEW:
-        axes.axhspan(one.low, one.high, color=look.color, alpha=0.1, linewidth=0, zorder=1)
+        axes.axhspan(one.low, one.high, color=look["color"], alpha=0.1, linewidth=0, zorder=1)
 
 
 def _limit(axes: Axes, low: float, high: float) -> None:
@@ -116,19 +98,18 @@ def _limit(axes: Axes, low: float, high: float) -> None:
 @styled()
 def pseudo_labels(setting: Setting, method: Method) -> Figure:
     """The labeller on its dev split, its labels against gold, and what a filter left of them."""
-    metric = setting.metric
     series = {
         "pseudo/quality": "labeller on its dev split",
-        f"pseudo/{metric}": "all pseudo-labels, against gold",
-        f"pseudo/kept_{metric}": "kept by the filter, against gold",
-        f"successor/{metric}": "successor on the test split",
+        f"pseudo/{setting.metric}": "all pseudo-labels, against gold",
+        f"pseudo/kept_{setting.metric}": "kept by the filter, against gold",
+        f"successor/{setting.metric}": "successor on the test split",
     }
-    figure, (axes,) = canvas(2.1, labels={"xlabel": AXES["labelled"], "ylabel": f"{score_name(setting)} (%)"})
+    figure, (axes,) = canvas(2.1, subplot_kw={"xlabel": AXES["labelled"], "ylabel": f"{score_name(setting)} (%)"})
     labelled = setting.values(method, "labelled").mean(axis=0)
     keys: dict[str, Any] = {}
     budgets = set()
     for number, (name, label) in enumerate(series.items()):
-        values = 100 * setting.values(method, name).dropna(axis=1, how="all")
+        values = 100 * setting.values(method, name)
         if values.empty:
             continue
         look = numbered(number)
@@ -136,23 +117,20 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
         budgets |= set(x)
         # Beside each other where each is a point.
         curve(axes, x * (0.985 + 0.01 * number) if len(x) == 1 else x, values, look)
-        keys[f"{label} ({n_seeds(values.count())})"] = key(**look.line)
+        keys[f"{label} ({n_seeds(values.count())})"] = look
     if len(budgets) == 1:  # ticks beside it would be of nothing
         axes.set_xticks(list(budgets))
         axes.margins(x=0.5)
     _limit(axes, *axes.dataLim.intervaly)
-    legend_below(figure, keys)
+    legend(figure, keys)
     return figure
 
 
 @styled()
 def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> Figure:
-    """The learning curve; below it a lane per criterion with a mark where each run would have stopped.
-
-    stopped: as `stopping.stops` gives it
-    """
+    """The learning curve; below it a lane per criterion with a mark where each run would have stopped."""
     figure, (top, lanes) = canvas(3.2, 2, sharex=True, height_ratios=(1.45, 1))
-    scores = 100 * setting.scores(method).dropna(axis=1, how="all")
+    scores = 100 * setting.scores(method)
     labelled = setting.values(method, "labelled").mean(axis=0)
     curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
     top.set_ylabel(score_label(setting))
@@ -163,7 +141,7 @@ def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> 
         look = numbered(lane + 1)
         at = ended.labelled.value_counts()
         # As large as runs are many that stop at the same budget.
-        lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look.marker, color=look.color)
+        lanes.scatter(at.index, np.full(len(at), lane), s=14 * at, marker=look["marker"], color=look["color"])
         for x, count in at.items():
             text = str(count) if count > 1 else ""
             lanes.annotate(text, (x, lane), (0, -9), textcoords="offset points", ha="center", fontsize=6)
@@ -179,4 +157,19 @@ def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> 
     lanes.set_xlabel(AXES["labelled"])
     lanes.grid(axis="x")
     lanes.tick_params(axis="y", length=0)
+    return figure
+
+
+@styled()
+def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> Figure:
+    """Mean words of a queried example by cycle; lengths: of each method, seed x cycle."""
+    figure, (axes,) = canvas(2.0, subplot_kw={"xlabel": "query of cycle", "ylabel": "words per queried example"})
+    keys = {}
+    for method, values in lengths.items():
+        look = looks(setting)[method.label]
+        curve(axes, values.columns, values, look)
+        keys[f"{method.selection} ({n_seeds(values.count())})"] = look
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    legend(figure, keys)
     return figure

@@ -4,8 +4,10 @@ Ink, grid and paper are colours of their own, so that a page may replace them by
 `paper.mplstyle` says of them is said here again.
 """
 
+import io
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from html import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from al_bench.analysis.arms import Setting
 
@@ -23,41 +26,28 @@ INK, MUTED, GRID, PAPER = "#1a1b1e", "#63666d", "#dcdde1", "#ffffff"
 # Okabe and Ito (2008), without yellow, which paper swallows, and black, which is ink; sky blue last, because it is
 # the nearest to another.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# The page's colours, in `style.css`, by what a figure is drawn in.
+COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
+COLORS |= {color: f"var(--series-{number})" for number, color in enumerate(SERIES)}
+REFERENCE = r'(url\(|href=")#([\w-]+)'
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)))
+Look = dict[str, Any]  # color, marker and linestyle: any one of them tells the first series apart
 
 
-@dataclass(frozen=True)
-class Look:
-    """Colour, marker and line together: any one of them tells the first series apart."""
-
-    color: str
-    marker: str
-    dash: Any
-
-    @property
-    def line(self) -> dict[str, Any]:
-        return {"color": self.color, "marker": self.marker, "linestyle": self.dash}
-
-    @property
-    def dot(self) -> dict[str, Any]:
-        return {**self.line, "linestyle": "none"}
-
-
-def key(**style: Any) -> Line2D:
-    """What stands for a line or a mark in a legend."""
-    return Line2D([], [], **style)
+def look_of(color: str, marker: str, dash: Any) -> Look:
+    return {"color": color, "marker": marker, "linestyle": dash}
 
 
 def looks(setting: Setting) -> dict[str, Look]:
     """By label: the same in every figure of a setting. Random is grey, and drawn through in ink is the ceiling."""
-    special = {"random": Look(MUTED, "x", (0, (3, 2))), "ceiling": Look(INK, "", (0, (1, 1)))}
+    special = {"random": look_of(MUTED, "x", (0, (3, 2))), "ceiling": look_of(INK, "", (0, (1, 1)))}
     number = count()
     return {m.label: special.get(m.arm) or numbered(next(number)) for m in setting.methods}
 
 
 def numbered(number: int) -> Look:
-    return Look(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
+    return look_of(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
 
 
 def styled() -> Any:
@@ -65,25 +55,22 @@ def styled() -> Any:
     return matplotlib.rc_context(fname=Path(__file__).with_name("paper.mplstyle"))
 
 
-def canvas(
-    height: float, rows: int = 1, labels: dict[str, Any] | None = None, **more: Any
-) -> tuple[Figure, list[Axes]]:
-    """A figure of one column and its axes, from top to bottom; height: of all rows, in inches.
+def canvas(height: float, rows: int = 1, **more: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of one column and its axes, from top to bottom.
 
-    labels: xlabel and ylabel of all axes; more: for `Figure.subplots`
+    height: of all rows, in inches; more: for `Figure.subplots`, such as xlabel and ylabel of all axes in `subplot_kw`
     """
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03))
-    axes = figure.subplots(rows, 1, squeeze=False, subplot_kw=labels, **more)
-    return figure, list(axes[:, 0])
+    return figure, list(figure.subplots(rows, 1, squeeze=False, **more)[:, 0])
 
 
-def legend_below(figure: Figure, keys: Mapping[str, Any]) -> None:
+def legend(figure: Figure, keys: Mapping[str, Look | Patch]) -> None:
     """Labels and what stands for them: under the axes, in two columns where labels are short; the figure grows."""
+    shown = [one if isinstance(one, Patch) else Line2D([], [], **one) for one in keys.values()]
     columns = 2 if len(keys) > 1 and max(map(len, keys)) <= 22 else 1
     rows = -(-len(keys) // columns)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.15 * rows + 0.05)
-    figure.legend(list(keys.values()), list(keys), loc="outside lower left", ncols=columns)
+    figure.set_figheight(figure.get_figheight() + 0.15 * rows + 0.05)
+    figure.legend(shown, list(keys), loc="outside lower left", ncols=columns)
 
 
 def n_seeds(counts: Sequence[int]) -> str:
@@ -95,5 +82,24 @@ def n_seeds(counts: Sequence[int]) -> str:
 def save(figure: Figure, path: Path) -> None:
     """As PNG (300 dpi) or SVG, by the path's ending; the same figure gives the same SVG."""
     with styled(), matplotlib.rc_context({"svg.hashsalt": path.stem}):
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, metadata=metadata)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def inline(figure: Figure, name: str, description: str) -> str:
+    """An <svg> that scales with its box; name: unique in the page; description: for who cannot see it."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with styled(), matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    _, _, text = buffer.getvalue().partition("<svg")
+    text = re.sub(r"^.*?>", "", text, count=1, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S)
+    text = re.sub(r"\s*\n\s*", " ", text.replace("xlink:href", "href"))
+    used = {reference for _, reference in re.findall(REFERENCE, text)}
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(REFERENCE, rf"\1#{name}-\2", text)
+    for color, own in COLORS.items():
+        text = text.replace(color, own)
+    text = re.sub(r"font-family: [^;\"]+;? ?", "", text)
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(description)}">{text}'
