@@ -2,24 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from al_bench.analysis.contrasts import Contest, Contrasts, adjusted, contest
-from al_bench.analysis.measures import Measures, Paired
+from al_bench.analysis.measures import Measures
 from al_bench.data.metrics import headline
-from al_bench.tables.cells import (
-    Cell,
-    Key,
-    Layout,
-    Source,
-    compared,
-    derived,
-    paired_values,
-    tested_together,
-    unit_of,
-    value,
-)  # fmt: skip
+from al_bench.tables.cells import Cell, Key, Layout, Source, filled, pooled, unit_of
 from al_bench.tables.notes import annotate, common_n, legend
 from al_bench.tables.specs import Column, Spec
 
@@ -57,20 +45,15 @@ class Table:
 def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
     """made_by: the command that makes this table"""
     layout = lay_out(spec, contrasts.measures)
-    grid: dict[str, list[Cell]] = {}
-    for head, column in layout.columns.items():
-        if column.show == "value":
-            grid[head] = [value(sources[head]) for sources in layout.sources]
-        else:
-            cells = [derived(column, parts, contrasts, spec.test) for parts in layout.parts(column)]
-            grid[head] = tested_together(cells, spec.test)
-    contests = contests_of(spec, layout, contrasts.measures)
+    grid = {head: filled(layout, head, contrasts) for head in layout.columns}
+    contests = contests_of(layout)
     for row, one in contests.items():
         if one.bold:
             grid[one.best][row] = replace(grid[one.best][row], bold=True)
-    pool = pooled(spec, layout, contrasts.measures) if spec.pool else {}
-    notes = annotate(spec, layout, grid, contrasts.measures)
+    pool = pooled(layout, grid) if spec.pool else {}
+    notes = annotate(layout, grid)
     shown = {head: cells for head, cells in grid.items() if not layout.columns[head].hide}
+    n = common_n(shown)
     rows = zip(layout.keys, zip(*shown.values(), strict=True), strict=True)
     return Table(
         name=spec.name,
@@ -78,11 +61,11 @@ def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
         keys=tuple(spec.rows),
         heads=tuple(shown),
         rows=tuple(Row(key, cells) for key, cells in rows),
-        n=common_n(shown),
+        n=n,
         pooled=pool,
         notes=tuple(notes),
-        legend=tuple(legend(spec, layout, shown, pool, list(contests.values()), contrasts.measures)),
-        provenance=provenance(layout, contrasts.measures, made_by),
+        legend=tuple(legend(layout, shown, n, bool(pool), list(contests.values()))),
+        provenance=provenance(layout, made_by),
     )
 
 
@@ -109,7 +92,7 @@ def lay_out(spec: Spec, measures: Measures) -> Layout:
     # Numbers by size, what is missing first.
     keys = sorted(known, key=lambda key: [(one is not None, isinstance(one, str), one or 0) for one in key])
     sources = [{head: source(key, head) for head in groups} for key in keys]
-    return Layout(columns, [head for best in spec.best for head in spread[best]], keys, sources)
+    return Layout(spec, measures, columns, [head for best in spec.best for head in spread[best]], keys, sources)
 
 
 def _spread(spec: Spec, head: str, measures: Measures) -> dict[str, Column]:
@@ -132,7 +115,7 @@ def _grouped(runs: pd.DataFrame, names: list[str]) -> dict[Key, pd.DataFrame]:
     return {key: runs.loc[members] for key, members in groups.items()}
 
 
-def contests_of(spec: Spec, layout: Layout, measures: Measures) -> dict[int, Contest]:
+def contests_of(layout: Layout) -> dict[int, Contest]:
     """By row, the best of the columns that compete, and how sure that is."""
     contests = {}
     for row, sources in enumerate(layout.sources):
@@ -142,33 +125,16 @@ def contests_of(spec: Spec, layout: Layout, measures: Measures) -> dict[int, Con
             metric, at = points.pop()
             samples = {head: source.sample for head, source in rivals.items()}
             sign = -1 if unit_of(metric).lower_is_better else 1
-            contests[row] = contest(samples, measures, metric, at, spec.test, sign)
+            contests[row] = contest(samples, layout.measures, metric, at, layout.spec.test, sign)
     return adjusted(contests)
 
 
-def pooled(spec: Spec, layout: Layout, measures: Measures) -> dict[str, Cell]:
-    """By head, what the pairs of all rows say together."""
-    made: dict[str, Cell] = {}
-    for head, column in layout.columns.items():
-        if column.show not in ("difference", "equivalence"):
-            continue
-        rows = [row for row in layout.parts(column) if all(s.sample.values for s in row)]
-        pairs = [paired_values(row, measures) for row in rows if not row[0].same_as(row[1])]
-        pairs = [one for one in pairs if one.seeds]
-        if len(pairs) > 1:
-            arrays = tuple(np.concatenate([one.arrays[i] for one in pairs]) for i in (0, 1))
-            unit = unit_of(layout.columns[column.of[0]].metric or spec.metric)
-            # Numbers, not seeds: a seed stands here once for each row.
-            made[head] = compared(column, unit, Paired(tuple(range(len(arrays[0]))), arrays), spec.test)
-    return dict(zip(made, tested_together(list(made.values()), spec.test), strict=True))
-
-
-def provenance(layout: Layout, measures: Measures, made_by: str) -> str:
+def provenance(layout: Layout, made_by: str) -> str:
     """How many runs, of which seeds and versions of the code, and the command that made the table of them."""
     used = {run for row in layout.sources for source in row.values() for run in source.sample.runs.values()}
     if not used:
         return f"No runs. Made by `{made_by}`."
-    runs = measures.runs.loc[sorted(used)]
+    runs = layout.measures.runs.loc[sorted(used)]
     seeds, names, versions = (sorted(runs[column].unique()) for column in ("seed", "name", "version"))
     plurals = ["s" if number > 1 else "" for number in (len(runs), len(seeds))]
     return (

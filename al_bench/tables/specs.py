@@ -63,8 +63,7 @@ class Spec:
 
 def available(config_dir: str | None = None) -> dict[str, Path]:
     """{name: file} of the shipped specs, a user's own over them."""
-    folders = [root / "tables" for root in roots(config_dir)]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for root in roots(config_dir) for path in sorted(root.glob("tables/*.yaml"))}
 
 
 def read(path: Path) -> Spec:
@@ -107,7 +106,7 @@ def _typed(kind: type, content: Any, where: str) -> Any:
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """The value, as declared: a scalar, a list of them, a mapping, or columns by head."""
-    if get_origin(hint) is dict and get_args(hint)[1] is Column:
+    if hint == dict[str, Column]:
         if not isinstance(value, Mapping) or not value:
             raise reject(where, value, "is not a mapping of heads to columns", "write HEAD: {where: {...}}")
         return {str(head): _typed(Column, one or {}, f"{where}.{head}.") for head, one in value.items()}
@@ -119,18 +118,16 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _fits(kind: Any, value: Any) -> bool:
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(args[0], one) for one in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    return type(value) in ((int, float) if kind is float else (kind,))
+    """A whole number is a number, too; true is neither."""
+    kinds = (int, float) if kind is float else (get_origin(kind) or kind,)
+    items = value if isinstance(value, list) else []
+    return type(value) in kinds and all(_fits(get_args(kind)[0], one) for one in items)
 
 
 def _check(spec: Spec) -> None:
     """The rules between keys."""
     values = {head for head, column in spec.columns.items() if column.show == "value"}
-    _one_of("test", spec.test, TESTS)
+    _all_of("test", [spec.test], TESTS)
     _check_at("at", spec.at)
     if not spec.rows:
         raise reject("rows", spec.rows, "names no column", "give one or more, such as rows: [dataset]")
@@ -141,7 +138,7 @@ def _check(spec: Spec) -> None:
         raise reject("columns", known(spec.columns), "all ignore a part of their row", remedy)
     for head, column in spec.columns.items():
         at, spread = f"columns.{head}", [column.spread] if column.spread else []
-        _one_of(f"{at}.show", column.show, SHOWN)
+        _all_of(f"{at}.show", [column.show], SHOWN)
         _check_at(f"{at}.at", column.at)
         _all_of(at, (*column.where, *column.ignore, *spread), COLUMNS)
         _all_of(f"{at}.ignore", column.ignore, spec.rows)
@@ -159,16 +156,12 @@ def _check(spec: Spec) -> None:
 
 def _check_at(where: str, at: str | int | None) -> None:
     if isinstance(at, str):
-        _one_of(where, at, AT)
+        _all_of(where, [at], AT)
     elif at is not None and at < 0:
         raise reject(where, at, "a cycle is 0 or above", f"give a cycle, or {known(AT)}")
 
 
 def _all_of(where: str, values: Iterable[str], options: Collection[str]) -> None:
     for value in values:
-        _one_of(where, value, options)
-
-
-def _one_of(where: str, value: str, options: Collection[str]) -> None:
-    if value not in options:
-        raise reject(where, value, "no such choice", f"choose among {known(options)}")
+        if value not in options:
+            raise reject(where, value, "no such choice", f"choose among {known(options)}")
