@@ -29,9 +29,9 @@ def show(jobs: Sequence[Job], words: Sequence[str]) -> None:
         parts.append(_job_table(jobs))
     parts += [f"refused: {' '.join(job.overrides)}: {job.refused}" for job in jobs if job.refused is not None]
     if good:
-        asked = [*union(job.asked for job in good).values()]
+        asked = union(job.asked for job in good)
         parts += [_count_table(good, asked), _model_table(asked), *_estimate(good, asked)]
-        parts += commands(words, [job for job in good if job.state != "finished"])
+        parts += _commands(words, [job for job in good if job.state != "finished"])
     for part in parts:
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
@@ -60,22 +60,19 @@ def _job_table(jobs: Sequence[Job]) -> Table:
 
 def _count_table(jobs: Sequence[Job], asked: Sequence[Unit]) -> Table:
     """The number of fits: every run on its own, shared, and shared where successors are evaluated."""
-    naive = [unit for job in jobs for unit in job.every or job.asked]
-    every = [*union(job.every for job in jobs).values()]
+    naive = [unit for job in jobs for unit in job.every]
     naive_work = _work(naive)
     table = _table("fits", "", "fits", "of naive", "training examples x epochs", "of naive", left=1)
     for name, units in (
         ("naive: every run on its own, the successor at every cycle", naive),
-        ("shared, the successor at every cycle", every),
+        ("shared, the successor at every cycle", union(job.every for job in jobs)),
         ("shared, the successor where evaluate_at asks for it", asked),
         ("  of these still missing", [unit for unit in asked if not unit.done]),
     ):
         work, share = _work(units), f"{len(units) / max(len(naive), 1):.0%}"
-        sizes = [
-            "unknown" if work is None else f"{work:,.0f}",
-            "unknown" if work is None or not naive_work else f"{work / naive_work:.0%}",
-        ]
-        table.add_row(name, f"{len(units):,}", share, *sizes)
+        size = "unknown" if work is None else f"{work:,.0f}"
+        of_naive = "unknown" if work is None or not naive_work else f"{work / naive_work:.0%}"
+        table.add_row(name, f"{len(units):,}", share, size, of_naive)
     return table
 
 
@@ -120,7 +117,7 @@ def _estimate(jobs: Sequence[Job], asked: Sequence[Unit]) -> Iterator[str]:
         yield f"time: unknown for {len(unsized):,} fits, since their number of training examples is unknown{remedy}"
 
 
-def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
+def _commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
     """The command lines for the given jobs: one for each experiment among them."""
     if not jobs:
         return []

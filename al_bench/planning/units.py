@@ -125,8 +125,7 @@ def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:
     values = dict(vars(training))  # all set by now
     early = values["dev_share"] > 0
     size, epochs = max(1, round(n * (1 - values["dev_share"]))), values["epochs"] * (2 if early else 1)
-    limits = (values["batch_size"], values["min_batch_size"], epochs, values["min_steps"])
-    batch, raised = small_data_rule(size, *limits)
+    batch, raised = small_data_rule(size, values["batch_size"], values["min_batch_size"], epochs, values["min_steps"])
     epochs = epochs if early else raised
     return float(epochs * -(-size // batch)), epochs
 
@@ -158,6 +157,6 @@ def labelled_at(config: RunConfig, cycle: int) -> float | None:
     return min(total, float(n))
 
 
-def union(groups: Iterable[Sequence[Unit]]) -> dict[str, Unit]:
+def union(groups: Iterable[Sequence[Unit]]) -> list[Unit]:
     """Every fit once."""
-    return {unit.key: unit for group in groups for unit in group}
+    return list({unit.key: unit for group in groups for unit in group}.values())

@@ -104,7 +104,7 @@ def test_sharing(jobs):
 def test_filters_share_what_comes_before_them(jobs):
     words = ("model@pseudo_labeler=minilm_l6", "evaluate_at=last")
     sweep = jobs("-m", "pseudo_labeling=plasm,plasm_unfiltered,plasm_verifier", *words)
-    parts = [unit.part for unit in union(job.asked for job in sweep).values()]
+    parts = [unit.part for unit in union(job.asked for job in sweep)]
     assert parts.count("acquisition") == 16
     assert parts.count("pseudo_labeler") == 1
     # plasm: the first fit, which is the unfiltered one's last, and its own last; verifier: its last.
