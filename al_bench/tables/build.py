@@ -26,8 +26,7 @@ class Table:
     notes: what is wrong with the cells that point here; legend: how to read the table; provenance: whose runs these are
     """
 
-    name: str
-    title: str
+    spec: Spec
     keys: tuple[str, ...]
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -56,8 +55,7 @@ def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
     n = common_n(shown)
     rows = zip(layout.keys, zip(*shown.values(), strict=True), strict=True)
     return Table(
-        name=spec.name,
-        title=spec.title,
+        spec=spec,
         keys=tuple(spec.rows),
         heads=tuple(shown),
         rows=tuple(Row(key, cells) for key, cells in rows),
@@ -72,21 +70,19 @@ def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
 def lay_out(spec: Spec, measures: Measures) -> Layout:
     spread = {head: _spread(spec, head, measures) for head in spec.columns}
     columns = {head: column for made in spread.values() for head, column in made.items()}
-    # The row columns that a column's runs share with their row, and by their values these runs.
-    kept = {head: [name for name in spec.rows if name not in one.ignore] for head, one in columns.items()}
-    groups: dict[str, dict[Key, pd.DataFrame]] = {
-        head: _grouped(measures.matching({**spec.where, **column.where}), kept[head])
+    groups = {
+        head: _grouped(measures.matching(column.where), [name for name in spec.rows if name not in column.ignore])
         for head, column in columns.items()
         if column.show == "value"
     }
 
     def source(key: Key, head: str) -> Source:
-        column, by_name = columns[head], dict(zip(spec.rows, key, strict=True))
-        own = {name: by_name[name] for name in kept[head]}
+        column = columns[head]
+        own = {name: one for name, one in zip(spec.rows, key, strict=True) if name not in column.ignore}
         runs = groups[head].get(tuple(own.values()), measures.runs.iloc[:0])
         metric = (column.metric or spec.metric).replace("headline", headline(next(iter(runs.task), "")))
         at = spec.at if column.at is None else column.at
-        return Source(measures.sample(runs, metric, at), metric, at, {**spec.where, **column.where, **own})
+        return Source(measures.sample(runs, metric, at), metric, at, {**column.where, **own})
 
     known = {key for head, group in groups.items() if not columns[head].ignore for key in group}
     # Numbers by size, what is missing first.
@@ -96,19 +92,17 @@ def lay_out(spec: Spec, measures: Measures) -> Layout:
 
 
 def _spread(spec: Spec, head: str, measures: Measures) -> dict[str, Column]:
-    """The columns that one of the spec's becomes, by head."""
-    column = spec.columns[head]
-    if column.spread is None:
+    """The columns that one of the spec's becomes, by head; their `where` holds the spec's, too."""
+    column = replace(spec.columns[head], where={**spec.where, **spec.columns[head].where})
+    name = column.spread
+    if name is None:
         return {head: column}
-    values = measures.matching({**spec.where, **column.where})[column.spread].dropna().unique()
-    return {
-        f"{head} {one}": replace(column, where={**column.where, column.spread: one}, spread=None)
-        for one in sorted(values)
-    }
+    values = sorted(measures.matching(column.where)[name].dropna().unique())
+    return {f"{head} {one}": replace(column, where={**column.where, name: one}) for one in values}
 
 
 def _grouped(runs: pd.DataFrame, names: list[str]) -> dict[Key, pd.DataFrame]:
-    """Not by pandas, which makes NaN of None."""
+    """Runs by their values of the named columns. Not by pandas, which makes NaN of None."""
     groups: dict[Key, list[str]] = {}
     for run, *key in runs[names].itertuples(name=None):
         groups.setdefault(tuple(key), []).append(run)

@@ -35,7 +35,7 @@ class Unit:
 
 RATIO = Unit(suffix="×", decimals=2)
 PERCENT = Unit(scale=100.0, suffix=" %", decimals=0)
-BUDGET = Unit(decimals=0, lower_is_better=True)
+BUDGET = Unit(decimals=0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from al_bench.tables.cells import REFERENCE, UNTESTABLE, Cell, Layout
 
 STOPPED = {"running": "is running", "failed": "failed", "interrupted": "was interrupted"}
 LEVEL = f"p ≤ {ALPHA:g}"
-TEMPLATES = Environment(loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True)
-LEGEND = TEMPLATES.get_template("legend.txt")
+# Braces and percent signs are LaTeX's own.
+TEMPLATES = Environment(
+    loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+    comment_start_string="<#", comment_end_string="#>",
+)  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------- what cells lack
@@ -101,8 +106,8 @@ def _unlike(runs: Sequence[str], measures: Measures) -> str:
 
 def uneven(layout: Layout, row: int) -> dict[str, list[str]]:
     """{head: [line]} where columns of a row are compared that end at budgets more than a twentieth apart."""
-    paired = [column for column in layout.columns.values() if column.show in ("difference", "equivalence")]
-    compared = {*layout.competing, *(head for column in paired for head in column.of)}
+    paired = [column.of for column in layout.columns.values() if column.show in ("difference", "equivalence")]
+    compared = {*layout.competing, *chain.from_iterable(paired)}
     ends = {}
     for head, source in layout.sources[row].items():
         if head in compared and source.at in ("last", "aulc") and source.sample.runs:
@@ -141,7 +146,7 @@ def legend(
     margins = {column.margin for column in columns.values() if column.margin is not None}
     counts = [(_place(layout, row), len(expected_seeds(layout, row))) for row in range(len(layout.keys))]
     metrics = {source.metric for sources in layout.sources for source in sources.values()}
-    text = LEGEND.render(
+    text = TEMPLATES.get_template("legend.txt").render(
         spec=spec,
         level=LEVEL,
         pairs_needed=pairs_needed,

@@ -8,21 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from textwrap import wrap
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from al_bench.analysis.statistics import Estimate
 from al_bench.analysis.words import number, signed
 from al_bench.tables.build import Table
 from al_bench.tables.cells import Cell
+from al_bench.tables.notes import TEMPLATES
 
 CellText = Callable[[Cell, int | None], str]
 POOLED = "all rows"
-# Braces and percent signs are LaTeX's own.
-TEMPLATES = Environment(
-    loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
-    comment_start_string="<#", comment_end_string="#>",
-)  # fmt: skip
 
 
 def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
@@ -114,7 +107,7 @@ def latex(table: Table) -> str:
         table=table, size=size, gap=gap, sides="".join(side for _, side in named),
         heads=[_stacked(wrap(escape(name), 12), side) for name, side in named],
         lines=_lines(table, shown, _broken, _latex_cell),
-        title=f"{table.title} ({', '.join(shared)})" if shared else table.title,
+        title=f"{table.spec.title} ({', '.join(shared)})" if shared else table.spec.title,
     ) + "\n"  # fmt: skip
 
 

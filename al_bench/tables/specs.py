@@ -1,10 +1,11 @@
 """Table specs: `configs/tables/*.yaml`, typed and checked as soon as they are read."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import yaml
 
@@ -92,16 +93,15 @@ def _typed(kind: type, content: Any, where: str) -> Any:
     """A dataclass from a mapping, with nothing unknown, nothing missing, and the declared types."""
     if not isinstance(content, Mapping):
         raise reject(where or "the file", content, "is not a mapping", "write KEY: VALUE lines")
-    declared = {f.name: f for f in fields(kind)}
+    declared = signature(kind).parameters
     for key in content:
         if key not in declared:
             remedy = did_you_mean(str(key), [*declared], f"the keys are {known(declared)}")
             raise UserError(f"{where}{key}: no such key; {remedy}")
     for key, one in declared.items():
-        if one.default is MISSING and one.default_factory is MISSING and key not in content:
+        if one.default is one.empty and key not in content:
             raise UserError(f"{where}{key}: is missing; set it")
-    hints = get_type_hints(kind)
-    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in content.items()})
+    return kind(**{key: _value(declared[key].annotation, one, f"{where}{key}") for key, one in content.items()})
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
