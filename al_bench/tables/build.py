@@ -8,7 +8,7 @@ from al_bench.analysis.contrasts import Contest, Contrasts, adjusted, contest
 from al_bench.analysis.measures import Measures
 from al_bench.data.metrics import headline
 from al_bench.tables.cells import Cell, Key, Layout, Source, filled, pooled, unit_of
-from al_bench.tables.notes import annotate, common_n, legend
+from al_bench.tables.notes import annotate, legend
 from al_bench.tables.specs import Column, Spec
 
 
@@ -52,7 +52,8 @@ def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
     pool = pooled(layout, grid) if spec.pool else {}
     notes = annotate(layout, grid)
     shown = {head: cells for head, cells in grid.items() if not layout.columns[head].hide}
-    n = common_n(shown)
+    counts = {len(cell.seeds) for cells in shown.values() for cell in cells if cell.show == "value" and cell.estimate}
+    n = counts.pop() if len(counts) == 1 else None
     rows = zip(layout.keys, zip(*shown.values(), strict=True), strict=True)
     return Table(
         spec=spec,

@@ -139,7 +139,7 @@ def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test:
         factors = [statistics.speed_up(random, method, random[1][-1]) for random, method in curves_of]
         return _of_censored(show, RATIO, factors, pairs.seeds)
     cell = _compared(column, unit, pairs, test)
-    family = _question(cell.untested, sources, contrasts, test) if cell.untested else None
+    family = _question(pairs, sources, contrasts, test) if show == "difference" else None
     return _tested(cell, family, test) if family else cell
 
 
@@ -188,20 +188,20 @@ def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple
     return Cell(show, unit, word=f"{word}{unit.suffix} ({len(known)} of {len(values)})", seeds=seeds)
 
 
-def _question(pairs: Contrast, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
+def _question(pairs: Paired, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
     """The contrast that answers one of the report's questions, where a difference is one."""
-    at = sources[0].at
-    if not sources[0].metric.startswith("successor/") or sources[1].at != at:
+    first, second = sources
+    if not first.metric.startswith("successor/") or second.at != first.at:
         return None
     methods = contrasts.measures.runs.method
     keys = [set(methods[list(source.sample.runs.values())]) for source in sources]
-    return contrasts.between(pairs.seeds, set.union(*keys), at, test) if list(map(len, keys)) == [1, 1] else None
+    return contrasts.between(pairs.seeds, set.union(*keys), first.at, test) if list(map(len, keys)) == [1, 1] else None
 
 
 def _tested(cell: Cell, one: Contrast, test: str) -> Cell:
     """A difference with the p-value of its family, and the mark that the report would put into words."""
     if np.isnan(one.p):
-        return replace(cell, untested=None)
+        return cell
     hopeless = test == "wilcoxon" and one.verdict in ("untestable", "few")
     marks = STAR if one.significant else UNTESTABLE if hopeless else ""
     return replace(cell, p=one.p, tests=one.tests, marks=marks, untested=None)

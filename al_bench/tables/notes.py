@@ -122,13 +122,6 @@ def uneven(layout: Layout, row: int) -> dict[str, list[str]]:
 # ------------------------------------------------------------------------------------ how to read a table
 
 
-def common_n(grid: Mapping[str, Sequence[Cell]]) -> int | None:
-    """The number of seeds behind a value, where all have the same."""
-    cells = [cell for column in grid.values() for cell in column if cell.show == "value" and cell.estimate]
-    numbers = {len(cell.seeds) for cell in cells}
-    return numbers.pop() if len(numbers) == 1 else None
-
-
 def legend(
     layout: Layout, grid: Mapping[str, Sequence[Cell]], n: int | None, pooled: bool, contests: Sequence[Contest]
 ) -> list[str]:

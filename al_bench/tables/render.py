@@ -83,12 +83,12 @@ def letter(number: int) -> str:
 
 # ------------------------------------------------------------------------------------------------- LaTeX
 
-SPECIAL = {
+SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "×": r"$\times$", "−": "$-$",
     "≡": r"$\equiv$", "≤": r"$\le$", "†": r"\textdagger{}", "–": "--", "·": r"$\cdot$",
     "<": "$<$", ">": "$>$", "|": "$|$", "γ": r"$\gamma$",
-}  # fmt: skip
+})  # fmt: skip
 BREAK = r" \\ "
 WIDE = 8  # columns, with which a table does not fit on a page but in smaller type
 
@@ -112,8 +112,7 @@ def latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    quoted = re.sub('"(.*?)"', r"``\1''", text)
-    return "".join(SPECIAL.get(character, character) for character in quoted)
+    return re.sub('"(.*?)"', r"``\1''", text).translate(SPECIAL)
 
 
 def _latex_cell(cell: Cell, n: int | None) -> str:

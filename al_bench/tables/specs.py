@@ -134,8 +134,7 @@ def _check(spec: Spec) -> None:
     _all_of("rows or where", (*spec.rows, *spec.where), COLUMNS)
     _all_of("best", spec.best, values)
     if all(spec.columns[head].ignore for head in values):
-        remedy = "let one ignore nothing"
-        raise reject("columns", known(spec.columns), "all ignore a part of their row", remedy)
+        raise reject("columns", known(spec.columns), "all ignore a part of their row", "let one ignore nothing")
     for head, column in spec.columns.items():
         at, spread = f"columns.{head}", [column.spread] if column.spread else []
         _all_of(f"{at}.show", [column.show], SHOWN)
