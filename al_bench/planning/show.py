@@ -12,8 +12,7 @@ from rich.table import Table
 from al_bench.config.catalog import EXPERIMENT
 from al_bench.costs import HARD, duration
 from al_bench.errors import known as listed
-from al_bench.planning.past import Past
-from al_bench.planning.units import Job, Unit, training_examples, union
+from al_bench.planning.units import Job, Past, Unit, training_examples, union
 
 MOST_JOBS = 40  # that are listed one by one
 
@@ -22,8 +21,7 @@ def show(jobs: Sequence[Job], words: Sequence[str]) -> None:
     """Print the plan of all jobs. words: those of the command line after `plan`"""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     good = [job for job in jobs if job.refused is None]
-    states = sorted(Counter(job.state for job in jobs).items())
-    counts = ", ".join(f"{count} {state}" for state, count in states)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(Counter(job.state for job in jobs).items()))
     parts: list[str | Table] = [f"{len(jobs)} jobs: {counts}"]
     if 1 < len(jobs) <= MOST_JOBS:
         parts.append(_job_table(jobs))
@@ -111,8 +109,8 @@ def _estimate(jobs: Sequence[Job], asked: Sequence[Unit]) -> Iterator[str]:
         some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         yield f"time: unknown for {len(unlike):,} fits, since no run on this machine had one like them ({some})"
     if unsized:
-        configs = [job.config for job in jobs if job.config is not None]
-        datasets = listed({config.dataset.name for config in configs if training_examples(config) is None})
+        configs = [job.config for job in jobs if job.config is not None and training_examples(job.config) is None]
+        datasets = listed({config.dataset.name for config in configs})
         remedy = f"; add dataset.train_examples=N, the size of {datasets}" if datasets else ""
         yield f"time: unknown for {len(unsized):,} fits, since their number of training examples is unknown{remedy}"
 

@@ -17,7 +17,6 @@ from al_bench.ledger.ledger import load_record
 from al_bench.tables.cells import REFERENCE, UNTESTABLE, Cell, Layout
 
 STOPPED = {"running": "is running", "failed": "failed", "interrupted": "was interrupted"}
-LEVEL = f"p ≤ {ALPHA:g}"
 # Braces and percent signs are LaTeX's own.
 TEMPLATES = Environment(
     loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -138,10 +137,9 @@ def legend(
     hopeless = [one.pairs for one in contests if not reachable(one.pairs, len(contests))]
     margins = {column.margin for column in columns.values() if column.margin is not None}
     counts = [(_place(layout, row), len(expected_seeds(layout, row))) for row in range(len(layout.keys))]
-    metrics = {source.metric for sources in layout.sources for source in sources.values()}
     text = TEMPLATES.get_template("legend.txt").render(
         spec=spec,
-        level=LEVEL,
+        level=f"p ≤ {ALPHA:g}",
         pairs_needed=pairs_needed,
         n=n,
         scaled=any(cell.unit.scale == 100 for cell in cells if cell.show == "value" and cell.estimate),
@@ -155,6 +153,6 @@ def legend(
         hopeless=hopeless if spec.test == "wilcoxon" else [],
         bold=any(one.bold for one in contests),
         few=[f"{place}: {seeds}" for place, seeds in counts if isinstance(spec.seeds, int) and seeds < spec.seeds],
-        unknown=[metric for metric in metrics if not layout.measures.knows(metric)],
+        unknown={one.metric for row in layout.sources for one in row.values() if not layout.measures.knows(one.metric)},
     )
     return text.splitlines()

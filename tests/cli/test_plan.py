@@ -12,8 +12,7 @@ from al_bench.config.schema import PAPER_TRAINING, TrainingConfig, register_sche
 from al_bench.front.cli import hydra_options
 from al_bench.front.job import register_resolvers
 from al_bench.front.jobs import jobs_of
-from al_bench.planning.past import Past
-from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
+from al_bench.planning.units import Job, Past, job_of, labelled_at, steps_of, union
 
 EXPERIMENTS = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
 # The rows of the paper's matrix; the others were configured for it and never published, or are ours.
