@@ -25,8 +25,7 @@ from al_bench.ledger.provenance import machine
 from al_bench.ledger.steps import Step, Steps
 from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import Trajectory
-from al_bench.planning.past import Past
-from al_bench.planning.units import Unit, rate_of
+from al_bench.planning.units import Past, Unit, rate_of
 from al_bench.successor.successor import Succession, succeed
 
 # Every phase that the code uses, by hand. The runs below have all of them but those of a network's overheads.

@@ -12,8 +12,7 @@ from rich.table import Table
 from al_bench.config.catalog import EXPERIMENT
 from al_bench.costs import HARD, duration
 from al_bench.errors import known as listed
-from al_bench.planning.past import Past
-from al_bench.planning.units import Job, Unit, training_examples, union
+from al_bench.planning.units import Job, Past, Unit, training_examples, union
 
 MOST_JOBS = 40  # that are listed one by one
 
@@ -22,16 +21,15 @@ def show(jobs: Sequence[Job], words: Sequence[str]) -> None:
     """Print the plan of all jobs. words: those of the command line after `plan`"""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     good = [job for job in jobs if job.refused is None]
-    states = sorted(Counter(job.state for job in jobs).items())
-    counts = ", ".join(f"{count} {state}" for state, count in states)
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(Counter(job.state for job in jobs).items()))
     parts: list[str | Table] = [f"{len(jobs)} jobs: {counts}"]
     if 1 < len(jobs) <= MOST_JOBS:
         parts.append(_job_table(jobs))
     parts += [f"refused: {' '.join(job.overrides)}: {job.refused}" for job in jobs if job.refused is not None]
     if good:
-        asked = [*union(job.asked for job in good).values()]
+        asked = union(job.asked for job in good)
         parts += [_count_table(good, asked), _model_table(asked), *_estimate(good, asked)]
-        parts += commands(words, [job for job in good if job.state != "finished"])
+        parts += _commands(words, [job for job in good if job.state != "finished"])
     for part in parts:
         console.print(part, markup=False, soft_wrap=isinstance(part, str))
 
@@ -60,22 +58,19 @@ def _job_table(jobs: Sequence[Job]) -> Table:
 
 def _count_table(jobs: Sequence[Job], asked: Sequence[Unit]) -> Table:
     """The number of fits: every run on its own, shared, and shared where successors are evaluated."""
-    naive = [unit for job in jobs for unit in job.every or job.asked]
-    every = [*union(job.every for job in jobs).values()]
+    naive = [unit for job in jobs for unit in job.every]
     naive_work = _work(naive)
     table = _table("fits", "", "fits", "of naive", "training examples x epochs", "of naive", left=1)
     for name, units in (
         ("naive: every run on its own, the successor at every cycle", naive),
-        ("shared, the successor at every cycle", every),
+        ("shared, the successor at every cycle", union(job.every for job in jobs)),
         ("shared, the successor where evaluate_at asks for it", asked),
         ("  of these still missing", [unit for unit in asked if not unit.done]),
     ):
         work, share = _work(units), f"{len(units) / max(len(naive), 1):.0%}"
-        sizes = [
-            "unknown" if work is None else f"{work:,.0f}",
-            "unknown" if work is None or not naive_work else f"{work / naive_work:.0%}",
-        ]
-        table.add_row(name, f"{len(units):,}", share, *sizes)
+        size = "unknown" if work is None else f"{work:,.0f}"
+        of_naive = "unknown" if work is None or not naive_work else f"{work / naive_work:.0%}"
+        table.add_row(name, f"{len(units):,}", share, size, of_naive)
     return table
 
 
@@ -114,13 +109,13 @@ def _estimate(jobs: Sequence[Job], asked: Sequence[Unit]) -> Iterator[str]:
         some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         yield f"time: unknown for {len(unlike):,} fits, since no run on this machine had one like them ({some})"
     if unsized:
-        configs = [job.config for job in jobs if job.config is not None]
-        datasets = listed({config.dataset.name for config in configs if training_examples(config) is None})
+        configs = [job.config for job in jobs if job.config is not None and training_examples(job.config) is None]
+        datasets = listed({config.dataset.name for config in configs})
         remedy = f"; add dataset.train_examples=N, the size of {datasets}" if datasets else ""
         yield f"time: unknown for {len(unsized):,} fits, since their number of training examples is unknown{remedy}"
 
 
-def commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
+def _commands(words: Sequence[str], jobs: Sequence[Job]) -> list[str]:
     """The command lines for the given jobs: one for each experiment among them."""
     if not jobs:
         return []

@@ -1,18 +1,23 @@
-"""The fits that a job needs.
+"""The fits that a job needs, and what such fits have cost on this machine so far.
 
 Everything a run computes has an identity that its config alone determines (`identity.py`), so a plan is the
 union of these identities over all jobs, less those on disk. Nothing is loaded, nothing is trained.
 """
 
+import platform
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from al_bench.config import identity as identities
 from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
+from al_bench.costs import happens_once
 from al_bench.learners.engine.batching import small_data_rule
-from al_bench.ledger.ledger import Ledger
+from al_bench.ledger.ledger import Ledger, load_record, read_json
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.steps import finished, step_folder
 
@@ -125,8 +130,7 @@ def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:
     values = dict(vars(training))  # all set by now
     early = values["dev_share"] > 0
     size, epochs = max(1, round(n * (1 - values["dev_share"]))), values["epochs"] * (2 if early else 1)
-    limits = (values["batch_size"], values["min_batch_size"], epochs, values["min_steps"])
-    batch, raised = small_data_rule(size, *limits)
+    batch, raised = small_data_rule(size, values["batch_size"], values["min_batch_size"], epochs, values["min_steps"])
     epochs = epochs if early else raised
     return float(epochs * -(-size // batch)), epochs
 
@@ -158,6 +162,47 @@ def labelled_at(config: RunConfig, cycle: int) -> float | None:
     return min(total, float(n))
 
 
-def union(groups: Iterable[Sequence[Unit]]) -> dict[str, Unit]:
+def union(groups: Iterable[Sequence[Unit]]) -> list[Unit]:
     """Every fit once."""
-    return {unit.key: unit for group in groups for unit in group}
+    return list({unit.key: unit for group in groups for unit in group}.values())
+
+
+# ------------------------------------------------------------------------------------------ what fits cost
+
+PARTS = {"fit": "successor", "pseudo_labels": "pseudo_labeler"}  # by the step that has the fit's costs
+
+
+class Past:
+    """Of the fits on this machine, seconds of training per step by rate, and of all other phases by rate and part."""
+
+    def __init__(self, output_dir: Path) -> None:
+        self._train: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, steps
+        self._other: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, fits
+        for folder in sorted((output_dir / "trajectories").glob("*/")):
+            identity = load_record(folder / "identity.json").get("identity", {})
+            for record in Ledger(folder / "costs.jsonl").read() if "acquisition" in identity else []:
+                self._add("acquisition", identity["dataset"], identity["acquisition"], record)
+        for folder in filter(finished, sorted((output_dir / "steps").glob("*/"))):
+            identity = read_json(folder / "identity.json")["identity"]
+            fit = identity.get("fit", identity)
+            part = "verifier" if identity.get("by") == "verifier" else PARTS.get(identity["step"], "look_back")
+            if "dataset" in fit:
+                self._add(part, fit["dataset"], fit["model"], read_json(folder / "costs.json"))
+
+    def seconds(self, unit: Unit) -> float | None:
+        """Of a fit; None where no fit of its rate and part was made on this machine."""
+        train, other = self._train.get(unit.rate), self._other.get((unit.rate, unit.part))
+        if unit.steps is None or train is None or other is None:
+            return None
+        return float(unit.steps * train[0] / train[1] + other[0] / other[1])
+
+    def _add(self, part: str, dataset: dict[str, Any], model: dict[str, Any], record: dict[str, Any]) -> None:
+        if record["host"] != platform.node():
+            return
+        rate, seconds = rate_of(dataset, model), record["seconds"]
+        often = sum(value for phase, value in seconds.items() if not happens_once(phase))
+        train = sum(value for phase, value in seconds.items() if phase.endswith("train"))
+        steps = sum(value for name, value in record.get("counts", {}).items() if name.endswith("steps"))
+        self._other[rate, part] += (often - train, 1)
+        if steps:
+            self._train[rate] += (train, steps)

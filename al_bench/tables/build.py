@@ -2,25 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from al_bench.analysis.contrasts import Contest, Contrasts, adjusted, contest
-from al_bench.analysis.measures import Measures, Paired
+from al_bench.analysis.measures import Measures
 from al_bench.data.metrics import headline
-from al_bench.tables.cells import (
-    Cell,
-    Key,
-    Layout,
-    Source,
-    compared,
-    derived,
-    paired_values,
-    tested_together,
-    unit_of,
-    value,
-)  # fmt: skip
-from al_bench.tables.notes import annotate, common_n, legend
+from al_bench.tables.cells import Cell, Key, Layout, Source, filled, pooled, unit_of
+from al_bench.tables.notes import annotate, legend
 from al_bench.tables.specs import Column, Spec
 
 
@@ -38,8 +26,7 @@ class Table:
     notes: what is wrong with the cells that point here; legend: how to read the table; provenance: whose runs these are
     """
 
-    name: str
-    title: str
+    spec: Spec
     keys: tuple[str, ...]
     heads: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -57,82 +44,73 @@ class Table:
 def build(spec: Spec, contrasts: Contrasts, made_by: str) -> Table:
     """made_by: the command that makes this table"""
     layout = lay_out(spec, contrasts.measures)
-    grid: dict[str, list[Cell]] = {}
-    for head, column in layout.columns.items():
-        if column.show == "value":
-            grid[head] = [value(sources[head]) for sources in layout.sources]
-        else:
-            cells = [derived(column, parts, contrasts, spec.test) for parts in layout.parts(column)]
-            grid[head] = tested_together(cells, spec.test)
-    contests = contests_of(spec, layout, contrasts.measures)
+    grid = {head: filled(layout, head, contrasts) for head in layout.columns}
+    contests = contests_of(layout)
     for row, one in contests.items():
         if one.bold:
             grid[one.best][row] = replace(grid[one.best][row], bold=True)
-    pool = pooled(spec, layout, contrasts.measures) if spec.pool else {}
-    notes = annotate(spec, layout, grid, contrasts.measures)
+    pool = pooled(layout, grid) if spec.pool else {}
+    notes = annotate(layout, grid)
     shown = {head: cells for head, cells in grid.items() if not layout.columns[head].hide}
+    counts = {len(cell.seeds) for cells in shown.values() for cell in cells if cell.show == "value" and cell.estimate}
+    n = counts.pop() if len(counts) == 1 else None
     rows = zip(layout.keys, zip(*shown.values(), strict=True), strict=True)
     return Table(
-        name=spec.name,
-        title=spec.title,
+        spec=spec,
         keys=tuple(spec.rows),
         heads=tuple(shown),
         rows=tuple(Row(key, cells) for key, cells in rows),
-        n=common_n(shown),
+        n=n,
         pooled=pool,
         notes=tuple(notes),
-        legend=tuple(legend(spec, layout, shown, pool, list(contests.values()), contrasts.measures)),
-        provenance=provenance(layout, contrasts.measures, made_by),
+        legend=tuple(legend(layout, shown, n, bool(pool), list(contests.values()))),
+        provenance=provenance(layout, made_by),
     )
 
 
 def lay_out(spec: Spec, measures: Measures) -> Layout:
     spread = {head: _spread(spec, head, measures) for head in spec.columns}
     columns = {head: column for made in spread.values() for head, column in made.items()}
-    # The row columns that a column's runs share with their row, and by their values these runs.
-    kept = {head: [name for name in spec.rows if name not in one.ignore] for head, one in columns.items()}
-    groups: dict[str, dict[Key, pd.DataFrame]] = {
-        head: _grouped(measures.matching({**spec.where, **column.where}), kept[head])
+    groups = {
+        head: _grouped(measures.matching(column.where), [name for name in spec.rows if name not in column.ignore])
         for head, column in columns.items()
         if column.show == "value"
     }
 
     def source(key: Key, head: str) -> Source:
-        column, by_name = columns[head], dict(zip(spec.rows, key, strict=True))
-        own = {name: by_name[name] for name in kept[head]}
+        column = columns[head]
+        own = {name: one for name, one in zip(spec.rows, key, strict=True) if name not in column.ignore}
         runs = groups[head].get(tuple(own.values()), measures.runs.iloc[:0])
         metric = (column.metric or spec.metric).replace("headline", headline(next(iter(runs.task), "")))
         at = spec.at if column.at is None else column.at
-        return Source(measures.sample(runs, metric, at), metric, at, {**spec.where, **column.where, **own})
+        return Source(measures.sample(runs, metric, at), metric, at, {**column.where, **own})
 
     known = {key for head, group in groups.items() if not columns[head].ignore for key in group}
     # Numbers by size, what is missing first.
     keys = sorted(known, key=lambda key: [(one is not None, isinstance(one, str), one or 0) for one in key])
     sources = [{head: source(key, head) for head in groups} for key in keys]
-    return Layout(columns, [head for best in spec.best for head in spread[best]], keys, sources)
+    return Layout(spec, measures, columns, [head for best in spec.best for head in spread[best]], keys, sources)
 
 
 def _spread(spec: Spec, head: str, measures: Measures) -> dict[str, Column]:
-    """The columns that one of the spec's becomes, by head."""
-    column = spec.columns[head]
-    if column.spread is None:
+    """The columns that one of the spec's becomes, by head; their `where` holds the spec's, too."""
+    column = replace(spec.columns[head], where={**spec.where, **spec.columns[head].where})
+    name = column.spread
+    if name is None:
         return {head: column}
-    values = measures.matching({**spec.where, **column.where})[column.spread].dropna().unique()
-    return {
-        f"{head} {one}": replace(column, where={**column.where, column.spread: one}, spread=None)
-        for one in sorted(values)
-    }
+    values = sorted(measures.matching(column.where)[name].dropna().unique())
+    return {f"{head} {one}": replace(column, where={**column.where, name: one}) for one in values}
 
 
 def _grouped(runs: pd.DataFrame, names: list[str]) -> dict[Key, pd.DataFrame]:
-    """Not by pandas, which makes NaN of None."""
+    """Runs by their values of the named columns. Not by pandas, which makes NaN of None."""
     groups: dict[Key, list[str]] = {}
     for run, *key in runs[names].itertuples(name=None):
         groups.setdefault(tuple(key), []).append(run)
     return {key: runs.loc[members] for key, members in groups.items()}
 
 
-def contests_of(spec: Spec, layout: Layout, measures: Measures) -> dict[int, Contest]:
+def contests_of(layout: Layout) -> dict[int, Contest]:
     """By row, the best of the columns that compete, and how sure that is."""
     contests = {}
     for row, sources in enumerate(layout.sources):
@@ -142,33 +120,16 @@ def contests_of(spec: Spec, layout: Layout, measures: Measures) -> dict[int, Con
             metric, at = points.pop()
             samples = {head: source.sample for head, source in rivals.items()}
             sign = -1 if unit_of(metric).lower_is_better else 1
-            contests[row] = contest(samples, measures, metric, at, spec.test, sign)
+            contests[row] = contest(samples, layout.measures, metric, at, layout.spec.test, sign)
     return adjusted(contests)
 
 
-def pooled(spec: Spec, layout: Layout, measures: Measures) -> dict[str, Cell]:
-    """By head, what the pairs of all rows say together."""
-    made: dict[str, Cell] = {}
-    for head, column in layout.columns.items():
-        if column.show not in ("difference", "equivalence"):
-            continue
-        rows = [row for row in layout.parts(column) if all(s.sample.values for s in row)]
-        pairs = [paired_values(row, measures) for row in rows if not row[0].same_as(row[1])]
-        pairs = [one for one in pairs if one.seeds]
-        if len(pairs) > 1:
-            arrays = tuple(np.concatenate([one.arrays[i] for one in pairs]) for i in (0, 1))
-            unit = unit_of(layout.columns[column.of[0]].metric or spec.metric)
-            # Numbers, not seeds: a seed stands here once for each row.
-            made[head] = compared(column, unit, Paired(tuple(range(len(arrays[0]))), arrays), spec.test)
-    return dict(zip(made, tested_together(list(made.values()), spec.test), strict=True))
-
-
-def provenance(layout: Layout, measures: Measures, made_by: str) -> str:
+def provenance(layout: Layout, made_by: str) -> str:
     """How many runs, of which seeds and versions of the code, and the command that made the table of them."""
     used = {run for row in layout.sources for source in row.values() for run in source.sample.runs.values()}
     if not used:
         return f"No runs. Made by `{made_by}`."
-    runs = measures.runs.loc[sorted(used)]
+    runs = layout.measures.runs.loc[sorted(used)]
     seeds, names, versions = (sorted(runs[column].unique()) for column in ("seed", "name", "version"))
     plurals = ["s" if number > 1 else "" for number in (len(runs), len(seeds))]
     return (

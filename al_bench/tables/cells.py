@@ -1,26 +1,18 @@
 """What one cell of a table shows: a number with its interval, or a word in its place."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from al_bench.analysis import statistics
 from al_bench.analysis.contrasts import Contrast, Contrasts, contrast, in_family
 from al_bench.analysis.measures import Measures, Paired, Sample
-from al_bench.analysis.statistics import (
-    Censored,
-    Estimate,
-    censored_median,
-    gap_closed,
-    geometric,
-    labels_to_reach,
-    mean_interval,
-    speed_up,
-    tost,
-)
+from al_bench.analysis.statistics import Censored, Estimate, mean_interval
 from al_bench.analysis.words import number
-from al_bench.tables.specs import Column
+from al_bench.tables.specs import Column, Spec
 
 SHARES = ("acquisition/", "successor/", "pseudo/")
 COUNTS = ("pseudo/examples", "pseudo/kept")
@@ -43,7 +35,7 @@ class Unit:
 
 RATIO = Unit(suffix="×", decimals=2)
 PERCENT = Unit(scale=100.0, suffix=" %", decimals=0)
-BUDGET = Unit(decimals=0, lower_is_better=True)
+BUDGET = Unit(decimals=0)
 
 
 @dataclass(frozen=True)
@@ -71,14 +63,16 @@ class Layout:
     keys: of the rows, in order; sources: of each row, its columns of values by head
     """
 
+    spec: Spec
+    measures: Measures
     columns: dict[str, Column]
     competing: list[str]
     keys: list[Key]
     sources: list[dict[str, Source]]
 
-    def parts(self, column: Column) -> list[list[Source]]:
-        """By row, what a derived column is made of."""
-        return [[sources[head] for head in column.of] for sources in self.sources]
+    def parts(self, head: str) -> list[list[Source]]:
+        """By row, what a column shows or is made of."""
+        return [[sources[one] for one in self.columns[head].of or [head]] for sources in self.sources]
 
 
 @dataclass(frozen=True)
@@ -87,9 +81,9 @@ class Cell:
     show: what kind of column it is in
     estimate: in the unit shown; None where `word` stands instead
     seeds: whose runs it is of
-    p: of a difference, adjusted over its family of `tests`; of an equivalence, as it is
+    p: of a difference, adjusted over its family of `tests`; of an equivalence, as it is; else nan
     marks: signs behind the number; notes: which of the table's notes are about it, counted from 0
-    pairs: of a difference, before it is tested in its family
+    untested: of a difference, before it is tested in its family
     """
 
     show: str
@@ -97,12 +91,12 @@ class Cell:
     estimate: Estimate | None = None
     seeds: tuple[int, ...] = ()
     word: str = ""
-    p: float | None = None
+    p: float = math.nan
     tests: int = 0
     marks: str = ""
     bold: bool = False
     notes: tuple[int, ...] = ()
-    pairs: Contrast | None = field(default=None, compare=False, repr=False)
+    untested: Contrast | None = field(default=None, compare=False, repr=False)
 
 
 def unit_of(metric: str) -> Unit:
@@ -115,38 +109,38 @@ def unit_of(metric: str) -> Unit:
     return Unit(decimals=0, lower_is_better=metric.startswith("cost/"))
 
 
-def value(source: Source) -> Cell:
-    sample, unit = source.sample, unit_of(source.metric)
-    if not sample.values:
-        return Cell("value", unit, word="mixed" if sample.unlike else MISSING)
-    return Cell("value", unit, mean_interval(unit.scale * sample.array), tuple(sample.values))
+def filled(layout: Layout, head: str, contrasts: Contrasts) -> list[Cell]:
+    """A column of cells; p-values are over all of its differences that belong to no question's family."""
+    column, test = layout.columns[head], layout.spec.test
+    return _tested_together([_cell(column, sources, contrasts, test) for sources in layout.parts(head)], test)
 
 
-def derived(column: Column, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Cell:
-    """A cell made of others, from the seeds that they have in common; test: wilcoxon | t."""
-    measures, first = contrasts.measures, sources[0]
-    show, unit = column.show, unit_of(first.metric)
+def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Cell:
+    """Of a value, or made of others from the seeds that they have in common."""
+    measures, first, show = contrasts.measures, sources[0], column.show
+    unit, seeds = unit_of(first.metric), tuple(first.sample.values)
     if any(not source.sample.values for source in sources):
-        return Cell(show, unit, word=MISSING)
+        return Cell(show, unit, word="mixed" if show == "value" and first.sample.unlike else MISSING)
+    if show == "value":
+        return Cell(show, unit, mean_interval(unit.scale * first.sample.array), seeds)
     if first.same_as(sources[1]):
         return Cell(show, unit, word=REFERENCE)
     if show == "labels_to":
         assert column.share is not None
         target = column.share * float(sources[1].sample.array.mean())
         curves = [measures.curve(run, first.metric) for run in first.sample.runs.values()]
-        reached = [labels_to_reach(*curve, target) for curve in curves]
-        return _of_censored(show, BUDGET, reached, tuple(first.sample.values))
+        return _of_censored(show, BUDGET, [statistics.labels_to_reach(*curve, target) for curve in curves], seeds)
     pairs = paired_values(sources, measures)
     if not pairs.seeds:
-        alone = any(set(first.sample.values) & set(source.sample.values) for source in sources[1:])
+        alone = any(set(seeds) & set(source.sample.values) for source in sources[1:])
         return Cell(show, unit, word="other machines" if alone and unit.suffix == " s" else "no common seed")
     if show == "speed_up":
         curves_of = [[measures.curve(one.sample.runs[s], one.metric) for one in sources] for s in pairs.seeds]
-        factors = [speed_up(random, method, random[1][-1]) for random, method in curves_of]
+        factors = [statistics.speed_up(random, method, random[1][-1]) for random, method in curves_of]
         return _of_censored(show, RATIO, factors, pairs.seeds)
-    cell = compared(column, unit, pairs, test)
-    family = _question(cell.pairs, sources, contrasts, test) if cell.pairs else None
-    return tested(cell, family, test) if family else cell
+    cell = _compared(column, unit, pairs, test)
+    family = _question(pairs, sources, contrasts, test) if show == "difference" else None
+    return _tested(cell, family, test) if family else cell
 
 
 def paired_values(sources: Sequence[Source], measures: Measures) -> Paired:
@@ -157,33 +151,33 @@ def paired_values(sources: Sequence[Source], measures: Measures) -> Paired:
     return Paired(seeds, tuple(one.of(seeds) for one in samples))
 
 
-def compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
+def _compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
     """A cell of paired values. A difference keeps its contrast: it has no p-value before its family is known."""
     show, arrays = column.show, [unit.scale * array for array in pairs.arrays]
     if show == "gap_closed":
-        share = gap_closed(*arrays).share
+        share = statistics.gap_closed(*arrays).share
         if share is None:
             return Cell(show, PERCENT, word="no gap", seeds=pairs.seeds)
         mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
-        return Cell(show, PERCENT, Estimate(mean, np.nan, low, high, share.n), pairs.seeds)
+        return Cell(show, PERCENT, Estimate(mean, math.nan, low, high, share.n), pairs.seeds)
     if show == "ratio":
         if any((array <= 0).any() for array in arrays):
             return Cell(show, RATIO, word=MISSING, seeds=pairs.seeds)
-        return Cell(show, RATIO, geometric(arrays[0] / arrays[1]), pairs.seeds)
+        return Cell(show, RATIO, statistics.geometric(arrays[0] / arrays[1]), pairs.seeds)
     one = contrast(pairs, test, unit.scale)
     if show == "difference":
-        return Cell(show, unit, one.difference, pairs.seeds, pairs=one)
+        return Cell(show, unit, one.difference, pairs.seeds, untested=one)
     assert column.margin is not None
-    same, marks = tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
-    return Cell(show, unit, same.difference, pairs.seeds, p=None if np.isnan(same.p) else same.p, marks=marks)
+    same, marks = statistics.tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
+    return Cell(show, unit, same.difference, pairs.seeds, p=same.p, marks=marks)
 
 
 def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple[int, ...]) -> Cell:
     """A mean where every seed's number is known; else the median, or its bound, and how many are known."""
     known = [one.low for one in values if one.exact]
     if len(known) == len(values):
-        return Cell(show, unit, geometric(known) if unit is RATIO else mean_interval(known), seeds)
-    middle = censored_median(values)
+        return Cell(show, unit, statistics.geometric(known) if unit is RATIO else mean_interval(known), seeds)
+    middle = statistics.censored_median(values)
     low, high = (number(end, unit.decimals or 0) for end in (middle.low, middle.high))
     if middle.exact:
         word = f"median {low}"
@@ -194,26 +188,39 @@ def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple
     return Cell(show, unit, word=f"{word}{unit.suffix} ({len(known)} of {len(values)})", seeds=seeds)
 
 
-def _question(pairs: Contrast, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
+def _question(pairs: Paired, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Contrast | None:
     """The contrast that answers one of the report's questions, where a difference is one."""
-    at = sources[0].at
-    if not sources[0].metric.startswith("successor/") or sources[1].at != at:
+    first, second = sources
+    if not first.metric.startswith("successor/") or second.at != first.at:
         return None
     methods = contrasts.measures.runs.method
     keys = [set(methods[list(source.sample.runs.values())]) for source in sources]
-    return contrasts.between(pairs.seeds, set.union(*keys), at, test) if list(map(len, keys)) == [1, 1] else None
+    return contrasts.between(pairs.seeds, set.union(*keys), first.at, test) if list(map(len, keys)) == [1, 1] else None
 
 
-def tested(cell: Cell, one: Contrast, test: str) -> Cell:
+def _tested(cell: Cell, one: Contrast, test: str) -> Cell:
     """A difference with the p-value of its family, and the mark that the report would put into words."""
     if np.isnan(one.p):
-        return replace(cell, pairs=None)
+        return cell
     hopeless = test == "wilcoxon" and one.verdict in ("untestable", "few")
     marks = STAR if one.significant else UNTESTABLE if hopeless else ""
-    return replace(cell, p=one.p, tests=one.tests, marks=marks, pairs=None)
+    return replace(cell, p=one.p, tests=one.tests, marks=marks, untested=None)
 
 
-def tested_together(cells: Sequence[Cell], test: str) -> list[Cell]:
-    """The cells, with p-values over all differences that belong to no question's family."""
-    family = iter(in_family([cell.pairs for cell in cells if cell.pairs], test))
-    return [tested(cell, next(family), test) if cell.pairs else cell for cell in cells]
+def _tested_together(cells: Sequence[Cell], test: str) -> list[Cell]:
+    """The cells, those untested as one family."""
+    family = iter(in_family([cell.untested for cell in cells if cell.untested], test))
+    return [_tested(cell, next(family), test) if cell.untested else cell for cell in cells]
+
+
+def pooled(layout: Layout, grid: Mapping[str, Sequence[Cell]]) -> dict[str, Cell]:
+    """By head, what the pairs of all rows say together; its seeds are none, since each stands there once a row."""
+    made: dict[str, Cell] = {}
+    for head, column in layout.columns.items():
+        if column.show in ("difference", "equivalence"):
+            rows = [row for row in layout.parts(head) if not row[0].same_as(row[1])]
+            pairs = [one for one in (paired_values(row, layout.measures) for row in rows) if one.seeds]
+            if len(pairs) > 1:
+                arrays = tuple(np.concatenate(side) for side in zip(*(one.arrays for one in pairs), strict=True))
+                made[head] = _compared(column, grid[head][0].unit, Paired((), arrays), layout.spec.test)
+    return dict(zip(made, _tested_together(list(made.values()), layout.spec.test), strict=True))

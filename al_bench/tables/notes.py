@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,28 @@ from al_bench.analysis.statistics import ALPHA, pairs_needed, reachable
 from al_bench.analysis.suggest import filling, labeler_of
 from al_bench.config.identity import differences
 from al_bench.ledger.ledger import load_record
-from al_bench.tables.cells import REFERENCE, UNTESTABLE, Cell, Layout, Source
-from al_bench.tables.specs import Spec
+from al_bench.tables.cells import REFERENCE, UNTESTABLE, Cell, Layout
 
 STOPPED = {"running": "is running", "failed": "failed", "interrupted": "was interrupted"}
-LEVEL = f"p ≤ {ALPHA:g}"
-TEMPLATES = Environment(loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True)
-LEGEND = TEMPLATES.get_template("legend.txt")
+# Braces and percent signs are LaTeX's own.
+TEMPLATES = Environment(
+    loader=PackageLoader("al_bench.tables"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+    comment_start_string="<#", comment_end_string="#>",
+)  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------- what cells lack
 
 
-def annotate(spec: Spec, layout: Layout, grid: dict[str, list[Cell]], measures: Measures) -> list[str]:
+def annotate(layout: Layout, grid: dict[str, list[Cell]]) -> list[str]:
     """The notes, after their numbers are put on the cells they are about."""
     notes: dict[str, int] = {}
     for row, sources in enumerate(layout.sources):
-        lines = {head: remarks(spec, layout, row, head, measures) for head in sources}
-        for head, line in uneven(layout, row, measures).items():
-            lines[head].append(line)
-        for head, own in lines.items():
-            numbers = [notes.setdefault(line, len(notes)) for line in own]
+        budgets = uneven(layout, row)
+        for head in sources:
+            lines = remarks(layout, row, head) + budgets.get(head, [])
+            numbers = [notes.setdefault(line, len(notes)) for line in lines]
             # A hidden column's notes stand on the first column that is made of it.
             derived = (other for other, column in layout.columns.items() if head in column.of)
             cells = grid[next(derived) if layout.columns[head].hide else head]
@@ -42,17 +44,17 @@ def annotate(spec: Spec, layout: Layout, grid: dict[str, list[Cell]], measures: 
     return list(notes)
 
 
-def expected_seeds(spec: Spec, sources: Mapping[str, Source]) -> list[int]:
+def expected_seeds(layout: Layout, row: int) -> list[int]:
     """The seeds that each cell of a row should have: those of the spec, else whatever any of its runs has."""
-    if isinstance(spec.seeds, list):
-        return sorted(spec.seeds)
-    return sorted({seed for source in sources.values() for seed in source.sample.seeds})
+    if isinstance(layout.spec.seeds, list):
+        return sorted(layout.spec.seeds)
+    return sorted({seed for source in layout.sources[row].values() for seed in source.sample.seeds})
 
 
-def remarks(spec: Spec, layout: Layout, row: int, head: str, measures: Measures) -> list[str]:
+def remarks(layout: Layout, row: int, head: str) -> list[str]:
     """Lines about a cell of values; none where all is there."""
-    source, runs = layout.sources[row][head], measures.runs
-    sample, wanted = source.sample, source.wanted
+    source, measures = layout.sources[row][head], layout.measures
+    sample, wanted, runs = source.sample, source.wanted, measures.runs
     if sample.unlike:
         settings = _unlike(sample.unlike, measures)
         return [f"these runs differ in {settings}; narrow `where` in the spec, or give fewer directories"]
@@ -64,7 +66,7 @@ def remarks(spec: Spec, layout: Layout, row: int, head: str, measures: Measures)
         others = runs.loc[list(sample.elsewhere)]
         hosts, seeds = ", ".join(sorted({*map(str, others.host)})), ", ".join(map(str, others.seed))
         lines.append(f"seconds of seeds {seeds} are of another machine ({hosts}) and left out")
-    missing = [seed for seed in expected_seeds(spec, layout.sources[row]) if seed not in sample.seeds]
+    missing = [seed for seed in expected_seeds(layout, row) if seed not in sample.seeds]
     if missing:
         place = f"{_place(layout, row)}{f', {head}' if layout.columns[head].hide else ''}"
         seeds = f"seeds {', '.join(map(str, missing))} are" if missing[1:] else f"seed {missing[0]} is"
@@ -101,40 +103,29 @@ def _unlike(runs: Sequence[str], measures: Measures) -> str:
     return f"{', '.join(settings[:4]) or 'their data or weights'} ({runs[0]}, {runs[1]})"
 
 
-def uneven(layout: Layout, row: int, measures: Measures) -> dict[str, str]:
-    """{head: line} where columns of a row are compared that end at budgets more than a twentieth apart."""
-    paired = [column for column in layout.columns.values() if column.show in ("difference", "equivalence")]
-    compared = {*layout.competing, *(head for column in paired for head in column.of)}
+def uneven(layout: Layout, row: int) -> dict[str, list[str]]:
+    """{head: [line]} where columns of a row are compared that end at budgets more than a twentieth apart."""
+    paired = [column.of for column in layout.columns.values() if column.show in ("difference", "equivalence")]
+    compared = {*layout.competing, *chain.from_iterable(paired)}
     ends = {}
     for head, source in layout.sources[row].items():
         if head in compared and source.at in ("last", "aulc") and source.sample.runs:
-            last = [measures.curve(run, source.metric)[0][-1] for run in source.sample.runs.values()]
+            last = [layout.measures.curve(run, source.metric)[0][-1] for run in source.sample.runs.values()]
             ends[head] = sum(last) / len(last)
     if not ends or max(ends.values()) <= 1.05 * min(ends.values()):
         return {}
     budgets = ", ".join(f"{head} {end:,.0f}" for head, end in ends.items())
-    return {next(iter(ends)): f"{_place(layout, row)}: the budgets differ: {budgets}"}
+    return {next(iter(ends)): [f"{_place(layout, row)}: the budgets differ: {budgets}"]}
 
 
 # ------------------------------------------------------------------------------------ how to read a table
 
 
-def common_n(grid: Mapping[str, Sequence[Cell]]) -> int | None:
-    """The number of seeds behind a value, where all have the same."""
-    cells = [cell for column in grid.values() for cell in column if cell.show == "value" and cell.estimate]
-    numbers = {len(cell.seeds) for cell in cells}
-    return numbers.pop() if len(numbers) == 1 else None
-
-
 def legend(
-    spec: Spec,
-    layout: Layout,
-    grid: Mapping[str, Sequence[Cell]],
-    pool: Mapping[str, Cell],
-    contests: Sequence[Contest],
-    measures: Measures,
+    layout: Layout, grid: Mapping[str, Sequence[Cell]], n: int | None, pooled: bool, contests: Sequence[Contest]
 ) -> list[str]:
     """Sentences: what the numbers are, what was tested, and what could not be."""
+    spec = layout.spec
     if not layout.keys:
         return ["No run belongs in this table."]
     columns, cells = layout.columns, [cell for column in grid.values() for cell in column]
@@ -142,32 +133,26 @@ def legend(
     for head, column in columns.items():
         if column.show == "value" and not column.hide and column.at not in (None, spec.at):
             elsewhere.setdefault(column.at, []).append(head)
-    untestable = {}
-    for head, own in grid.items():
-        if pairs := [len(cell.seeds) for cell in own if cell.marks == UNTESTABLE]:
-            untestable[head] = (pairs, max(cell.tests for cell in own))
-    tested = {head: max(cell.tests for cell in own) for head, own in grid.items() if any(c.tests for c in own)}
-    equivalent = any(cell.estimate for cell in cells if cell.show == "equivalence")
-    margins = {column.margin for column in columns.values() if column.margin is not None}
+    untestable = {head: [len(cell.seeds) for cell in own if cell.marks == UNTESTABLE] for head, own in grid.items()}
     hopeless = [one.pairs for one in contests if not reachable(one.pairs, len(contests))]
-    counts = [(_place(layout, row), len(expected_seeds(spec, one))) for row, one in enumerate(layout.sources)]
-    metrics = {source.metric for sources in layout.sources for source in sources.values()}
-    text = LEGEND.render(
+    margins = {column.margin for column in columns.values() if column.margin is not None}
+    counts = [(_place(layout, row), len(expected_seeds(layout, row))) for row in range(len(layout.keys))]
+    text = TEMPLATES.get_template("legend.txt").render(
         spec=spec,
-        level=LEVEL,
+        level=f"p ≤ {ALPHA:g}",
         pairs_needed=pairs_needed,
-        n=common_n(grid),
+        n=n,
         scaled=any(cell.unit.scale == 100 for cell in cells if cell.show == "value" and cell.estimate),
         elsewhere=elsewhere,
-        tested=tested,
+        tested={head: max(cell.tests for cell in own) for head, own in grid.items() if any(c.tests for c in own)},
         untestable=untestable,
-        margins=[f"{margin:g}" for margin in sorted(margins)] if equivalent else [],
+        margins=[f"{margin:g}" for margin in sorted(margins)],
         shown={cell.show for cell in cells if cell.seeds},
-        pooled=bool(pool),
+        pooled=pooled,
         contests=len(contests),
         hopeless=hopeless if spec.test == "wilcoxon" else [],
         bold=any(one.bold for one in contests),
-        few=[f"{place}: {n}" for place, n in counts if isinstance(spec.seeds, int) and n < spec.seeds],
-        unknown=[metric for metric in metrics if not measures.knows(metric)],
+        few=[f"{place}: {seeds}" for place, seeds in counts if isinstance(spec.seeds, int) and seeds < spec.seeds],
+        unknown={one.metric for row in layout.sources for one in row.values() if not layout.measures.knows(one.metric)},
     )
     return text.splitlines()

@@ -1,10 +1,11 @@
 """Table specs: `configs/tables/*.yaml`, typed and checked as soon as they are read."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import yaml
 
@@ -63,8 +64,7 @@ class Spec:
 
 def available(config_dir: str | None = None) -> dict[str, Path]:
     """{name: file} of the shipped specs, a user's own over them."""
-    folders = [root / "tables" for root in roots(config_dir)]
-    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for root in roots(config_dir) for path in sorted(root.glob("tables/*.yaml"))}
 
 
 def read(path: Path) -> Spec:
@@ -93,21 +93,20 @@ def _typed(kind: type, content: Any, where: str) -> Any:
     """A dataclass from a mapping, with nothing unknown, nothing missing, and the declared types."""
     if not isinstance(content, Mapping):
         raise reject(where or "the file", content, "is not a mapping", "write KEY: VALUE lines")
-    declared = {f.name: f for f in fields(kind)}
+    declared = signature(kind).parameters
     for key in content:
         if key not in declared:
             remedy = did_you_mean(str(key), [*declared], f"the keys are {known(declared)}")
             raise UserError(f"{where}{key}: no such key; {remedy}")
     for key, one in declared.items():
-        if one.default is MISSING and one.default_factory is MISSING and key not in content:
+        if one.default is one.empty and key not in content:
             raise UserError(f"{where}{key}: is missing; set it")
-    hints = get_type_hints(kind)
-    return kind(**{key: _value(hints[key], value, f"{where}{key}") for key, value in content.items()})
+    return kind(**{key: _value(declared[key].annotation, one, f"{where}{key}") for key, one in content.items()})
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
     """The value, as declared: a scalar, a list of them, a mapping, or columns by head."""
-    if get_origin(hint) is dict and get_args(hint)[1] is Column:
+    if hint == dict[str, Column]:
         if not isinstance(value, Mapping) or not value:
             raise reject(where, value, "is not a mapping of heads to columns", "write HEAD: {where: {...}}")
         return {str(head): _typed(Column, one or {}, f"{where}.{head}.") for head, one in value.items()}
@@ -119,29 +118,26 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 
 def _fits(kind: Any, value: Any) -> bool:
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is list:
-        return isinstance(value, list) and all(_fits(args[0], one) for one in value)
-    if origin is dict:
-        return isinstance(value, dict)
-    return type(value) in ((int, float) if kind is float else (kind,))
+    """A whole number is a number, too; true is neither."""
+    kinds = (int, float) if kind is float else (get_origin(kind) or kind,)
+    items = value if isinstance(value, list) else []
+    return type(value) in kinds and all(_fits(get_args(kind)[0], one) for one in items)
 
 
 def _check(spec: Spec) -> None:
     """The rules between keys."""
     values = {head for head, column in spec.columns.items() if column.show == "value"}
-    _one_of("test", spec.test, TESTS)
+    _all_of("test", [spec.test], TESTS)
     _check_at("at", spec.at)
     if not spec.rows:
         raise reject("rows", spec.rows, "names no column", "give one or more, such as rows: [dataset]")
     _all_of("rows or where", (*spec.rows, *spec.where), COLUMNS)
     _all_of("best", spec.best, values)
     if all(spec.columns[head].ignore for head in values):
-        remedy = "let one ignore nothing"
-        raise reject("columns", known(spec.columns), "all ignore a part of their row", remedy)
+        raise reject("columns", known(spec.columns), "all ignore a part of their row", "let one ignore nothing")
     for head, column in spec.columns.items():
         at, spread = f"columns.{head}", [column.spread] if column.spread else []
-        _one_of(f"{at}.show", column.show, SHOWN)
+        _all_of(f"{at}.show", [column.show], SHOWN)
         _check_at(f"{at}.at", column.at)
         _all_of(at, (*column.where, *column.ignore, *spread), COLUMNS)
         _all_of(f"{at}.ignore", column.ignore, spec.rows)
@@ -159,16 +155,12 @@ def _check(spec: Spec) -> None:
 
 def _check_at(where: str, at: str | int | None) -> None:
     if isinstance(at, str):
-        _one_of(where, at, AT)
+        _all_of(where, [at], AT)
     elif at is not None and at < 0:
         raise reject(where, at, "a cycle is 0 or above", f"give a cycle, or {known(AT)}")
 
 
 def _all_of(where: str, values: Iterable[str], options: Collection[str]) -> None:
     for value in values:
-        _one_of(where, value, options)
-
-
-def _one_of(where: str, value: str, options: Collection[str]) -> None:
-    if value not in options:
-        raise reject(where, value, "no such choice", f"choose among {known(options)}")
+        if value not in options:
+            raise reject(where, value, "no such choice", f"choose among {known(options)}")

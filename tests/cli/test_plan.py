@@ -12,8 +12,7 @@ from al_bench.config.schema import PAPER_TRAINING, TrainingConfig, register_sche
 from al_bench.front.cli import hydra_options
 from al_bench.front.job import register_resolvers
 from al_bench.front.jobs import jobs_of
-from al_bench.planning.past import Past
-from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
+from al_bench.planning.units import Job, Past, job_of, labelled_at, steps_of, union
 
 EXPERIMENTS = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
 # The rows of the paper's matrix; the others were configured for it and never published, or are ours.
@@ -104,7 +103,7 @@ def test_sharing(jobs):
 def test_filters_share_what_comes_before_them(jobs):
     words = ("model@pseudo_labeler=minilm_l6", "evaluate_at=last")
     sweep = jobs("-m", "pseudo_labeling=plasm,plasm_unfiltered,plasm_verifier", *words)
-    parts = [unit.part for unit in union(job.asked for job in sweep).values()]
+    parts = [unit.part for unit in union(job.asked for job in sweep)]
     assert parts.count("acquisition") == 16
     assert parts.count("pseudo_labeler") == 1
     # plasm: the first fit, which is the unfiltered one's last, and its own last; verifier: its last.
