@@ -1,6 +1,5 @@
 """What the loop and the successor ask of a learner."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from al_bench.data.corpus import Inputs, Labels
 from al_bench.data.ragged import Ragged
-from al_bench.learners.predictions import Predictions, assembled
+from al_bench.learners.predictions import Parts, Predictions, assembled
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,9 @@ class Model:
 
         embeddings: with the inputs of the last layer (classification)
         """
-        return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
+        return assembled(self.parts(inputs, ids, exact=exact, embeddings=embeddings))
 
-    def parts(
-        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+    def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         """As `predict`, some examples at a time and in any order: (positions in `ids`, predictions)."""
         raise NotImplementedError
 
