@@ -183,9 +183,9 @@ class Ours:
         if available is None:
             available = optimizations_of("fast", device, precision)
         network = copy.deepcopy(work.network).to(device)
-        collator = Collator.of(work.tokenizer, network, device)
+        collator = Collator(work.tokenizer, network, device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
-        self.forward = Forward(network, work.classes, work.tagging, collator, precision, available)
+        self.forward = Forward(network, work.tagging, collator, precision, available)
         kind = GraphedStepper if GRAPHS in available else Stepper
         self.stepper: Stepper = kind(self.forward, training(1, batch_size))
         collator.store(work.encoded)  # as `prepare` does

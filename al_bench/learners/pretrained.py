@@ -6,15 +6,15 @@ import numpy as np
 import torch
 
 from al_bench.config.schema import ModelConfig
-from al_bench.data.corpus import Labels, likeliest
+from al_bench.data.corpus import Inputs, Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import FitSeeds, Unlabelled
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder
-from al_bench.learners.engine.encoding import Encoded, Encodings
-from al_bench.learners.engine.loading import load_network, load_tokenizer, refuse_length
+from al_bench.learners.engine.encoding import Encoded, encode
+from al_bench.learners.engine.loading import load_network, load_tokenizer
 from al_bench.learners.engine.stepping import Examples
 from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
@@ -53,19 +53,23 @@ class PretrainedLearner:
         with readable(role, source, revision):
             self.tokenizer = load_tokenizer(role, source, revision, task)
             self.network, self.head_parameters = load_network(role, source, revision, model, kind, len(label_names))
-        refuse_length(role, model, self.network)
         self.network.to(device)
         self.pretrained = self.network.state_dict()
         if self.trains_network:
             self.pretrained = {name: weights.clone() for name, weights in self.pretrained.items()}
-        self.collator = Collator.of(self.tokenizer, self.network, device)
+        self.collator = Collator(self.tokenizer, self.network, device)
         assert model.max_length is not None
-        self._encodings = Encodings(self.tokenizer, model.max_length, cache)
+        self.max_length, self._cache = model.max_length, cache
+        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
+        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
         self._embedder = Embedder(self.network, self.pretrained, self.collator, cache)
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
         """The inputs as arrays."""
-        return self._encodings(inputs.inputs)
+        texts = inputs.inputs
+        if id(texts) not in self._encoded:
+            self._encoded[id(texts)] = texts, encode(texts, self.tokenizer, self.max_length, self._cache)
+        return self._encoded[id(texts)][1]
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)

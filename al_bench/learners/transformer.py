@@ -1,7 +1,6 @@
 """A Hugging Face encoder with a classification head, over texts or over words."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ from al_bench.learners.engine.loading import set_head_dropout
 from al_bench.learners.engine.optimizations import GRAPHS
 from al_bench.learners.engine.stepping import Examples, Stepper
 from al_bench.learners.engine.training import train
-from al_bench.learners.predictions import Predictions, assembled
+from al_bench.learners.predictions import Parts, assembled
 from al_bench.learners.pretrained import PretrainedLearner
 from al_bench.seeds import number
 
@@ -32,17 +31,15 @@ class TransformerLearner(PretrainedLearner):
         """As of `PretrainedLearner`."""
         started = time.perf_counter()
         super().__init__(*arguments, **options)
-        settings, tagging = self.config.training, self.task == "tagging"
+        settings = self.config.training
         assert settings.dropout is not None
-        assert self.config.max_length is not None
         set_head_dropout(self.network, settings.dropout)
         # The checks must not depend on the head that the library has just drawn at random.
         self.reset(FitSeeds(model=0, order=0, cycle=0))
         loaded = time.perf_counter()
         self.forward = Forward(
-            self.network, len(self.label_names), tagging, self.collator, self.precision, self.available,
-            self.config.max_length,
-        )  # fmt: skip
+            self.network, self.task == "tagging", self.collator, self.precision, self.available, self.max_length
+        )
         kind = GraphedStepper if GRAPHS in self.available else Stepper
         self.stepper: Stepper = kind(self.forward, settings)
         self._seconds = {"load": loaded - started, "check": time.perf_counter() - loaded}
@@ -84,15 +81,16 @@ class TransformerLearner(PretrainedLearner):
         fitted, dev, held_out = self.split(Examples(encoded, ids, labels, weights), seeds)
 
         def dev_score() -> float:
-            return self.dev_score(dev, assembled(list(parts(self.forward, encoded, dev.ids, exact=True))))
+            return self.dev_score(dev, assembled(parts(self.forward, encoded, dev.ids, exact=True)))
 
-        trained = train(self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch)
-        margins = trained.margins
+        costs, score, margins, checkpoints = train(
+            self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch
+        )
         if margins is not None:
             # Held-out examples get the mean margin: neither suspicious nor trusted.
-            margins = np.full(len(ids), margins.mean())
-            margins[~held_out] = trained.margins
-        return TransformerModel(trained.costs, trained.dev_score, margins, self, self._fits, trained.checkpoints)
+            known, margins = margins, np.full(len(ids), margins.mean())
+            margins[~held_out] = known
+        return TransformerModel(costs, score, margins, self, self._fits, checkpoints)
 
     def reset(self, seeds: FitSeeds) -> None:
         """Pretrained weights, and a new head drawn from the fit's own stream."""
@@ -105,8 +103,7 @@ class TransformerLearner(PretrainedLearner):
                 if name not in self.head_parameters:
                     continue
                 if parameter.dim() > 1:
-                    drawn = torch.empty(parameter.shape).normal_(0.0, spread, generator=generator)
-                    parameter.copy_(drawn)
+                    parameter.copy_(torch.empty(parameter.shape).normal_(0.0, spread, generator=generator))
                 else:
                     parameter.fill_(1.0 if name.endswith("weight") else 0.0)
 
@@ -119,9 +116,7 @@ class TransformerModel(Model):
     fit: int
     checkpoints: tuple[dict[str, torch.Tensor], ...]
 
-    def parts(
-        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+    def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         learner = self._current()
         return parts(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
 

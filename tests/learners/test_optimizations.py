@@ -236,8 +236,8 @@ def test_a_copy_with_wrong_gradients_is_rejected(bert: Path, monkeypatch: pytest
     """Its outputs are right, but its gradient is another, or there is none."""
 
     class Doubled(bfloat16.Bfloat16Copy):
-        def __init__(self, network: Any, classes: int) -> None:
-            super().__init__(network, classes)
+        def __init__(self, network: Any) -> None:
+            super().__init__(network)
             self.owner = network
 
         def return_gradients(self) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from al_bench.learners.engine.heads import last_layer
+from al_bench.learners.engine.loading import last_layer
 
 
 class Bfloat16Copy:
-    """network: owns the weights; classes: its outputs"""
+    """network: owns the weights"""
 
-    def __init__(self, network: Any, classes: int) -> None:
-        shared = {id(p): p for module in _in_float32(network, classes) for p in module.parameters()}
+    def __init__(self, network: Any) -> None:
+        shared = {id(p): p for module in _in_float32(network) for p in module.parameters()}
         self.network = copy.deepcopy(network, dict(shared))
-        tables, head = _in_float32(self.network, classes)
+        tables, head = _in_float32(self.network)
         own = dict(network.named_parameters())
         pairs = [(own[name], p) for name, p in self.network.named_parameters() if id(p) not in shared]
         self._masters, self._copies = [master for master, _ in pairs], [p for _, p in pairs]
@@ -47,7 +47,8 @@ class Bfloat16Copy:
             self._masters[i].grad, self._copies[i].grad = gradient, None
 
 
-def _in_float32(network: Any, classes: int) -> tuple[nn.Module, nn.Module]:
+def _in_float32(network: Any) -> tuple[nn.Module, nn.Module]:
     """The embeddings, and the layer that computes the logits."""
     base = network.base_model
-    return getattr(base, "embeddings", None) or base.get_input_embeddings(), last_layer(network, classes)
+    tables = getattr(base, "embeddings", None) or base.get_input_embeddings()
+    return tables, last_layer(network, network.config.num_labels)

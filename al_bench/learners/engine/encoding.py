@@ -50,20 +50,6 @@ class Encoded:
         return np.repeat(starts, self.firsts.lengths[ids]) + self.kept[self.firsts.positions(ids)]
 
 
-class Encodings:
-    """Encodes each corpus once."""
-
-    def __init__(self, tokenizer: Any, max_length: int, cache: Path | None) -> None:
-        self._settings = tokenizer, max_length, cache
-        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
-        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
-
-    def __call__(self, inputs: Inputs) -> Encoded:
-        if id(inputs) not in self._encoded:
-            self._encoded[id(inputs)] = inputs, encode(inputs, *self._settings)
-        return self._encoded[id(inputs)][1]
-
-
 def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) -> Encoded:
     """Encode texts (strings) or sentences (lists of words), or read the arrays that an earlier run cached.
 
@@ -71,14 +57,13 @@ def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) 
     characters or the sentence is too long. Gold labels are not shortened; such words are predicted "O".
     """
     folder = None if cache is None else cache / _key(inputs, tokenizer, max_length)
-    if folder is not None and folder.exists():
-        return _load(folder)
-    start = time.perf_counter()
-    encoded = _tokenise(inputs, tokenizer, max_length)
-    encoded = replace(encoded, seconds=time.perf_counter() - start)
-    if folder is None:
-        return encoded
-    _save(encoded, folder)
+    if folder is None or not folder.exists():
+        start = time.perf_counter()
+        encoded = _tokenise(inputs, tokenizer, max_length)
+        encoded = replace(encoded, seconds=time.perf_counter() - start)
+        if folder is None:
+            return encoded
+        _save(encoded, folder)
     return _load(folder)
 
 

@@ -18,7 +18,7 @@ from al_bench.learners.engine.packing import encoder_of, packed
 
 
 class Forward:
-    """network: in float32, owner of the weights; classes: its outputs; tagging: whether they are of words
+    """network: in float32, owner of the weights; tagging: whether its outputs are of words
 
     available: optimizations that are used where the network passes their check
     longest: sub-words of a text
@@ -28,16 +28,10 @@ class Forward:
     """
 
     def __init__(
-        self,
-        network: Any,
-        classes: int,
-        tagging: bool,
-        collator: Collator,
-        precision: str,
-        available: frozenset[str],
+        self, network: Any, tagging: bool, collator: Collator, precision: str, available: frozenset[str],
         longest: int = checks.LONGEST,
-    ) -> None:
-        self.network, self.classes, self.tagging = network, classes, tagging
+    ) -> None:  # fmt: skip
+        self.network, self.classes, self.tagging = network, network.config.num_labels, tagging
         self.collator, self.precision = collator, precision
         self.copy: Bfloat16Copy | None = None
         self.packs = False
@@ -99,7 +93,7 @@ class Forward:
             bound = 3 * trial.error_of_autocast() + checks.ROUGH
 
         def error_of_copy() -> float:
-            self.copy = Bfloat16Copy(self.network, self.classes)
+            self.copy = Bfloat16Copy(self.network)
             return trial.error()
 
         if BFLOAT16 in available and (reason := rejection(error_of_copy, bound)):

@@ -3,7 +3,6 @@
 import copy
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,7 @@ from al_bench.learners.engine.batching import small_data_rule, training_batches
 from al_bench.learners.engine.stepping import Examples, Stepper, mean_margins, units
 from al_bench.seeds import number, stream
 
-
-@dataclass(frozen=True)
-class Trained:
-    """What a fit yields beside the network's weights.
-
-    dev_score: the best one, None without a dev split
-    checkpoints: weights at the end of the last epochs, oldest first; margins: (n,); both as `Watch` asks
-    """
-
-    costs: FitCosts
-    dev_score: float | None = None
-    checkpoints: tuple[dict[str, torch.Tensor], ...] = ()
-    margins: np.ndarray | None = None
+Weights = dict[str, torch.Tensor]
 
 
 def train(
@@ -37,26 +24,28 @@ def train(
     seeds: FitSeeds,
     dev_score: Callable[[], float] | None = None,
     watch: Watch = UNWATCHED,
-) -> Trained:
+) -> tuple[FitCosts, float | None, np.ndarray | None, tuple[Weights, ...]]:
     """Train in place with AdamW, linear decay after warm-up, clipping, and the small-data rule.
 
     dev_score: called after every epoch; the epochs are doubled, training stops after `patience` epochs without a
         better score, and the best weights are restored. None: no early stopping
+    Returns the costs; the best dev score, None without a dev split; and as `watch` asks the (n,) margins, and the
+    weights at the end of the last epochs, oldest first.
     """
     forward = stepper.forward
-    network = forward.network
+    network, device = forward.network, forward.collator.device
     s: dict[str, Any] = dict(vars(settings))
     assert None not in s.values(), "training settings are resolved"
     n, most = len(examples.ids), s["epochs"] * (1 if dev_score is None else 2)
     batch_size, raised = small_data_rule(n, s["batch_size"], s["min_batch_size"], most, s["min_steps"])
     most = raised if dev_score is None else most
-    rates = learning_rates(s["learning_rate"], s["warmup"], most * -(-n // batch_size))
+    steps_an_epoch = -(-n // batch_size)
+    rates = iter(learning_rates(s["learning_rate"], s["warmup"], most * steps_an_epoch))
     lengths = examples.encoded.tokens.lengths[examples.ids]
-    best, best_weights, waited, steps, epochs = -np.inf, None, 0, 0, 0
+    best, best_weights, waited, epochs = -np.inf, None, 0, 0
     captured_before = stepper.capture_seconds
-    checkpoints: deque[dict[str, torch.Tensor]] = deque(maxlen=watch.checkpoints)
+    checkpoints: deque[Weights] = deque(maxlen=watch.checkpoints)
     recorded: list[tuple[torch.Tensor, torch.Tensor, np.ndarray]] = []
-    device = forward.collator.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(number(seeds.model, "dropout", seeds.cycle))
         rng = stream(seeds.order, "order", seeds.cycle)
@@ -64,11 +53,10 @@ def train(
         while epochs < most and waited < s["patience"]:
             forward.working_network.train()
             for batch in training_batches(lengths, batch_size, rng):
-                outputs = stepper.step(batch, rates[steps])
+                outputs = stepper.step(batch, next(rates))
                 if watch.margins:
                     # They stay on the device, for which no step waits.
                     recorded.append((*outputs, batch[units(examples.part(batch))]))
-                steps += 1
             epochs += 1
             if watch.checkpoints:
                 checkpoints.append({name: w.detach().clone() for name, w in network.state_dict().items()})
@@ -84,16 +72,12 @@ def train(
         network.load_state_dict(best_weights)
         forward.update()
     costs = FitCosts(
-        steps, epochs, batch_size, epochs * n, epochs * int(lengths.sum()),
+        epochs * steps_an_epoch, epochs, batch_size, epochs * n, epochs * int(lengths.sum()),
         stepper.capture_seconds - captured_before,
     )  # fmt: skip
     steps_of_units = [(logits.cpu().numpy(), target.cpu().numpy(), owners) for logits, target, owners in recorded]
-    return Trained(
-        costs,
-        None if dev_score is None else float(best),
-        tuple(checkpoints),
-        mean_margins(steps_of_units, n) if watch.margins else None,
-    )
+    margins = mean_margins(steps_of_units, n) if watch.margins else None
+    return costs, None if dev_score is None else float(best), margins, tuple(checkpoints)
 
 
 def learning_rates(peak: float, warmup: float, steps: int) -> list[float]:
