@@ -1,5 +1,6 @@
 """What learners on a Hugging Face encoder share, whatever they train."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,7 @@ class PretrainedLearner:
         cache: Path | None = None,
         available: frozenset[str] = frozenset(),
     ) -> None:
+        started = time.perf_counter()
         self.config, self.task, self.label_names = model, task, label_names
         self.device, self.precision, self.available = device, precision, available
         source, revision = locate(role, model)
@@ -63,6 +65,11 @@ class PretrainedLearner:
         # By id() of the inputs, which stay referenced here so that no other object gets the same id.
         self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
         self._embedder = Embedder(self.network, self.pretrained, self.collator, cache)
+        self._seconds = {"load": time.perf_counter() - started}
+
+    @property
+    def overheads(self) -> dict[str, float]:
+        return self._seconds
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
         """The inputs as arrays."""
@@ -73,7 +80,7 @@ class PretrainedLearner:
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)
-        vectors = self._embedder(encoded, self.precision)[ids]
+        vectors = self._embedder(encoded, self.precision)[0][ids]
         if not isinstance(vectors, Ragged):
             return vectors
         assert encoded.lengths is not None

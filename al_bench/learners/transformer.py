@@ -29,20 +29,19 @@ class TransformerLearner(PretrainedLearner):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """As of `PretrainedLearner`."""
-        started = time.perf_counter()
         super().__init__(*arguments, **options)
+        started = time.perf_counter()
         settings = self.config.training
         assert settings.dropout is not None
         set_head_dropout(self.network, settings.dropout)
         # The checks must not depend on the head that the library has just drawn at random.
         self.reset(FitSeeds(model=0, order=0, cycle=0))
-        loaded = time.perf_counter()
         self.forward = Forward(
             self.network, self.task == "tagging", self.collator, self.precision, self.available, self.max_length
         )
         kind = GraphedStepper if GRAPHS in self.available else Stepper
         self.stepper: Stepper = kind(self.forward, settings)
-        self._seconds = {"load": loaded - started, "check": time.perf_counter() - loaded}
+        self._seconds["check"] = time.perf_counter() - started
         self._fits = 0
 
     @property
@@ -51,17 +50,16 @@ class TransformerLearner(PretrainedLearner):
 
     @property
     def optimizations(self) -> tuple[str, ...]:
-        return (*self.forward.optimizations, *self.stepper.optimizations)
+        return tuple(self.forward.optimizations)
 
     @property
     def computes(self) -> str:
         active = ", ".join(self.optimizations) or "computes as transformers does"
-        rejected = {**self.forward.rejected, **self.stepper.rejected}
-        return "; ".join([active, *(f"no {name}: {reason}" for name, reason in rejected.items())])
+        return "; ".join([active, *(f"no {name}: {reason}" for name, reason in self.forward.rejected.items())])
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
         encoded = self.encoded(inputs)
-        return encoded.seconds + (self._embedder.seconds(encoded, self.precision) if embeddings else 0.0)
+        return encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
 
     def fit(
         self,

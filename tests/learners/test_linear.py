@@ -238,7 +238,7 @@ def test_vectors_are_computed_once(task: str, bert: Path, tmp_path: Path, monkey
     for reader in (learner, linear(bert, task, cache=tmp_path), build(bert, task, cache=tmp_path)):
         np.testing.assert_array_equal(flat(reader.embed(inputs_of(task), ids)), fresh)
     assert sorted(path.name for path in tmp_path.glob("vectors-*")) == files
-    stored = learner._embedder(learner.encoded(inputs_of(task)), "float32")
+    stored, _ = learner._embedder(learner.encoded(inputs_of(task)), "float32")
     assert not flat(stored).flags.writeable, "mapped from the file, for reading"
 
 

@@ -86,13 +86,12 @@ def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
             firsts.append(positions.astype(np.int32))
             kept.append(words[positions])
     tokens = _stack(ids)
-    segments = np.concatenate(types) if types else None
-    if segments is not None and not segments.any():
-        segments = None
+    segments = np.concatenate([np.empty(0, np.int8), *types])
+    encoded = Encoded(tokens, segments if segments.any() else None)
     if not tagging:
-        return Encoded(tokens, segments)
+        return encoded
     lengths = np.array([len(words) for words in inputs], dtype=np.int64)
-    return Encoded(tokens, segments, _stack(firsts), np.concatenate(kept), lengths)
+    return replace(encoded, firsts=_stack(firsts), kept=np.concatenate(kept), lengths=lengths)
 
 
 def _stack(rows: list[np.ndarray]) -> Ragged:

@@ -13,7 +13,7 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import positions
-from al_bench.learners.engine.optimizations import BFLOAT16, PACKED, Outputs, rejection
+from al_bench.learners.engine.optimizations import BFLOAT16, GRAPHS, PACKED, Outputs, rejection
 from al_bench.learners.engine.packing import encoder_of, packed
 
 
@@ -22,17 +22,16 @@ class Forward:
 
     available: optimizations that are used where the network passes their check
     longest: sub-words of a text
-    rejected: {optimization: why this network does without it}
+    rejected: {optimization: why this network does without it}; a `GraphedStepper` says so of its own, too
     copy: what computes in bfloat16; None where autocast does, or the precision is float32
     packs: whether scoring is packed; exact scoring never is
     """
 
     def __init__(
-        self, network: Any, tagging: bool, collator: Collator, precision: str, available: frozenset[str],
-        longest: int = checks.LONGEST,
-    ) -> None:  # fmt: skip
+        self, network: Any, tagging: bool, collator: Collator, precision: str, available: frozenset[str], longest: int
+    ) -> None:
         self.network, self.classes, self.tagging = network, network.config.num_labels, tagging
-        self.collator, self.precision = collator, precision
+        self.collator, self.precision, self.available = collator, precision, available
         self.copy: Bfloat16Copy | None = None
         self.packs = False
         self.rejected: dict[str, str] = {}
@@ -51,7 +50,8 @@ class Forward:
 
     @property
     def optimizations(self) -> list[str]:
-        return [PACKED] * self.packs + [BFLOAT16] * (self.copy is not None)
+        """The active ones."""
+        return [name for name in (PACKED, BFLOAT16, GRAPHS) if name in self.available - self.rejected.keys()]
 
     def autocast(self, exact: bool = False) -> torch.autocast:
         casts = self.precision == "bfloat16" and self.copy is None and not exact
@@ -100,10 +100,9 @@ class Forward:
             self.copy, self.rejected[BFLOAT16] = None, reason
         if PACKED in available:
             reason = rejection(lambda: trial.error(exact=True, pack=True), checks.EXACT)
-            reason = reason or rejection(lambda: trial.error(pack=True), bound)
-            self.packs = reason is None
-            if reason:
+            if reason := reason or rejection(lambda: trial.error(pack=True), bound):
                 self.rejected[PACKED] = reason
+            self.packs = reason is None
 
 
 def padded_logits(network: Any, collator: Collator, encoded: Encoded, ids: np.ndarray) -> torch.Tensor:

@@ -82,10 +82,8 @@ def first_position(network: torch.nn.Module) -> int:
 
 
 def _position_table(network: torch.nn.Module) -> torch.nn.Embedding | None:
-    for name, module in network.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            return module
-    return None
+    named = (module for name, module in network.named_modules() if name.endswith("position_embeddings"))
+    return next((module for module in named if isinstance(module, torch.nn.Embedding)), None)
 
 
 def last_layer(network: Any, classes: int) -> torch.nn.Linear:

@@ -107,11 +107,9 @@ def gradient_norms(x: np.ndarray, residual: np.ndarray, lengths: np.ndarray) -> 
     norms = np.zeros(len(lengths))
     for m in np.unique(lengths[lengths > 0]):
         these = np.flatnonzero(lengths == m)
-        inner, outer = (
-            rows @ rows.transpose(0, 2, 1)
-            for rows in (
-                part[units.positions(these)].reshape(len(these), m, -1).astype(np.float64) for part in (x, residual)
-            )
+        rows, errors = (
+            part[units.positions(these)].reshape(len(these), m, -1).astype(np.float64) for part in (x, residual)
         )
+        inner, outer = rows @ rows.transpose(0, 2, 1), errors @ errors.transpose(0, 2, 1)
         norms[these] = ((inner + 1.0) * outer).sum(axis=(1, 2)) / m**2
     return norms

@@ -89,15 +89,13 @@ def batch_loss(logits: torch.Tensor, target: torch.Tensor, examples: Examples) -
 class Stepper:
     """Steps of one network, one by one.
 
-    optimizations, rejected: as of `Forward`; capture_seconds: spent so far on capturing graphs, which is no training
+    capture_seconds: spent so far on capturing graphs, which is no training
     """
 
     def __init__(self, forward: Forward, settings: TrainingConfig) -> None:
         assert settings.weight_decay is not None
         assert settings.clip is not None
         self.forward, self._decay, self._clip = forward, settings.weight_decay, settings.clip
-        self.optimizations: list[str] = []
-        self.rejected: dict[str, str] = {}
         self.capture_seconds = 0.0
 
     def begin(self, examples: Examples, batch_size: int) -> None:
