@@ -38,8 +38,7 @@ from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
 from al_bench.learners.engine.loading import load_network, load_tokenizer
 from al_bench.learners.engine.optimizations import GRAPHS, LONGEST, optimizations_of
-from al_bench.learners.engine.stepping import Examples, Stepper
-from al_bench.learners.engine.training import train
+from al_bench.learners.engine.training import Examples, Stepper, train
 from al_bench.learners.engine.weights import locate
 from al_bench.learners.predictions import assembled
 

@@ -3,18 +3,17 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
 
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import values_of
-from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import FitCosts, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import as_predictions
 from al_bench.learners.engine.regression import Head, Scaling, distributions, fit_head, gradient_norms
-from al_bench.learners.engine.stepping import Examples, mean_margins, targets, units
+from al_bench.learners.engine.training import Examples, mean_margins, targets, units
 from al_bench.learners.predictions import Parts
 from al_bench.learners.pretrained import PretrainedLearner
 
@@ -33,8 +32,8 @@ class LinearLearner(PretrainedLearner):
     computes = "a linear head on frozen embeddings"
     optimizations: tuple[str, ...] = ()
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._scalings: dict[Encoded, tuple[Scaling, float]] = {}
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
@@ -55,19 +54,9 @@ class LinearLearner(PretrainedLearner):
             self._scalings[encoded] = Scaling.of(vectors), time.perf_counter() - start
         return self._scalings[encoded]
 
-    def fit(
-        self,
-        inputs: Unlabelled,
-        ids: np.ndarray,
-        labels: Labels,
-        seeds: FitSeeds,
-        *,
-        weights: np.ndarray | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> "LinearModel":
+    def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
         # Weights as they are: two is the example twice, against which the regularisation counts for less.
-        examples = Examples(self.encoded(inputs), ids, labels, weights)
-        fitted, dev, _ = self.split(examples, seeds)
+        fitted, dev = examples.part(~is_dev), examples.part(is_dev)
         scaling, _ = self.scaling(examples.encoded)
         head = fit_head(
             scaling(self.vectors(fitted.encoded, fitted.ids, self.precision)),

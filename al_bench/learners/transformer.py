@@ -1,22 +1,20 @@
 """A Hugging Face encoder with a classification head, over texts or over words."""
 
 import time
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from al_bench.data.corpus import Labels
-from al_bench.learners.base import UNWATCHED, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
 from al_bench.learners.engine.influence import self_influence
 from al_bench.learners.engine.loading import set_head_dropout
 from al_bench.learners.engine.optimizations import GRAPHS
-from al_bench.learners.engine.stepping import Examples, Stepper
-from al_bench.learners.engine.training import train
+from al_bench.learners.engine.training import Examples, Stepper, train
 from al_bench.learners.predictions import Parts, assembled
 from al_bench.learners.pretrained import PretrainedLearner
 from al_bench.seeds import number
@@ -27,9 +25,8 @@ class TransformerLearner(PretrainedLearner):
 
     trains_network = True
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As of `PretrainedLearner`."""
-        super().__init__(*arguments, **options)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         started = time.perf_counter()
         settings = self.config.training
         assert settings.dropout is not None
@@ -61,33 +58,24 @@ class TransformerLearner(PretrainedLearner):
         encoded = self.encoded(inputs)
         return encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
 
-    def fit(
-        self,
-        inputs: Unlabelled,
-        ids: np.ndarray,
-        labels: Labels,
-        seeds: FitSeeds,
-        *,
-        weights: np.ndarray | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> "TransformerModel":
+    def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
         self.reset(seeds)
         self._fits += 1
-        if weights is not None:
-            weights = (weights / weights.mean()).astype(np.float32)
-        encoded = self.encoded(inputs)
-        fitted, dev, held_out = self.split(Examples(encoded, ids, labels, weights), seeds)
+        if examples.weights is not None:
+            weights = (examples.weights / examples.weights.mean()).astype(np.float32)
+            examples = replace(examples, weights=weights)
+        fitted, dev = examples.part(~is_dev), examples.part(is_dev)
 
         def dev_score() -> float:
-            return self.dev_score(dev, assembled(parts(self.forward, encoded, dev.ids, exact=True)))
+            return self.dev_score(dev, assembled(parts(self.forward, dev.encoded, dev.ids, exact=True)))
 
         costs, score, margins, checkpoints = train(
             self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch
         )
         if margins is not None:
             # Held-out examples get the mean margin: neither suspicious nor trusted.
-            known, margins = margins, np.full(len(ids), margins.mean())
-            margins[~held_out] = known
+            known, margins = margins, np.full(len(is_dev), margins.mean())
+            margins[~is_dev] = known
         return TransformerModel(costs, score, margins, self, self._fits, checkpoints)
 
     def reset(self, seeds: FitSeeds) -> None:
@@ -98,11 +86,9 @@ class TransformerLearner(PretrainedLearner):
         spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
-                if name not in self.head_parameters:
-                    continue
-                if parameter.dim() > 1:
+                if name in self.head_parameters and parameter.dim() > 1:
                     parameter.copy_(torch.empty(parameter.shape).normal_(0.0, spread, generator=generator))
-                else:
+                elif name in self.head_parameters:
                     parameter.fill_(1.0 if name.endswith("weight") else 0.0)
 
 

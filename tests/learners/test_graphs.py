@@ -15,7 +15,7 @@ from al_bench.learners.base import Unlabelled, Watch
 from al_bench.learners.engine.batching import length_bounds
 from al_bench.learners.engine.graphs import Captured, GraphedStepper, logits_of, loss_of, prepared, prepared_error
 from al_bench.learners.engine.optimizations import EXACT, GRAPHS, rejection
-from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
+from al_bench.learners.engine.training import Examples, batch_loss, outputs
 
 TEXTS = ["good film", "the plot was very bad, awful!", "great", "the the", "\u200b", "oslo oslo", "a film"]
 IDS = np.array([6, 1, 4, 0, 5])

@@ -23,7 +23,7 @@ from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import embedding, regression
 from al_bench.learners.engine.inference import TOKEN_BUDGET
 from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
-from al_bench.learners.engine.stepping import unit_margins
+from al_bench.learners.engine.training import unit_margins
 from al_bench.learners.linear import LinearLearner
 from al_bench.learners.pretrained import dev_split
 

@@ -12,8 +12,8 @@ from tiny import FAMILIES, SEEDS, TESTED, build
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import Unlabelled
-from al_bench.learners.engine import bfloat16, optimizations, packing
 from al_bench.learners.engine import forward as forward_module
+from al_bench.learners.engine import optimizations, packing
 from al_bench.learners.engine.optimizations import (
     BFLOAT16,
     GRAPHS,
@@ -131,7 +131,7 @@ def test_packing_that_leaks_between_texts_is_rejected(bert: Path, monkeypatch: p
 
 @pytest.mark.parametrize("wrong", ["raises", "gives nonsense"])
 def test_a_cast_that_goes_wrong_leaves_autocast(wrong: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken(bfloat16.Bfloat16Copy):  # type: ignore[name-defined]
+    class Broken(forward_module.Bfloat16Copy):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             if wrong == "raises":
@@ -235,7 +235,7 @@ def test_a_network_that_has_no_bfloat16_is_refused(bert: Path, monkeypatch: pyte
 def test_a_copy_with_wrong_gradients_is_rejected(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its outputs are right, but its gradient is another, or there is none."""
 
-    class Doubled(bfloat16.Bfloat16Copy):
+    class Doubled(forward_module.Bfloat16Copy):
         def __init__(self, network: Any) -> None:
             super().__init__(network)
             self.owner = network
@@ -245,11 +245,11 @@ def test_a_copy_with_wrong_gradients_is_rejected(bert: Path, monkeypatch: pytest
             for p in self.owner.base_model.encoder.parameters():
                 p.grad *= 2
 
-    class Missing(bfloat16.Bfloat16Copy):
+    class Missing(forward_module.Bfloat16Copy):
         def return_gradients(self) -> None:
             pass
 
-    class Failing(bfloat16.Bfloat16Copy):
+    class Failing(forward_module.Bfloat16Copy):
         def return_gradients(self) -> None:
             raise RuntimeError("a view is being modified inplace")
 

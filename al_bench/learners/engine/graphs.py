@@ -23,7 +23,7 @@ from al_bench.learners.engine.collation import Collator, to_device
 from al_bench.learners.engine.device import synchronise
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.optimizations import EXACT, GRAPHS, probe_texts, rejection, row_error
-from al_bench.learners.engine.stepping import Examples, Stepper, outputs, targets, units
+from al_bench.learners.engine.training import Examples, Stepper, outputs, targets, units
 
 log = logging.getLogger(__name__)
 WARM_UP = 2  # steps before a capture, in which libraries choose their kernels and allocate

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.collation import Collator
-from al_bench.learners.engine.stepping import Examples, outputs, units
+from al_bench.learners.engine.training import Examples, outputs, units
 
 Weights = dict[str, torch.Tensor]
 
