@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -12,7 +13,7 @@ from al_bench.data.ragged import values_of
 from al_bench.learners.base import FitCosts, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import as_predictions
-from al_bench.learners.engine.regression import Head, Scaling, distributions, fit_head, gradient_norms
+from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
 from al_bench.learners.engine.training import Examples, mean_margins, targets, units
 from al_bench.learners.predictions import Parts
 from al_bench.learners.pretrained import PretrainedLearner
@@ -20,6 +21,7 @@ from al_bench.learners.pretrained import PretrainedLearner
 BLOCK = 4096  # examples whose features are in memory together
 
 
+@dataclass(eq=False, repr=False)
 class LinearLearner(PretrainedLearner):
     """Logistic regression on the pretrained encoder's vector of a text (the mean of its sub-words) or of a word.
 
@@ -30,11 +32,9 @@ class LinearLearner(PretrainedLearner):
 
     trains_network = False
     computes = "a linear head on frozen embeddings"
-    optimizations: tuple[str, ...] = ()
+    optimizations: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._scalings: dict[Encoded, tuple[Scaling, float]] = {}
+    _scalings: dict[Encoded, tuple[Scaling, float]] = field(init=False, default_factory=dict)
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
         encoded = self.encoded(inputs)
@@ -98,10 +98,11 @@ class LinearModel(Model):
         examples, norms = Examples(self.learner.encoded(inputs), ids, labels), np.zeros(len(ids))
         for block, x in self._blocks(examples.encoded, ids, self.learner.precision):
             part = examples.part(block)
-            logits = self.head.logits(x)
+            probs, target = softmax(self.head.logits(x), axis=1), targets(part)
+            if target.ndim == 1:
+                target = np.eye(probs.shape[1], dtype=np.float32)[target]
             words = np.bincount(units(part), minlength=len(block))
-            residual = softmax(logits, axis=1) - distributions(targets(part), logits.shape[1])
-            norms[block] = gradient_norms(x, residual, words) / np.maximum(words, 1)
+            norms[block] = gradient_norms(x, probs - target, words) / np.maximum(words, 1)
         return norms
 
     def margins_of(self, examples: Examples) -> np.ndarray:

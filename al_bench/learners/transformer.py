@@ -13,7 +13,7 @@ from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
 from al_bench.learners.engine.influence import self_influence
 from al_bench.learners.engine.loading import set_head_dropout
-from al_bench.learners.engine.optimizations import GRAPHS
+from al_bench.learners.engine.optimizations import BFLOAT16, GRAPHS, PACKED
 from al_bench.learners.engine.training import Examples, Stepper, train
 from al_bench.learners.predictions import Parts, assembled
 from al_bench.learners.pretrained import PretrainedLearner
@@ -47,7 +47,8 @@ class TransformerLearner(PretrainedLearner):
 
     @property
     def optimizations(self) -> tuple[str, ...]:
-        return tuple(self.forward.optimizations)
+        active = self.available - self.forward.rejected.keys()
+        return tuple(name for name in (PACKED, BFLOAT16, GRAPHS) if name in active)
 
     @property
     def computes(self) -> str:

@@ -117,8 +117,8 @@ def test_gradients_through_cast_weights_are_near_float32_ones(name: str, family:
 def test_packing_that_leaks_between_texts_is_rejected(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention over the whole packed sequence is what a wrong mask would give; then texts are padded."""
 
-    def leaky(query: Any, key: Any, value: Any, scaling: float, of: Any) -> torch.Tensor:
-        given = (states.transpose(0, 1).unsqueeze(0) for states in (query, key, value))
+    def leaky(states: Any, scaling: float, of: Any) -> torch.Tensor:
+        given = (s.transpose(0, 1).unsqueeze(0) for s in states)
         seen = torch.nn.functional.scaled_dot_product_attention(*given, scale=scaling)
         return seen.squeeze(0).transpose(0, 1)
 

@@ -15,7 +15,7 @@ import tokenizers
 from al_bench.data.corpus import Inputs
 from al_bench.data.ragged import Ragged, offsets_of
 
-VERSION = 2  # raised when the arrays below change
+VERSION = 3  # raised when the arrays below change
 CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
@@ -115,14 +115,12 @@ def _save(encoded: Encoded, folder: Path) -> None:
     """Write a temporary folder and rename it: readers see all arrays or none, and the first writer wins."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".encoding-"))
-    arrays = {"tokens": encoded.tokens.values, "offsets": encoded.tokens.offsets, "types": encoded.types}
-    arrays["seconds"] = np.array(encoded.seconds)
-    if encoded.firsts is not None:
-        arrays |= {"firsts": encoded.firsts.values, "first_offsets": encoded.firsts.offsets}
-        arrays |= {"kept": encoded.kept, "lengths": encoded.lengths}
-    for name, array in arrays.items():
-        if array is not None:
-            np.save(temporary / f"{name}.npy", array)
+    for field, value in vars(encoded).items():
+        if isinstance(value, Ragged):
+            np.save(temporary / f"{field}.npy", value.values)
+            np.save(temporary / f"{field}_offsets.npy", value.offsets)
+        elif value is not None:
+            np.save(temporary / f"{field}.npy", value)
     try:
         temporary.rename(folder)
     except OSError:
@@ -132,12 +130,8 @@ def _save(encoded: Encoded, folder: Path) -> None:
 
 
 def _load(folder: Path) -> Encoded:
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-    return Encoded(
-        Ragged(arrays["tokens"], arrays["offsets"]),
-        arrays.get("types"),
-        Ragged(arrays["firsts"], arrays["first_offsets"]) if "firsts" in arrays else None,
-        arrays.get("kept"),
-        arrays.get("lengths"),
-        float(arrays["seconds"]),
-    )
+    arrays: dict[str, Any] = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    for field in ("tokens", "firsts"):
+        if field in arrays:
+            arrays[field] = Ragged(arrays[field], arrays.pop(f"{field}_offsets"))
+    return Encoded(**arrays | {"seconds": float(arrays["seconds"])})

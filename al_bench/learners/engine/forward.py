@@ -13,7 +13,7 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import last_layer, positions
-from al_bench.learners.engine.optimizations import BFLOAT16, GRAPHS, PACKED, Outputs, rejection
+from al_bench.learners.engine.optimizations import BFLOAT16, PACKED, Outputs, rejection
 from al_bench.learners.engine.packing import encoder_of, packed
 
 
@@ -31,7 +31,7 @@ class Forward:
         self, network: Any, tagging: bool, collator: Collator, precision: str, available: frozenset[str], longest: int
     ) -> None:
         self.network, self.classes, self.tagging = network, network.config.num_labels, tagging
-        self.collator, self.precision, self.available = collator, precision, available
+        self.collator, self.precision = collator, precision
         self.copy: Bfloat16Copy | None = None
         self.packs = False
         self.rejected: dict[str, str] = {}
@@ -47,11 +47,6 @@ class Forward:
 
     def network_of(self, exact: bool) -> Any:
         return self.network if exact else self.working_network
-
-    @property
-    def optimizations(self) -> list[str]:
-        """The active ones."""
-        return [name for name in (PACKED, BFLOAT16, GRAPHS) if name in self.available - self.rejected.keys()]
 
     def autocast(self, exact: bool = False) -> torch.autocast:
         casts = self.precision == "bfloat16" and self.copy is None and not exact

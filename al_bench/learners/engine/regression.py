@@ -90,11 +90,6 @@ def fit_head(x: np.ndarray, target: np.ndarray, weights: np.ndarray | None, labe
     return Head(weight, bias, int(model.n_iter_.max()))
 
 
-def distributions(target: np.ndarray, labels: int) -> np.ndarray:
-    """(units, labels) of label numbers, or of distributions, which stay as they are."""
-    return target if target.ndim == 2 else np.eye(labels, dtype=np.float32)[target]
-
-
 def gradient_norms(x: np.ndarray, residual: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """(n,) |gradient in weight and bias|^2 of each example's mean cross-entropy over its units; 0 without any.
 

@@ -70,8 +70,6 @@ def unit_margins(logits: np.ndarray, target: np.ndarray) -> np.ndarray:
 def mean_margins(steps: list[tuple[np.ndarray, np.ndarray, np.ndarray]], n: int) -> np.ndarray:
     """(n,) of each example, over its steps; of a sentence over its words too, 0 where none survived.
 
-    The mean over epochs is the area under the margin (Pleiss et al. 2020).
-
     steps: logits and targets of the units, and which example each belongs to
     """
     total, count = np.zeros(n), np.zeros(n)
@@ -96,10 +94,7 @@ def batch_loss(logits: torch.Tensor, target: torch.Tensor, examples: Examples) -
 
 
 class Stepper:
-    """Steps of one network, one by one.
-
-    capture_seconds: spent so far on capturing graphs, which is no training
-    """
+    """Steps of one network, one by one. capture_seconds: spent so far on capturing graphs, which is no training"""
 
     def __init__(self, forward: Forward, settings: TrainingConfig) -> None:
         assert settings.weight_decay is not None
