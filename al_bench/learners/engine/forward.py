@@ -85,7 +85,13 @@ class Forward:
             return
         bound = checks.EXACT
         if self.precision == "bfloat16":
-            bound = 3 * trial.error_of_autocast() + checks.ROUGH
+            try:
+                bound = 3 * trial.error() + checks.ROUGH
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                reason = f"{type(self.network).__name__} cannot compute in it ({first_line(error)})"
+                raise reject("precision", "bfloat16", reason, "set precision=float32") from error
 
         def error_of_copy() -> float:
             self.copy = Bfloat16Copy(self.network)
@@ -185,16 +191,6 @@ class Trial:
 
     def error(self, *, exact: bool = False, pack: bool = False) -> float:
         return checks.output_error(self.outputs(exact=exact, pack=pack), self.expected)
-
-    def error_of_autocast(self) -> float:
-        """Raises `UserError` where the network cannot compute in bfloat16 at all."""
-        try:
-            return self.error()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            reason = f"{type(self._forward.network).__name__} cannot compute in it ({first_line(error)})"
-            raise reject("precision", "bfloat16", reason, "set precision=float32") from error
 
     def _gradient_norms(self, exact: bool) -> np.ndarray:
         """Of a random sum of the short texts' logits, which suffice to show a wrong gradient or a missing one."""
