@@ -76,7 +76,7 @@ class Bench:
                 {
                     "network": work.name,
                     "packed": fast.forward.packs,
-                    "weights cast": BFLOAT16 in fast.forward.optimizations,
+                    "weights cast": fast.forward.copy is not None,
                     "error": row_error(logits, expected),
                     "of padded": row_error(_logits(padded, ids), expected),
                     "of autocast": row_error(_logits(autocast, ids), expected),
@@ -102,7 +102,7 @@ class Bench:
         sides = [Ours(work, self.device, "float32", available) for available in (graphs, frozenset())]
         for side in sides:
             side.fit(ids, 2)
-        assert set(sides[0].stepper.optimizations) == graphs, "no graph was captured"
+        assert not sides[0].forward.rejected, "no graph was captured"
         one, other = (dict(side.forward.network.named_parameters()) for side in sides)
         between = max((one[name] - other[name]).abs().max().item() for name in one)
         moved = max((other[name].cpu() - work.initial[name]).abs().max().item() for name in one)

@@ -36,7 +36,7 @@ class MeanOfEmbeddings(nn.Module):
     def __init__(self, vocabulary: int) -> None:
         super().__init__()
         self.config = SimpleNamespace(
-            hidden_size=16, num_hidden_layers=0, intermediate_size=0, _attn_implementation="none"
+            hidden_size=16, num_hidden_layers=0, intermediate_size=0, num_labels=CLASSES, _attn_implementation="none"
         )
         self.table = nn.Embedding(vocabulary, 16)
         self.head = nn.Linear(16, CLASSES)

@@ -37,9 +37,8 @@ from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
 from al_bench.learners.engine.loading import load_network, load_tokenizer
-from al_bench.learners.engine.optimizations import GRAPHS, optimizations_of
-from al_bench.learners.engine.stepping import Examples, Stepper
-from al_bench.learners.engine.training import train
+from al_bench.learners.engine.optimizations import GRAPHS, LONGEST, optimizations_of
+from al_bench.learners.engine.training import Examples, Stepper, train
 from al_bench.learners.engine.weights import locate
 from al_bench.learners.predictions import assembled
 
@@ -183,9 +182,9 @@ class Ours:
         if available is None:
             available = optimizations_of("fast", device, precision)
         network = copy.deepcopy(work.network).to(device)
-        collator = Collator.of(work.tokenizer, network, device)
+        collator = Collator(work.tokenizer, network, device)
         self._initial = {name: w.to(device) for name, w in work.initial.items()}
-        self.forward = Forward(network, work.classes, work.tagging, collator, precision, available)
+        self.forward = Forward(network, work.tagging, collator, precision, available, LONGEST)
         kind = GraphedStepper if GRAPHS in available else Stepper
         self.stepper: Stepper = kind(self.forward, training(1, batch_size))
         collator.store(work.encoded)  # as `prepare` does

@@ -24,9 +24,8 @@ from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
 from al_bench.data.ragged import values_of
 from al_bench.errors import UserError
-from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, setup_seconds
+from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, evaluate_on_test, setup_seconds
 from al_bench.learners.predictions import Predictions
-from al_bench.learners.testing import evaluate_on_test
 from al_bench.seeds import stream
 
 NO_IDS = np.empty(0, dtype=np.int64)

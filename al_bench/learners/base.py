@@ -1,24 +1,21 @@
 """What the loop and the successor ask of a learner."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from al_bench.data.corpus import Inputs, Labels
-from al_bench.data.ragged import Ragged
-from al_bench.learners.predictions import Predictions, assembled
+from al_bench.data.corpus import Corpus, Inputs, Labels
+from al_bench.data.metrics import calibration_error, evaluate
+from al_bench.data.ragged import Ragged, values_of
+from al_bench.learners.predictions import Parts, Predictions, assembled
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """A split without its labels: all that a learner sees of the pool and of the test set.
+    """A split without its labels: all that a learner sees of the pool and of the test set."""
 
-    inputs: n texts, or n lists of words
-    """
-
-    inputs: Inputs
+    inputs: Inputs  # n texts, or n lists of words
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -66,7 +63,7 @@ class Model:
 
     dev_score: headline metric on the dev split, None where none was held out
     margins: (n,) by example of the fit, where watched: how far its label was ahead of the best other one, in
-        logits, a mean over the epochs; a small one is suspicious (Pleiss et al. 2020)
+        logits, a mean over the epochs (the area under the margin); a small one is suspicious (Pleiss et al. 2020)
     """
 
     costs: FitCosts
@@ -80,11 +77,9 @@ class Model:
 
         embeddings: with the inputs of the last layer (classification)
         """
-        return assembled(list(self.parts(inputs, ids, exact=exact, embeddings=embeddings)))
+        return assembled(self.parts(inputs, ids, exact=exact, embeddings=embeddings))
 
-    def parts(
-        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+    def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         """As `predict`, some examples at a time and in any order: (positions in `ids`, predictions)."""
         raise NotImplementedError
 
@@ -160,3 +155,14 @@ def setup_seconds(learner: Learner, inputs: Unlabelled, *, exact: bool = False) 
     # Graphs are captured within fits, which say how long it took.
     overheads = {k: v for k, v in learner.overheads.items() if k != "capture"}
     return {**overheads, "prepare": learner.prepare(inputs, exact=exact)}
+
+
+def evaluate_on_test(model: Model, corpus: Corpus) -> dict[str, float]:
+    """Metrics on the test split, in float32 whatever the precision of the run. Nothing else looks at test labels."""
+    predictions = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
+    metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, predictions.labels())
+    # Of each prediction the confidence, and whether it is right; tagging: of the surviving words.
+    probs, gold = values_of(predictions.probs), values_of(corpus.test.labels)
+    if isinstance(predictions.probs, Ragged):
+        gold = gold[predictions.places()]
+    return {**metrics, "ece": calibration_error(probs.max(axis=1), probs.argmax(axis=1) == gold)}

@@ -2,25 +2,26 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged
-from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Model, Unlabelled, Watch
+from al_bench.data.ragged import values_of
+from al_bench.learners.base import FitCosts, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import as_predictions
-from al_bench.learners.engine.regression import Head, Scaling, distributions, fit_head, gradient_norms
-from al_bench.learners.engine.stepping import Examples, mean_margins, targets, units
-from al_bench.learners.predictions import Predictions
+from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
+from al_bench.learners.engine.training import Examples, mean_margins, targets, units
+from al_bench.learners.predictions import Parts
 from al_bench.learners.pretrained import PretrainedLearner
 
 BLOCK = 4096  # examples whose features are in memory together
 
 
+@dataclass(eq=False, repr=False)
 class LinearLearner(PretrainedLearner):
     """Logistic regression on the pretrained encoder's vector of a text (the mean of its sub-words) or of a word.
 
@@ -31,49 +32,32 @@ class LinearLearner(PretrainedLearner):
 
     trains_network = False
     computes = "a linear head on frozen embeddings"
-    optimizations: tuple[str, ...] = ()
+    optimizations: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As of `PretrainedLearner`."""
-        started = time.perf_counter()
-        super().__init__(*arguments, **options)
-        self._scalings: dict[Encoded, tuple[Scaling, float]] = {}  # with the seconds each took
-        self.overheads = {"load": time.perf_counter() - started}
+    _scalings: dict[Encoded, tuple[Scaling, float]] = field(init=False, default_factory=dict)
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
         encoded = self.encoded(inputs)
         precisions = {self.precision, "float32"} if exact else {self.precision}
-        embedding = sum(self._embedder.seconds(encoded, precision) for precision in precisions)
-        self.scaling(inputs)
-        return encoded.seconds + embedding + self._scalings[encoded][1]
+        embedding = sum(self._embedder(encoded, precision)[1] for precision in precisions)
+        return encoded.seconds + embedding + self.scaling(encoded)[1]
 
     def vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
         """(units, width) of the texts, or of the surviving words of the sentences, one sentence after another."""
-        return _flat(self._embedder(encoded, precision)[ids])
+        return values_of(self._embedder(encoded, precision)[0][ids])
 
-    def scaling(self, inputs: Unlabelled) -> Scaling:
-        """Mean and standard deviation of the split's features."""
-        encoded = self.encoded(inputs)
+    def scaling(self, encoded: Encoded) -> tuple[Scaling, float]:
+        """Mean and standard deviation of the split's features, and the seconds that they took."""
         if encoded not in self._scalings:
-            vectors = _flat(self._embedder(encoded, self.precision))
+            vectors = values_of(self._embedder(encoded, self.precision)[0])
             start = time.perf_counter()
             self._scalings[encoded] = Scaling.of(vectors), time.perf_counter() - start
-        return self._scalings[encoded][0]
+        return self._scalings[encoded]
 
-    def fit(
-        self,
-        inputs: Unlabelled,
-        ids: np.ndarray,
-        labels: Labels,
-        seeds: FitSeeds,
-        *,
-        weights: np.ndarray | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> "LinearModel":
+    def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
         # Weights as they are: two is the example twice, against which the regularisation counts for less.
-        examples = Examples(self.encoded(inputs), ids, labels, weights)
-        fitted, dev, _ = self.split(examples, seeds)
-        scaling = self.scaling(inputs)
+        fitted, dev = examples.part(~is_dev), examples.part(is_dev)
+        scaling, _ = self.scaling(examples.encoded)
         head = fit_head(
             scaling(self.vectors(fitted.encoded, fitted.ids, self.precision)),
             targets(fitted),
@@ -101,44 +85,35 @@ class LinearModel(Model):
     scaling: Scaling
     head: Head
 
-    def parts(
-        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+    def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         """exact: on vectors in float32, which a run in another precision computes at their first use."""
         encoded = self.learner.encoded(inputs)
         assert encoded.firsts is None or not embeddings, "embeddings are of texts"
-        precision = "float32" if exact else self.learner.precision
-        for block in _blocks(len(ids)):
-            x = self.scaling(self.learner.vectors(encoded, ids[block], precision))
+        for block, x in self._blocks(encoded, ids, "float32" if exact else self.learner.precision):
             probs = softmax(self.head.logits(x), axis=1)
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """In closed form, in the parameters that were fitted: the head's."""
         examples, norms = Examples(self.learner.encoded(inputs), ids, labels), np.zeros(len(ids))
-        for block, part, x in self._blocks(examples):
-            logits = self.head.logits(x)
+        for block, x in self._blocks(examples.encoded, ids, self.learner.precision):
+            part = examples.part(block)
+            probs, target = softmax(self.head.logits(x), axis=1), targets(part)
+            if target.ndim == 1:
+                target = np.eye(probs.shape[1], dtype=np.float32)[target]
             words = np.bincount(units(part), minlength=len(block))
-            residual = softmax(logits, axis=1) - distributions(targets(part), logits.shape[1])
-            norms[block] = gradient_norms(x, residual, words) / np.maximum(words, 1)
+            norms[block] = gradient_norms(x, probs - target, words) / np.maximum(words, 1)
         return norms
 
     def margins_of(self, examples: Examples) -> np.ndarray:
         """(n,) as `mean_margins`."""
-        steps = [(self.head.logits(x), targets(part), block[units(part)]) for block, part, x in self._blocks(examples)]
+        steps = []
+        for block, x in self._blocks(examples.encoded, examples.ids, self.learner.precision):
+            part = examples.part(block)
+            steps.append((self.head.logits(x), targets(part), block[units(part)]))
         return mean_margins(steps, len(examples.ids))
 
-    def _blocks(self, examples: Examples) -> Iterator[tuple[np.ndarray, Examples, np.ndarray]]:
-        """(positions, these examples, the features of their units)"""
-        for block in _blocks(len(examples.ids)):
-            part = examples.part(block)
-            yield (block, part, self.scaling(self.learner.vectors(part.encoded, part.ids, self.learner.precision)))
-
-
-def _blocks(n: int) -> list[np.ndarray]:
-    """Positions of examples whose features are in memory together; at least one block, if an empty one."""
-    return np.array_split(np.arange(n), max(1, -(-n // BLOCK)))
-
-
-def _flat(vectors: np.ndarray | Ragged) -> np.ndarray:
-    return vectors.values if isinstance(vectors, Ragged) else vectors
+    def _blocks(self, encoded: Encoded, ids: np.ndarray, precision: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(positions in `ids`, the features of their units), at least one block, if an empty one."""
+        for block in np.array_split(np.arange(len(ids)), max(1, -(-len(ids) // BLOCK))):
+            yield block, self.scaling(self.learner.vectors(encoded, ids[block], precision))

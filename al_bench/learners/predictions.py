@@ -1,12 +1,12 @@
 """Predictions of a model, as numpy arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged, joined, offsets_of
+from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Predictions:
         """(n, classes); tagging: a row for every word, all of it on "O" where the word did not survive."""
         if isinstance(self.probs, np.ndarray):
             return self.probs
-        offsets = self._offsets()
+        assert self.lengths is not None
+        offsets = offsets_of(self.lengths)
         rows = np.zeros((offsets[-1], self.probs.values.shape[1]), dtype=np.float32)
         rows[:, 0] = 1.0
         rows[self.places()] = self.probs.values
@@ -47,28 +48,24 @@ class Predictions:
 
     def labels(self) -> Labels:
         """The most probable label of each example or word; a word that did not survive is "O" (tag 0)."""
-        if isinstance(self.probs, np.ndarray):
-            return self.probs.argmax(axis=1)
-        offsets = self._offsets()
-        labels = np.zeros(offsets[-1], dtype=np.int64)
-        labels[self.places()] = self.probs.values.argmax(axis=1)
-        return Ragged(labels, offsets)
+        rows = self.distributions()
+        return like(rows, values_of(rows).argmax(axis=1))
 
     def places(self) -> np.ndarray:
         """Tagging: where each surviving word stands among all words of all sentences."""
         assert isinstance(self.probs, Ragged)
-        assert self.kept is not None
-        return np.repeat(self._offsets()[:-1], self.probs.lengths) + self.kept
-
-    def _offsets(self) -> np.ndarray:
         assert self.lengths is not None
-        return offsets_of(self.lengths)
+        return np.repeat(offsets_of(self.lengths)[:-1], self.probs.lengths) + self.kept
 
 
-def assembled(parts: Sequence[tuple[np.ndarray, Predictions]]) -> Predictions:
+# Of some examples at a time: (their positions, predictions).
+Parts = Iterator[tuple[np.ndarray, Predictions]]
+
+
+def assembled(parts: Iterable[tuple[np.ndarray, Predictions]]) -> Predictions:
     """The predictions of all examples from parts that each hold some positions; together they hold all."""
-    order = np.argsort(np.concatenate([positions for positions, _ in parts]))
-    pieces = [predictions for _, predictions in parts]
+    positions, pieces = zip(*parts, strict=True)
+    order = np.argsort(np.concatenate(positions))
     tokens = sum(p.tokens for p in pieces)
     if isinstance(pieces[0].probs, np.ndarray):
         probs = np.concatenate([p.probs for p in pieces])[order]

@@ -1,26 +1,30 @@
 """What learners on a Hugging Face encoder share, whatever they train."""
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from al_bench.config.schema import ModelConfig
-from al_bench.data.corpus import Labels, likeliest
+from al_bench.data.corpus import Inputs, Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
-from al_bench.learners.base import FitSeeds, Unlabelled
+from al_bench.learners.base import UNWATCHED, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder
-from al_bench.learners.engine.encoding import Encoded, Encodings
-from al_bench.learners.engine.loading import load_network, load_tokenizer, refuse_length
-from al_bench.learners.engine.stepping import Examples
+from al_bench.learners.engine.encoding import Encoded, encode
+from al_bench.learners.engine.loading import load_network, load_tokenizer
+from al_bench.learners.engine.training import Examples
 from al_bench.learners.engine.weights import locate, readable
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import stream
 
 
+@dataclass(eq=False, repr=False)
 class PretrainedLearner:
     """A network, its tokenizer, and the corpora that they have encoded.
 
@@ -33,43 +37,49 @@ class PretrainedLearner:
     head_parameters: names of the network's parameters that the checkpoint lacks
     """
 
-    trains_network: bool  # else its encoder is used as it is
+    role: str
+    config: ModelConfig
+    task: str
+    label_names: tuple[str, ...]
+    device: torch.device
+    precision: str
+    cache: Path | None = None
+    available: frozenset[str] = frozenset()
 
-    def __init__(
-        self,
-        role: str,
-        model: ModelConfig,
-        task: str,
-        label_names: tuple[str, ...],
-        device: torch.device,
-        precision: str,
-        cache: Path | None = None,
-        available: frozenset[str] = frozenset(),
-    ) -> None:
-        self.config, self.task, self.label_names = model, task, label_names
-        self.device, self.precision, self.available = device, precision, available
-        source, revision = locate(role, model)
-        kind = task if self.trains_network else "encoder"
-        with readable(role, source, revision):
-            self.tokenizer = load_tokenizer(role, source, revision, task)
-            self.network, self.head_parameters = load_network(role, source, revision, model, kind, len(label_names))
-        refuse_length(role, model, self.network)
-        self.network.to(device)
+    trains_network: ClassVar[bool]  # else its encoder is used as it is
+
+    def __post_init__(self) -> None:
+        started, classes = time.perf_counter(), len(self.label_names)
+        source, revision = locate(self.role, self.config)
+        kind = self.task if self.trains_network else "encoder"
+        with readable(self.role, source, revision):
+            self.tokenizer = load_tokenizer(self.role, source, revision, self.task)
+            self.network, self.head_parameters = load_network(self.role, source, revision, self.config, kind, classes)
+        self.network.to(self.device)
         self.pretrained = self.network.state_dict()
         if self.trains_network:
             self.pretrained = {name: weights.clone() for name, weights in self.pretrained.items()}
-        self.collator = Collator.of(self.tokenizer, self.network, device)
-        assert model.max_length is not None
-        self._encodings = Encodings(self.tokenizer, model.max_length, cache)
-        self._embedder = Embedder(self.network, self.pretrained, self.collator, cache)
+        self.collator = Collator(self.tokenizer, self.network, self.device)
+        assert self.config.max_length is not None
+        self.max_length = self.config.max_length
+        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
+        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
+        self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
+        self._seconds = {"load": time.perf_counter() - started}
+
+    @property
+    def overheads(self) -> dict[str, float]:
+        return self._seconds
 
     def encoded(self, inputs: Unlabelled) -> Encoded:
-        """The inputs as arrays."""
-        return self._encodings(inputs.inputs)
+        texts = inputs.inputs
+        if id(texts) not in self._encoded:
+            self._encoded[id(texts)] = texts, encode(texts, self.tokenizer, self.max_length, self.cache)
+        return self._encoded[id(texts)][1]
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)
-        vectors = self._embedder(encoded, self.precision)[ids]
+        vectors = self._embedder(encoded, self.precision)[0][ids]
         if not isinstance(vectors, Ragged):
             return vectors
         assert encoded.lengths is not None
@@ -84,10 +94,22 @@ class PretrainedLearner:
     def peak_memory(self) -> int:
         return machine.peak_memory(self.device)
 
-    def split(self, examples: Examples, seeds: FitSeeds) -> tuple[Examples, Examples, np.ndarray]:
-        """(what is fitted on, the dev split, whether each example is held out for it)"""
-        held_out = dev_split(likeliest(examples.labels), self.config.training.dev_share, seeds)
-        return examples.part(np.flatnonzero(~held_out)), examples.part(np.flatnonzero(held_out)), held_out
+    def fit(
+        self,
+        inputs: Unlabelled,
+        ids: np.ndarray,
+        labels: Labels,
+        seeds: FitSeeds,
+        *,
+        weights: np.ndarray | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> Model:
+        is_dev = dev_split(likeliest(labels), self.config.training.dev_share, seeds)
+        return self._fit(inputs, Examples(self.encoded(inputs), ids, labels, weights), is_dev, seeds, watch)
+
+    def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
+        """is_dev: (n,) bool, which of the examples are held out as the dev split"""
+        raise NotImplementedError
 
     def dev_score(self, dev: Examples, predictions: Predictions) -> float:
         """The headline metric."""

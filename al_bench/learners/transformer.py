@@ -1,24 +1,21 @@
 """A Hugging Face encoder with a classification head, over texts or over words."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from al_bench.data.corpus import Labels
-from al_bench.learners.base import UNWATCHED, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
 from al_bench.learners.engine.influence import self_influence
 from al_bench.learners.engine.loading import set_head_dropout
-from al_bench.learners.engine.optimizations import GRAPHS
-from al_bench.learners.engine.stepping import Examples, Stepper
-from al_bench.learners.engine.training import train
-from al_bench.learners.predictions import Predictions, assembled
+from al_bench.learners.engine.optimizations import BFLOAT16, GRAPHS, PACKED
+from al_bench.learners.engine.training import Examples, Stepper, train
+from al_bench.learners.predictions import Parts, assembled
 from al_bench.learners.pretrained import PretrainedLearner
 from al_bench.seeds import number
 
@@ -28,24 +25,20 @@ class TransformerLearner(PretrainedLearner):
 
     trains_network = True
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As of `PretrainedLearner`."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         started = time.perf_counter()
-        super().__init__(*arguments, **options)
-        settings, tagging = self.config.training, self.task == "tagging"
+        settings = self.config.training
         assert settings.dropout is not None
-        assert self.config.max_length is not None
         set_head_dropout(self.network, settings.dropout)
         # The checks must not depend on the head that the library has just drawn at random.
         self.reset(FitSeeds(model=0, order=0, cycle=0))
-        loaded = time.perf_counter()
         self.forward = Forward(
-            self.network, len(self.label_names), tagging, self.collator, self.precision, self.available,
-            self.config.max_length,
-        )  # fmt: skip
+            self.network, self.task == "tagging", self.collator, self.precision, self.available, self.max_length
+        )
         kind = GraphedStepper if GRAPHS in self.available else Stepper
         self.stepper: Stepper = kind(self.forward, settings)
-        self._seconds = {"load": loaded - started, "check": time.perf_counter() - loaded}
+        self._seconds["check"] = time.perf_counter() - started
         self._fits = 0
 
     @property
@@ -54,45 +47,37 @@ class TransformerLearner(PretrainedLearner):
 
     @property
     def optimizations(self) -> tuple[str, ...]:
-        return (*self.forward.optimizations, *self.stepper.optimizations)
+        active = self.available - self.forward.rejected.keys()
+        return tuple(name for name in (PACKED, BFLOAT16, GRAPHS) if name in active)
 
     @property
     def computes(self) -> str:
         active = ", ".join(self.optimizations) or "computes as transformers does"
-        rejected = {**self.forward.rejected, **self.stepper.rejected}
-        return "; ".join([active, *(f"no {name}: {reason}" for name, reason in rejected.items())])
+        return "; ".join([active, *(f"no {name}: {reason}" for name, reason in self.forward.rejected.items())])
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
         encoded = self.encoded(inputs)
-        return encoded.seconds + (self._embedder.seconds(encoded, self.precision) if embeddings else 0.0)
+        return encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
 
-    def fit(
-        self,
-        inputs: Unlabelled,
-        ids: np.ndarray,
-        labels: Labels,
-        seeds: FitSeeds,
-        *,
-        weights: np.ndarray | None = None,
-        watch: Watch = UNWATCHED,
-    ) -> "TransformerModel":
+    def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
         self.reset(seeds)
         self._fits += 1
-        if weights is not None:
-            weights = (weights / weights.mean()).astype(np.float32)
-        encoded = self.encoded(inputs)
-        fitted, dev, held_out = self.split(Examples(encoded, ids, labels, weights), seeds)
+        if examples.weights is not None:
+            weights = (examples.weights / examples.weights.mean()).astype(np.float32)
+            examples = replace(examples, weights=weights)
+        fitted, dev = examples.part(~is_dev), examples.part(is_dev)
 
         def dev_score() -> float:
-            return self.dev_score(dev, assembled(list(parts(self.forward, encoded, dev.ids, exact=True))))
+            return self.dev_score(dev, assembled(parts(self.forward, dev.encoded, dev.ids, exact=True)))
 
-        trained = train(self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch)
-        margins = trained.margins
+        costs, score, margins, checkpoints = train(
+            self.stepper, fitted, self.config.training, seeds, dev_score if len(dev.ids) else None, watch
+        )
         if margins is not None:
             # Held-out examples get the mean margin: neither suspicious nor trusted.
-            margins = np.full(len(ids), margins.mean())
-            margins[~held_out] = trained.margins
-        return TransformerModel(trained.costs, trained.dev_score, margins, self, self._fits, trained.checkpoints)
+            known, margins = margins, np.full(len(is_dev), margins.mean())
+            margins[~is_dev] = known
+        return TransformerModel(costs, score, margins, self, self._fits, checkpoints)
 
     def reset(self, seeds: FitSeeds) -> None:
         """Pretrained weights, and a new head drawn from the fit's own stream."""
@@ -102,12 +87,9 @@ class TransformerLearner(PretrainedLearner):
         spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
         with torch.no_grad():
             for name, parameter in self.network.named_parameters():
-                if name not in self.head_parameters:
-                    continue
-                if parameter.dim() > 1:
-                    drawn = torch.empty(parameter.shape).normal_(0.0, spread, generator=generator)
-                    parameter.copy_(drawn)
-                else:
+                if name in self.head_parameters and parameter.dim() > 1:
+                    parameter.copy_(torch.empty(parameter.shape).normal_(0.0, spread, generator=generator))
+                elif name in self.head_parameters:
                     parameter.fill_(1.0 if name.endswith("weight") else 0.0)
 
 
@@ -119,9 +101,7 @@ class TransformerModel(Model):
     fit: int
     checkpoints: tuple[dict[str, torch.Tensor], ...]
 
-    def parts(
-        self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-    ) -> Iterator[tuple[np.ndarray, Predictions]]:
+    def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         learner = self._current()
         return parts(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
 

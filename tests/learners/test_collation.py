@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,13 @@ ENCODED = Encoded(
     types=np.array([0, 0, 0, 5, 0, 5, 0, 0, 0, 5], dtype=np.int8),
     firsts=Ragged.of([[1, 2], [], [1]], np.int32),
 )
+
+
+def collator_of(pad_id: int, pad_type: int, left: bool) -> Collator:
+    tokenizer = SimpleNamespace(
+        pad_token_id=pad_id, pad_token_type_id=pad_type, padding_side="left" if left else "right"
+    )
+    return Collator(tokenizer, torch.nn.Module(), CPU)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +51,7 @@ ENCODED = Encoded(
     ids=["right", "left"],
 )
 def test_padding_by_hand(left: bool, ids: object, mask: object, types: object, firsts: object) -> None:
-    collator = Collator(pad_id=99, pad_type=7, left=left, device=CPU)
+    collator = collator_of(pad_id=99, pad_type=7, left=left)
     rows = np.array([1, 2, 0])
     grids = collator.inputs(ENCODED, rows)
     assert {name: grid.tolist() for name, grid in grids.items()} == {
@@ -58,17 +66,17 @@ def test_padding_by_hand(left: bool, ids: object, mask: object, types: object, f
 def test_a_shorter_row_with_words_is_shifted_when_padded_on_the_left() -> None:
     encoded = Encoded(Ragged.of([[1, 11, 2], [1, 11, 12, 13, 2]], np.int32), firsts=Ragged.of([[1], [1, 3]]))
     for left, places in ((False, [1, 6, 8]), (True, [3, 6, 8])):
-        assert Collator(0, 0, left, CPU).first_subwords(encoded, np.array([0, 1])).tolist() == places
+        assert collator_of(0, 0, left).first_subwords(encoded, np.array([0, 1])).tolist() == places
 
 
 def test_without_padding_there_is_no_mask() -> None:
-    grids = Collator(99, 7, False, CPU).inputs(ENCODED, np.array([0, 2]))
+    grids = collator_of(99, 7, False).inputs(ENCODED, np.array([0, 2]))
     assert set(grids) == {"input_ids", "token_type_ids"}
 
 
 def test_collation_is_pure() -> None:
     before = ENCODED.tokens.values.copy(), ENCODED.types.copy() if ENCODED.types is not None else None
-    grids = Collator(99, 7, False, CPU).inputs(ENCODED, np.arange(3))
+    grids = collator_of(99, 7, False).inputs(ENCODED, np.arange(3))
     for grid in grids.values():
         grid.fill_(-1)
     np.testing.assert_array_equal(ENCODED.tokens.values, before[0])

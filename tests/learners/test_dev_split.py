@@ -13,7 +13,7 @@ from tiny import SEEDS, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners import pretrained, transformer
 from al_bench.learners.base import FitSeeds, Unlabelled
-from al_bench.learners.engine import stepping
+from al_bench.learners.engine import training
 from al_bench.learners.pretrained import dev_split
 
 WORDS = ["good", "bad", "film", "plot", "oslo", "great", "awful", "anna"]
@@ -68,7 +68,7 @@ class Script:
         self.weights: list[dict[str, torch.Tensor]] = []
         self.learner: Any = None
         upcoming = iter(scores)
-        outputs, parts = stepping.outputs, transformer.parts
+        outputs, parts = training.outputs, transformer.parts
 
         def spy_outputs(network: Any, examples: Any, collator: Any) -> Any:
             self.trained += examples.ids.tolist()
@@ -86,7 +86,7 @@ class Script:
             self.weights.append({name: tensor.clone() for name, tensor in state.items()})
             return {"accuracy": next(upcoming)}
 
-        monkeypatch.setattr(stepping, "outputs", spy_outputs)
+        monkeypatch.setattr(training, "outputs", spy_outputs)
         monkeypatch.setattr(transformer, "parts", spy_parts)
         monkeypatch.setattr(pretrained, "evaluate", score)
 

@@ -14,8 +14,8 @@ from tiny import FAMILIES, SEEDS, build, save_family
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import Unlabelled
-from al_bench.learners.engine.heads import last_layer
 from al_bench.learners.engine.inference import TOKEN_BUDGET
+from al_bench.learners.engine.loading import last_layer
 
 Family = Callable[[str], Path]
 

@@ -13,9 +13,9 @@ from tiny import FAMILIES, SEEDS, TESTED, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Unlabelled, Watch
 from al_bench.learners.engine.batching import length_bounds
-from al_bench.learners.engine.graphs import Captured, GraphedStepper, logits_of, loss_of, prepared, prepared_rejection
-from al_bench.learners.engine.optimizations import GRAPHS
-from al_bench.learners.engine.stepping import Examples, batch_loss, outputs
+from al_bench.learners.engine.graphs import Captured, GraphedStepper, logits_of, loss_of, prepared, prepared_error
+from al_bench.learners.engine.optimizations import EXACT, GRAPHS, rejection
+from al_bench.learners.engine.training import Examples, batch_loss, outputs
 
 TEXTS = ["good film", "the plot was very bad, awful!", "great", "the the", "\u200b", "oslo oslo", "a film"]
 IDS = np.array([6, 1, 4, 0, 5])
@@ -65,7 +65,7 @@ def test_the_loss_of_a_batch_that_was_filled_up(name: str, task: str, soft: bool
 def test_networks_that_read_a_prepared_mask_otherwise_are_rejected(name: str, task: str, family: Any) -> None:
     """DeBERTa takes 0 for "masked", XLNet multiplies masks of two dimensions, ModernBERT's windows need two masks."""
     learner = build(family(name), task)
-    reason = prepared_rejection(learner.forward)
+    reason = rejection(lambda: prepared_error(learner.forward), EXACT)
     assert (reason is None) == (name not in ("deberta", "xlnet", "modernbert")), reason
 
 

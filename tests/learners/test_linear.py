@@ -23,7 +23,7 @@ from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine import embedding, regression
 from al_bench.learners.engine.inference import TOKEN_BUDGET
 from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
-from al_bench.learners.engine.stepping import unit_margins
+from al_bench.learners.engine.training import unit_margins
 from al_bench.learners.linear import LinearLearner
 from al_bench.learners.pretrained import dev_split
 
@@ -238,7 +238,7 @@ def test_vectors_are_computed_once(task: str, bert: Path, tmp_path: Path, monkey
     for reader in (learner, linear(bert, task, cache=tmp_path), build(bert, task, cache=tmp_path)):
         np.testing.assert_array_equal(flat(reader.embed(inputs_of(task), ids)), fresh)
     assert sorted(path.name for path in tmp_path.glob("vectors-*")) == files
-    stored = learner._embedder(learner.encoded(inputs_of(task)), "float32")
+    stored, _ = learner._embedder(learner.encoded(inputs_of(task)), "float32")
     assert not flat(stored).flags.writeable, "mapped from the file, for reading"
 
 

@@ -12,8 +12,8 @@ from tiny import FAMILIES, SEEDS, TESTED, build
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.base import Unlabelled
-from al_bench.learners.engine import bfloat16, optimizations, packing
 from al_bench.learners.engine import forward as forward_module
+from al_bench.learners.engine import optimizations, packing
 from al_bench.learners.engine.optimizations import (
     BFLOAT16,
     GRAPHS,
@@ -117,8 +117,8 @@ def test_gradients_through_cast_weights_are_near_float32_ones(name: str, family:
 def test_packing_that_leaks_between_texts_is_rejected(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Attention over the whole packed sequence is what a wrong mask would give; then texts are padded."""
 
-    def leaky(query: Any, key: Any, value: Any, scaling: float, of: Any) -> torch.Tensor:
-        given = (states.transpose(0, 1).unsqueeze(0) for states in (query, key, value))
+    def leaky(states: Any, scaling: float, of: Any) -> torch.Tensor:
+        given = (s.transpose(0, 1).unsqueeze(0) for s in states)
         seen = torch.nn.functional.scaled_dot_product_attention(*given, scale=scaling)
         return seen.squeeze(0).transpose(0, 1)
 
@@ -131,7 +131,7 @@ def test_packing_that_leaks_between_texts_is_rejected(bert: Path, monkeypatch: p
 
 @pytest.mark.parametrize("wrong", ["raises", "gives nonsense"])
 def test_a_cast_that_goes_wrong_leaves_autocast(wrong: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken(bfloat16.Bfloat16Copy):  # type: ignore[name-defined]
+    class Broken(forward_module.Bfloat16Copy):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
             if wrong == "raises":
@@ -235,9 +235,9 @@ def test_a_network_that_has_no_bfloat16_is_refused(bert: Path, monkeypatch: pyte
 def test_a_copy_with_wrong_gradients_is_rejected(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its outputs are right, but its gradient is another, or there is none."""
 
-    class Doubled(bfloat16.Bfloat16Copy):
-        def __init__(self, network: Any, classes: int) -> None:
-            super().__init__(network, classes)
+    class Doubled(forward_module.Bfloat16Copy):
+        def __init__(self, network: Any) -> None:
+            super().__init__(network)
             self.owner = network
 
         def return_gradients(self) -> None:
@@ -245,11 +245,11 @@ def test_a_copy_with_wrong_gradients_is_rejected(bert: Path, monkeypatch: pytest
             for p in self.owner.base_model.encoder.parameters():
                 p.grad *= 2
 
-    class Missing(bfloat16.Bfloat16Copy):
+    class Missing(forward_module.Bfloat16Copy):
         def return_gradients(self) -> None:
             pass
 
-    class Failing(bfloat16.Bfloat16Copy):
+    class Failing(forward_module.Bfloat16Copy):
         def return_gradients(self) -> None:
             raise RuntimeError("a view is being modified inplace")
 

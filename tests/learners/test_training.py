@@ -12,10 +12,10 @@ from tiny import SEEDS, build
 
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Unlabelled
-from al_bench.learners.engine import stepping, training
+from al_bench.learners.engine import training
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.encoding import encode
-from al_bench.learners.engine.stepping import Examples, batch_loss, outputs, targets
+from al_bench.learners.engine.training import Examples, batch_loss, outputs, targets
 from al_bench.learners.transformer import TransformerLearner
 
 TEXTS = ["good film", "the plot was very bad, awful!", "great", "the the", "zebra-cross", "oslo oslo oslo", "a film"]
@@ -58,13 +58,13 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The ids of every batch that went into a loss."""
     seen: list[list[int]] = []
-    original = stepping.outputs
+    original = training.outputs
 
     def spy(network: Any, examples: Examples, collator: Collator) -> Any:
         seen.append(examples.ids.tolist())
         return original(network, examples, collator)
 
-    monkeypatch.setattr(stepping, "outputs", spy)
+    monkeypatch.setattr(training, "outputs", spy)
     return seen
 
 

@@ -18,7 +18,6 @@ from al_bench.learners.engine.loading import first_position
 SHARE = 0.25  # of the device's free memory that one corpus may take
 
 
-@dataclass(frozen=True)
 class Store:
     """An `Encoded` corpus on the device that gathers.
 
@@ -26,22 +25,14 @@ class Store:
     types: the segment of each sub-word, or None where all are 0
     """
 
-    values: torch.Tensor
-    offsets: torch.Tensor
-    types: torch.Tensor | None
-
-    @classmethod
-    def of(cls, encoded: Encoded, device: torch.device) -> "Store":
+    def __init__(self, encoded: Encoded, device: torch.device) -> None:
         arrays = (encoded.tokens.values, encoded.tokens.offsets, encoded.types)
         size = sum(array.nbytes for array in arrays if array is not None)
         if device.type == "cuda" and size > SHARE * torch.cuda.mem_get_info(device)[0]:
             device = torch.device("cpu")
-        types = None if encoded.types is None else _tensor(encoded.types, device)
-        return cls(_tensor(encoded.tokens.values, device), _tensor(encoded.tokens.offsets, device), types)
-
-    @property
-    def device(self) -> torch.device:
-        return self.values.device
+        self.values, self.offsets = _tensor(encoded.tokens.values, device), _tensor(encoded.tokens.offsets, device)
+        self.types = None if encoded.types is None else _tensor(encoded.types, device)
+        self.device = self.values.device
 
 
 @dataclass(frozen=True)
@@ -58,25 +49,17 @@ class Boundaries:
 
 
 class Collator:
-    """Gathers batches. Pads on the tokenizer's side with the tokenizer's ids.
+    """Gathers batches. Pads on the tokenizer's side with the tokenizer's ids."""
 
-    first_position: the number of a text's first position, 0 unless the network starts elsewhere
-    """
-
-    def __init__(self, pad_id: int, pad_type: int, left: bool, device: torch.device, first_position: int = 0) -> None:
-        self.pad_id, self.pad_type, self.left, self.device = pad_id, pad_type, left, device
-        self.first_position = first_position
+    def __init__(self, tokenizer: Any, network: Any, device: torch.device) -> None:
+        self.pad_id, self.pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
+        self.left, self.device = tokenizer.padding_side == "left", device
+        self.first_position = first_position(network)
         self._stores: dict[Encoded, Store] = {}
-
-    @classmethod
-    def of(cls, tokenizer: Any, network: Any, device: torch.device) -> "Collator":
-        left = tokenizer.padding_side == "left"
-        pad_id, pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
-        return cls(pad_id, pad_type, left, device, first_position(network))
 
     def store(self, encoded: Encoded) -> Store:
         if encoded not in self._stores:
-            self._stores[encoded] = Store.of(encoded, self.device)
+            self._stores[encoded] = Store(encoded, self.device)
         return self._stores[encoded]
 
     def inputs(self, encoded: Encoded, ids: np.ndarray) -> dict[str, torch.Tensor]:

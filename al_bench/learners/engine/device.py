@@ -29,14 +29,13 @@ def resolve_precision(name: str, device: torch.device) -> str:
     """auto: bfloat16 where the hardware multiplies in it, else float32."""
     if name != "auto":
         return name
+    fast = False
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
         # Without these instructions bfloat16 is emulated and slower than float32.
         probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
         fast = any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
-    else:
-        fast = False
     return "bfloat16" if fast else "float32"
 
 

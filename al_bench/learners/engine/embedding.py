@@ -42,28 +42,22 @@ class Embedder:
         self._weights = {
             name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)
         }
-        self._vectors: dict[tuple[Encoded, str], tuple[np.ndarray, float]] = {}  # with the seconds each took
+        self._vectors: dict[tuple[Encoded, str], tuple[np.ndarray | Ragged, float]] = {}
 
-    def __call__(self, encoded: Encoded, precision: str) -> np.ndarray | Ragged:
-        """Float32 vectors of all of `encoded`, read-only.
+    def __call__(self, encoded: Encoded, precision: str) -> tuple[np.ndarray | Ragged, float]:
+        """Float32 vectors of all of `encoded`, read-only, and the seconds they took in this process or another.
 
         Texts: (n, width) mean over a text's sub-words and special tokens, as sentence-transformers pools.
         Sentences: a row for each surviving word, the state of its first sub-word.
         """
-        vectors, _ = self._load(encoded, precision)
-        return vectors if encoded.firsts is None else Ragged(vectors, encoded.firsts.offsets)
-
-    def seconds(self, encoded: Encoded, precision: str) -> float:
-        """The time that computing these vectors took, in this process or another."""
-        return self._load(encoded, precision)[1]
-
-    def _load(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
-        """(vectors, seconds), computed unless the cache has them."""
         if (encoded, precision) not in self._vectors:
-            self._vectors[encoded, precision] = self._computed(encoded, precision)
+            vectors, seconds = self._computed(encoded, precision)
+            rows = vectors if encoded.firsts is None else Ragged(vectors, encoded.firsts.offsets)
+            self._vectors[encoded, precision] = rows, seconds
         return self._vectors[encoded, precision]
 
     def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
+        """(vectors, seconds), computed unless the folder has them."""
         rows = len(encoded) if encoded.firsts is None else len(encoded.firsts.values)
         shape = (rows, self._encoder.config.hidden_size)
         if self._cache is None:

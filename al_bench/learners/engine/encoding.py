@@ -15,7 +15,7 @@ import tokenizers
 from al_bench.data.corpus import Inputs
 from al_bench.data.ragged import Ragged, offsets_of
 
-VERSION = 2  # raised when the arrays below change
+VERSION = 3  # raised when the arrays below change
 CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
@@ -50,20 +50,6 @@ class Encoded:
         return np.repeat(starts, self.firsts.lengths[ids]) + self.kept[self.firsts.positions(ids)]
 
 
-class Encodings:
-    """Encodes each corpus once."""
-
-    def __init__(self, tokenizer: Any, max_length: int, cache: Path | None) -> None:
-        self._settings = tokenizer, max_length, cache
-        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
-        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
-
-    def __call__(self, inputs: Inputs) -> Encoded:
-        if id(inputs) not in self._encoded:
-            self._encoded[id(inputs)] = inputs, encode(inputs, *self._settings)
-        return self._encoded[id(inputs)][1]
-
-
 def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) -> Encoded:
     """Encode texts (strings) or sentences (lists of words), or read the arrays that an earlier run cached.
 
@@ -71,14 +57,13 @@ def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) 
     characters or the sentence is too long. Gold labels are not shortened; such words are predicted "O".
     """
     folder = None if cache is None else cache / _key(inputs, tokenizer, max_length)
-    if folder is not None and folder.exists():
-        return _load(folder)
-    start = time.perf_counter()
-    encoded = _tokenise(inputs, tokenizer, max_length)
-    encoded = replace(encoded, seconds=time.perf_counter() - start)
-    if folder is None:
-        return encoded
-    _save(encoded, folder)
+    if folder is None or not folder.exists():
+        start = time.perf_counter()
+        encoded = _tokenise(inputs, tokenizer, max_length)
+        encoded = replace(encoded, seconds=time.perf_counter() - start)
+        if folder is None:
+            return encoded
+        _save(encoded, folder)
     return _load(folder)
 
 
@@ -101,13 +86,12 @@ def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
             firsts.append(positions.astype(np.int32))
             kept.append(words[positions])
     tokens = _stack(ids)
-    segments = np.concatenate(types) if types else None
-    if segments is not None and not segments.any():
-        segments = None
+    segments = np.concatenate([np.empty(0, np.int8), *types])
+    encoded = Encoded(tokens, segments if segments.any() else None)
     if not tagging:
-        return Encoded(tokens, segments)
+        return encoded
     lengths = np.array([len(words) for words in inputs], dtype=np.int64)
-    return Encoded(tokens, segments, _stack(firsts), np.concatenate(kept), lengths)
+    return replace(encoded, firsts=_stack(firsts), kept=np.concatenate(kept), lengths=lengths)
 
 
 def _stack(rows: list[np.ndarray]) -> Ragged:
@@ -131,14 +115,12 @@ def _save(encoded: Encoded, folder: Path) -> None:
     """Write a temporary folder and rename it: readers see all arrays or none, and the first writer wins."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".encoding-"))
-    arrays = {"tokens": encoded.tokens.values, "offsets": encoded.tokens.offsets, "types": encoded.types}
-    arrays["seconds"] = np.array(encoded.seconds)
-    if encoded.firsts is not None:
-        arrays |= {"firsts": encoded.firsts.values, "first_offsets": encoded.firsts.offsets}
-        arrays |= {"kept": encoded.kept, "lengths": encoded.lengths}
-    for name, array in arrays.items():
-        if array is not None:
-            np.save(temporary / f"{name}.npy", array)
+    for field, value in vars(encoded).items():
+        if isinstance(value, Ragged):
+            np.save(temporary / f"{field}.npy", value.values)
+            np.save(temporary / f"{field}_offsets.npy", value.offsets)
+        elif value is not None:
+            np.save(temporary / f"{field}.npy", value)
     try:
         temporary.rename(folder)
     except OSError:
@@ -148,12 +130,8 @@ def _save(encoded: Encoded, folder: Path) -> None:
 
 
 def _load(folder: Path) -> Encoded:
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-    return Encoded(
-        Ragged(arrays["tokens"], arrays["offsets"]),
-        arrays.get("types"),
-        Ragged(arrays["firsts"], arrays["first_offsets"]) if "firsts" in arrays else None,
-        arrays.get("kept"),
-        arrays.get("lengths"),
-        float(arrays["seconds"]),
-    )
+    arrays: dict[str, Any] = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+    for field in ("tokens", "firsts"):
+        if field in arrays:
+            arrays[field] = Ragged(arrays[field], arrays.pop(f"{field}_offsets"))
+    return Encoded(**arrays | {"seconds": float(arrays["seconds"])})

@@ -1,5 +1,6 @@
 """A network as it is run: in a precision, packed or padded, by a copy in bfloat16 or under autocast."""
 
+import copy
 from functools import cached_property
 from typing import Any
 
@@ -8,36 +9,28 @@ import torch
 
 from al_bench.errors import first_line, reject
 from al_bench.learners.engine import optimizations as checks
-from al_bench.learners.engine.bfloat16 import Bfloat16Copy
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast
 from al_bench.learners.engine.encoding import Encoded
-from al_bench.learners.engine.loading import positions
+from al_bench.learners.engine.loading import last_layer, positions
 from al_bench.learners.engine.optimizations import BFLOAT16, PACKED, Outputs, rejection
 from al_bench.learners.engine.packing import encoder_of, packed
 
 
 class Forward:
-    """network: in float32, owner of the weights; classes: its outputs; tagging: whether they are of words
+    """network: in float32, owner of the weights; tagging: whether its outputs are of words
 
     available: optimizations that are used where the network passes their check
     longest: sub-words of a text
-    rejected: {optimization: why this network does without it}
+    rejected: {optimization: why this network does without it}; a `GraphedStepper` says so of its own, too
     copy: what computes in bfloat16; None where autocast does, or the precision is float32
     packs: whether scoring is packed; exact scoring never is
     """
 
     def __init__(
-        self,
-        network: Any,
-        classes: int,
-        tagging: bool,
-        collator: Collator,
-        precision: str,
-        available: frozenset[str],
-        longest: int = checks.LONGEST,
+        self, network: Any, tagging: bool, collator: Collator, precision: str, available: frozenset[str], longest: int
     ) -> None:
-        self.network, self.classes, self.tagging = network, classes, tagging
+        self.network, self.classes, self.tagging = network, network.config.num_labels, tagging
         self.collator, self.precision = collator, precision
         self.copy: Bfloat16Copy | None = None
         self.packs = False
@@ -54,10 +47,6 @@ class Forward:
 
     def network_of(self, exact: bool) -> Any:
         return self.network if exact else self.working_network
-
-    @property
-    def optimizations(self) -> list[str]:
-        return [PACKED] * self.packs + [BFLOAT16] * (self.copy is not None)
 
     def autocast(self, exact: bool = False) -> torch.autocast:
         casts = self.precision == "bfloat16" and self.copy is None and not exact
@@ -96,26 +85,76 @@ class Forward:
             return
         bound = checks.EXACT
         if self.precision == "bfloat16":
-            bound = 3 * trial.error_of_autocast() + checks.ROUGH
+            try:
+                bound = 3 * trial.error() + checks.ROUGH
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                reason = f"{type(self.network).__name__} cannot compute in it ({first_line(error)})"
+                raise reject("precision", "bfloat16", reason, "set precision=float32") from error
 
         def error_of_copy() -> float:
-            self.copy = Bfloat16Copy(self.network, self.classes)
+            self.copy = Bfloat16Copy(self.network)
             return trial.error()
 
         if BFLOAT16 in available and (reason := rejection(error_of_copy, bound)):
             self.copy, self.rejected[BFLOAT16] = None, reason
         if PACKED in available:
             reason = rejection(lambda: trial.error(exact=True, pack=True), checks.EXACT)
-            reason = reason or rejection(lambda: trial.error(pack=True), bound)
-            self.packs = reason is None
-            if reason:
+            if reason := reason or rejection(lambda: trial.error(pack=True), bound):
                 self.rejected[PACKED] = reason
+            self.packs = reason is None
 
 
 def padded_logits(network: Any, collator: Collator, encoded: Encoded, ids: np.ndarray) -> torch.Tensor:
     """(units, classes) float32 of the texts, or of the surviving words."""
     logits: torch.Tensor = network(**collator.inputs(encoded, ids)).logits.float()
     return logits if encoded.firsts is None else logits.flatten(0, 1)[collator.first_subwords(encoded, ids)]
+
+
+class Bfloat16Copy:
+    """A network's copy that computes in bfloat16, while the weights that are trained stay in float32.
+
+    The encoder's layers are cast once per round or step, instead of at every use as autocast does. Embeddings, which
+    multiply nothing, and the layer that computes the logits are the network's own, in float32: tables need no
+    casting, and scores are not rounded to eight bits.
+    """
+
+    def __init__(self, network: Any) -> None:
+        shared = {id(p): p for module in _in_float32(network) for p in module.parameters()}
+        self.network = copy.deepcopy(network, dict(shared))
+        tables, head = _in_float32(self.network)
+        own = dict(network.named_parameters())
+        pairs = [(own[name], p) for name, p in self.network.named_parameters() if id(p) not in shared]
+        self._masters, self._copies = [master for master, _ in pairs], [p for _, p in pairs]
+        self._gradients: list[torch.Tensor] = []
+        for p in self._copies:
+            p.data = p.data.bfloat16()
+        tables.register_forward_hook(lambda module, args, states: states.bfloat16())
+        head.register_forward_pre_hook(lambda module, args: (args[0].float(),))
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Cast the network's weights again."""
+        torch._foreach_copy_(self._copies, self._masters)
+
+    @torch.no_grad()
+    def return_gradients(self) -> None:
+        """Give the network, in float32, the gradients of the parameters that were cast."""
+        if not self._gradients:  # kept, because CUDA graphs need fixed addresses
+            self._gradients = [torch.empty_like(p) for p in self._masters]
+        reached = [i for i, p in enumerate(self._copies) if p.grad is not None]
+        gradients = [self._gradients[i] for i in reached]
+        torch._foreach_copy_(gradients, [self._copies[i].grad for i in reached])
+        for i, gradient in zip(reached, gradients, strict=True):
+            self._masters[i].grad, self._copies[i].grad = gradient, None
+
+
+def _in_float32(network: Any) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """The embeddings, and the layer that computes the logits."""
+    base = network.base_model
+    tables = getattr(base, "embeddings", None) or base.get_input_embeddings()
+    return tables, last_layer(network, network.config.num_labels)
 
 
 class Trial:
@@ -152,16 +191,6 @@ class Trial:
 
     def error(self, *, exact: bool = False, pack: bool = False) -> float:
         return checks.output_error(self.outputs(exact=exact, pack=pack), self.expected)
-
-    def error_of_autocast(self) -> float:
-        """Raises `UserError` where the network cannot compute in bfloat16 at all."""
-        try:
-            return self.error()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            reason = f"{type(self._forward.network).__name__} cannot compute in it ({first_line(error)})"
-            raise reject("precision", "bfloat16", reason, "set precision=float32") from error
 
     def _gradient_norms(self, exact: bool) -> np.ndarray:
         """Of a random sum of the short texts' logits, which suffice to show a wrong gradient or a missing one."""

@@ -23,7 +23,7 @@ from al_bench.learners.engine.collation import Collator, to_device
 from al_bench.learners.engine.device import synchronise
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.optimizations import EXACT, GRAPHS, probe_texts, rejection, row_error
-from al_bench.learners.engine.stepping import Examples, Stepper, outputs, targets, units
+from al_bench.learners.engine.training import Examples, Stepper, outputs, targets, units
 
 log = logging.getLogger(__name__)
 WARM_UP = 2  # steps before a capture, in which libraries choose their kernels and allocate
@@ -50,7 +50,8 @@ class GraphedStepper(Stepper):
         self._optimizer = self._new_optimizer(lr=rate, capturable=True)
         self.captured: dict[Shape, Captured] = {}
         self._pool: Any = None
-        self._reject(prepared_rejection(forward))
+        if reason := rejection(lambda: prepared_error(forward), EXACT):
+            forward.rejected[GRAPHS] = reason
 
     def begin(self, examples: Examples, batch_size: int) -> None:
         self._examples, self._batch_size = examples, batch_size
@@ -60,7 +61,7 @@ class GraphedStepper(Stepper):
 
     def step(self, positions: np.ndarray, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
         """One graph, captured where its shape is new; as `Stepper` does where that cannot be."""
-        if self.rejected:
+        if GRAPHS in self.forward.rejected:
             return super().step(positions, rate)
         self._set_rate(rate)
         part, collator = self._examples.part(positions), self.forward.collator
@@ -74,8 +75,8 @@ class GraphedStepper(Stepper):
             try:
                 self.captured[shape] = self._capture(batch)
             except Exception as error:
-                self._reject(first_line(error))
-                log.warning("no %s from here on: %s", GRAPHS, self.rejected[GRAPHS])
+                self.forward.rejected[GRAPHS] = first_line(error)
+                log.warning("no %s from here on: %s", GRAPHS, first_line(error))
                 return super().step(positions, rate)
         captured = self.captured[shape]
         for name, values in batch.items():
@@ -85,9 +86,6 @@ class GraphedStepper(Stepper):
 
     def end(self) -> None:
         del self._examples
-
-    def _reject(self, reason: str | None) -> None:
-        self.optimizations, self.rejected = ([GRAPHS], {}) if reason is None else ([], {GRAPHS: reason})
 
     def _set_rate(self, rate: float) -> None:
         for group in self._optimizer.param_groups:
@@ -141,12 +139,8 @@ class GraphedStepper(Stepper):
                 value.zero_()
 
 
-def prepared_rejection(forward: Forward) -> str | None:
-    """Why a network cannot take prepared batches, such as a mask that it reads otherwise; None if it can."""
-    return rejection(lambda: _prepared_error(forward), EXACT)
-
-
-def _prepared_error(forward: Forward) -> float:
+def prepared_error(forward: Forward) -> float:
+    """Of a network's logits of a prepared batch, whose mask it may read otherwise."""
     network, collator = forward.network, forward.collator
     vocabulary = network.get_input_embeddings().num_embeddings
     texts = probe_texts(vocabulary, collator.pad_id, forward.tagging, longest=0)

@@ -1,8 +1,10 @@
 """Predictions of many examples: sorted by length, in batches of a token budget."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,26 +13,19 @@ from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.forward import Forward
-from al_bench.learners.engine.heads import inputs_of, last_layer
-from al_bench.learners.predictions import Predictions
+from al_bench.learners.engine.loading import last_layer
+from al_bench.learners.predictions import Parts, Predictions
 
 log = logging.getLogger(__name__)
 # Sub-words in a batch, padding included: what fits the caches of a CPU, and what fills a GPU.
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 PART = 64  # batches whose predictions are handed over together: bounds what is in memory
 
-Part = tuple[np.ndarray, Predictions]
-
 
 def parts(
     forward: Forward, encoded: Encoded, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
-) -> Iterator[Part]:
-    """Some of the examples at a time, longest first: (positions in `ids`, predictions of `encoded[ids[positions]]`).
-
-    A GPU computes the next part while the caller handles this one.
-
-    exact: in float32 whatever the precision; embeddings: with the inputs of the last layer (classification)
-    """
+) -> Parts:
+    """As `Model.parts`, longest first. A GPU computes the next part while the caller handles this one."""
     assert encoded.firsts is None or not embeddings, "embeddings are of texts"
     head = last_layer(forward.network_of(exact), forward.classes) if embeddings else None
     if not len(ids):
@@ -39,9 +34,19 @@ def parts(
         yield np.arange(0), as_predictions(encoded, ids, probs, states)
     budget = TOKEN_BUDGET[forward.collator.device.type]
     batches = scoring_batches(encoded.tokens.lengths[ids], budget, packed=forward.packs and not exact)
-    pending: Callable[[], Part] | None = None
+
+    @torch.inference_mode()
+    def begin(group: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, Predictions]]:
+        """Start computing a part; the result waits for the device and gives the part."""
+        outputs = [_outputs(forward, encoded, ids[batch], exact, head) for batch in group]
+        positions = np.concatenate(group)
+        probs = _to_host([logits.softmax(dim=-1) for logits, _ in outputs])
+        states = _to_host([states.float() for _, inputs in outputs for states in inputs]) if head else None
+        return lambda: (positions, as_predictions(encoded, ids[positions], probs(), states and states()))
+
+    pending = None
     while group := list(islice(batches, PART)):
-        begun = _begin(forward, encoded, ids, group, exact, head)
+        begun = begin(group)
         if pending is not None:
             yield pending()
         pending = begun
@@ -49,29 +54,16 @@ def parts(
         yield pending()
 
 
-@torch.inference_mode()
-def _begin(
-    forward: Forward,
-    encoded: Encoded,
-    ids: np.ndarray,
-    group: list[np.ndarray],
-    exact: bool,
-    head: torch.nn.Module | None,
-) -> Callable[[], Part]:
-    """Start computing a part; the result waits for the device and gives the part."""
-    outputs = [_outputs(forward, encoded, ids[batch], exact, head) for batch in group]
-    positions = np.concatenate(group)
-    probs = _to_host([logits.softmax(dim=-1) for logits, _ in outputs])
-    states = _to_host([states.float() for _, inputs in outputs for states in inputs]) if head else None
-    return lambda: (positions, as_predictions(encoded, ids[positions], probs(), states and states()))
-
-
 def _outputs(
     forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, head: torch.nn.Module | None
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """(logits, inputs of the head) of a batch, or of its halves where the device has too little memory for it."""
+    inputs: list[torch.Tensor] = []
+    hook: Any = nullcontext()
+    if head is not None:
+        hook = head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     try:
-        with inputs_of(head) as inputs:
+        with hook:
             return forward.logits(encoded, ids, exact), inputs
     except torch.OutOfMemoryError:
         if len(ids) == 1:

@@ -19,9 +19,7 @@ from torch.nn import functional as F
 
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.collation import Collator
-from al_bench.learners.engine.stepping import Examples, outputs, units
-
-Weights = dict[str, torch.Tensor]
+from al_bench.learners.engine.training import Examples, Weights, outputs, units
 
 # Sub-words in a batch, padding included; fewer than in scoring, because the backward pass needs the activations.
 BATCH_TOKENS = {"cpu": 512, "cuda": 8192, "mps": 2048}

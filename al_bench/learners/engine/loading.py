@@ -1,4 +1,4 @@
-"""A tokenizer and a network from a folder or the hub, refused where they cannot be trained."""
+"""A tokenizer and a network from a folder or the hub, refused where they cannot be trained; parts of networks."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import transformers
 from tokenizers.pre_tokenizers import ByteLevel
 
 from al_bench.config.schema import ModelConfig
-from al_bench.errors import reject
+from al_bench.errors import UserError, reject
 
 KINDS = {
     "encoder": transformers.AutoModel,
@@ -59,16 +59,11 @@ def load_network(
     if absent:
         lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
         raise reject(role, source, lack, "put the config.json and the weights of one model together")
-    return network, fresh
-
-
-def refuse_length(role: str, model: ModelConfig, network: torch.nn.Module) -> None:
-    """Raise where `max_length` is more than the network has positions."""
     longest = positions(network)
-    assert model.max_length is not None
-    if longest is not None and model.max_length > longest:
+    if longest is not None and model.max_length is not None and model.max_length > longest:
         remedy = f"set {role}.max_length={longest} or less"
         raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions", remedy)
+    return network, fresh
 
 
 def positions(network: torch.nn.Module) -> int | None:
@@ -87,10 +82,25 @@ def first_position(network: torch.nn.Module) -> int:
 
 
 def _position_table(network: torch.nn.Module) -> torch.nn.Embedding | None:
-    for name, module in network.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            return module
-    return None
+    named = (module for name, module in network.named_modules() if name.endswith("position_embeddings"))
+    return next((module for module in named if isinstance(module, torch.nn.Embedding)), None)
+
+
+def last_layer(network: Any, classes: int) -> torch.nn.Linear:
+    """The layer that computes the logits: the classifier, or the projection that ends a head of several layers."""
+    base = getattr(network, "base_model", network)
+    encoder = set() if base is network else set(base.modules())
+    layers = [
+        module
+        for module in network.modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == classes and module not in encoder
+    ]
+    if not layers:
+        raise UserError(
+            f"{type(network).__name__} has no linear layer that ends in {classes} classes, "
+            "so there are no embeddings of its texts; choose a strategy that needs probabilities only"
+        )
+    return layers[-1]
 
 
 def set_head_dropout(network: torch.nn.Module, p: float) -> None:

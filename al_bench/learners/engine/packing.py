@@ -33,35 +33,32 @@ def attention(
     """(1, sub-words, heads, size) of query, key and value (1, heads, sub-words, size)."""
     assert attention_mask is None, "packed batches have no padding"
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    q, k, v = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
+    states = [s.squeeze(0).transpose(0, 1) for s in (query, key, value)]
     attend = attend_fused if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) else attend_runs
-    return attend(q, k, v, scale, boundaries).unsqueeze(0), None
+    return attend(states, scale, boundaries).unsqueeze(0), None
 
 
-def attend_fused(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, boundaries: Boundaries
-) -> torch.Tensor:
-    """One kernel, which is given the boundaries. All are (sub-words, heads, size)."""
+def attend_fused(states: list[torch.Tensor], scale: float, boundaries: Boundaries) -> torch.Tensor:
+    """One kernel, which is given the boundaries. States are query, key and value, (sub-words, heads, size)."""
     from torch.nn.attention.varlen import varlen_attn
 
+    query, key, value = states
     factor = scale * query.shape[-1] ** 0.5  # the kernel scales by the root of the size
     if abs(factor - 1) > 1e-6:
         query = query * factor
-    q, k, v = (states.contiguous() for states in (query, key, value))
+    q, k, v = (s.contiguous() for s in (query, key, value))
     offsets, longest = boundaries.offsets, boundaries.longest
     output = varlen_attn(q, k, v, offsets, offsets, longest, longest)
     assert isinstance(output, torch.Tensor)
     return output
 
 
-def attend_runs(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, boundaries: Boundaries
-) -> torch.Tensor:
+def attend_runs(states: list[torch.Tensor], scale: float, boundaries: Boundaries) -> torch.Tensor:
     """Texts of equal length are a batch without a mask: for the check in float32, and where there is no such kernel."""
     outputs, start = [], 0
     for texts, length in boundaries.runs:
         stop = start + texts * length
-        q, k, v = (s[start:stop].unflatten(0, (texts, length)).transpose(1, 2) for s in (query, key, value))
+        q, k, v = (s[start:stop].unflatten(0, (texts, length)).transpose(1, 2) for s in states)
         outputs.append(scaled_dot_product_attention(q, k, v, scale=scale).transpose(1, 2).flatten(0, 1))
         start = stop
     return torch.cat(outputs)

@@ -90,11 +90,6 @@ def fit_head(x: np.ndarray, target: np.ndarray, weights: np.ndarray | None, labe
     return Head(weight, bias, int(model.n_iter_.max()))
 
 
-def distributions(target: np.ndarray, labels: int) -> np.ndarray:
-    """(units, labels) of label numbers, or of distributions, which stay as they are."""
-    return target if target.ndim == 2 else np.eye(labels, dtype=np.float32)[target]
-
-
 def gradient_norms(x: np.ndarray, residual: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """(n,) |gradient in weight and bias|^2 of each example's mean cross-entropy over its units; 0 without any.
 
@@ -107,11 +102,9 @@ def gradient_norms(x: np.ndarray, residual: np.ndarray, lengths: np.ndarray) -> 
     norms = np.zeros(len(lengths))
     for m in np.unique(lengths[lengths > 0]):
         these = np.flatnonzero(lengths == m)
-        inner, outer = (
-            rows @ rows.transpose(0, 2, 1)
-            for rows in (
-                part[units.positions(these)].reshape(len(these), m, -1).astype(np.float64) for part in (x, residual)
-            )
+        rows, errors = (
+            part[units.positions(these)].reshape(len(these), m, -1).astype(np.float64) for part in (x, residual)
         )
+        inner, outer = rows @ rows.transpose(0, 2, 1), errors @ errors.transpose(0, 2, 1)
         norms[these] = ((inner + 1.0) * outer).sum(axis=(1, 2)) / m**2
     return norms

@@ -49,18 +49,17 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
     """(folder or hub name, revision) of a model: `path`, else its package where installed, else the hub."""
     if model.path is not None:
         return str(Path(model.path).expanduser()), None
-    if model.package is not None:
-        folder = package_folder(model.package)
-        if folder is not None and not folder.is_dir():
+    folder = None if model.package is None else package_folder(model.package)
+    if folder is not None:
+        if not folder.is_dir():
             missing = f"the package has no folder {folder}"
             raise reject(f"{role}.package", model.package, missing, 'write it as "module:folder/inside/it"')
-        if folder is not None:
-            return str(folder), None
-        if model.hub is None:
-            module = model.package.partition(":")[0].partition(".")[0]
-            remedy = f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER"
-            raise reject(f"{role}.package", model.package, f"the package {module} is not installed", remedy)
-    assert model.hub is not None, "a rule of the config"
+        return str(folder), None
+    if model.hub is None:
+        assert model.package is not None, "a rule of the config"
+        module = model.package.partition(":")[0].partition(".")[0]
+        remedy = f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER"
+        raise reject(f"{role}.package", model.package, f"the package {module} is not installed", remedy)
     return model.hub, model.revision
 
 
