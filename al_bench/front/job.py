@@ -1,11 +1,11 @@
 """The function that Hydra calls for each job, in the process that its launcher chose."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
@@ -14,19 +14,20 @@ from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
-from al_bench.config.schema import RunConfig, from_hydra, resolve
+from al_bench.config.schema import RunConfig, resolve
 from al_bench.errors import UserError, of_disk, reject
+from al_bench.front.cli import stop
 from al_bench.front.messages import explain
 from al_bench.front.sweep import record_job
 from al_bench.ledger.rundir import RunDirectory
 
 
-class JobFailed(CompactHydraException):
-    """A job of a sweep failed. Its directory holds the reason; the other jobs go on."""
+def register() -> None:
+    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and two resolvers.
 
-
-def register_resolvers() -> None:
-    """`${run_folder:}`: the directory of a job's run, from its config. `${process:}`: the sweep's process."""
+    `${run_folder:}`: the directory of a job's run, from its config. `${process:}`: the sweep's process.
+    """
+    ConfigStore.instance().store(name="schema", node=RunConfig)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
     OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
@@ -39,11 +40,12 @@ def _run_folder(*, _root_: DictConfig) -> str:
         if _root_.hydra.mode != RunMode.MULTIRUN:
             raise
         # Hydra would end the whole sweep here. The job itself will fail with this error, in this directory.
-        return f"runs/invalid/{digest(OmegaConf.to_container(_without_hydra(_root_)))}"
+        return f"runs/invalid/{digest(_without_hydra(_root_))}"
 
 
-def _without_hydra(composed: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+def _without_hydra(composed: DictConfig) -> Any:
+    """Plain values, since a node that `+key=value` opened for a new key would keep the key."""
+    return OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
 
 
 def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
@@ -52,7 +54,10 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     overrides: the command line's, for the message
     """
     try:
-        config = from_hydra(_without_hydra(composed))
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed))
+        if missing := sorted(OmegaConf.missing_keys(merged)):
+            raise reject(missing[0], "???", "has no value", f"set {missing[0]}=...")
+        config: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, overrides)) from error
     validate(config)
@@ -67,9 +72,7 @@ def run_job(composed: DictConfig) -> None:
         try:
             execute(composed, folder, None, {"overrides": overrides})
         except UserError as error:
-            # SystemExit, because Hydra puts a line of its own before any other exception of a job.
-            print(*(f"al-bench: {line}" for line in str(error).splitlines()), sep="\n", file=sys.stderr)
-            raise SystemExit(1) from error
+            stop(str(error))  # here, because Hydra puts a line of its own before any exception but SystemExit
         return
     sweep = Path(hydra.sweep.dir).resolve()
     record_job(sweep, hydra.job.num, overrides, folder)
@@ -78,7 +81,7 @@ def run_job(composed: DictConfig) -> None:
         execute(composed, folder, sweep, {**job, "jobs": jobs_at_once(hydra.launcher)})
     except Exception as error:
         RunDirectory(folder).leave_reason(error)  # it may have failed before it claimed the directory
-        raise JobFailed(f"job {hydra.job.num} failed: {error}") from error
+        raise CompactHydraException(f"job {hydra.job.num} failed: {error}") from error
 
 
 def jobs_at_once(launcher: DictConfig) -> int:

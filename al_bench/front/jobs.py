@@ -59,9 +59,7 @@ def problems(error: Exception, options: argparse.Namespace) -> list[str]:
         try:
             with initialize_config_dir(str(shipped_configs()), version_base="1.3"):
                 checked(compose("config", words, return_hydra_config=True), words)
-        except UserError as more:
-            return [*lines, *str(more).splitlines()]
-        except Exception as more:  # whatever Hydra, OmegaConf or YAML raise for the next mistake
+        except Exception as more:  # whatever Hydra, OmegaConf, YAML or our rules raise for the next mistake
             error = more
             lines.append(explain(error, words))
         else:

@@ -69,8 +69,8 @@ def culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
 
 
 def _override_of(field: str, overrides: Sequence[str]) -> str | None:
-    same = (word for word in reversed(overrides) if word.lstrip("+~").partition("=")[0] == field)
-    return next(same, None)  # the last one counts
+    same = [word for word in overrides if word.lstrip("+~").partition("=")[0] == field]
+    return same[-1] if same else None  # the last one counts
 
 
 def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
@@ -91,7 +91,7 @@ def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence
         return f"{head}: no such key{where}; {_near_key(field, match[1] if match else '')}"
     if value is None:
         value = given
-    kind = _kind(_hint(field))
+    kind = _kind(KEYS.get(field))
     if kind.startswith("a group"):
         group = f"model@{field}" if field in ROLES else field
         option = value if isinstance(value, str) and value != "null" else "NAME"
@@ -115,14 +115,14 @@ def _near_key(field: str, file: str = "") -> str:
     if field.startswith("hydra."):
         return "see `al-bench run --cfg hydra`"
     parent, _, last = field.rpartition(".")
-    if _kind(_hint(parent)).startswith("pairs"):
+    if _kind(KEYS.get(parent)).startswith("pairs"):
         return f"to add it to {parent} write +{field}=VALUE"
-    keys = [key.rpartition(".") for key in _keys(RunConfig)]
+    keys = [key.rpartition(".") for key in KEYS]
     siblings = [name for group, _, name in keys if group == parent]
     near = [f"{parent}.{name}".lstrip(".") for name in difflib.get_close_matches(last, siblings, n=2)]
     near = near or ["".join(key) for key in keys if key[2] == last][:2]
     if not (near or parent):
-        near = difflib.get_close_matches(field, [*map("".join, keys), *GROUPS], n=2)
+        near = difflib.get_close_matches(field, [*KEYS, *GROUPS], n=2)
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"the keys {f'in {parent}' if parent else 'here'} are {known(siblings) or 'none'}"
@@ -168,22 +168,16 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
     return None
 
 
-def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of the schema, groups of keys included."""
-    for name in typing.get_type_hints(schema):
-        yield prefix + name
-        hint = _hint(prefix + name)
+def _keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of the schema, and its type; for a group of keys its class, also where it may be null."""
+    for name, hint in typing.get_type_hints(schema).items():
+        hint = next((part for part in typing.get_args(hint) if is_dataclass(part)), hint)
+        yield prefix + name, hint
         if is_dataclass(hint):
             yield from _keys(hint, f"{prefix}{name}.")
 
 
-def _hint(field: str) -> Any:
-    """A key's type; for a group of keys its class, also where it may be null."""
-    hint: Any = RunConfig
-    for key in field.split("."):
-        hint = typing.get_type_hints(hint).get(key) if is_dataclass(hint) else None
-        hint = next((part for part in typing.get_args(hint) if is_dataclass(part)), hint)
-    return hint
+KEYS: dict[str, Any] = dict(_keys(RunConfig))
 
 
 def _kind(hint: Any) -> str:

@@ -67,9 +67,9 @@ def test_sweeps_of_the_same_second_keep_apart(al, tmp_path, monkeypatch):
     """The folder that a sweep keeps its jobs in names its process, and a job of it knows that name."""
     from omegaconf import OmegaConf
 
-    from al_bench.front.job import register_resolvers
+    from al_bench.front.job import register
 
-    register_resolvers()
+    register()
     folders = []
     for process in (111, 222):
         monkeypatch.setattr("al_bench.front.job.os.getpid", lambda process=process: process)
