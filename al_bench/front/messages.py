@@ -40,7 +40,7 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
         return _of_key(of_key[0], text, overrides)
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return not_one_of(group or "config", option, list(error.options or []))
+        return rule(group or "config", option, *not_one_of(option, list(error.options or [])))
     if isinstance(error, OverrideParseException):
         lines = error.message.splitlines()
         reason = lines[1] if lines[0].startswith("Error") else lines[0]
@@ -75,7 +75,7 @@ def _override_of(field: str, overrides: Sequence[str]) -> str | None:
 
 def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
     """A key that does not exist, or holds a value that it cannot."""
-    field, value = str(error.full_key), error.value
+    field = str(error.full_key)
     word = _override_of(field, overrides)
     given = word.partition("=")[2] if word and "=" in word else None
     match = re.search(r"In '(.+?)'", text)
@@ -84,13 +84,12 @@ def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence
         reason = str(error).splitlines()[0]
         if field.startswith("hydra.overrides"):  # Hydra keeps a copy of the command line, and reads it first
             word = next((word for word in overrides if "${" in word), None)
-        name, _, value = (word or f"{field}=${{...}}").partition("=")
-        return rule(name, value, reason, r"write \${ for the characters themselves")
+        name, _, given = (word or f"{field}=${{...}}").partition("=")
+        return rule(name, given, reason, r"write \${ for the characters themselves")
     if isinstance(error, errors.ConfigKeyError | errors.ConfigAttributeError) and "not in" in str(error):
         head = field if given is None else f"{field}={given}"
         return f"{head}: no such key{where}; {_near_key(field, match[1] if match else '')}"
-    if value is None:
-        value = given
+    value = given if error.value is None else error.value
     kind = _kind(KEYS.get(field))
     if kind.startswith("a group"):
         group = f"model@{field}" if field in ROLES else field

@@ -11,6 +11,8 @@ from filelock import FileLock
 
 from al_bench.errors import UserError
 
+Row = tuple[dict[str, Any], dict[str, Any]]  # (decided, spent) of a cycle
+
 
 class Ledger:
     """A file of JSON records. Writing a record's newline is its commit."""
@@ -59,8 +61,8 @@ class CycleLedger:
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.costs = Ledger(folder / "costs.jsonl")
 
-    def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """(decided, spent) of every committed cycle."""
+    def rows(self) -> list[Row]:
+        """Every committed cycle."""
         decided, spent = self.ledger.read(), self.costs.read()
         if len(spent) < len(decided):
             raise damaged(self.costs.path, self.folder)

@@ -42,9 +42,7 @@ class RunDirectory(CycleLedger):
             raise UserError(f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER") from error
         with locked(self.folder / ".lock", waiting):
             path = self.folder / "identity.json"
-            identity = read_json(path)["identity"] if path.exists() else {}
-            changed = differences(identity, run_identity(config)) if identity else []
-            if changed:
+            if path.exists() and (changed := differences(read_json(path)["identity"], run_identity(config))):
                 raise UserError(
                     f"{self.folder}: holds a run with another config ({', '.join(changed[:8])} differ); "
                     "choose another directory, or leave hydra.run.dir to its default"

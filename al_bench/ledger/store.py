@@ -77,8 +77,7 @@ def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, str]) 
     if not path.exists():
         write_json(path, {"identity": identity, "fingerprints": fingerprints})
         return
-    changed = differences(read_json(path)["fingerprints"], fingerprints)
-    if changed:
+    if changed := differences(read_json(path)["fingerprints"], fingerprints):
         raise UserError(
             f"{folder}: {' and '.join(changed)} changed since it was begun; "
             "restore what was there, or set another output_dir"

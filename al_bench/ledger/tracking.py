@@ -74,7 +74,8 @@ class Tracker:
         return self.uri is not None
 
     def _open(self) -> None:
-        config, folder, sweep = read_config(self.run.folder), self.run.folder, self.sweep
+        folder, sweep = self.run.folder, self.sweep
+        config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
         assert self.uri is not None
         tags = {
             "al_bench.trajectory": self.run.fingerprints["trajectory"],
@@ -196,8 +197,3 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
         if name not in ("cycle", "finished_at") and isinstance(value, int | float):
             metrics[f"cost/{name}"] = value
     return metrics
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    return config
