@@ -10,7 +10,7 @@ import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config.identity import ROLES, content_hash, model_identity, trajectory_identity
+from al_bench.config.identity import ROLES, content_hash, model_identity, run_identity, trajectory_identity
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
@@ -25,6 +25,7 @@ from al_bench.ledger.provenance import machine, provenance
 from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.steps import Steps
+from al_bench.ledger.store import claim
 from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.successor.pseudo_labeling import plasm
@@ -69,7 +70,7 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     if config.evaluate_at != []:
         outside = {role: getattr(config, role) for role in ROLES[1:]}  # fitted outside the loop
         fingerprints |= {role: identify(role, model) for role, model in outside.items() if model is not None}
-    directory.record_fingerprints(config, fingerprints)
+    claim(directory.folder, run_identity(config), fingerprints)
     path = directory.folder / "provenance.json"
     facts = provenance(bench.hardware, bench.account["machine"])
     facts["optimizations"] = load_record(path).get("optimizations", {})

@@ -15,8 +15,7 @@ from al_bench import __version__
 from al_bench.errors import UserError, of_disk
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
-_FILE = Path(__file__).with_name("commands.yaml")
-COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_bytes())
 
 
 class Parser(argparse.ArgumentParser):
@@ -114,8 +113,7 @@ def plan(words: list[str]) -> None:
     jobs = []
     for overrides, config in configs:
         if isinstance(config, UserError):
-            reason = "; ".join(str(config).splitlines())
-            jobs.append(Job(tuple(overrides), refused=reason, state="refused"))
+            jobs.append(Job(tuple(overrides), refused="; ".join(str(config).splitlines()), state="refused"))
         else:
             precision = resolve_precision(config.precision, resolve_device(config.device))
             jobs.append(job_of(overrides, config, precision))
