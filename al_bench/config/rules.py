@@ -10,7 +10,7 @@ from typing import Any
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import AGGREGATES, STRATEGIES
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import CONTRADICTING, INFINITY, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
 
@@ -53,7 +53,7 @@ def _between(key: str, value: float | None, low: float, high: float, remedy: str
         yield key, f"must be {limits}", remedy
 
 
-def _is_count(value: Any, below: float = INFINITY) -> bool:
+def _is_count(value: Any, below: float = math.inf) -> bool:
     """Whether a value is a whole number from 0 on, and less than `below`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
@@ -137,12 +137,12 @@ def _subsampling(config: RunConfig) -> Iterator[Problem]:
         elif isinstance(sub.gamma, int) and sub.name == "ups":
             yield "subsampling.gamma", "must be a share (a float) for ups", "try 0.1"
         else:
-            limits: tuple[float, float] = (1, INFINITY) if isinstance(sub.gamma, int) else (0, 1)
+            limits: tuple[float, float] = (1, math.inf) if isinstance(sub.gamma, int) else (0, 1)
             yield from _between("subsampling.gamma", sub.gamma, *limits, "a float is a share, an int a count")
     if sub.name == "ups":
         if sub.temperature is None:
             yield "subsampling.temperature", "is missing", "the paper uses 0.01"
-        yield from _between("subsampling.temperature", sub.temperature, 0, INFINITY, "the paper uses 0.01")
+        yield from _between("subsampling.temperature", sub.temperature, 0, math.inf, "the paper uses 0.01")
     if isinstance(sub.refresh, list):
         if not all(map(_is_count, sub.refresh)):
             yield "subsampling.refresh", "must hold query rounds 0, 1, 2, ...", "try [0,1,4,8]"
@@ -175,7 +175,7 @@ def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
     if chosen.threshold is not None:
         if chosen.by != "confidence":
             yield f"{where}.threshold", "is of the confidence filter", "set drop instead"
-        yield from _between(f"{where}.threshold", chosen.threshold, -INFINITY, 1, "confidence is 1 at most")
+        yield from _between(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
     elif drop == "disagreement":
         if chosen.by not in CONTRADICTING:
             yield f"{where}.drop", f"{chosen.by} contradicts nobody", "set a share such as 0.1, or adaptive"
@@ -205,7 +205,7 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "device", "is no device", "use auto, cpu, cuda, cuda:N or mps"
     if config.rescore != 0:
         remedy = "0, or how many times the query's size is scored again in float32"
-        yield from _between("rescore", config.rescore, 1, INFINITY, remedy)
+        yield from _between("rescore", config.rescore, 1, math.inf, remedy)
     if config.tracking not in ("none", "sqlite") and "://" not in config.tracking:
         yield "tracking", 'must be "sqlite", "none" or an MLflow URI', "for example tracking=http://localhost:5000"
     if not re.fullmatch(r"[\w.+-]+", config.name):

@@ -6,10 +6,10 @@ config alone: no data, no model, no torch.
 """
 
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
-INFINITY = float("inf")
 TASKS = ("classification", "tagging")
 
 # Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
@@ -36,7 +36,7 @@ def between(low: float, high: float, remedy: str, default: float | None = None) 
 
 
 def at_least(low: float, remedy: str, default: float | None = None) -> Any:
-    return between(low, INFINITY, remedy, default)
+    return between(low, inf, remedy, default)
 
 
 def seed(default: int | None = None) -> Any:

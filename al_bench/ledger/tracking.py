@@ -129,8 +129,8 @@ class Tracker:
             at, metrics = int(spent["finished_at"] * 1000), metrics_of(decided, spent)
             points = [Metric(name, value, at, decided["cycle"]) for name, value in metrics.items()]
             self._client.log_batch(self._record["run_id"], metrics=points)
-            self._record["logged"] += 1
-            self._remember("running")
+            self._record |= {"logged": self._record["logged"] + 1, "state": "running"}
+            write_json(self.run.folder / FILE, self._record)
 
     def _finish(self) -> None:
         self._log_cycles()
@@ -142,9 +142,6 @@ class Tracker:
         state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())
         outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
         self._client.set_terminated(run_id, status=outcome, end_time=int(ended * 1000))
-        self._remember(state)
-
-    def _remember(self, state: str) -> None:
         write_json(self.run.folder / FILE, {**self._record, "state": state})
 
 

@@ -179,7 +179,7 @@ def test_a_reason_is_not_written_twice(directory):
 def test_rows_are_the_committed_cycles(directory):
     directory.folder.mkdir(parents=True)
     directory.commit({"cycle": 0}, {"cycle": 0, "seconds": {}})
-    directory.costs.append({"cycle": 1, "seconds": {"train": 1.0}})
+    directory.costs.put(1, {"cycle": 1, "seconds": {"train": 1.0}})
     assert directory.rows() == [({"cycle": 0}, {"cycle": 0, "seconds": {}})]
     directory.commit({"cycle": 1}, {"cycle": 1, "seconds": {"train": 2.0}})
     assert [spent["seconds"] for _, spent in directory.rows()] == [{}, {"train": 2.0}]
