@@ -24,8 +24,7 @@ from al_bench.ledger.ledger import Row, load_record, write_json
 from al_bench.ledger.provenance import machine, provenance
 from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
-from al_bench.ledger.steps import Steps
-from al_bench.ledger.store import claim
+from al_bench.ledger.store import Steps, claim
 from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.successor.pseudo_labeling import plasm

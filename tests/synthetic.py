@@ -19,8 +19,7 @@ from al_bench.config.identity import digest, run_folder, run_identity, trajector
 from al_bench.config.schema import RunConfig
 from al_bench.data.metrics import headline
 from al_bench.front.cli import hydra_options
-from al_bench.front.job import register
-from al_bench.front.jobs import jobs_of
+from al_bench.front.jobs import jobs_of, register
 from al_bench.ledger.ledger import write_json
 
 POOL = 2000  # examples, of 14 words each

@@ -9,8 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from al_bench.errors import UserError
 from al_bench.front.cli import hydra_options
-from al_bench.front.job import register
-from al_bench.front.jobs import jobs_of
+from al_bench.front.jobs import jobs_of, register
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -76,7 +76,7 @@ def run(words: list[str]) -> None:
 
     from al_bench.config.schema import shipped_configs
     from al_bench.front import sweep
-    from al_bench.front.job import register, run_job
+    from al_bench.front.jobs import register, run_job
 
     options = hydra_options(words)
     sys.argv = ["al-bench run", *_multirun_first(words)]
@@ -101,8 +101,7 @@ def run(words: list[str]) -> None:
 def plan(words: list[str]) -> None:
     """Print what `al-bench run` with the same words would do."""
     options = hydra_options(words, "plan")
-    from al_bench.front.job import register
-    from al_bench.front.jobs import jobs_of
+    from al_bench.front.jobs import jobs_of, register
     from al_bench.planning.show import show
     from al_bench.planning.units import Job, job_of
 

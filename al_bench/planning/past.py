@@ -9,7 +9,7 @@ import numpy as np
 
 from al_bench.costs import happens_once
 from al_bench.ledger.ledger import Ledger, load_record, read_json
-from al_bench.ledger.steps import finished
+from al_bench.ledger.store import finished
 from al_bench.planning.units import Unit, rate_of
 
 

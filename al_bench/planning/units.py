@@ -14,7 +14,7 @@ from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, Traini
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.rundir import RunDirectory
-from al_bench.ledger.steps import finished, step_folder
+from al_bench.ledger.store import finished, step_folder
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from al_bench.costs import Clock, Costs, Listener, happens_once
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch, setup_seconds
 from al_bench.learners.testing import evaluate_on_test
-from al_bench.ledger.steps import Step, Steps
+from al_bench.ledger.store import Step, Steps
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from scipy.stats import wilcoxon
 from al_bench.config.catalog import listing
 from al_bench.config.schema import PAPER_TRAINING, TrainingConfig
 from al_bench.front.cli import hydra_options
-from al_bench.front.job import register
-from al_bench.front.jobs import jobs_of
+from al_bench.front.jobs import jobs_of, register
 from al_bench.planning.past import Past
 from al_bench.planning.units import Job, job_of, labelled_at, steps_of, union
 

@@ -16,7 +16,7 @@ from al_bench.config.identity import ROLES
 from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, shipped_configs
 from al_bench.errors import UserError
-from al_bench.front.job import checked, register
+from al_bench.front.jobs import checked, register
 
 CONFIGS = shipped_configs()
 OPTIONS = {
