@@ -112,11 +112,10 @@ def problems(error: Exception, options: argparse.Namespace) -> list[str]:
         try:
             with initialize_config_dir(str(shipped_configs()), version_base="1.3"):
                 checked(compose("config", words, return_hydra_config=True), words)
+            break
         except Exception as more:  # whatever Hydra, OmegaConf, YAML or our rules raise for the next mistake
             error = more
             lines.append(explain(error, words))
-        else:
-            break
     return list(dict.fromkeys(lines))
 
 
