@@ -69,8 +69,8 @@ def culprit(error: BaseException, overrides: Sequence[str]) -> str | None:
 
 
 def _override_of(field: str, overrides: Sequence[str]) -> str | None:
-    same = [word for word in overrides if word.lstrip("+~").partition("=")[0] == field]
-    return same[-1] if same else None  # the last one counts
+    same = (word for word in reversed(overrides) if word.lstrip("+~").partition("=")[0] == field)
+    return next(same, None)  # the last one counts
 
 
 def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
