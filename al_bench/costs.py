@@ -47,10 +47,9 @@ class Costs:
         peaks = [c.counts["peak_memory_bytes"] for c in (self, other) if "peak_memory_bytes" in c.counts]
         self.counts |= {**other.counts, **({"peak_memory_bytes": max(peaks)} if peaks else {})}
         # Work that two machines shared is equal to neither, so that its seconds are compared with neither's.
-        first, second = self.machine, other.machine or self.machine
-        pairs = [(key, value, second.get(key)) for key, value in first.items()]
-        joined = {key: one if one == another else f"{one} + {another}" for key, one, another in pairs}
-        self.machine = joined or second
+        second = other.machine or self.machine
+        pairs = [(key, value, second.get(key)) for key, value in self.machine.items()]
+        self.machine = {key: a if a == b else f"{a} + {b}" for key, a, b in pairs} or second
 
 
 class Clock:

@@ -23,9 +23,9 @@ def reject(field: str, value: object, broken: str, remedy: str) -> UserError:
     return UserError(rule(field, value, broken, remedy))
 
 
-def not_one_of(field: str, value: object, allowed: Sequence[str]) -> str:
-    hint = did_you_mean(str(value), allowed, "choose one of these")
-    return rule(field, value, f"must be one of {known(allowed)}", hint)
+def not_one_of(value: object, allowed: Sequence[str]) -> tuple[str, str]:
+    """The rule and the remedy for a value that is not allowed."""
+    return f"must be one of {known(allowed)}", did_you_mean(str(value), allowed, "choose one of these")
 
 
 def did_you_mean(name: str, names: Sequence[str], otherwise: str) -> str:

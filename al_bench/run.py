@@ -10,7 +10,7 @@ import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config.identity import content_hash, model_identity, trajectory_identity
+from al_bench.config.identity import ROLES, content_hash, model_identity, run_identity, trajectory_identity
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
@@ -20,11 +20,11 @@ from al_bench.learners.engine.device import hardware, resolve_device, resolve_pr
 from al_bench.learners.engine.optimizations import optimizations_of
 from al_bench.learners.engine.weights import identify
 from al_bench.learners.families import LEARNERS
-from al_bench.ledger.ledger import load_record, write_json
+from al_bench.ledger.ledger import Row, load_record, write_json
 from al_bench.ledger.provenance import machine, provenance
 from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
-from al_bench.ledger.steps import Steps
+from al_bench.ledger.store import Steps, claim
 from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.successor.pseudo_labeling import Plasm
@@ -37,7 +37,7 @@ class Display(Protocol):
     def say(self, text: str) -> None: ...
     def phase(self, name: str) -> None: ...
     def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None: ...
-    def table(self, rows: list[tuple[dict[str, Any], dict[str, Any]]], title: str) -> None: ...
+    def table(self, rows: list[Row], title: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -66,8 +66,10 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     """Compute or read every cycle of the run, evaluate it, and commit it."""
     bench = Workbench(config, display, directory.folder.name, jobs)
     cycles, fingerprints = acquisition(bench)
-    fingerprints |= {role: identify(role, getattr(config, role)) for role in successor_roles(config)}
-    directory.record_fingerprints(config, fingerprints)
+    if config.evaluate_at != []:
+        outside = {role: getattr(config, role) for role in ROLES[1:]}  # fitted outside the loop
+        fingerprints |= {role: identify(role, model) for role, model in outside.items() if model is not None}
+    claim(directory.folder, run_identity(config), fingerprints)
     path = directory.folder / "provenance.json"
     facts = provenance(bench.hardware, bench.account["machine"])
     facts["optimizations"] = load_record(path).get("optimizations", {})
@@ -82,9 +84,8 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
         labelled = np.union1d(labelled, cycle.seed_set)
         fresh = cycle.number >= len(committed)
         if fresh:
-            beyond = ", ".join(map(str, beyond_end(config.evaluate_at, cycle)))
-            if beyond:
-                display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {beyond}")
+            if late := ", ".join(map(str, beyond_end(config.evaluate_at, cycle))):
+                display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {late}")
             evaluation = evaluate_successor(succession, cycle, labelled)
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
             committed.append(lines(cycle, costs, evaluation, charged))
@@ -157,13 +158,6 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, str]]:
     return cycles, {**fingerprints, "precision": bench.precision, "trajectory": trajectory_id}
 
 
-def successor_roles(config: RunConfig) -> list[str]:
-    """The roles that are fitted on the labelled examples, outside the loop."""
-    if config.successor is None or config.evaluate_at == []:
-        return []
-    return [role for role in ("successor", "pseudo_labeler", "verifier") if getattr(config, role) is not None]
-
-
 # Of the successor at a cycle: metrics on the test split, a report on the pseudo-labels it was fitted on, and costs.
 Evaluation = tuple[dict[str, float] | None, dict[str, Any] | None, Costs]
 
@@ -195,9 +189,7 @@ def beyond_end(evaluate_at: list[int] | str, cycle: Cycle) -> list[int]:
     return [number for number in evaluate_at if number > cycle.number]
 
 
-def lines(
-    cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str]) -> Row:
     """A cycle's lines in the run's ledger.jsonl and costs.jsonl; charged: the phases of all earlier cycles."""
     metrics, pseudo, successor_costs = evaluation
     decided = {

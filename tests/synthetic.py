@@ -16,11 +16,10 @@ from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.runs import columns_of
 from al_bench.analysis.store import load
 from al_bench.config.identity import digest, run_folder, run_identity, trajectory_identity
-from al_bench.config.schema import RunConfig, register_schema
+from al_bench.config.schema import RunConfig
 from al_bench.data.metrics import headline
 from al_bench.front.cli import hydra_options
-from al_bench.front.job import register_resolvers
-from al_bench.front.jobs import jobs_of
+from al_bench.front.jobs import jobs_of, register
 from al_bench.ledger.ledger import write_json
 
 POOL = 2000  # examples, of 14 words each
@@ -62,8 +61,7 @@ def write_job(output: Path, command: str) -> Path:
 @cache
 def _composed(words: tuple[str, ...]) -> list[tuple[list[str], RunConfig]]:
     """By Hydra, which takes a tenth of a second for each job; so the seeds come after it."""
-    register_schema()
-    register_resolvers()
+    register()
     jobs = []
     for overrides, config in jobs_of(hydra_options(list(words))):
         assert isinstance(config, RunConfig), str(config)

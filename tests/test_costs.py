@@ -17,12 +17,12 @@ from al_bench.acquisition.loop import Setup, acquire
 from al_bench.config.identity import fit_identity
 from al_bench.config.schema import ModelConfig
 from al_bench.costs import ITERATION, TOTALS, Costs, charged_once, seconds_until_scores, total_of, totals
-from al_bench.front.job import jobs_at_once
+from al_bench.front.jobs import jobs_at_once
 from al_bench.front.progress import result_table, seconds_in_words
 from al_bench.learners.base import FitCosts
 from al_bench.ledger.ledger import Ledger, read_json
 from al_bench.ledger.provenance import machine
-from al_bench.ledger.steps import Step, Steps
+from al_bench.ledger.store import Step, Steps
 from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.planning.units import Past, Unit, rate_of

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from al_bench.config.schema import register_schema
 from al_bench.errors import UserError
 from al_bench.front.cli import hydra_options
-from al_bench.front.job import register_resolvers
-from al_bench.front.jobs import jobs_of
+from al_bench.front.jobs import jobs_of, register
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,8 +31,7 @@ def test_command(command, tmp_path, monkeypatch):
     words = [word for word in shlex.split(command)[2:] if not word.startswith("hydra")]
     if "paper/*" in command:  # every one of its files is planned elsewhere
         words = [word.replace("paper/*", "paper/imdb/*") for word in words]
-    register_schema()
-    register_resolvers()
+    register()
     GlobalHydra.instance().clear()
     words = [word for word in words if word not in ("--cfg", "job", "--help", "--info")]
     for _, config in jobs_of(hydra_options(words)):

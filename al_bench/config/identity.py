@@ -66,8 +66,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         "acquisition": model_identity(config.acquisition),
         "strategy": asdict(config.strategy),
         "subsampling": subsampling,
-        "precision": precision,
-        **engine_identity(config, config.acquisition),
+        **_rounding(config, config.acquisition, precision),
         "rescore": config.rescore,
     }
 
@@ -97,8 +96,7 @@ def fit_identity(
         "dataset": dataset_identity(config),
         "labelled": labelled_identity(config, precision, cycle),
         "model": model_identity(model),
-        "precision": precision,
-        **engine_identity(config, model),
+        **_rounding(config, model, precision),
         "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
     }
     if filters is None:
@@ -194,9 +192,9 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     return material
 
 
-def engine_identity(config: RunConfig, model: ModelConfig) -> dict[str, Any]:
+def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
     """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
-    return {"engine": config.engine} if model.learner == "transformer" else {}
+    return {"precision": precision, **({"engine": config.engine} if model.learner == "transformer" else {})}
 
 
 def digest(identity: Any, length: int = 12) -> str:

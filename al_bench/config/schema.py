@@ -6,12 +6,10 @@ config alone: no data, no model, no torch.
 """
 
 from dataclasses import dataclass, field, fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from al_bench.errors import reject
-
-INFINITY = float("inf")
 TASKS = ("classification", "tagging")
 
 # Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
@@ -38,7 +36,7 @@ def between(low: float, high: float, remedy: str, default: float | None = None) 
 
 
 def at_least(low: float, remedy: str, default: float | None = None) -> Any:
-    return between(low, INFINITY, remedy, default)
+    return between(low, inf, remedy, default)
 
 
 def seed(default: int | None = None) -> Any:
@@ -284,24 +282,3 @@ def uses_pseudo_labels(config: RunConfig) -> bool:
 def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
     missing = {f.name: defaults[f.name] for f in fields(settings) if getattr(settings, f.name) is None}
     return replace(settings, **missing)
-
-
-def register_schema() -> None:
-    """Let the defaults list of `configs/` name the schema, so that Hydra checks every option against it."""
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="schema", node=RunConfig)
-
-
-def from_hydra(composed: Any) -> RunConfig:
-    """A composed config (without its `hydra` node) as a `RunConfig`: types checked, nothing filled in."""
-    from omegaconf import OmegaConf
-
-    # Plain values, because a node that `+key=value` opened for a new key would keep the key.
-    merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.to_container(composed))
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise reject(missing[0], "???", "has no value", f"set {missing[0]}=...")
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, RunConfig)
-    return config

@@ -15,14 +15,13 @@ from al_bench import __version__
 from al_bench.errors import UserError, of_disk
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
-_FILE = Path(__file__).with_name("commands.yaml")
-COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_bytes())
 
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line that names the help, in place of a usage text."""
-        _stop(f"{message}; see `{self.prog} --help`", 2)
+        stop(f"{message}; see `{self.prog} --help`", 2)
 
 
 def main() -> None:
@@ -38,9 +37,9 @@ def main() -> None:
             options = vars(_parser().parse_args(arguments))
             resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
     except UserError as error:
-        _stop(str(error))
+        stop(str(error))
     except KeyboardInterrupt:
-        _stop("interrupted; the same command continues", 130)
+        stop("interrupted; the same command continues", 130)
     except BrokenPipeError:  # the reader, such as `| head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -65,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _stop(message: str, code: int = 1) -> NoReturn:
+def stop(message: str, code: int = 1) -> NoReturn:
     for line in message.splitlines():
         print(f"al-bench: {line}", file=sys.stderr)
     sys.exit(code)
@@ -75,9 +74,9 @@ def run(words: list[str]) -> None:
     """Let Hydra run the words after `run`. Raises `UserError` for what the user can mend."""
     import hydra
 
-    from al_bench.config.schema import register_schema, shipped_configs
+    from al_bench.config.schema import shipped_configs
     from al_bench.front import sweep
-    from al_bench.front.job import register_resolvers, run_job
+    from al_bench.front.jobs import register, run_job
 
     options = hydra_options(words)
     sys.argv = ["al-bench run", *_multirun_first(words)]
@@ -85,41 +84,35 @@ def run(words: list[str]) -> None:
         os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
         if "COMP_POINT" in os.environ:
             os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))
-    register_schema()
-    register_resolvers()
+    register()
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits
     try:
         hydra.main(version_base="1.3", config_path=str(shipped_configs()), config_name="config")(run_job)()
-    except BaseException as error:
-        sweep.close()
-        if before == "1" or not isinstance(error, Exception):
+    except Exception as error:
+        if before == "1":
             raise
         raise _for_user(error, options) from error
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or "0"
-    sweep.close()
+        sweep.close()  # its error, with a line for every job, replaces the first job's
 
 
 def plan(words: list[str]) -> None:
     """Print what `al-bench run` with the same words would do."""
     options = hydra_options(words, "plan")
-    from al_bench.config.schema import register_schema
-    from al_bench.front.job import register_resolvers
-    from al_bench.front.jobs import jobs_of
+    from al_bench.front.jobs import jobs_of, register
     from al_bench.planning.show import show
     from al_bench.planning.units import Job, job_of
 
-    register_schema()
-    register_resolvers()
+    register()
     configs = list(jobs_of(options))
     from al_bench.learners.engine.device import resolve_device, resolve_precision  # imports torch
 
     jobs = []
     for overrides, config in configs:
         if isinstance(config, UserError):
-            reason = "; ".join(str(config).splitlines())
-            jobs.append(Job(tuple(overrides), refused=reason, state="refused"))
+            jobs.append(Job(tuple(overrides), refused="; ".join(str(config).splitlines()), state="refused"))
         else:
             precision = resolve_precision(config.precision, resolve_device(config.device))
             jobs.append(job_of(overrides, config, precision))

@@ -40,7 +40,7 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
         return _of_key(of_key[0], text, overrides)
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
-        return not_one_of(group or "config", option, list(error.options or []))
+        return rule(group or "config", option, *not_one_of(option, list(error.options or [])))
     if isinstance(error, OverrideParseException):
         lines = error.message.splitlines()
         reason = lines[1] if lines[0].startswith("Error") else lines[0]
@@ -75,7 +75,7 @@ def _override_of(field: str, overrides: Sequence[str]) -> str | None:
 
 def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
     """A key that does not exist, or holds a value that it cannot."""
-    field, value = str(error.full_key), error.value
+    field = str(error.full_key)
     word = _override_of(field, overrides)
     given = word.partition("=")[2] if word and "=" in word else None
     match = re.search(r"In '(.+?)'", text)
@@ -84,14 +84,13 @@ def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence
         reason = str(error).splitlines()[0]
         if field.startswith("hydra.overrides"):  # Hydra keeps a copy of the command line, and reads it first
             word = next((word for word in overrides if "${" in word), None)
-        name, _, value = (word or f"{field}=${{...}}").partition("=")
-        return rule(name, value, reason, r"write \${ for the characters themselves")
+        name, _, given = (word or f"{field}=${{...}}").partition("=")
+        return rule(name, given, reason, r"write \${ for the characters themselves")
     if isinstance(error, errors.ConfigKeyError | errors.ConfigAttributeError) and "not in" in str(error):
         head = field if given is None else f"{field}={given}"
         return f"{head}: no such key{where}; {_near_key(field, match[1] if match else '')}"
-    if value is None:
-        value = given
-    kind = _kind(_hint(field))
+    value = given if error.value is None else error.value
+    kind = _kind(KEYS.get(field))
     if kind.startswith("a group"):
         group = f"model@{field}" if field in ROLES else field
         option = value if isinstance(value, str) and value != "null" else "NAME"
@@ -115,14 +114,14 @@ def _near_key(field: str, file: str = "") -> str:
     if field.startswith("hydra."):
         return "see `al-bench run --cfg hydra`"
     parent, _, last = field.rpartition(".")
-    if _kind(_hint(parent)).startswith("pairs"):
+    if _kind(KEYS.get(parent)).startswith("pairs"):
         return f"to add it to {parent} write +{field}=VALUE"
-    keys = [key.rpartition(".") for key in _keys(RunConfig)]
+    keys = [key.rpartition(".") for key in KEYS]
     siblings = [name for group, _, name in keys if group == parent]
     near = [f"{parent}.{name}".lstrip(".") for name in difflib.get_close_matches(last, siblings, n=2)]
     near = near or ["".join(key) for key in keys if key[2] == last][:2]
     if not (near or parent):
-        near = difflib.get_close_matches(field, [*map("".join, keys), *GROUPS], n=2)
+        near = difflib.get_close_matches(field, [*KEYS, *GROUPS], n=2)
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"the keys {f'in {parent}' if parent else 'here'} are {known(siblings) or 'none'}"
@@ -168,22 +167,16 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
     return None
 
 
-def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    """Every dotted key of the schema, groups of keys included."""
-    for name in typing.get_type_hints(schema):
-        yield prefix + name
-        hint = _hint(prefix + name)
+def _keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every dotted key of the schema, and its type; for a group of keys its class, also where it may be null."""
+    for name, hint in typing.get_type_hints(schema).items():
+        hint = next((part for part in typing.get_args(hint) if is_dataclass(part)), hint)
+        yield prefix + name, hint
         if is_dataclass(hint):
             yield from _keys(hint, f"{prefix}{name}.")
 
 
-def _hint(field: str) -> Any:
-    """A key's type; for a group of keys its class, also where it may be null."""
-    hint: Any = RunConfig
-    for key in field.split("."):
-        hint = typing.get_type_hints(hint).get(key) if is_dataclass(hint) else None
-        hint = next((part for part in typing.get_args(hint) if is_dataclass(part)), hint)
-    return hint
+KEYS: dict[str, Any] = dict(_keys(RunConfig))
 
 
 def _kind(hint: Any) -> str:

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from al_bench.costs import TOTALS, total_of, totals
 from al_bench.data.metrics import headline
+from al_bench.ledger.ledger import Row
 
 VISIBLE = 0.05  # seconds: the least that rounds to 0.1
 NEGLIGIBLE = 0.01  # of all iterations: one-off seconds up to this share are not shown under the table
-Row = tuple[dict[str, Any], dict[str, Any]]  # (decided, spent) of a cycle
 
 
 class Display:

@@ -64,23 +64,20 @@ def close() -> None:
     for number, card in sorted(cards.items()):
         status = RunDirectory(Path(card["directory"])).status if card["directory"] else {}
         outcome = {"state": status.get("state", "not started"), "error": status.get("error", "")}
-        row = {"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]}
-        rows.append(row)
+        rows.append({"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]})
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    common = set.intersection(*(set(row["overrides"]) for row in rows)) if len(rows) > 1 else set()
-    shared = [word for word in rows[0]["overrides"] if word in common]
+    shared = [w for w in rows[0]["overrides"] if len(rows) > 1 and all(w in row["overrides"] for row in rows)]
     table = Table(title=f"sweep {sweep.name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
     for head in ("job", "overrides", "state", "error or directory"):
         table.add_column(head, overflow="fold")
-    for row in rows:
-        own = " ".join(word for word in row["overrides"] if word not in shared)
-        table.add_row(str(row["job"]), own, row["state"], first_line(row["error"]) or row["directory"])
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
     failures = []
     for row in rows:
+        own, reason = " ".join(word for word in row["overrides"] if word not in shared), first_line(row["error"])
+        table.add_row(str(row["job"]), own, row["state"], reason or row["directory"])
         if row["state"] != "finished":
-            reason = first_line(row["error"]) or "no reason is recorded"
-            failures.append(f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {reason}")
+            job = f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}"
+            failures.append(f"{job}: {reason or 'no reason is recorded'}")
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
     finish_sweep(sweep, failed=bool(failures))
     if failures:
         raise UserError("\n".join(failures))

@@ -62,5 +62,5 @@ def damage(folder: Path) -> str | None:
         record = load_record(folder / name)
         reasons += [f"{name} has no {key}" for key in keys if key not in record]
     if not reasons and "trajectory" not in load_record(folder / "identity.json")["fingerprints"]:
-        return "identity.json names no trajectory"
-    return reasons[0] if reasons else None
+        reasons = ["identity.json names no trajectory"]
+    return next(iter(reasons), None)

@@ -11,9 +11,11 @@ from filelock import FileLock
 
 from al_bench.errors import UserError
 
+Row = tuple[dict[str, Any], dict[str, Any]]  # (decided, spent) of a cycle
+
 
 class Ledger:
-    """A file of JSON records. Writing a record's newline is its commit."""
+    """A file of JSON records, a line each."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,30 +27,16 @@ class Ledger:
         except ValueError as error:
             raise damaged(self.path, self.path.parent) from error
 
-    def append(self, record: dict[str, Any]) -> None:
-        line = _line(record)  # before the file is touched: the record may be no JSON
-        with self.path.open("ab+") as file:
-            file.truncate(len(self._complete()))
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-
     def put(self, number: int, record: dict[str, Any]) -> None:
         """Commit a record at a position, as the last one; the record that stood there is replaced, and all after it."""
         lines = self._complete().splitlines(keepends=True)
         assert number <= len(lines), "records are written in order"
-        if number == len(lines):
-            self.append(record)
-        else:
-            write_whole(self.path, b"".join([*lines[:number], _line(record)]))
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        write_whole(self.path, b"".join([*lines[:number], line.encode()]))
 
     def _complete(self) -> bytes:
         content = self.path.read_bytes() if self.path.exists() else b""
         return content[: content.rfind(b"\n") + 1]
-
-
-def _line(record: dict[str, Any]) -> bytes:
-    return (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 class CycleLedger:
@@ -59,8 +47,8 @@ class CycleLedger:
         self.ledger = Ledger(folder / "ledger.jsonl")
         self.costs = Ledger(folder / "costs.jsonl")
 
-    def rows(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """(decided, spent) of every committed cycle."""
+    def rows(self) -> list[Row]:
+        """Every committed cycle."""
         decided, spent = self.ledger.read(), self.costs.read()
         if len(spent) < len(decided):
             raise damaged(self.costs.path, self.folder)

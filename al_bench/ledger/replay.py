@@ -12,7 +12,6 @@ from al_bench.acquisition.loop import NO_IDS, Computed, Cycle, describe
 from al_bench.acquisition.selection import as_ids
 from al_bench.costs import Costs
 from al_bench.data.corpus import Corpus
-from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import reject
 from al_bench.ledger.ledger import Ledger, read_json
 
@@ -28,7 +27,7 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
     else:
         lists, metrics = _of_file(source, len(corpus.train)), []
     ids = as_ids("replay", source, [i for batch in lists for i in batch], len(corpus.train))
-    batches = Ragged(ids, offsets_of([len(batch) for batch in lists])).rows()
+    batches = np.split(ids, np.cumsum([len(batch) for batch in lists])[:-1])
     labelled = NO_IDS
     for number, (batch, queried, known) in enumerate(zip_longest(batches, batches[1:], metrics)):
         labelled = np.concatenate([labelled, batch])

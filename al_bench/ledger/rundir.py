@@ -14,7 +14,6 @@ from al_bench.config.identity import differences, run_identity
 from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import CycleLedger, locked, read_json, write_json, write_whole
-from al_bench.ledger.store import claim
 
 
 class RunDirectory(CycleLedger):
@@ -42,9 +41,7 @@ class RunDirectory(CycleLedger):
             raise UserError(f"{self.folder}: cannot be written ({error.strerror}); set output_dir=FOLDER") from error
         with locked(self.folder / ".lock", waiting):
             path = self.folder / "identity.json"
-            identity = read_json(path)["identity"] if path.exists() else {}
-            changed = differences(identity, run_identity(config)) if identity else []
-            if changed:
+            if path.exists() and (changed := differences(read_json(path)["identity"], run_identity(config))):
                 raise UserError(
                     f"{self.folder}: holds a run with another config ({', '.join(changed[:8])} differ); "
                     "choose another directory, or leave hydra.run.dir to its default"
@@ -62,19 +59,16 @@ class RunDirectory(CycleLedger):
                 self._status("interrupted", started, job)
                 raise
             except BaseException as error:
-                self._failed(error, started, job)
+                self._status("failed", started, job, error)
                 raise
             self._status("finished", started, job)
 
-    def _status(self, state: str, started: float, job: dict[str, Any], **more: Any) -> None:
+    def _status(self, state: str, started: float, job: dict[str, Any], error: BaseException | None = None) -> None:
         ended = {} if state == "running" else {"ended_at": time.time()}
-        record = {"state": state, "started_at": started, **ended, **job, **more}
-        write_json(self.folder / "status.json", record)
-
-    def _failed(self, error: BaseException, started: float, job: dict[str, Any]) -> None:
-        self._status("failed", started, job, error=str(error) or type(error).__name__)
-        reason = "".join(traceback.format_exception(error))
-        write_whole(self.folder / "traceback.txt", reason.encode())
+        why = {} if error is None else {"error": _reason(error)}
+        write_json(self.folder / "status.json", {"state": state, "started_at": started, **ended, **job, **why})
+        if error is not None:
+            write_whole(self.folder / "traceback.txt", "".join(traceback.format_exception(error)).encode())
 
     @property
     def status(self) -> dict[str, Any]:
@@ -83,10 +77,9 @@ class RunDirectory(CycleLedger):
 
     def leave_reason(self, error: Exception) -> None:
         """Record why a run failed before it could claim the directory."""
-        recorded = self.status.get("error") == (str(error) or type(error).__name__)
-        if not recorded and not (self.folder / "identity.json").exists():
+        if self.status.get("error") != _reason(error) and not (self.folder / "identity.json").exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._failed(error, time.time(), {})
+            self._status("failed", time.time(), {}, error)
 
     @property
     def in_use(self) -> bool:
@@ -101,10 +94,10 @@ class RunDirectory(CycleLedger):
     def finished(self) -> bool:
         return self.status.get("state") == "finished"
 
-    def record_fingerprints(self, config: RunConfig, fingerprints: dict[str, Any]) -> None:
-        """Write, or check, the fingerprints of data and weights and the trajectory's id."""
-        claim(self.folder, run_identity(config), fingerprints)
-
     @property
     def fingerprints(self) -> dict[str, Any]:
         return read_json(self.folder / "identity.json")["fingerprints"]
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -3,6 +3,10 @@
 identity.json  what determines the results, and the fingerprints of the data and weights that they were computed from
 lock           held by the process that computes or reads
 *.npy          arrays, whose hashes stand in the record that makes them count
+
+A step is a result outside the loop: a fit's metrics, pseudo-labels, suspicions. OUTPUT_DIR/steps/<id>/ has also
+costs.json     what it cost, and which run computed it
+values.json    its numbers, and the hashes of the arrays; written last, it makes the step count
 """
 
 import hashlib
@@ -17,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.config.identity import differences
+from al_bench.config.identity import differences, digest
 from al_bench.costs import Costs
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import damaged, locked, read_json, write_json, write_whole
@@ -77,9 +81,54 @@ def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, str]) 
     if not path.exists():
         write_json(path, {"identity": identity, "fingerprints": fingerprints})
         return
-    changed = differences(read_json(path)["fingerprints"], fingerprints)
-    if changed:
+    if changed := differences(read_json(path)["fingerprints"], fingerprints):
         raise UserError(
             f"{folder}: {' and '.join(changed)} changed since it was begun; "
             "restore what was there, or set another output_dir"
         )
+
+
+@dataclass(frozen=True)
+class Step:
+    """values: what JSON can hold; arrays: by name; costs: of computing it, whenever that was."""
+
+    values: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
+
+
+class Steps:
+    """The steps of all runs, by identity.
+
+    fingerprints: of the data and of the weights by role; account: run, machine and waiting of `Store`
+    """
+
+    def __init__(self, root: Path, fingerprints: dict[str, str], **account: Any) -> None:
+        self.root, self._fingerprints, self._account = root, fingerprints, account
+
+    def get(self, identity: dict[str, Any], roles: tuple[str, ...], compute: Callable[[], Step]) -> Step:
+        """The recorded step, else the computed one, recorded; one process at a time computes it.
+
+        roles: whose weights it depends on
+        """
+        fingerprints = {key: self._fingerprints[key] for key in ("data", *roles)}
+        store = Store(step_folder(self.root, identity), identity, fingerprints, **self._account)
+        with store.held():
+            folder = store.folder
+            if not finished(folder):
+                step = compute()
+                hashes = {name: store.save(folder / f"{name}.npy", array) for name, array in step.arrays.items()}
+                write_json(folder / "costs.json", store.costs_record(step.costs))
+                write_json(folder / "values.json", {"values": step.values, "arrays_sha256": hashes})
+            recorded = read_json(folder / "values.json")
+            hashes = recorded["arrays_sha256"]
+            arrays = {name: store.load(folder / f"{name}.npy", sha256) for name, sha256 in hashes.items()}
+            return Step(recorded["values"], arrays, costs_from(read_json(folder / "costs.json")))
+
+
+def step_folder(root: Path, identity: dict[str, Any]) -> Path:
+    return root / digest(identity, 16)
+
+
+def finished(folder: Path) -> bool:
+    return (folder / "values.json").exists()

@@ -74,7 +74,8 @@ class Tracker:
         return self.uri is not None
 
     def _open(self) -> None:
-        config, folder, sweep = read_config(self.run.folder), self.run.folder, self.sweep
+        folder, sweep = self.run.folder, self.sweep
+        config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
         assert self.uri is not None
         tags = {
             "al_bench.trajectory": self.run.fingerprints["trajectory"],
@@ -128,8 +129,8 @@ class Tracker:
             at, metrics = int(spent["finished_at"] * 1000), metrics_of(decided, spent)
             points = [Metric(name, value, at, decided["cycle"]) for name, value in metrics.items()]
             self._client.log_batch(self._record["run_id"], metrics=points)
-            self._record["logged"] += 1
-            self._remember("running")
+            self._record |= {"logged": self._record["logged"] + 1, "state": "running"}
+            write_json(self.run.folder / FILE, self._record)
 
     def _finish(self) -> None:
         self._log_cycles()
@@ -141,9 +142,6 @@ class Tracker:
         state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())
         outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
         self._client.set_terminated(run_id, status=outcome, end_time=int(ended * 1000))
-        self._remember(state)
-
-    def _remember(self, state: str) -> None:
         write_json(self.run.folder / FILE, {**self._record, "state": state})
 
 
@@ -196,8 +194,3 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
         if name not in ("cycle", "finished_at") and isinstance(value, int | float):
             metrics[f"cost/{name}"] = value
     return metrics
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    return config

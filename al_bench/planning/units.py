@@ -19,7 +19,7 @@ from al_bench.costs import happens_once
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.ledger.ledger import Ledger, load_record, read_json
 from al_bench.ledger.rundir import RunDirectory
-from al_bench.ledger.steps import finished, step_folder
+from al_bench.ledger.store import finished, step_folder
 
 
 @dataclass(frozen=True)

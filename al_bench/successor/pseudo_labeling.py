@@ -21,7 +21,7 @@ from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
 from al_bench.learners.base import UNWATCHED, Model, Watch, setup_seconds
 from al_bench.learners.predictions import Predictions
-from al_bench.ledger.steps import Step
+from al_bench.ledger.store import Step
 from al_bench.successor.filters import Suspicion, drop_count, dropped, of_confidence, of_neighbours, of_verifier
 from al_bench.successor.successor import Fit, Succession, named, on_gold
 

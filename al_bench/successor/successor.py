@@ -13,7 +13,7 @@ from al_bench.config.schema import RunConfig
 from al_bench.costs import Clock, Costs, Listener, happens_once
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch, evaluate_on_test, setup_seconds
-from al_bench.ledger.steps import Step, Steps
+from al_bench.ledger.store import Step, Steps
 
 
 @dataclass(frozen=True)

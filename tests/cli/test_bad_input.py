@@ -205,7 +205,7 @@ def test_config(al, tmp_path, monkeypatch, overrides, expected):
     def execute(*_):
         pytest.fail("was accepted")
 
-    monkeypatch.setattr("al_bench.front.job.execute", execute)
+    monkeypatch.setattr("al_bench.front.jobs.execute", execute)
     assert_refused(al("run", *overrides), expected)
     assert not any(tmp_path.iterdir())
 

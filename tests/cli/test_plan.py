@@ -8,10 +8,9 @@ import pytest
 from scipy.stats import wilcoxon
 
 from al_bench.config.catalog import listing
-from al_bench.config.schema import PAPER_TRAINING, TrainingConfig, register_schema
+from al_bench.config.schema import PAPER_TRAINING, TrainingConfig
 from al_bench.front.cli import hydra_options
-from al_bench.front.job import register_resolvers
-from al_bench.front.jobs import jobs_of
+from al_bench.front.jobs import jobs_of, register
 from al_bench.planning.units import Job, Past, job_of, labelled_at, steps_of, union
 
 EXPERIMENTS = [name for name in listing("experiment", None) if name.startswith("paper/") and name != "paper/base"]
@@ -27,8 +26,7 @@ def jobs(tmp_path, monkeypatch) -> Callable[..., list[Job]]:
     monkeypatch.chdir(tmp_path)
 
     def plan(*words: str) -> list[Job]:
-        register_schema()
-        register_resolvers()
+        register()
         GlobalHydra.instance().clear()
         configs = list(jobs_of(hydra_options(list(words))))
         return [job_of(overrides, config, "float32") for overrides, config in configs]

@@ -67,15 +67,15 @@ def test_sweeps_of_the_same_second_keep_apart(al, tmp_path, monkeypatch):
     """The folder that a sweep keeps its jobs in names its process, and a job of it knows that name."""
     from omegaconf import OmegaConf
 
-    from al_bench.front.job import register_resolvers
+    from al_bench.front.jobs import register
 
-    register_resolvers()
+    register()
     folders = []
     for process in (111, 222):
-        monkeypatch.setattr("al_bench.front.job.os.getpid", lambda process=process: process)
+        monkeypatch.setattr("al_bench.front.jobs.os.getpid", lambda process=process: process)
         config = OmegaConf.create({"dir": "now-${process:}"})
         folders.append(config.dir)
-        monkeypatch.setattr("al_bench.front.job.os.getpid", lambda: 999)
+        monkeypatch.setattr("al_bench.front.jobs.os.getpid", lambda: 999)
         assert config.dir == folders[-1], "also in another process"
     assert folders == ["now-111", "now-222"]
     assert "${process:}" in al("run", "--cfg", "hydra").out

@@ -14,9 +14,9 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.catalog import KINDS
 from al_bench.config.identity import ROLES
 from al_bench.config.rules import validate
-from al_bench.config.schema import RunConfig, register_schema, shipped_configs
+from al_bench.config.schema import RunConfig, shipped_configs
 from al_bench.errors import UserError
-from al_bench.front.job import checked, register_resolvers
+from al_bench.front.jobs import checked, register
 
 CONFIGS = shipped_configs()
 OPTIONS = {
@@ -29,8 +29,7 @@ OPTIONS = {
 
 def composed(*overrides: str) -> RunConfig:
     """Validated and resolved; nothing is loaded or downloaded for it."""
-    register_schema()
-    register_resolvers()
+    register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         return checked(compose("config", list(overrides), return_hydra_config=True))

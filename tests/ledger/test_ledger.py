@@ -10,24 +10,24 @@ RECORDS = [{"cycle": 0, "names": "ä\u2028\n"}, {"cycle": 1, "ids": [1, 2]}, {"c
 @pytest.fixture
 def ledger(tmp_path) -> Ledger:
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    for record in RECORDS:
-        ledger.append(record)
+    for number, record in enumerate(RECORDS):
+        ledger.put(number, record)
     return ledger
 
 
-def test_reads_what_was_appended(ledger, tmp_path):
+def test_reads_what_was_put(ledger, tmp_path):
     assert ledger.read() == RECORDS
     assert Ledger(tmp_path / "none.jsonl").read() == []
     assert ledger.path.read_bytes().count(b"\n") == 3
 
 
-def test_a_line_torn_anywhere_is_dropped_and_appending_goes_on(ledger):
+def test_a_line_torn_anywhere_is_dropped_and_writing_goes_on(ledger):
     whole = ledger.path.read_bytes()
     start = whole[:-1].rindex(b"\n") + 1
     for cut in range(start, len(whole)):
         ledger.path.write_bytes(whole[:cut])
         assert ledger.read() == RECORDS[:2]
-        ledger.append(RECORDS[2])
+        ledger.put(2, RECORDS[2])
         assert ledger.path.read_bytes() == whole
 
 
@@ -35,7 +35,7 @@ def test_a_torn_first_line(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.path.write_bytes(b'{"cycle')
     assert ledger.read() == []
-    ledger.append(RECORDS[1])
+    ledger.put(0, RECORDS[1])
     assert ledger.read() == [RECORDS[1]]
 
 
@@ -61,7 +61,7 @@ def test_a_record_that_is_no_json_leaves_no_trace(ledger):
     before = ledger.path.read_bytes()
     for record in ({"score": float("nan")}, {"ids": {1, 2}}):
         with pytest.raises((ValueError, TypeError)):
-            ledger.append(record)
+            ledger.put(3, record)
     assert ledger.path.read_bytes() == before
 
 

@@ -103,7 +103,7 @@ def test_a_runs_folder_is_refused_by_the_name_of_its_trajectory(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     write_json(folder / "identity.json", {"fingerprints": {"data": CORPUS.fingerprint, "trajectory": "abc123"}})
-    Ledger(folder / "ledger.jsonl").append({"cycle": 0, "labelled": 5})
+    Ledger(folder / "ledger.jsonl").put(0, {"cycle": 0, "labelled": 5})
     with pytest.raises(UserError, match=r"is a run's folder.*trajectories/abc123"):
         list(replay(folder, CORPUS))
 
@@ -123,7 +123,7 @@ def test_a_folder_that_does_not_say_which_data_it_is_of(acquired):
 def test_the_hash_is_of_the_ids(acquired, tmp_path):
     trajectory, _ = acquired
     before = content_hash(trajectory.folder)
-    trajectory.costs.append({"more": 1})
+    trajectory.costs.put(0, {"more": 1})
     assert content_hash(trajectory.folder) == before
     trajectory.ledger.put(1, trajectory.ledger.read()[1])
     assert content_hash(trajectory.folder) != before

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from fakes import changed, config_of
 
+from al_bench.config.identity import run_identity
 from al_bench.errors import UserError
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.store import claim
 
 CONFIG = config_of()
 FINGERPRINTS = {"data": "d1", "acquisition": "w1", "trajectory": "t1", "precision": "float32"}
@@ -21,12 +23,12 @@ def directory(tmp_path) -> RunDirectory:
 
 def done(directory: RunDirectory, config=CONFIG) -> None:
     with directory.claimed(config, JOB):
-        directory.record_fingerprints(config, FINGERPRINTS)
+        claim(directory.folder, run_identity(config), FINGERPRINTS)
 
 
 def failed(directory: RunDirectory, error: BaseException) -> None:
     def fail() -> None:
-        directory.record_fingerprints(CONFIG, FINGERPRINTS)
+        claim(directory.folder, run_identity(CONFIG), FINGERPRINTS)
         raise error
 
     with pytest.raises(type(error)), directory.claimed(CONFIG, JOB):
@@ -37,7 +39,7 @@ def test_a_run_that_ends_well(directory):
     with directory.claimed(CONFIG, JOB):
         assert directory.status["state"] == "running"
         assert "ended_at" not in directory.status
-        directory.record_fingerprints(CONFIG, FINGERPRINTS)
+        claim(directory.folder, run_identity(CONFIG), FINGERPRINTS)
     status = directory.status
     assert status["state"] == "finished"
     assert directory.finished
@@ -131,7 +133,7 @@ def test_other_data_or_weights_are_refused(directory, key):
         pytest.raises(UserError, match=rf"one: {key} changed since it was begun; restore"),
         directory.claimed(CONFIG, JOB),
     ):
-        directory.record_fingerprints(CONFIG, FINGERPRINTS | {key: "other"})
+        claim(directory.folder, run_identity(CONFIG), FINGERPRINTS | {key: "other"})
     assert directory.fingerprints == FINGERPRINTS
     assert directory.status["state"] == "failed"
     done(directory)
@@ -177,7 +179,7 @@ def test_a_reason_is_not_written_twice(directory):
 def test_rows_are_the_committed_cycles(directory):
     directory.folder.mkdir(parents=True)
     directory.commit({"cycle": 0}, {"cycle": 0, "seconds": {}})
-    directory.costs.append({"cycle": 1, "seconds": {"train": 1.0}})
+    directory.costs.put(1, {"cycle": 1, "seconds": {"train": 1.0}})
     assert directory.rows() == [({"cycle": 0}, {"cycle": 0, "seconds": {}})]
     directory.commit({"cycle": 1}, {"cycle": 1, "seconds": {"train": 2.0}})
     assert [spent["seconds"] for _, spent in directory.rows()] == [{}, {"train": 2.0}]
@@ -220,7 +222,7 @@ def test_who_waits_for_another_process_says_so(directory):
 
     def hold() -> None:
         with directory.claimed(CONFIG, JOB, lambda: messages.append("the first")):
-            directory.record_fingerprints(CONFIG, FINGERPRINTS)
+            claim(directory.folder, run_identity(CONFIG), FINGERPRINTS)
             entered.set()
             assert release.wait(20)
 

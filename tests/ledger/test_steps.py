@@ -8,7 +8,7 @@ import pytest
 
 from al_bench.costs import Costs
 from al_bench.errors import UserError
-from al_bench.ledger.steps import Step, Steps, finished, step_folder
+from al_bench.ledger.store import Step, Steps, finished, step_folder
 
 FINGERPRINTS = {"data": "d", "successor": "s"}
 IDENTITY = {"step": "fit", "cycle": 1}

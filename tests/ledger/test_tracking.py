@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from al_bench.config.schema import RunConfig
 from al_bench.ledger.ledger import Ledger
-from al_bench.ledger.tracking import connect, metrics_of, read_config
+from al_bench.ledger.tracking import connect, metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -52,7 +53,7 @@ def test_a_sweep_in_mlflow(al, tiny_run, tmp_path):
         assert logged.data.params["seed"] in ("1", "2")
         assert logged.data.params["acquisition.training.epochs"] == "1"
         assert logged.data.params["schedule.cycles"] == "2"
-        assert set(vars(RunConfig())) == set(read_config(folder))
+        assert set(vars(RunConfig())) == set(OmegaConf.load(folder / "config.yaml"))
         assert (
             logged.data.tags["al_bench.trajectory"]
             == json.loads((folder / "identity.json").read_text())["fingerprints"]["trajectory"]

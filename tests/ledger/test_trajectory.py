@@ -97,22 +97,22 @@ class Killed(BaseException):
 @contextmanager
 def killed(monkeypatch: pytest.MonkeyPatch, at: str, number: int) -> Iterator[None]:
     """Die at a point of recording cycle `number`."""
-    honest = Ledger.append
+    honest = Ledger.put
 
-    def append(ledger: Ledger, record: dict) -> None:
+    def put(ledger: Ledger, position: int, record: dict) -> None:
         name = ledger.path.stem
         if record["cycle"] != number or not at.endswith(name):
-            honest(ledger, record)
+            honest(ledger, position, record)
             return
         if at.startswith("after"):
-            honest(ledger, record)
+            honest(ledger, position, record)
         elif at.startswith("half"):
             with ledger.path.open("ab") as file:
                 file.write(json.dumps(record).encode()[:25])
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "append", append)
+        patch.setattr(Ledger, "put", put)
         yield
 
 

@@ -12,7 +12,7 @@ from al_bench.config.schema import FilterConfig, ModelConfig, PseudoLabelingConf
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged
 from al_bench.learners.base import Watch
-from al_bench.ledger.steps import Step, Steps
+from al_bench.ledger.store import Step, Steps
 from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
 
