@@ -102,7 +102,7 @@ def fit_identity(
     if filters is None:
         return identity
     labels = pseudo_labels_identity(config, precision, cycle)
-    pseudo = {"labels": labels} | training_set_identity(config, filters)
+    pseudo = {"pseudo_labels": labels, **training_set_identity(config, filters)}
     if config.verifier is not None and any(chosen.by == "verifier" for chosen in filters):
         pseudo["verifier"] = model_identity(config.verifier)
     return {**identity, "pseudo": pseudo}

@@ -359,6 +359,21 @@ def test_filters_share_the_pseudo_labels_and_the_first_fit():
     assert fit_identity(one, "float32", 3, "successor") != fit_identity(one, "bfloat16", 3, "successor")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pseudo_labeler.training.epochs", 3),
+        ("pseudo_labeler.hub", "other/full"),
+        ("pseudo_labeling.labels", "soft"),
+        ("seeds.model", 7),
+    ],
+)
+def test_a_fit_on_pseudo_labels_depends_on_who_gave_them(key, value):
+    one, other = resolve(BASE), resolve(changed(BASE, {key: value}))
+    fits = [fit_identity(config, "float32", 3, "successor", []) for config in (one, other)]
+    assert digest(fits[0]) != digest(fits[1])
+
+
 @pytest.mark.parametrize("key", ["gamma", "temperature", "refresh"])
 def test_without_subsampling_its_settings_do_not_matter(key):
     base = changed(BASE, {"subsampling": SubsamplingConfig("none", 0.1, 0.01)})
