@@ -8,25 +8,24 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.arms import settings as settings_of
 from al_bench.analysis.measures import At, Measures, Paired, Sample
-from al_bench.analysis.statistics import ALPHA, FEW, Estimate, holm, mean_interval, paired, reachable, tost
+from al_bench.analysis.statistics import ALPHA, FEW, TESTS, Estimate, differences, holm, mean_interval, reachable, tost
 from al_bench.analysis.store import Results
 
-Key = TypeVar("Key")
 MARGIN = 0.5  # points of the headline metric: subsampling that differs by less counts as equivalent
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A paired difference a - b and what may be said of it.
+    """A paired difference a - b and, once `in_family` knows it, what may be said of it.
 
-    p: adjusted by Holm over its family of `tests`; nan where nothing is tested, with one pair
+    raw_p, p: as it is, and adjusted by Holm over its family of `tests`; nan where nothing is tested, with one pair
     verdict: more | less | open | unclear (p is small enough, but mean and median disagree) | untestable (so few pairs
         cannot reach the level in such a family) | few (seeds)
     """
@@ -36,37 +35,29 @@ class Contrast:
     b: np.ndarray
     difference: Estimate
     raw_p: float
-    p: float
-    tests: int
-    verdict: str
     cycle: int | None = None
-
-    @property
-    def significant(self) -> bool:
-        return self.verdict in ("more", "less")
+    p: float = math.nan
+    tests: int = 0
+    verdict: str = "few"
 
     def equivalent(self, margin: float) -> bool:
         return self.difference.n >= FEW and tost(self.a, self.b, margin).equivalent
 
 
 def contrast(pairs: Paired, test: str, scale: float = 1.0) -> Contrast:
-    """Two arrays of pairs, tested alone. test: wilcoxon (exact signed-rank) | t"""
+    """Two arrays of pairs, not yet in a family. test: wilcoxon (exact signed-rank) | t"""
     a, b = (scale * array for array in pairs.arrays)
-    comparison = paired(a, b)
-    p = (comparison.t if test == "t" else comparison.wilcoxon) if len(a) > 1 else math.nan
-    alone = Contrast(pairs.seeds, a, b, comparison.difference, p, math.nan, 0, "few", pairs.cycle)
-    return in_family([alone], test)[0]
+    difference = differences(a, b)
+    p = TESTS[test](difference) if len(a) > 1 else math.nan
+    return Contrast(pairs.seeds, a, b, mean_interval(difference), p, pairs.cycle)
 
 
 def in_family(contrasts: Sequence[Contrast], test: str) -> list[Contrast]:
     """The contrasts with p-values adjusted over all of them, and the verdicts that these allow."""
-    tested = [one.raw_p for one in contrasts if not math.isnan(one.raw_p)]
-    adjusted = iter(holm(tested))
-    family = []
-    for one in contrasts:
-        p = one.raw_p if math.isnan(one.raw_p) else next(adjusted)
-        family.append(replace(one, p=p, tests=len(tested), verdict=_verdict(one, p, len(tested), test)))
-    return family
+    raw = [one.raw_p for one in contrasts]
+    tests = sum(not math.isnan(p) for p in raw)
+    family = zip(contrasts, holm(raw), strict=True)
+    return [replace(one, p=p, tests=tests, verdict=_verdict(one, p, tests, test)) for one, p in family]
 
 
 def _verdict(one: Contrast, p: float, tests: int, test: str) -> str:
@@ -237,7 +228,7 @@ def contest(
     return Contest(best, min(n for n, _ in tests), max(p for _, p in tests))
 
 
-def adjusted(contests: Mapping[Key, Contest | None]) -> dict[Key, Contest]:
+def adjusted(contests: Mapping[Any, Contest | None]) -> dict[Any, Contest]:
     """Those that there are, as one family."""
     known = {key: one for key, one in contests.items() if one is not None}
     stepped = holm([one.p for one in known.values()])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -67,17 +68,13 @@ class Measures:
         runs = results.runs
         self.complete = (runs.state == "finished") | (runs.cycles_done >= runs.cycles_planned)
         self._parts = {str(name): part for name, part in results.cycles.groupby("metric", observed=True)}
-        self._pivot = cache(self._of_parts)
+        self.wide = cache(self._wide)
 
-    def _of_parts(self, metric: str, values: str) -> pd.DataFrame:
-        """All runs x cycle."""
+    def _wide(self, metric: str, values: str = "value") -> pd.DataFrame:
+        """All runs x cycle; not to be changed. values: "value", or "machine" of seconds."""
         if metric not in self._parts:
             return pd.DataFrame(index=self.runs.index, dtype=float)
         return self._parts[metric].pivot(index="run", columns="cycle", values=values).reindex(self.runs.index)
-
-    def wide(self, metric: str) -> pd.DataFrame:
-        """All runs x cycle; not to be changed."""
-        return self._pivot(metric, "value")
 
     def knows(self, metric: str) -> bool:
         """Whether any run has it."""
@@ -105,7 +102,9 @@ class Measures:
             return Sample({}, {}, seeds, unlike=tuple(kinds))
         values, cycle = self.values(one_per_seed(measured).index, metric, at)
         known = values.dropna().index
-        here = self._on_one_machine(known, metric, cycle)
+        places = self._places(list(known), metric, cycle)
+        most = max(places, key=places.count, default="")
+        here = known[[place == most for place in places]]
         by_seed = {int(runs.seed[run]): str(run) for run in here}
         return Sample(
             {seed: float(values[run]) for seed, run in by_seed.items()},
@@ -121,21 +120,22 @@ class Measures:
         if metric == "amdahl":  # all seconds over those that are left if no pool were scored
             whole, scoring = (self.values(runs, f"seconds/{name}", at) for name in ("iteration", "predict"))
             return whole[0] / (whole[0] - scoring[0]), whole[1]
-        table = self.table(runs, metric)
-        if isinstance(at, int):
-            return table.get(at, pd.Series(np.nan, index=table.index)), at
-        end = end_of(table)
-        if end is None:
-            return pd.Series(np.nan, index=table.index), None
-        if at == "last":
+        return self._over(self.table(runs, metric), at)
+
+    def _over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
+        """As `values`; table: run x cycle"""
+        end = at if isinstance(at, int) else end_of(table)
+        if end not in table:
+            return pd.Series(np.nan, index=table.index), end
+        if at in ("last", end):
             return table[end], end
-        table = table.loc[table[end].notna(), :end]
+        runs, table = table.index, table.loc[table[end].notna(), :end]
         if at == "rounds":
             queried = self.table(table.index, "seconds/select").reindex(columns=table.columns).notna()
             over = table.where(queried).mean(axis=1)
         else:
             over = table.sum(axis=1, min_count=1) if at == "total" else self.areas(table)
-        return over.reindex(list(runs)), None
+        return over.reindex(runs), None
 
     def areas(self, scores: pd.DataFrame) -> pd.Series:
         """(runs,) areas under the curves, all over the cycles that most of the runs were evaluated at.
@@ -169,8 +169,7 @@ class Measures:
         schedules = {schedule for names in runs for schedule in self.runs.loc[names].schedule}
         if metric.startswith("seconds/") or metric == "amdahl":
             machines = [self._places(names, metric, None) for names in runs]
-            same = [len({places[i] for places in machines}) == 1 for i in range(len(seeds))]
-            seeds = tuple(seed for seed, alike in zip(seeds, same, strict=True) if alike)
+            seeds = tuple(seed for seed, *places in zip(seeds, *machines, strict=True) if len(set(places)) == 1)
         elif at in ("last", "aulc") and len(schedules) == 1:
             return self._aligned(seeds, runs, metric, at)
         return Paired(seeds, tuple(one.of(seeds) for one in samples), samples[0].cycle)
@@ -179,31 +178,15 @@ class Measures:
         """Of one schedule: each run is read at the cycles at which the others of its seed have a value, too."""
         tables = [self.table(names, metric) for names in runs]
         everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
-        both = pd.DataFrame(everywhere, seeds, tables[0].columns).where(everywhere)
-        end = end_of(both)
-        if end is None:
-            return Paired((), tuple(np.empty(0) for _ in runs))
-        chosen = both[end].notna().to_numpy()
-        if at == "aulc":
-            common = both.loc[chosen, :end]
-            common = common.loc[:, common.notna().sum() >= MOST * len(common)].dropna()
-            chosen = both.index.isin(common.index)
-            areas = tuple(self.areas(table.loc[chosen, common.columns]).to_numpy() for table in tables)
-            return Paired(tuple(common.index) if len(areas[0]) else (), areas)
-        values = tuple(table.loc[chosen, end].to_numpy(float) for table in tables)
-        return Paired(tuple(map(int, both.index[chosen])), values, end)
-
-    def _on_one_machine(self, runs: pd.Index, metric: str, cycle: int | None) -> pd.Index:
-        """Of runs with seconds, those on the machine that most of them were on; all runs of other metrics."""
-        if not (metric.startswith("seconds/") or metric == "amdahl") or not len(runs):
-            return runs
-        places = pd.Series(self._places(list(runs), metric, cycle), index=runs)
-        return runs[places == places.value_counts(sort=False).idxmax()]
+        values, cycles = zip(*(self._over(table.where(everywhere), at) for table in tables), strict=True)
+        known = values[0].notna().to_numpy()
+        arrays = tuple(one.to_numpy(float)[known] for one in values)
+        return Paired(tuple(compress(seeds, known)), arrays, cycles[0])
 
     def _places(self, runs: list[str], metric: str, cycle: int | None) -> list[str]:
-        """The machine, or machines, that each run's seconds are of."""
-        table = self._pivot("seconds/iteration" if metric == "amdahl" else metric, "machine").loc[runs]
-        if cycle is not None:
+        """The machine, or machines, that each run's seconds are of; "" for all other metrics."""
+        table = self.wide("seconds/iteration" if metric == "amdahl" else metric, "machine").loc[runs]
+        if cycle in table:
             return [str(place) for place in table[cycle]]
         return [" and ".join(dict.fromkeys(row.dropna())) for _, row in table.iterrows()]
 
@@ -217,9 +200,8 @@ def end_of(table: pd.DataFrame) -> int | None:
     table: run x cycle, missing where a run has none
     """
     counts = table.notna().sum(axis=0)
-    if not len(counts) or not counts.any():
-        return None
-    return int(counts.index[counts >= counts.max() * MOST].max())
+    ends = counts.index[(counts > 0) & (counts >= counts.max() * MOST)]
+    return int(ends.max()) if len(ends) else None
 
 
 def one_per_seed(runs: pd.DataFrame) -> pd.DataFrame:

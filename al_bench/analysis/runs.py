@@ -96,15 +96,12 @@ def _arm(config: Mapping[str, Any], acquisition: Mapping[str, Any] | None) -> st
 
 
 def _labels_everything(config: Mapping[str, Any]) -> bool:
-    initial, dataset = config["schedule"]["initial"], config["dataset"]
+    initial, unit, dataset = config["schedule"]["initial"], config["schedule"]["unit"], config["dataset"]
     if isinstance(initial, float):
         return initial == 1.0
     # Other data in the place of what an option ships have another size.
     replaced = dataset.get("path") is not None and (dataset.get("hub") or dataset.get("package"))
-    if config["schedule"]["unit"] == "examples":
-        sizes = [None if replaced else dataset["train_examples"], dataset["limit"]["train"]]
-    else:
-        sizes = [None if replaced else dataset["train_words"]]
+    sizes = [None if replaced else dataset[f"train_{unit}"], dataset["limit"]["train"] if unit == "examples" else None]
     return any(size is not None and initial >= size for size in sizes)
 
 

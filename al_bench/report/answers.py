@@ -177,10 +177,10 @@ def _closed(one: Answered) -> More:
     three = _together(setting, (top, one.second, one.first), setting.score(one.first), "last")
     if len(three.seeds) < FEW:
         return {}
-    closed = statistics.gap_closed(*(100 * scores for scores in three.arrays))
-    if closed.share is None:
-        return {"detail": fill("more", "no_gap", gap=interval(closed.gap, sign=True))}
-    shares = {"share": closed.share.mean, "low": closed.share.low, "high": closed.share.high}
+    gap, share = statistics.gap_closed(*(100 * scores for scores in three.arrays))
+    if share is None:
+        return {"detail": fill("more", "no_gap", gap=interval(gap, sign=True))}
+    shares = {"share": share.mean, "low": share.low, "high": share.high}
     text = fill("more", "closed", **{name: percent(share) for name, share in shares.items()})
     return {"text": text, "numbers": shares}
 

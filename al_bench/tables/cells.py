@@ -161,7 +161,7 @@ def compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
     """A cell of paired values. A difference keeps its contrast: it has no p-value before its family is known."""
     show, arrays = column.show, [unit.scale * array for array in pairs.arrays]
     if show == "gap_closed":
-        share = gap_closed(*arrays).share
+        _, share = gap_closed(*arrays)
         if share is None:
             return Cell(show, PERCENT, word="no gap", seeds=pairs.seeds)
         mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
@@ -209,7 +209,7 @@ def tested(cell: Cell, one: Contrast, test: str) -> Cell:
     if np.isnan(one.p):
         return replace(cell, pairs=None)
     hopeless = test == "wilcoxon" and one.verdict in ("untestable", "few")
-    marks = STAR if one.significant else UNTESTABLE if hopeless else ""
+    marks = STAR if one.verdict in ("more", "less") else UNTESTABLE if hopeless else ""
     return replace(cell, p=one.p, tests=one.tests, marks=marks, pairs=None)
 
 
