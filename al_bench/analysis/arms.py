@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from al_bench.analysis.measures import Measures, end_of, one_per_seed
-from al_bench.analysis.runs import ARMS, PARTS, SELECTION, parts_of
+from al_bench.analysis.runs import ARMS, SELECTION
 from al_bench.config.identity import digest, flat
 from al_bench.data.metrics import headline
-from al_bench.ledger.ledger import load_record
 
 SYMBOLS = {"gamma": "γ", "temperature": "T", "refresh": "refresh"}
 
@@ -135,7 +134,7 @@ def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> S
     groups = [one_per_seed(part) for _, part in runs.groupby("method", sort=False)]
     # Of the longest run: what a label says must not depend on which directory was read first.
     firsts = runs.loc[[part.sort_values("cycles_done", kind="stable").index[-1] for part in groups]]
-    parts = [_parts(row) for _, row in firsts.iterrows()]
+    parts = [measures.results.parts[run] for run in firsts.index]
     names = label_methods(firsts, parts)
     methods = [
         Method(*name, row, {part: digest(value) for part, value in one.items()}, part)
@@ -146,13 +145,6 @@ def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> S
     models = {role: firsts[role].dropna().unique() for role in does}
     shared = [f"`{models[role][0]}` {text}" for role, text in does.items() if len(models[role]) == 1]
     return Setting(data, title, str(runs.task.iloc[0]), "; ".join(shared), tuple(methods), measures)
-
-
-def _parts(row: pd.Series) -> dict[str, Any]:
-    recorded = load_record(Path(row.directory, "identity.json"))
-    if "identity" in recorded:
-        return parts_of(recorded["identity"], recorded.get("fingerprints", {}), row)
-    return dict.fromkeys(PARTS, row.method)  # its identity is lost: like no other
 
 
 # --------------------------------------------------------------------------------------------------- labels
