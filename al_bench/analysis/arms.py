@@ -2,7 +2,7 @@
 seeds only are a method."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from al_bench.analysis.measures import Measures, end_of, one_per_seed
+from al_bench.analysis.measures import Measures, one_per_seed
 from al_bench.analysis.runs import ARMS, SELECTION
 from al_bench.config.identity import digest, flat
 from al_bench.data.metrics import headline
@@ -92,9 +92,8 @@ class Setting:
 
     def end(self, method: Method) -> tuple[int | None, pd.Series]:
         """The last cycle, and by seed the score in percent there; none (None, empty) where nothing was evaluated."""
-        scores = self.scores(method)
-        cycle = end_of(scores)
-        return cycle, pd.Series(dtype=float) if cycle is None else 100 * scores[cycle].dropna()
+        scores, cycle = self.measures.over(self.scores(method), "last")
+        return cycle, 100 * scores.dropna()
 
     def acquirers(self) -> list[Method]:
         """A method for each selection by a model: those that share trajectories, such as two successors, count once."""
@@ -105,13 +104,10 @@ class Setting:
                 chosen[method.about.selection] = method
         return list(chosen.values())
 
-    def iterations(self, method: Method, metrics: Mapping[str, str]) -> dict[str, np.ndarray]:
-        """By name, each metric's mean over the cycles that query, a value per seed.
-
-        Of all runs that select as the method does, whatever successor they train.
-        """
+    def iterations(self, method: Method, metric: str) -> np.ndarray:
+        """By seed, its mean over the cycles that query, of all runs that select so, whatever successor they train."""
         runs = pd.concat([m.runs for m in self.methods if m.about.selection == method.about.selection])
-        return {name: self.measures.sample(runs, metric, "rounds").array for name, metric in metrics.items()}
+        return self.measures.sample(runs, metric, "rounds").array
 
     def selections(self) -> list[Method]:
         """A method for each way in which examples were selected, random draws too."""
@@ -121,7 +117,7 @@ class Setting:
 
 def settings(measures: Measures) -> tuple[Setting, ...]:
     """Every setting of which there is a cycle, by title."""
-    runs = measures.runs[measures.results.runs.cycles_done > 0]
+    runs = measures.runs[measures.runs.cycles_done > 0]
     groups = list(runs.groupby(["dataset", "fingerprint"], sort=True))
     titles = [str(dataset) for (dataset, _), _ in groups]
     return tuple(

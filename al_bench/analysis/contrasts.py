@@ -7,7 +7,7 @@ the curve, in all settings that are analysed together. Tables mark with a star w
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -96,25 +96,18 @@ def _first(setting: Setting, method: Method, arms: Iterable[str], parts: Iterabl
     return next((m for m in fits if _same_successor(m, method)), None)
 
 
-def random_of(setting: Setting, method: Method) -> Method | None:
-    """The same successor on as many random examples."""
-    return _first(setting, method, ["random"], ["schedule", "seeds"])
-
-
-def unmismatched_of(setting: Setting, method: Method) -> Method | None:
-    """The same successor, which selected for itself."""
-    parts = ["strategy", "subsampling", "rescore", "schedule", "seeds"]
-    return _first(setting, method, ["no mismatch"], parts)
+# The same successor: on as many random examples, on what it selected for itself, and on everything.
+random_of = partial(_first, arms=["random"], parts=["schedule", "seeds"])
+unmismatched_of = partial(
+    _first, arms=["no mismatch"], parts=["strategy", "subsampling", "rescore", "schedule", "seeds"]
+)
+ceiling_of = partial(_first, arms=["ceiling"], parts=[])
 
 
 def unlabelled_of(setting: Setting, method: Method) -> Method | None:
     """The same selection and successor, without pseudo-labels."""
     same = (m for m in setting.methods if m.about.selection == method.about.selection)
     return next((m for m in same if m.arm in ("ASM", "no mismatch") and _same_successor(m, method)), None)
-
-
-def ceiling_of(setting: Setting, method: Method) -> Method | None:
-    return _first(setting, method, ["ceiling"], [])
 
 
 def unsubsampled_of(setting: Setting, method: Method) -> Method | None:

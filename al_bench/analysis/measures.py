@@ -60,12 +60,11 @@ class Paired:
 
 
 class Measures:
-    """runs: `Results.runs` with None rather than nan, which would not equal itself; complete: all cycles are there"""
+    """complete: by run, whether all cycles are there"""
 
     def __init__(self, results: Results) -> None:
         self.results = results
-        self.runs = results.runs.astype(object).where(results.runs.notna(), None)
-        runs = results.runs
+        self.runs = runs = results.runs
         self.complete = (runs.state == "finished") | (runs.cycles_done >= runs.cycles_planned)
         self._parts = {str(name): part for name, part in results.cycles.groupby("metric", observed=True)}
         self.wide = cache(self._wide)
@@ -106,23 +105,19 @@ class Measures:
         most = max(places, key=places.count, default="")
         here = known[[place == most for place in places]]
         by_seed = {int(runs.seed[run]): str(run) for run in here}
-        return Sample(
-            {seed: float(values[run]) for seed, run in by_seed.items()},
-            by_seed,
-            seeds,
-            tuple(runs.index[~runs.seed.isin(runs.seed[known])]),
-            elsewhere=tuple(known.difference(here, sort=False)),
-            cycle=cycle,
-        )
+        found = {seed: float(values[run]) for seed, run in by_seed.items()}
+        silent = tuple(runs.index[~runs.seed.isin(runs.seed[known])])
+        elsewhere = tuple(known.difference(here, sort=False))
+        return Sample(found, by_seed, seeds, silent, elsewhere=elsewhere, cycle=cycle)
 
     def values(self, runs: Sequence[str], metric: str, at: At) -> tuple[pd.Series, int | None]:
         """((runs,) the metric at a point of the curve, or over it, missing: none; the cycle of a point)."""
         if metric == "amdahl":  # all seconds over those that are left if no pool were scored
             whole, scoring = (self.values(runs, f"seconds/{name}", at) for name in ("iteration", "predict"))
             return whole[0] / (whole[0] - scoring[0]), whole[1]
-        return self._over(self.table(runs, metric), at)
+        return self.over(self.table(runs, metric), at)
 
-    def _over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
+    def over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
         """As `values`; table: run x cycle"""
         end = at if isinstance(at, int) else end_of(table)
         if end not in table:
@@ -178,7 +173,7 @@ class Measures:
         """Of one schedule: each run is read at the cycles at which the others of its seed have a value, too."""
         tables = [self.table(names, metric) for names in runs]
         everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
-        values, cycles = zip(*(self._over(table.where(everywhere), at) for table in tables), strict=True)
+        values, cycles = zip(*(self.over(table.where(everywhere), at) for table in tables), strict=True)
         known = values[0].notna().to_numpy()
         arrays = tuple(one.to_numpy(float)[known] for one in values)
         return Paired(tuple(compress(seeds, known)), arrays, cycles[0])
@@ -192,12 +187,9 @@ class Measures:
 
 
 def end_of(table: pd.DataFrame) -> int | None:
-    """The last cycle that counts as the end; None where there is none.
+    """The last cycle that two thirds of the most runs have; None where there is none. table: run x cycle
 
-    Runs that are behind the others, running or failed, do not hold them back, nor does one alone run ahead: the end is
-    the last cycle that two thirds of the most have.
-
-    table: run x cycle, missing where a run has none
+    Runs that are behind the others, running or failed, do not hold them back, nor does one alone run ahead.
     """
     counts = table.notna().sum(axis=0)
     ends = counts.index[(counts > 0) & (counts >= counts.max() * MOST)]

@@ -29,8 +29,6 @@ COLUMNS = (
     "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector", "arm", "method",
     "selection", "schedule",
 )  # fmt: skip
-NUMBERS: dict[str, type] = dict.fromkeys(("gamma", "temperature", "rescore"), float)
-NUMBERS |= dict.fromkeys(("seed", "cycles_done", "cycles_planned", "evaluated"), int)
 # Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
 NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
 MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them
@@ -59,7 +57,7 @@ class Problem:
 class Results:
     """
     runs: a row per readable run directory, `COLUMNS`, by `run`: a short unique id, the folder's name unless
-        ambiguous; missing (`pd.isna`) where a run does not use the thing. `method` and `selection`: `runs.keys_of`
+        ambiguous; None where a run does not use the thing. `method` and `selection`: `runs.keys_of`
     cycles: run, cycle, metric, value, machine; metrics are named as in MLflow, with
         seconds/iteration, seconds/one_off, seconds/cumulative (until the cycle's model was fitted),
         seconds/successor_total and pseudo/share_dropped (by all filters) added; machine: that the seconds are of
@@ -104,11 +102,12 @@ def load(paths: Sequence[Path]) -> Results:
             problems += [Problem(folder, reason) for reason in records[-1].problems]
     names = short_names([Path(record.row["directory"]) for record in records])
     index = pd.Index(names, name="run", dtype=str)
-    runs = pd.DataFrame([record.row for record in records], index=index, columns=list(COLUMNS))
+    # Of objects, so that None stays None: nan would not equal itself.
+    runs = pd.DataFrame([record.row for record in records], index, list(COLUMNS), dtype=object)
     rows = [(run, *row) for run, record in zip(names, records, strict=True) for row in record.cycles]
     cycles = pd.DataFrame(rows, columns=["run", "cycle", "metric", "value", "machine"])
     parts = {run: record.parts for run, record in zip(names, records, strict=True)}
-    return Results(runs.astype(NUMBERS), cycles, parts, tuple(problems))
+    return Results(runs, cycles, parts, tuple(problems))
 
 
 def run_directories(path: Path) -> Iterator[Path]:
@@ -275,10 +274,7 @@ def machine_name(machine: Mapping[str, Any]) -> str:
 
 
 def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]) -> str:
-    """running | finished | failed | interrupted; less than was planned is a problem.
-
-    whole: whether all cycles are there; cycles: how many, in words
-    """
+    """running | finished | failed | interrupted; less than was planned is a problem. cycles: how many, in words"""
     state = status.get("state") or ("finished" if whole else "interrupted")
     if state == "failed":
         problems.append(f"failed: {first_line(status.get('error', 'no reason left'))} ({cycles})")
