@@ -79,7 +79,7 @@ class Setting:
 
     def values(self, method: Method, metric: str) -> pd.DataFrame:
         """seed x cycle, missing where a run has none"""
-        table = self.measures.table(method.runs.index, metric)
+        table = self.measures.wide(metric).loc[method.runs.index]
         table = table.dropna(axis=0, how="all").dropna(axis=1, how="all")
         return table.set_axis(method.runs.seed[table.index].rename("seed"), axis=0)
 
@@ -118,11 +118,11 @@ class Setting:
 def settings(measures: Measures) -> tuple[Setting, ...]:
     """Every setting of which there is a cycle, by title."""
     runs = measures.runs[measures.runs.cycles_done > 0]
-    groups = list(runs.groupby(["dataset", "fingerprint"], sort=True))
-    titles = [str(dataset) for (dataset, _), _ in groups]
+    groups = dict(list(runs.groupby(["dataset", "fingerprint"], sort=True)))
+    names = [name for name, _ in groups]
     return tuple(
-        _setting(f"{name} ({data[:6]})" if titles.count(name) > 1 else name, data, part, measures)
-        for name, ((_, data), part) in zip(titles, groups, strict=True)
+        _setting(f"{name} ({data[:6]})" if names.count(name) > 1 else name, data, part, measures)
+        for (name, data), part in groups.items()
     )
 
 

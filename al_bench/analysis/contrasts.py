@@ -41,7 +41,7 @@ class Contrast:
     verdict: str = "few"
 
     def equivalent(self, margin: float) -> bool:
-        return self.difference.n >= FEW and tost(self.a, self.b, margin).equivalent
+        return self.difference.n >= FEW and tost(self.a, self.b, margin)[0] <= ALPHA
 
 
 def contrast(pairs: Paired, test: str, scale: float = 1.0) -> Contrast:

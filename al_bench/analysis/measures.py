@@ -87,15 +87,11 @@ class Measures:
             keep &= [value in options for value in self.runs[column]]
         return self.runs[keep]
 
-    def table(self, runs: Sequence[str], metric: str) -> pd.DataFrame:
-        """run x cycle"""
-        return self.wide(metric).reindex(list(runs))
-
     def sample(self, runs: pd.DataFrame, metric: str, at: At) -> Sample:
         """A value per seed, of the runs of one method, or that agree on all that the metric depends on."""
         seeds = tuple(sorted(map(int, runs.seed.unique())))
         key = runs.selection if metric in ACQUIRED or metric.startswith("acquisition/") else runs.method
-        measured = runs[self.table(runs.index, metric).notna().any(axis=1)] if metric != "amdahl" else runs
+        measured = runs[self.wide(metric).loc[runs.index].notna().any(axis=1)] if metric != "amdahl" else runs
         kinds = key[measured.index].drop_duplicates().index
         if len(kinds) > 1:
             return Sample({}, {}, seeds, unlike=tuple(kinds))
@@ -110,12 +106,12 @@ class Measures:
         elsewhere = tuple(known.difference(here, sort=False))
         return Sample(found, by_seed, seeds, silent, elsewhere=elsewhere, cycle=cycle)
 
-    def values(self, runs: Sequence[str], metric: str, at: At) -> tuple[pd.Series, int | None]:
+    def values(self, runs: pd.Index, metric: str, at: At) -> tuple[pd.Series, int | None]:
         """((runs,) the metric at a point of the curve, or over it, missing: none; the cycle of a point)."""
         if metric == "amdahl":  # all seconds over those that are left if no pool were scored
             whole, scoring = (self.values(runs, f"seconds/{name}", at) for name in ("iteration", "predict"))
             return whole[0] / (whole[0] - scoring[0]), whole[1]
-        return self.over(self.table(runs, metric), at)
+        return self.over(self.wide(metric).loc[runs], at)
 
     def over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
         """As `values`; table: run x cycle"""
@@ -126,7 +122,7 @@ class Measures:
             return table[end], end
         runs, table = table.index, table.loc[table[end].notna(), :end]
         if at == "rounds":
-            queried = self.table(table.index, "seconds/select").reindex(columns=table.columns).notna()
+            queried = self.wide("seconds/select").loc[table.index].reindex(columns=table.columns).notna()
             over = table.where(queried).mean(axis=1)
         else:
             over = table.sum(axis=1, min_count=1) if at == "total" else self.areas(table)
@@ -166,17 +162,13 @@ class Measures:
             machines = [self._places(names, metric, None) for names in runs]
             seeds = tuple(seed for seed, *places in zip(seeds, *machines, strict=True) if len(set(places)) == 1)
         elif at in ("last", "aulc") and len(schedules) == 1:
-            return self._aligned(seeds, runs, metric, at)
+            # Each run is read at the cycles at which the others of its seed have a value, too.
+            tables = [self.wide(metric).loc[names] for names in runs]
+            everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
+            values, cycles = zip(*(self.over(table.where(everywhere), at) for table in tables), strict=True)
+            known = values[0].notna().to_numpy()
+            return Paired(tuple(compress(seeds, known)), tuple(one.to_numpy(float)[known] for one in values), cycles[0])
         return Paired(seeds, tuple(one.of(seeds) for one in samples), samples[0].cycle)
-
-    def _aligned(self, seeds: tuple[int, ...], runs: list[list[str]], metric: str, at: At) -> Paired:
-        """Of one schedule: each run is read at the cycles at which the others of its seed have a value, too."""
-        tables = [self.table(names, metric) for names in runs]
-        everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
-        values, cycles = zip(*(self.over(table.where(everywhere), at) for table in tables), strict=True)
-        known = values[0].notna().to_numpy()
-        arrays = tuple(one.to_numpy(float)[known] for one in values)
-        return Paired(tuple(compress(seeds, known)), arrays, cycles[0])
 
     def _places(self, runs: list[str], metric: str, cycle: int | None) -> list[str]:
         """The machine, or machines, that each run's seconds are of; "" for all other metrics."""

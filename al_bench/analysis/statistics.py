@@ -40,15 +40,6 @@ class Censored:
         return self.low == self.high
 
 
-@dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided tests: p is the larger of their p-values; difference: a - b with its 90 % interval."""
-
-    p: float
-    difference: Estimate
-    equivalent: bool
-
-
 # ------------------------------------------------------------------------------------------ of one arm
 
 
@@ -173,9 +164,10 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def tost(a: Values, b: Values, margin: float) -> Equivalence:
-    """Whether the mean of a - b over (n,) pairs lies within +- margin: two one-sided t tests (Schuirmann 1987).
+def tost(a: Values, b: Values, margin: float) -> tuple[float, Estimate]:
+    """p that the mean of a - b over (n,) pairs is beyond +- margin, and a - b with its 90 % interval.
 
+    The larger p of two one-sided t tests (Schuirmann 1987): up to `ALPHA`, the arms are equivalent.
     margin: in the unit of the scores, chosen before looking at them
     """
     assert margin > 0, "an equivalence needs room"
@@ -189,7 +181,7 @@ def tost(a: Values, b: Values, margin: float) -> Equivalence:
         above = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
         below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
         p = float(max(above, below))
-    return Equivalence(p, interval, bool(p <= ALPHA))
+    return p, interval
 
 
 # --------------------------------------------------------------------------------------- of several arms

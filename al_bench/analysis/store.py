@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal whe
 ACQUIRED = (*ITERATION, *ONE_OFF, *OVERHEAD, "evaluate", "iteration", "one_off", "evaluation", "overhead", "cumulative")
 ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
-YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+PARSED = lru_cache(maxsize=4096)(partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
 
 
@@ -187,13 +187,8 @@ def _yaml(text: str) -> dict[str, Any]:
     """A mapping, read key by key: runs of a sweep differ in a few, and YAML is what takes the time of thousands."""
     content: dict[str, Any] = {}
     for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE):
-        content |= _part(part) or {}
+        content |= PARSED(part) or {}
     return content
-
-
-@lru_cache(maxsize=4096)
-def _part(text: str) -> Any:
-    return yaml.load(text, YAML)
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:

@@ -24,9 +24,7 @@ GROUPS: dict[str, tuple[str, type]] = {
     "schedule": ("schedule", schema.ScheduleConfig),
 }
 # A run is the more like a missing one, the earlier the first of these in which they differ.
-CLOSEST = (
-    "dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling"
-)  # fmt: skip
+CLOSEST = ("dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling")
 CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "name")
 NEEDED = ("dataset", "successor", "acquisition", "strategy")
 

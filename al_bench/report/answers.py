@@ -102,7 +102,7 @@ def _phrases(one: Answered) -> dict[str, str]:
         "open": verdicts.get(contrast.verdict, ""),
         "few": verdicts["few"].format(Seeds="One seed" if difference.n == 1 else "Two seeds"),
         "margin": f"{MARGIN}",
-        "tost": p_value(statistics.tost(contrast.a, contrast.b, MARGIN).p) if difference.n > 1 else "",
+        "tost": p_value(statistics.tost(contrast.a, contrast.b, MARGIN)[0]) if difference.n > 1 else "",
     }
 
 

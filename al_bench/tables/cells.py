@@ -174,8 +174,8 @@ def compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
     if show == "difference":
         return Cell(show, unit, one.difference, pairs.seeds, pairs=one)
     assert column.margin is not None
-    same, marks = tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
-    return Cell(show, unit, same.difference, pairs.seeds, p=None if np.isnan(same.p) else same.p, marks=marks)
+    (p, within), marks = tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
+    return Cell(show, unit, within, pairs.seeds, p=None if np.isnan(p) else p, marks=marks)
 
 
 def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple[int, ...]) -> Cell:
