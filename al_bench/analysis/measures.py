@@ -129,10 +129,7 @@ class Measures:
         return over.reindex(runs), None
 
     def areas(self, scores: pd.DataFrame) -> pd.Series:
-        """(runs,) areas under the curves, all over the cycles that most of the runs were evaluated at.
-
-        scores: run x cycle; missing for a run that lacks one of these cycles
-        """
+        """(runs,) areas under scores (run x cycle), over the cycles that most have; none for a run that lacks one."""
         scores = scores.loc[:, scores.notna().sum() >= MOST * len(scores)].dropna()
         if scores.shape[1] < 2:
             return pd.Series(dtype=float)

@@ -37,7 +37,7 @@ MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal whe
 ACQUIRED = (*ITERATION, *ONE_OFF, *OVERHEAD, "evaluate", "iteration", "one_off", "evaluation", "overhead", "cumulative")
 ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
-PARSED = lru_cache(maxsize=4096)(partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+_parsed = lru_cache(maxsize=4096)(partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
 
 
@@ -187,7 +187,7 @@ def _yaml(text: str) -> dict[str, Any]:
     """A mapping, read key by key: runs of a sweep differ in a few, and YAML is what takes the time of thousands."""
     content: dict[str, Any] = {}
     for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE):
-        content |= PARSED(part) or {}
+        content |= _parsed(part) or {}
     return content
 
 
