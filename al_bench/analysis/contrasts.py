@@ -156,9 +156,8 @@ class Contrasts:
             for method in filter(asks, setting.methods):
                 if (other := other_of(setting, method)) is None:
                     continue
-                score = setting.score(method)
                 samples = [self.measures.sample(m.runs, setting.score(m), at) for m in (method, other)]
-                pairs = self.measures.together(samples, score, at)
+                pairs = self.measures.together(samples, setting.score(method), at)
                 if pairs.seeds:
                     answered.append(Answered(setting, method, other, contrast(pairs, test, 100.0)))
         family = in_family([one.contrast for one in answered], test)

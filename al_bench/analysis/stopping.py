@@ -179,9 +179,7 @@ def stops(setting: Setting, method: Method) -> pd.DataFrame:
         last = (curve.dropna().iloc[-1], known.iloc[-1], trail.split)
         for criterion in CRITERIA:
             cycle = criterion.first(trail)
-            reached = [math.nan] * 3
-            if cycle is not None and cycle in known.index:
-                reached = [cycle, known[cycle], curve.get(cycle, math.nan)]
+            reached = [cycle, known[cycle], curve.get(cycle, math.nan)] if cycle in known.index else [math.nan] * 3
             rows.append((seed, criterion.name, *reached, *last))
     columns = ["seed", "criterion", "cycle", "labelled", "score", "last", "all_labelled", "split"]
     return pd.DataFrame(rows, columns=columns)

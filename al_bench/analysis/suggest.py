@@ -122,7 +122,7 @@ def _closest_run(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
     """The run that agrees on the first key of `CLOSEST`, among those on the second, and so on."""
     for key in CLOSEST:
         if key in wanted:
-            alike = runs[runs[key].isna() if wanted[key] is None else runs[key] == wanted[key]]
+            alike = runs[[value == wanted[key] for value in runs[key]]]
             runs = alike if len(alike) else runs
     return runs.iloc[0]
 
