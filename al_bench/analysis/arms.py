@@ -2,7 +2,7 @@
 seeds only are a method."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from al_bench.analysis.measures import Measures, end_of, one_per_seed
-from al_bench.analysis.runs import ARMS, PARTS, SELECTION, parts_of
+from al_bench.analysis.measures import Measures, one_per_seed
+from al_bench.analysis.runs import ARMS, SELECTION
 from al_bench.config.identity import digest, flat
 from al_bench.data.metrics import headline
-from al_bench.ledger.ledger import load_record
 
 SYMBOLS = {"gamma": "γ", "temperature": "T", "refresh": "refresh"}
 
@@ -80,7 +79,7 @@ class Setting:
 
     def values(self, method: Method, metric: str) -> pd.DataFrame:
         """seed x cycle, missing where a run has none"""
-        table = self.measures.table(method.runs.index, metric)
+        table = self.measures.wide(metric).loc[method.runs.index]
         table = table.dropna(axis=0, how="all").dropna(axis=1, how="all")
         return table.set_axis(method.runs.seed[table.index].rename("seed"), axis=0)
 
@@ -93,9 +92,8 @@ class Setting:
 
     def end(self, method: Method) -> tuple[int | None, pd.Series]:
         """The last cycle, and by seed the score in percent there; none (None, empty) where nothing was evaluated."""
-        scores = self.scores(method)
-        cycle = end_of(scores)
-        return cycle, pd.Series(dtype=float) if cycle is None else 100 * scores[cycle].dropna()
+        scores, cycle = self.measures.over(self.scores(method), "last")
+        return cycle, 100 * scores.dropna()
 
     def acquirers(self) -> list[Method]:
         """A method for each selection by a model: those that share trajectories, such as two successors, count once."""
@@ -106,13 +104,10 @@ class Setting:
                 chosen[method.about.selection] = method
         return list(chosen.values())
 
-    def iterations(self, method: Method, metrics: Mapping[str, str]) -> dict[str, np.ndarray]:
-        """By name, each metric's mean over the cycles that query, a value per seed.
-
-        Of all runs that select as the method does, whatever successor they train.
-        """
+    def iterations(self, method: Method, metric: str) -> np.ndarray:
+        """By seed, its mean over the cycles that query, of all runs that select so, whatever successor they train."""
         runs = pd.concat([m.runs for m in self.methods if m.about.selection == method.about.selection])
-        return {name: self.measures.sample(runs, metric, "rounds").array for name, metric in metrics.items()}
+        return self.measures.sample(runs, metric, "rounds").array
 
     def selections(self) -> list[Method]:
         """A method for each way in which examples were selected, random draws too."""
@@ -122,12 +117,12 @@ class Setting:
 
 def settings(measures: Measures) -> tuple[Setting, ...]:
     """Every setting of which there is a cycle, by title."""
-    runs = measures.runs[measures.results.runs.cycles_done > 0]
-    groups = list(runs.groupby(["dataset", "fingerprint"], sort=True))
-    titles = [str(dataset) for (dataset, _), _ in groups]
+    runs = measures.runs[measures.runs.cycles_done > 0]
+    groups = dict(list(runs.groupby(["dataset", "fingerprint"], sort=True)))
+    names = [name for name, _ in groups]
     return tuple(
-        _setting(f"{name} ({data[:6]})" if titles.count(name) > 1 else name, data, part, measures)
-        for name, ((_, data), part) in zip(titles, groups, strict=True)
+        _setting(f"{name} ({data[:6]})" if names.count(name) > 1 else name, data, part, measures)
+        for (name, data), part in groups.items()
     )
 
 
@@ -135,7 +130,7 @@ def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> S
     groups = [one_per_seed(part) for _, part in runs.groupby("method", sort=False)]
     # Of the longest run: what a label says must not depend on which directory was read first.
     firsts = runs.loc[[part.sort_values("cycles_done", kind="stable").index[-1] for part in groups]]
-    parts = [_parts(row) for _, row in firsts.iterrows()]
+    parts = [measures.results.parts[run] for run in firsts.index]
     names = label_methods(firsts, parts)
     methods = [
         Method(*name, row, {part: digest(value) for part, value in one.items()}, part)
@@ -146,13 +141,6 @@ def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> S
     models = {role: firsts[role].dropna().unique() for role in does}
     shared = [f"`{models[role][0]}` {text}" for role, text in does.items() if len(models[role]) == 1]
     return Setting(data, title, str(runs.task.iloc[0]), "; ".join(shared), tuple(methods), measures)
-
-
-def _parts(row: pd.Series) -> dict[str, Any]:
-    recorded = load_record(Path(row.directory, "identity.json"))
-    if "identity" in recorded:
-        return parts_of(recorded["identity"], recorded.get("fingerprints", {}), row)
-    return dict.fromkeys(PARTS, row.method)  # its identity is lost: like no other
 
 
 # --------------------------------------------------------------------------------------------------- labels

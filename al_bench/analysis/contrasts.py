@@ -7,26 +7,25 @@ the curve, in all settings that are analysed together. Tables mark with a star w
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TypeVar
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.arms import settings as settings_of
 from al_bench.analysis.measures import At, Measures, Paired, Sample
-from al_bench.analysis.statistics import ALPHA, FEW, Estimate, holm, mean_interval, paired, reachable, tost
+from al_bench.analysis.statistics import ALPHA, FEW, TESTS, Estimate, differences, holm, mean_interval, reachable, tost
 from al_bench.analysis.store import Results
 
-Key = TypeVar("Key")
 MARGIN = 0.5  # points of the headline metric: subsampling that differs by less counts as equivalent
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """A paired difference a - b and what may be said of it.
+    """A paired difference a - b and, once `in_family` knows it, what may be said of it.
 
-    p: adjusted by Holm over its family of `tests`; nan where nothing is tested, with one pair
+    raw_p, p: as it is, and adjusted by Holm over its family of `tests`; nan where nothing is tested, with one pair
     verdict: more | less | open | unclear (p is small enough, but mean and median disagree) | untestable (so few pairs
         cannot reach the level in such a family) | few (seeds)
     """
@@ -36,37 +35,29 @@ class Contrast:
     b: np.ndarray
     difference: Estimate
     raw_p: float
-    p: float
-    tests: int
-    verdict: str
     cycle: int | None = None
-
-    @property
-    def significant(self) -> bool:
-        return self.verdict in ("more", "less")
+    p: float = math.nan
+    tests: int = 0
+    verdict: str = "few"
 
     def equivalent(self, margin: float) -> bool:
-        return self.difference.n >= FEW and tost(self.a, self.b, margin).equivalent
+        return self.difference.n >= FEW and tost(self.a, self.b, margin)[0] <= ALPHA
 
 
 def contrast(pairs: Paired, test: str, scale: float = 1.0) -> Contrast:
-    """Two arrays of pairs, tested alone. test: wilcoxon (exact signed-rank) | t"""
+    """Two arrays of pairs, not yet in a family. test: wilcoxon (exact signed-rank) | t"""
     a, b = (scale * array for array in pairs.arrays)
-    comparison = paired(a, b)
-    p = (comparison.t if test == "t" else comparison.wilcoxon) if len(a) > 1 else math.nan
-    alone = Contrast(pairs.seeds, a, b, comparison.difference, p, math.nan, 0, "few", pairs.cycle)
-    return in_family([alone], test)[0]
+    difference = differences(a, b)
+    p = TESTS[test](difference) if len(a) > 1 else math.nan
+    return Contrast(pairs.seeds, a, b, mean_interval(difference), p, pairs.cycle)
 
 
 def in_family(contrasts: Sequence[Contrast], test: str) -> list[Contrast]:
     """The contrasts with p-values adjusted over all of them, and the verdicts that these allow."""
-    tested = [one.raw_p for one in contrasts if not math.isnan(one.raw_p)]
-    adjusted = iter(holm(tested))
-    family = []
-    for one in contrasts:
-        p = one.raw_p if math.isnan(one.raw_p) else next(adjusted)
-        family.append(replace(one, p=p, tests=len(tested), verdict=_verdict(one, p, len(tested), test)))
-    return family
+    raw = [one.raw_p for one in contrasts]
+    tests = sum(not math.isnan(p) for p in raw)
+    family = zip(contrasts, holm(raw), strict=True)
+    return [replace(one, p=p, tests=tests, verdict=_verdict(one, p, tests, test)) for one, p in family]
 
 
 def _verdict(one: Contrast, p: float, tests: int, test: str) -> str:
@@ -105,25 +96,18 @@ def _first(setting: Setting, method: Method, arms: Iterable[str], parts: Iterabl
     return next((m for m in fits if _same_successor(m, method)), None)
 
 
-def random_of(setting: Setting, method: Method) -> Method | None:
-    """The same successor on as many random examples."""
-    return _first(setting, method, ["random"], ["schedule", "seeds"])
-
-
-def unmismatched_of(setting: Setting, method: Method) -> Method | None:
-    """The same successor, which selected for itself."""
-    parts = ["strategy", "subsampling", "rescore", "schedule", "seeds"]
-    return _first(setting, method, ["no mismatch"], parts)
+# The same successor: on as many random examples, on what it selected for itself, and on everything.
+random_of = partial(_first, arms=["random"], parts=["schedule", "seeds"])
+unmismatched_of = partial(
+    _first, arms=["no mismatch"], parts=["strategy", "subsampling", "rescore", "schedule", "seeds"]
+)
+ceiling_of = partial(_first, arms=["ceiling"], parts=[])
 
 
 def unlabelled_of(setting: Setting, method: Method) -> Method | None:
     """The same selection and successor, without pseudo-labels."""
     same = (m for m in setting.methods if m.about.selection == method.about.selection)
     return next((m for m in same if m.arm in ("ASM", "no mismatch") and _same_successor(m, method)), None)
-
-
-def ceiling_of(setting: Setting, method: Method) -> Method | None:
-    return _first(setting, method, ["ceiling"], [])
 
 
 def unsubsampled_of(setting: Setting, method: Method) -> Method | None:
@@ -172,9 +156,8 @@ class Contrasts:
             for method in filter(asks, setting.methods):
                 if (other := other_of(setting, method)) is None:
                     continue
-                score = setting.score(method)
                 samples = [self.measures.sample(m.runs, setting.score(m), at) for m in (method, other)]
-                pairs = self.measures.together(samples, score, at)
+                pairs = self.measures.together(samples, setting.score(method), at)
                 if pairs.seeds:
                     answered.append(Answered(setting, method, other, contrast(pairs, test, 100.0)))
         family = in_family([one.contrast for one in answered], test)
@@ -237,7 +220,7 @@ def contest(
     return Contest(best, min(n for n, _ in tests), max(p for _, p in tests))
 
 
-def adjusted(contests: Mapping[Key, Contest | None]) -> dict[Key, Contest]:
+def adjusted(contests: Mapping[Any, Contest | None]) -> dict[Any, Contest]:
     """Those that there are, as one family."""
     known = {key: one for key, one in contests.items() if one is not None}
     stepped = holm([one.p for one in known.values()])

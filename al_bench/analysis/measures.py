@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -59,25 +60,20 @@ class Paired:
 
 
 class Measures:
-    """runs: `Results.runs` with None rather than nan, which would not equal itself; complete: all cycles are there"""
+    """complete: by run, whether all cycles are there"""
 
     def __init__(self, results: Results) -> None:
         self.results = results
-        self.runs = results.runs.astype(object).where(results.runs.notna(), None)
-        runs = results.runs
+        self.runs = runs = results.runs
         self.complete = (runs.state == "finished") | (runs.cycles_done >= runs.cycles_planned)
         self._parts = {str(name): part for name, part in results.cycles.groupby("metric", observed=True)}
-        self._pivot = cache(self._of_parts)
+        self.wide = cache(self._wide)
 
-    def _of_parts(self, metric: str, values: str) -> pd.DataFrame:
-        """All runs x cycle."""
+    def _wide(self, metric: str, values: str = "value") -> pd.DataFrame:
+        """All runs x cycle; not to be changed. values: "value", or "machine" of seconds."""
         if metric not in self._parts:
             return pd.DataFrame(index=self.runs.index, dtype=float)
         return self._parts[metric].pivot(index="run", columns="cycle", values=values).reindex(self.runs.index)
-
-    def wide(self, metric: str) -> pd.DataFrame:
-        """All runs x cycle; not to be changed."""
-        return self._pivot(metric, "value")
 
     def knows(self, metric: str) -> bool:
         """Whether any run has it."""
@@ -91,57 +87,49 @@ class Measures:
             keep &= [value in options for value in self.runs[column]]
         return self.runs[keep]
 
-    def table(self, runs: Sequence[str], metric: str) -> pd.DataFrame:
-        """run x cycle"""
-        return self.wide(metric).reindex(list(runs))
-
     def sample(self, runs: pd.DataFrame, metric: str, at: At) -> Sample:
         """A value per seed, of the runs of one method, or that agree on all that the metric depends on."""
         seeds = tuple(sorted(map(int, runs.seed.unique())))
         key = runs.selection if metric in ACQUIRED or metric.startswith("acquisition/") else runs.method
-        measured = runs[self.table(runs.index, metric).notna().any(axis=1)] if metric != "amdahl" else runs
+        measured = runs[self.wide(metric).loc[runs.index].notna().any(axis=1)] if metric != "amdahl" else runs
         kinds = key[measured.index].drop_duplicates().index
         if len(kinds) > 1:
             return Sample({}, {}, seeds, unlike=tuple(kinds))
         values, cycle = self.values(one_per_seed(measured).index, metric, at)
         known = values.dropna().index
-        here = self._on_one_machine(known, metric, cycle)
+        places = self._places(list(known), metric, cycle)
+        most = max(places, key=places.count, default="")
+        here = known[[place == most for place in places]]
         by_seed = {int(runs.seed[run]): str(run) for run in here}
-        return Sample(
-            {seed: float(values[run]) for seed, run in by_seed.items()},
-            by_seed,
-            seeds,
-            tuple(runs.index[~runs.seed.isin(runs.seed[known])]),
-            elsewhere=tuple(known.difference(here, sort=False)),
-            cycle=cycle,
-        )
+        found = {seed: float(values[run]) for seed, run in by_seed.items()}
+        silent = tuple(runs.index[~runs.seed.isin(runs.seed[known])])
+        elsewhere = tuple(known.difference(here, sort=False))
+        return Sample(found, by_seed, seeds, silent, elsewhere=elsewhere, cycle=cycle)
 
-    def values(self, runs: Sequence[str], metric: str, at: At) -> tuple[pd.Series, int | None]:
+    def values(self, runs: pd.Index, metric: str, at: At) -> tuple[pd.Series, int | None]:
         """((runs,) the metric at a point of the curve, or over it, missing: none; the cycle of a point)."""
         if metric == "amdahl":  # all seconds over those that are left if no pool were scored
             whole, scoring = (self.values(runs, f"seconds/{name}", at) for name in ("iteration", "predict"))
             return whole[0] / (whole[0] - scoring[0]), whole[1]
-        table = self.table(runs, metric)
-        if isinstance(at, int):
-            return table.get(at, pd.Series(np.nan, index=table.index)), at
-        end = end_of(table)
-        if end is None:
-            return pd.Series(np.nan, index=table.index), None
-        if at == "last":
+        return self.over(self.wide(metric).loc[runs], at)
+
+    def over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
+        """As `values`; table: run x cycle"""
+        end = at if isinstance(at, int) else end_of(table)
+        if end not in table:
+            return pd.Series(np.nan, index=table.index), end
+        if at in ("last", end):
             return table[end], end
-        table = table.loc[table[end].notna(), :end]
+        runs, table = table.index, table.loc[table[end].notna(), :end]
         if at == "rounds":
-            queried = self.table(table.index, "seconds/select").reindex(columns=table.columns).notna()
+            queried = self.wide("seconds/select").loc[table.index].reindex(columns=table.columns).notna()
             over = table.where(queried).mean(axis=1)
         else:
             over = table.sum(axis=1, min_count=1) if at == "total" else self.areas(table)
-        return over.reindex(list(runs)), None
+        return over.reindex(runs), None
 
     def areas(self, scores: pd.DataFrame) -> pd.Series:
-        """(runs,) areas under the curves, all over the cycles that most of the runs were evaluated at.
-
-        scores: run x cycle; missing for a run that lacks one of these cycles
-        """
+        """(runs,) areas under scores (run x cycle), over the cycles that most have; none for a run that lacks one."""
         scores = scores.loc[:, scores.notna().sum() >= MOST * len(scores)].dropna()
         if scores.shape[1] < 2:
             return pd.Series(dtype=float)
@@ -169,57 +157,32 @@ class Measures:
         schedules = {schedule for names in runs for schedule in self.runs.loc[names].schedule}
         if metric.startswith("seconds/") or metric == "amdahl":
             machines = [self._places(names, metric, None) for names in runs]
-            same = [len({places[i] for places in machines}) == 1 for i in range(len(seeds))]
-            seeds = tuple(seed for seed, alike in zip(seeds, same, strict=True) if alike)
+            seeds = tuple(seed for seed, *places in zip(seeds, *machines, strict=True) if len(set(places)) == 1)
         elif at in ("last", "aulc") and len(schedules) == 1:
-            return self._aligned(seeds, runs, metric, at)
+            # Each run is read at the cycles at which the others of its seed have a value, too.
+            tables = [self.wide(metric).loc[names] for names in runs]
+            everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
+            values, cycles = zip(*(self.over(table.where(everywhere), at) for table in tables), strict=True)
+            known = values[0].notna().to_numpy()
+            return Paired(tuple(compress(seeds, known)), tuple(one.to_numpy(float)[known] for one in values), cycles[0])
         return Paired(seeds, tuple(one.of(seeds) for one in samples), samples[0].cycle)
 
-    def _aligned(self, seeds: tuple[int, ...], runs: list[list[str]], metric: str, at: At) -> Paired:
-        """Of one schedule: each run is read at the cycles at which the others of its seed have a value, too."""
-        tables = [self.table(names, metric) for names in runs]
-        everywhere = np.logical_and.reduce([table.notna().to_numpy() for table in tables])
-        both = pd.DataFrame(everywhere, seeds, tables[0].columns).where(everywhere)
-        end = end_of(both)
-        if end is None:
-            return Paired((), tuple(np.empty(0) for _ in runs))
-        chosen = both[end].notna().to_numpy()
-        if at == "aulc":
-            common = both.loc[chosen, :end]
-            common = common.loc[:, common.notna().sum() >= MOST * len(common)].dropna()
-            chosen = both.index.isin(common.index)
-            areas = tuple(self.areas(table.loc[chosen, common.columns]).to_numpy() for table in tables)
-            return Paired(tuple(common.index) if len(areas[0]) else (), areas)
-        values = tuple(table.loc[chosen, end].to_numpy(float) for table in tables)
-        return Paired(tuple(map(int, both.index[chosen])), values, end)
-
-    def _on_one_machine(self, runs: pd.Index, metric: str, cycle: int | None) -> pd.Index:
-        """Of runs with seconds, those on the machine that most of them were on; all runs of other metrics."""
-        if not (metric.startswith("seconds/") or metric == "amdahl") or not len(runs):
-            return runs
-        places = pd.Series(self._places(list(runs), metric, cycle), index=runs)
-        return runs[places == places.value_counts(sort=False).idxmax()]
-
     def _places(self, runs: list[str], metric: str, cycle: int | None) -> list[str]:
-        """The machine, or machines, that each run's seconds are of."""
-        table = self._pivot("seconds/iteration" if metric == "amdahl" else metric, "machine").loc[runs]
-        if cycle is not None:
+        """The machine, or machines, that each run's seconds are of; "" for all other metrics."""
+        table = self.wide("seconds/iteration" if metric == "amdahl" else metric, "machine").loc[runs]
+        if cycle in table:
             return [str(place) for place in table[cycle]]
         return [" and ".join(dict.fromkeys(row.dropna())) for _, row in table.iterrows()]
 
 
 def end_of(table: pd.DataFrame) -> int | None:
-    """The last cycle that counts as the end; None where there is none.
+    """The last cycle that two thirds of the most runs have; None where there is none. table: run x cycle
 
-    Runs that are behind the others, running or failed, do not hold them back, nor does one alone run ahead: the end is
-    the last cycle that two thirds of the most have.
-
-    table: run x cycle, missing where a run has none
+    Runs that are behind the others, running or failed, do not hold them back, nor does one alone run ahead.
     """
     counts = table.notna().sum(axis=0)
-    if not len(counts) or not counts.any():
-        return None
-    return int(counts.index[counts >= counts.max() * MOST].max())
+    ends = counts.index[(counts > 0) & (counts >= counts.max() * MOST)]
+    return int(ends.max()) if len(ends) else None
 
 
 def one_per_seed(runs: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,6 @@ ARMS = ("ceiling", "no mismatch", "ASM", "PLASM", "replay", "acquisition only", 
 def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that a resolved config (`config.yaml`) gives a run; None for what the run does not use."""
     strategy, subsampling, pseudo = (config[k] for k in ("strategy", "subsampling", "pseudo_labeling"))
-    schedule = config["schedule"]
     acquires = config["replay"] is None and bool(STRATEGIES[strategy["name"]].needs)
     acquisition = config["acquisition"] if acquires else None
     successor = config["successor"]
@@ -44,8 +43,8 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "filters": _filters(pseudo["filters"]) if labeler else None,
         "acquisition_learner": acquisition and acquisition["learner"],
         "successor_learner": successor and successor["learner"],
-        "unit": schedule["unit"],
-        "cycles_planned": schedule["cycles"] + 1,
+        "unit": config["schedule"]["unit"],
+        "cycles_planned": config["schedule"]["cycles"] + 1,
         "seed": config["seed"],
         "selector": f"{acquisition['name']} · {strategy['name']}" if acquisition else chosen,
         "arm": _arm(config, acquisition),
@@ -96,15 +95,12 @@ def _arm(config: Mapping[str, Any], acquisition: Mapping[str, Any] | None) -> st
 
 
 def _labels_everything(config: Mapping[str, Any]) -> bool:
-    initial, dataset = config["schedule"]["initial"], config["dataset"]
+    initial, unit, dataset = config["schedule"]["initial"], config["schedule"]["unit"], config["dataset"]
     if isinstance(initial, float):
         return initial == 1.0
     # Other data in the place of what an option ships have another size.
     replaced = dataset.get("path") is not None and (dataset.get("hub") or dataset.get("package"))
-    if config["schedule"]["unit"] == "examples":
-        sizes = [None if replaced else dataset["train_examples"], dataset["limit"]["train"]]
-    else:
-        sizes = [None if replaced else dataset["train_words"]]
+    sizes = [None if replaced else dataset[f"train_{unit}"], dataset["limit"]["train"] if unit == "examples" else None]
     return any(size is not None and initial >= size for size in sizes)
 
 

@@ -40,35 +40,6 @@ class Censored:
         return self.low == self.high
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Paired differences a - b: their mean and interval, and the p-values of two tests of no difference.
-
-    wilcoxon: exact signed-rank, two-sided; t: paired t, two-sided, which is what the interval shows (nan with n = 1)
-    """
-
-    difference: Estimate
-    wilcoxon: float
-    t: float
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided tests: p is the larger of their p-values; difference: a - b with its 90 % interval."""
-
-    p: float
-    difference: Estimate
-    equivalent: bool
-
-
-@dataclass(frozen=True)
-class GapClosed:
-    """share: of the gap, 1 = all of it; None where `gap`, whose interval reaches 0, may not be one at all."""
-
-    gap: Estimate
-    share: Estimate | None
-
-
 # ------------------------------------------------------------------------------------------ of one arm
 
 
@@ -141,29 +112,31 @@ def censored_median(values: Sequence[Censored]) -> Censored:
 # ---------------------------------------------------------------------------------- of two arms, by seed
 
 
-def paired(a: Values, b: Values) -> Comparison:
-    """Differences a - b of (n,) pairs.
-
-    Wilcoxon's test is `scipy.stats.wilcoxon` with its defaults: zero differences are dropped, equal ones share their
-    ranks; exact for up to 50 pairs, with zeros or equal ones for up to 13 (all sign flips), else by the normal
-    approximation. Pairs that are all equal give 1.
-    """
-    difference = _differences(a, b)
-    wilcoxon = float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
-    return Comparison(mean_interval(difference), wilcoxon, _t(difference))
-
-
-def _differences(a: Values, b: Values) -> np.ndarray:
-    # Rounded, because 0.90 - 0.88 and 0.92 - 0.90 are one difference, and ties count.
+def differences(a: Values, b: Values) -> np.ndarray:
+    """a - b of (n,) pairs, rounded, because 0.90 - 0.88 and 0.92 - 0.90 are one difference, and ties count."""
     return np.round(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), 12)
 
 
-def _t(difference: np.ndarray) -> float:
+def signed_rank(difference: np.ndarray) -> float:
+    """Two-sided p of Wilcoxon's test that (n,) differences are none.
+
+    It is `scipy.stats.wilcoxon` with its defaults: zero differences are dropped, equal ones share their ranks; exact
+    for up to 50 pairs, with zeros or equal ones for up to 13 (all sign flips), else by the normal approximation.
+    Pairs that are all equal give 1.
+    """
+    return float(stats.wilcoxon(difference).pvalue) if difference.any() else 1.0
+
+
+def paired_t(difference: np.ndarray) -> float:
+    """Two-sided p of the t test that (n,) differences are none, which is what their interval shows; nan with n = 1."""
     if len(difference) < 2:
         return math.nan
     if np.ptp(difference) == 0:  # no scatter: t is infinite, or there is nothing at all
         return 1.0 if difference[0] == 0 else 0.0
     return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+TESTS = {"wilcoxon": signed_rank, "t": paired_t}
 
 
 def smallest_p(pairs: int) -> float:
@@ -182,21 +155,23 @@ def pairs_needed(comparisons: int = 1) -> int:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values of (m,) tests: reject where they are at most alpha (Holm 1979)."""
-    order = np.argsort(np.asarray(p, dtype=float), kind="stable")
-    stepped = np.asarray(p, dtype=float)[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
+    """Adjusted p-values of (m,) tests: reject where they are at most alpha (Holm 1979). nan, of no test, stays nan."""
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw, kind="stable")  # nan comes last
+    stepped = raw[order] * (np.count_nonzero(~np.isnan(raw)) - np.arange(len(raw)))
+    adjusted = np.empty(len(raw))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(stepped))
     return adjusted.tolist()
 
 
-def tost(a: Values, b: Values, margin: float) -> Equivalence:
-    """Whether the mean of a - b over (n,) pairs lies within +- margin: two one-sided t tests (Schuirmann 1987).
+def tost(a: Values, b: Values, margin: float) -> tuple[float, Estimate]:
+    """p that the mean of a - b over (n,) pairs is beyond +- margin, and a - b with its 90 % interval.
 
+    The larger p of two one-sided t tests (Schuirmann 1987): up to `ALPHA`, the arms are equivalent.
     margin: in the unit of the scores, chosen before looking at them
     """
     assert margin > 0, "an equivalence needs room"
-    difference = _differences(a, b)
+    difference = differences(a, b)
     interval = mean_interval(difference, alpha=2 * ALPHA)
     if interval.n < 2:
         p = math.nan
@@ -206,7 +181,7 @@ def tost(a: Values, b: Values, margin: float) -> Equivalence:
         above = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
         below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
         p = float(max(above, below))
-    return Equivalence(p, interval, bool(p <= ALPHA))
+    return p, interval
 
 
 # --------------------------------------------------------------------------------------- of several arms
@@ -225,33 +200,32 @@ def penalty_matrix(scores: np.ndarray, *, alpha: float = ALPHA) -> np.ndarray:
     for i, j in permutations(range(len(scores)), 2):
         both = np.isfinite(scores[i]) & np.isfinite(scores[j])
         counts = np.flatnonzero(np.count_nonzero(both, axis=1) >= 2)
-        differences = [_differences(scores[i, k][both[k]], scores[j, k][both[k]]) for k in counts]
-        beaten = [one.mean() > 0 and _t(one) <= alpha for one in differences]
+        pairs = [differences(scores[i, k][both[k]], scores[j, k][both[k]]) for k in counts]
+        beaten = [one.mean() > 0 and paired_t(one) <= alpha for one in pairs]
         matrix[i, j] = np.mean(beaten) if beaten else math.nan
     return matrix
 
 
-def gap_closed(no_mismatch: Values, asm: Values, plasm: Values) -> GapClosed:
-    """(PLASM - ASM) / (no mismatch - ASM) of the means over (n,) seeds, with Fieller's interval.
+def gap_closed(no_mismatch: Values, asm: Values, plasm: Values) -> tuple[Estimate, Estimate | None]:
+    """The gap, no mismatch - ASM, and (PLASM - ASM) / gap of the means over (n,) seeds, with Fieller's interval.
 
-    A ratio needs something to divide by: where the paired t interval of no mismatch - ASM is not wholly above 0,
-    there may be no gap, and the share of it that is closed is undefined. Where it is above 0, Fieller's interval
+    A ratio needs something to divide by: where the paired t interval of the gap is not wholly above 0, there may be
+    none, and the share of it that is closed is undefined: None. Where it is above 0, Fieller's interval
     (1954), the shares s for which a paired t test does not tell PLASM - ASM from s times the gap, is bounded. It
     covers the truth as often as it says with 3 seeds, too, where a bootstrap over seeds does in 3 of 4 cases.
     """
-    top, low, closer = (np.asarray(values, dtype=float) for values in (no_mismatch, asm, plasm))
-    gap = mean_interval(_differences(top, low))
+    whole, closed = differences(no_mismatch, asm), differences(plasm, asm)
+    gap = mean_interval(whole)
     if not gap.low > 0:
-        return GapClosed(gap, None)
-    closed = _differences(closer, low)
+        return gap, None
     t = float(stats.t.ppf(1 - ALPHA / 2, gap.n - 1))
-    (aa, ab), (_, bb) = t**2 * np.cov(closed, _differences(top, low)) / gap.n
+    (aa, ab), (_, bb) = t**2 * np.cov(closed, whole) / gap.n
     # The roots of (closed - s gap)^2 = t^2 var(closed - s gap), of means.
     square, middle, rest = gap.mean**2 - bb, closed.mean() * gap.mean - ab, closed.mean() ** 2 - aa
     half = math.sqrt(max(middle**2 - square * rest, 0.0))
     share = float(closed.mean() / gap.mean)
     ends = float((middle - half) / square), float((middle + half) / square)
-    return GapClosed(gap, Estimate(share, math.nan, *ends, gap.n))
+    return gap, Estimate(share, math.nan, *ends, gap.n)
 
 
 def jaccard(a: Iterable[int], b: Iterable[int]) -> float:

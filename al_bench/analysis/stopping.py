@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.store import load_array, load_lines
@@ -38,22 +39,16 @@ class Trail:
 
 @dataclass(frozen=True)
 class Criterion:
-    """rule: in words, threshold included; source: of both
-
-    values: (Trail) -> a number per cycle, NaN where it cannot be had
-    stops: (values up to a cycle) -> whether it is enough
-    """
+    """rule: in words, threshold included; source: of both; stops: (Trail) -> by cycle, whether it is enough"""
 
     name: str
     rule: str
     source: str
-    values: Callable[[Trail], np.ndarray]
-    stops: Callable[[np.ndarray], bool]
+    stops: Callable[[Trail], np.ndarray]
 
     def first(self, trail: Trail) -> int | None:
         """The first cycle after which nothing more would have been labelled."""
-        values = self.values(trail)
-        return next((c for c in range(len(values)) if self.stops(values[: c + 1])), None)
+        return next(iter(np.flatnonzero(self.stops(trail)).tolist()), None)
 
 
 # ----------------------------------------------------------------------------------------------- what changed
@@ -91,16 +86,16 @@ def delta_f(before: np.ndarray, now: np.ndarray, task: str) -> float:
 
 
 def _between(measure: Callable[..., float], trail: Trail, *more: str) -> np.ndarray:
-    """The measure of each cycle's model and the one before it."""
+    """By cycle, the measure of its model and the one before it; NaN, which never stops, where it cannot be had."""
     values = [math.nan]
     for before, now in pairwise(trail.predictions):
         values.append(math.nan if before is None or now is None else measure(before, now, *more))
     return np.array(values)
 
 
-def _last(values: np.ndarray, count: int) -> np.ndarray:
-    """The last values, or NaN where there are fewer."""
-    return values[-count:] if len(values) >= count else np.array([math.nan])
+def _last_three(values: np.ndarray) -> np.ndarray:
+    """(cycles, 3) values up to each cycle, NaN where there are fewer."""
+    return sliding_window_view(np.concatenate([[math.nan] * 2, values]), 3)
 
 
 CRITERIA = (
@@ -108,29 +103,25 @@ CRITERIA = (
         "kappa",
         "mean kappa of the last 3 comparisons of consecutive models ≥ 0.99",
         "Bloodgood and Vijay-Shanker, CoNLL 2009: both numbers are theirs",
-        lambda trail: _between(kappa, trail),
-        lambda values: bool(np.mean(_last(values, 3)) >= 0.99),
+        lambda trail: _last_three(_between(kappa, trail)).mean(axis=1) >= 0.99,
     ),
     Criterion(
         "delta F",
         "predicted change of F ≤ 0.05 in each of the last 3 comparisons",
         "Altschuler and Bloodgood, ICSC 2019; the numbers are the defaults of small-text",
-        lambda trail: _between(delta_f, trail, trail.task),
-        lambda values: bool(np.all(_last(values, 3) <= 0.05)),
+        lambda trail: _last_three(_between(delta_f, trail, trail.task)).max(axis=1) <= 0.05,
     ),
     Criterion(
         "classification change",
         "consecutive models give every input the same label",
         "Zhu, Wang and Hovy, COLING 2008",
-        lambda trail: _between(changed, trail),
-        lambda values: bool(values[-1] == 0),
+        lambda trail: _between(changed, trail) == 0,
     ),
     Criterion(
         "overall uncertainty",
         "mean normalised entropy of the unlabelled pool < 0.05, in cycles that score all of it by entropy",
         "Zhu, Wang and Hovy, COLING 2008; the number is the default of small-text",
-        lambda trail: np.array([math.nan if share is None else share for share in trail.entropy]),
-        lambda values: bool(values[-1] < 0.05),
+        lambda trail: np.array(trail.entropy, dtype=float) < 0.05,  # None becomes NaN
     ),
 )
 
@@ -188,9 +179,7 @@ def stops(setting: Setting, method: Method) -> pd.DataFrame:
         last = (curve.dropna().iloc[-1], known.iloc[-1], trail.split)
         for criterion in CRITERIA:
             cycle = criterion.first(trail)
-            reached = [math.nan] * 3
-            if cycle is not None and cycle in known.index:
-                reached = [cycle, known[cycle], curve.get(cycle, math.nan)]
+            reached = [cycle, known[cycle], curve.get(cycle, math.nan)] if cycle in known.index else [math.nan] * 3
             rows.append((seed, criterion.name, *reached, *last))
     columns = ["seed", "criterion", "cycle", "labelled", "score", "last", "all_labelled", "split"]
     return pd.DataFrame(rows, columns=columns)

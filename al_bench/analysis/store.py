@@ -7,7 +7,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import yaml
 from al_bench.analysis.runs import columns_of, keys_of, parts_of
 from al_bench.costs import ITERATION, ONE_OFF, OVERHEAD, seconds_until_scores
 from al_bench.errors import UserError, first_line
+from al_bench.ledger.ledger import Ledger
 from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import array_path
 
@@ -28,8 +29,6 @@ COLUMNS = (
     "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector", "arm", "method",
     "selection", "schedule",
 )  # fmt: skip
-NUMBERS: dict[str, type] = dict.fromkeys(("gamma", "temperature", "rescore"), float)
-NUMBERS |= dict.fromkeys(("seed", "cycles_done", "cycles_planned", "evaluated"), int)
 # Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
 NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
 MARKS = {"status.json", "config.yaml", "provenance.json"}  # a trajectory and a step have none of them
@@ -38,7 +37,7 @@ MACHINE = ("processor", "device", "threads", "precision", "engine")  # equal whe
 ACQUIRED = (*ITERATION, *ONE_OFF, *OVERHEAD, "evaluate", "iteration", "one_off", "evaluation", "overhead", "cumulative")
 ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
-YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_parsed = lru_cache(maxsize=4096)(partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
 
 
@@ -58,15 +57,17 @@ class Problem:
 class Results:
     """
     runs: a row per readable run directory, `COLUMNS`, by `run`: a short unique id, the folder's name unless
-        ambiguous; missing (`pd.isna`) where a run does not use the thing. `method` and `selection`: `runs.keys_of`
+        ambiguous; None where a run does not use the thing. `method` and `selection`: `runs.keys_of`
     cycles: run, cycle, metric, value, machine; metrics are named as in MLflow, with
         seconds/iteration, seconds/one_off, seconds/cumulative (until the cycle's model was fitted),
         seconds/successor_total and pseudo/share_dropped (by all filters) added; machine: that the seconds are of
-    problems: whatever is missing from the two above, or less than it should be
+    parts: by run, of what its method consists (`runs.parts_of`); where its identity is lost, it is like no other
+    problems: whatever is missing from all this, or less than it should be
     """
 
     runs: pd.DataFrame
     cycles: pd.DataFrame
+    parts: dict[str, dict[str, Any]]
     problems: tuple[Problem, ...]
 
 
@@ -74,12 +75,13 @@ class Results:
 class Recorded:
     """One run directory.
 
-    row: its columns; cycles: rows of `Results.cycles`, without the run
+    row: its columns; cycles: rows of `Results.cycles`, without the run; parts: as in `Results`
     problems: a line each, none for a run that is whole; damage: files that are missing, or not as a run writes them
     """
 
     row: dict[str, Any]
     cycles: list[tuple[Any, ...]]
+    parts: dict[str, Any]
     problems: list[str]
     damage: list[str]
 
@@ -100,10 +102,12 @@ def load(paths: Sequence[Path]) -> Results:
             problems += [Problem(folder, reason) for reason in records[-1].problems]
     names = short_names([Path(record.row["directory"]) for record in records])
     index = pd.Index(names, name="run", dtype=str)
-    runs = pd.DataFrame([record.row for record in records], index=index, columns=list(COLUMNS))
+    # Of objects, so that None stays None: nan would not equal itself.
+    runs = pd.DataFrame([record.row for record in records], index, list(COLUMNS), dtype=object)
     rows = [(run, *row) for run, record in zip(names, records, strict=True) for row in record.cycles]
     cycles = pd.DataFrame(rows, columns=["run", "cycle", "metric", "value", "machine"])
-    return Results(runs.astype(NUMBERS), cycles, tuple(problems))
+    parts = {run: record.parts for run, record in zip(names, records, strict=True)}
+    return Results(runs, cycles, parts, tuple(problems))
 
 
 def run_directories(path: Path) -> Iterator[Path]:
@@ -175,34 +179,29 @@ def _read(folder: Path) -> Recorded:
         "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
         "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
     }
-    return Recorded(row, cycles, problems, damage)
+    parts = parts if "identity" in recorded else dict.fromkeys(parts, row["method"])
+    return Recorded(row, cycles, parts, problems, damage)
 
 
 def _yaml(text: str) -> dict[str, Any]:
     """A mapping, read key by key: runs of a sweep differ in a few, and YAML is what takes the time of thousands."""
     content: dict[str, Any] = {}
     for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE):
-        content |= _part(part) or {}
+        content |= _parsed(part) or {}
     return content
-
-
-@lru_cache(maxsize=4096)
-def _part(text: str) -> Any:
-    return yaml.load(text, YAML)
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     """A file's record, empty where there is none to read."""
     try:
         content = json.loads(path.read_bytes())
+        if isinstance(content, dict):
+            return content
+        problem = "is not a JSON object"
     except FileNotFoundError:
         problem = "is missing"
     except (OSError, ValueError) as error:
         problem = f"cannot be read ({first_line(error)})"
-    else:
-        if isinstance(content, dict):
-            return content
-        problem = "is not a JSON object"
     problems.append(f"{path.name} {problem}")
     return {}
 
@@ -210,15 +209,14 @@ def _json(path: Path, problems: list[str]) -> dict[str, Any]:
 def _lines(path: Path, problems: list[str]) -> list[Any]:
     """The records up to the first that is damaged; a torn last line is none, as for the run itself."""
     complete, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
-    records = []
-    for number, line in enumerate(complete.splitlines(), start=1):
+    records: list[Any] = []
+    for line in complete.splitlines():
         try:
             record = json.loads(line)
-            in_order = record["cycle"] == number - 1
+            if record["cycle"] != len(records):
+                raise ValueError("out of order")
         except WRONG_SHAPE:
-            in_order = False
-        if not in_order:
-            problems.append(f"{path.name} is damaged in line {number}; what is before it counts")
+            problems.append(f"{path.name} is damaged in line {len(records) + 1}; what is before it counts")
             break
         records.append(record)
     return records
@@ -235,27 +233,24 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
     costs += [{"seconds": {}}] * (len(ledger) - len(costs))
     rows: list[tuple[Any, ...]] = []
     places: list[str] = []  # of the cycles so far
-    for number, line in enumerate(ledger):
-        cost = costs[number]
+    for number, (line, cost) in enumerate(zip(ledger, costs, strict=False)):
         try:
             metrics = {name: float(value) for name, value in metrics_of(line, cost).items()}
             if line["pseudo"]:
                 metrics["pseudo/share_dropped"] = 1 - line["pseudo"]["kept"] / line["pseudo"]["examples"]
             if "seconds/iteration" in metrics:
-                spent = seconds_until_scores([one["seconds"] for one in costs[: number + 1]])
-                metrics["seconds/cumulative"] = spent[-1]
+                seconds = [one["seconds"] for one in costs[: number + 1]]
+                metrics["seconds/cumulative"] = seconds_until_scores(seconds)[-1]
             machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
-            places.append(machines.get("acquisition", machine))
-            for metric, value in metrics.items():
-                place = ""
-                if metric == "seconds/cumulative":
-                    place = " and ".join(dict.fromkeys(places))
-                elif metric.startswith("seconds/"):
-                    place = places[-1] if metric in ACQUIRED_SECONDS else machines.get("successor", machine)
-                rows.append((number, metric, value, place))
         except WRONG_SHAPE:
             problems.append(f"cycle {number} is not as a run writes it; what is before it counts")
             return rows, number, False
+        places.append(machines.get("acquisition", machine))
+        where = dict.fromkeys(ACQUIRED_SECONDS, places[-1])
+        where["seconds/cumulative"] = " and ".join(dict.fromkeys(places))
+        for metric, value in metrics.items():
+            place = where.get(metric, machines.get("successor", machine)) if metric.startswith("seconds/") else ""
+            rows.append((number, metric, value, place))
     return rows, len(ledger), bool(ledger) and not ledger[-1]["query"]
 
 
@@ -274,18 +269,14 @@ def machine_name(machine: Mapping[str, Any]) -> str:
 
 
 def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]) -> str:
-    """running | finished | failed | interrupted; less than was planned is a problem.
-
-    whole: whether all cycles are there; cycles: how many, in words
-    """
+    """running | finished | failed | interrupted; less than was planned is a problem. cycles: how many, in words"""
     state = status.get("state") or ("finished" if whole else "interrupted")
     if state == "failed":
         problems.append(f"failed: {first_line(status.get('error', 'no reason left'))} ({cycles})")
     elif state == "running":
         problems.append(f"running, or killed: {cycles}")
     elif state == "finished" and not whole:
-        remedy = "delete status.json and give its command again"
-        problems.append(f"finished, but its ledger holds {cycles}; {remedy}")
+        problems.append(f"finished, but its ledger holds {cycles}; delete status.json and give its command again")
         return "interrupted"
     elif not whole:
         problems.append(f"interrupted: {cycles}; the same command continues it")
@@ -298,9 +289,8 @@ def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]
 def load_lines(path: Path) -> list[dict[str, Any]]:
     """The records of a ledger but for a torn last line, none where one cannot be read."""
     try:
-        complete, _, _ = path.read_bytes().rpartition(b"\n")
-        return [json.loads(line) for line in complete.splitlines()]
-    except (OSError, ValueError):
+        return Ledger(path).read()
+    except (OSError, UserError):
         return []
 
 

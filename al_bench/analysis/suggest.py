@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,18 @@ import pandas as pd
 import yaml
 
 from al_bench.config import schema
+from al_bench.config.catalog import listing
 from al_bench.config.identity import ROLES, flat
 
 Config = dict[str, Any]  # as config.yaml has it, but with null for all that `resolve` fills in
-GROUPS: dict[str, tuple[str, type]] = {
-    "dataset": ("dataset", schema.DatasetConfig),
-    **dict.fromkeys(ROLES, ("model", schema.ModelConfig)),
-    "strategy": ("strategy", schema.StrategyConfig),
-    "subsampling": ("subsampling", schema.SubsamplingConfig),
-    "pseudo_labeling": ("pseudo_labeling", schema.PseudoLabelingConfig),
-    "schedule": ("schedule", schema.ScheduleConfig),
-}
+# The keys for which an option is chosen, and whose options these are.
+GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
+GROUPS |= {key: key for key in ("strategy", "subsampling", "pseudo_labeling", "schedule")}
 # A run is the more like a missing one, the earlier the first of these in which they differ.
-CLOSEST = (
-    "dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling"
-)  # fmt: skip
+CLOSEST = ("dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling")
 CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "name")
 NEEDED = ("dataset", "successor", "acquisition", "strategy")
+_options = cache(partial(listing, config_dir=None))  # of a group
 
 
 # -------------------------------------------------------------------------------------------- what to run
@@ -120,14 +115,14 @@ def _changed(runs: pd.DataFrame, config: Config, key: str, value: Any) -> Config
     for role in places.get(key, ()):
         for directory in runs.directory[runs[role] == value][:1]:  # as one of the runs has it
             return config | {key: stored(directory)[role]}
-    return config | {key: _option(GROUPS[key][0], value)}
+    return config | {key: _option(key, value)}
 
 
 def _closest_run(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
     """The run that agrees on the first key of `CLOSEST`, among those on the second, and so on."""
     for key in CLOSEST:
         if key in wanted:
-            alike = runs[runs[key].isna() if wanted[key] is None else runs[key] == wanted[key]]
+            alike = runs[[value == wanted[key] for value in runs[key]]]
             runs = alike if len(alike) else runs
     return runs.iloc[0]
 
@@ -177,7 +172,7 @@ def command(config: Config, seeds: Sequence[int]) -> str:
 
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
-    value, (group, _) = config.get(key), GROUPS[key]
+    value, group = config.get(key), GROUPS[key]
     word = f"model@{key}" if group == "model" else key
     if key == "acquisition" and (config["strategy"]["name"] == "random" or config["replay"] is not None):
         return  # nobody fits it
@@ -194,7 +189,7 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
     chosen = max(_options(group), key=likeness)
     if chosen != _standard_options()[word]:
         yield f"{word}={chosen}"
-    base = dict(_leaves(_option(group, chosen)))
+    base = dict(_leaves(_option(key, chosen)))
     for name, leaf in wanted.items():
         if name not in base:  # a row's column in `where`, which no option names
             yield f"+{key}.{name}={_text(leaf)}"
@@ -209,11 +204,6 @@ def _leaves(tree: Config) -> list[tuple[str, Any]]:
 
 
 @cache
-def _options(group: str) -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in (schema.shipped_configs() / group).glob("*.yaml")))
-
-
-@cache
 def _content(group: str, name: str) -> Config:
     """What an option's file sets, with the options that it builds on."""
     content = yaml.safe_load((schema.shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
@@ -223,13 +213,14 @@ def _content(group: str, name: str) -> Config:
     return content
 
 
-def _option(group: str, name: str) -> Config:
-    """A group's whole config as the option gives it; of a name that no option has, little more than the name."""
-    standard = asdict(dict(GROUPS.values())[group]())
+def _option(key: str, name: str) -> Config:
+    """A key's whole config as the option gives it; of a name that no option has, little more than the name."""
+    group = GROUPS[key]
+    standard = asdict(schema.RunConfig())["acquisition" if group == "model" else key]
     content = _content(group, name) if name in _options(group) else {"name": name}
-    for key, value in content.items():
-        standard[key] = standard[key] | value if isinstance(standard[key], dict) and standard[key] else value
-    if group == "pseudo_labeling":
+    for part, value in content.items():
+        standard[part] = standard[part] | value if isinstance(standard[part], dict) and standard[part] else value
+    if key == "pseudo_labeling":
         standard["filters"] = [asdict(schema.FilterConfig(**one)) for one in standard["filters"]]
     return standard
 

@@ -51,8 +51,7 @@ def spans_of(items: Sequence[str]) -> str:
     """1, 2, 3, 7 -> "1–3, 7"; what is no number stays as it is"""
     spans: list[list[str]] = []
     for item in items:
-        follows = spans and item.isdigit() and spans[-1][-1].isdigit() and int(item) == int(spans[-1][-1]) + 1
-        if follows:
+        if spans and item.isdigit() and spans[-1][-1].isdigit() and int(item) == int(spans[-1][-1]) + 1:
             spans[-1].append(item)
         else:
             spans.append([item])

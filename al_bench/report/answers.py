@@ -86,7 +86,7 @@ def _phrases(one: Answered) -> dict[str, Any]:
         "open": verdicts.get(contrast.verdict, ""),
         "few": verdicts["few"].format(Seeds="One seed" if difference.n == 1 else "Two seeds"),
         "margin": MARGIN,
-        "tost": p_value(statistics.tost(contrast.a, contrast.b, MARGIN).p) if difference.n > 1 else "",
+        "tost": p_value(statistics.tost(contrast.a, contrast.b, MARGIN)[0]) if difference.n > 1 else "",
     }
 
 
@@ -157,10 +157,10 @@ def _closed(one: Answered) -> More:
     three = _together(setting, (top, one.second, one.first), setting.score(one.first), "last")
     if len(three.seeds) < FEW:
         return {}
-    closed = statistics.gap_closed(*(100 * scores for scores in three.arrays))
-    if closed.share is None:
-        return {"detail": fill("more", "no_gap", gap=interval(closed.gap, sign=True))}
-    shares = {"share": closed.share.mean, "low": closed.share.low, "high": closed.share.high}
+    gap, share = statistics.gap_closed(*(100 * scores for scores in three.arrays))
+    if share is None:
+        return {"detail": fill("more", "no_gap", gap=interval(gap, sign=True))}
+    shares = {"share": share.mean, "low": share.low, "high": share.high}
     text = fill("more", "closed", **{name: percent(share) for name, share in shares.items()})
     return {"text": text, "numbers": shares}
 
@@ -233,7 +233,7 @@ def costs(setting: Setting) -> Iterator[Answer]:
 
 
 # By kind of run: which methods are to be compared with one and what answers for them, and how a config becomes one.
-KINDS = {
+KINDS: dict[str, tuple[tuple[Any, Any], Callable[[suggest.Config], suggest.Config]]] = {
     "seeds": ((lambda m: True, lambda _, m: m if len(m.runs) >= ENOUGH else None), lambda config: config),
     "random": (QUESTIONS["selection"], suggest.with_random_examples),
     "mismatch": (QUESTIONS["mismatch"], suggest.without_mismatch),

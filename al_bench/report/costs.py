@@ -28,7 +28,7 @@ MEASURED = {
 def iterations(setting: Setting) -> Iterator[tuple[Method, dict[str, np.ndarray], dict[str, float]]]:
     """Each selection that took time, with samples and means of its iterations by `MEASURED`; NaN: not recorded."""
     for method in setting.acquirers():
-        samples = setting.iterations(method, MEASURED)
+        samples = {name: setting.iterations(method, metric) for name, metric in MEASURED.items()}
         means = {name: float(values.mean()) if len(values) else np.nan for name, values in samples.items()}
         if means["seconds"] > 0:
             yield method, samples, means

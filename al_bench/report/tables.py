@@ -94,7 +94,7 @@ def score_table(setting: Setting, best: Method | None) -> Table:
         if final.empty:
             continue
         at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in budgets]
-        iteration = setting.iterations(method, {"": "seconds/iteration"})[""] if method.selects else np.empty(0)
+        iteration = setting.iterations(method, "seconds/iteration") if method.selects else np.empty(0)
         # A mean over fewer budgets is of other budgets, and no number to hold beside the others.
         everywhere = setting.scores(method).shape[1] == setting.values(method, "labelled").shape[1]
         rows.append([

@@ -155,7 +155,7 @@ def _compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
     """A cell of paired values. A difference keeps its contrast: it has no p-value before its family is known."""
     show, arrays = column.show, [unit.scale * array for array in pairs.arrays]
     if show == "gap_closed":
-        share = statistics.gap_closed(*arrays).share
+        _, share = statistics.gap_closed(*arrays)
         if share is None:
             return Cell(show, PERCENT, word="no gap", seeds=pairs.seeds)
         mean, low, high = (PERCENT.scale * end for end in (share.mean, share.low, share.high))
@@ -168,8 +168,8 @@ def _compared(column: Column, unit: Unit, pairs: Paired, test: str) -> Cell:
     if show == "difference":
         return Cell(show, unit, one.difference, pairs.seeds, untested=one)
     assert column.margin is not None
-    same, marks = statistics.tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
-    return Cell(show, unit, same.difference, pairs.seeds, p=same.p, marks=marks)
+    (p, within), marks = statistics.tost(one.a, one.b, column.margin), " ≡" if one.equivalent(column.margin) else ""
+    return Cell(show, unit, within, pairs.seeds, p=p, marks=marks)
 
 
 def _of_censored(show: str, unit: Unit, values: Sequence[Censored], seeds: tuple[int, ...]) -> Cell:
@@ -203,7 +203,7 @@ def _tested(cell: Cell, one: Contrast, test: str) -> Cell:
     if np.isnan(one.p):
         return cell
     hopeless = test == "wilcoxon" and one.verdict in ("untestable", "few")
-    marks = STAR if one.significant else UNTESTABLE if hopeless else ""
+    marks = STAR if one.verdict in ("more", "less") else UNTESTABLE if hopeless else ""
     return replace(cell, p=one.p, tests=one.tests, marks=marks, untested=None)
 
 

@@ -111,7 +111,7 @@ def test_a_query_is_not_charged_to_the_score_before_it(tmp_path):
     queries = [sum(s.get(name, 0.0) for name in ("subsample", "predict", "select")) for s in parts]
     trained = np.cumsum([s["train"] for s in parts])
     assert until.tolist() == pytest.approx([100 + trained[c] + sum(queries[:c]) for c in range(4)])
-    assert setting.iterations(setting.methods[0], {"": "seconds/one_off"})[""].tolist() == [100.0]
+    assert setting.iterations(setting.methods[0], "seconds/one_off").tolist() == [100.0]
 
 
 def test_the_bound_is_of_scoring_the_pool_alone(tmp_path):
@@ -122,7 +122,7 @@ def test_the_bound_is_of_scoring_the_pool_alone(tmp_path):
         line["seconds"] = {"train": 10.0, "predict": 10.0, "rescore": 20.0, "select": 0.0, "subsample": 0.0}
     (folder / "costs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (setting,) = contrasts_of(tmp_path).settings
-    assert setting.iterations(setting.methods[0], {"": "amdahl"})[""].tolist() == pytest.approx([40 / 30])
+    assert setting.iterations(setting.methods[0], "amdahl").tolist() == pytest.approx([40 / 30])
 
 
 def test_every_arm_has_its_place(rivals):

@@ -8,7 +8,7 @@ from sweeps import SWEEP, varied
 from synthetic import contrasts_of, jobs, settings_of, write_job, write_runs
 
 from al_bench.analysis.contrasts import Contrasts
-from al_bench.analysis.statistics import Estimate, mean_interval, paired
+from al_bench.analysis.statistics import Estimate, differences, mean_interval, signed_rank
 from al_bench.analysis.store import load
 from al_bench.analysis.words import interval, listed, number, p_value, signed, spans_of
 from al_bench.costs import duration
@@ -67,7 +67,7 @@ def test_a_selection_that_is_worth_something(tmp_path):
         "examples (8 seeds, paired 95 % t interval)."
     )
     assert vars(both.difference) == pytest.approx(vars(expected))
-    assert both.p == paired(both.a, both.b).wilcoxon == 2 / 2**8
+    assert both.p == signed_rank(differences(both.a, both.b)) == 2 / 2**8
     assert "p = 0.008." in plain(answer.detail)
     assert re.search(r"random’s last score with \d+ labels; random needs 400, 1\.\d times as many", answer.detail)
 
