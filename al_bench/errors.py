@@ -4,10 +4,13 @@ import difflib
 import errno
 import traceback
 from collections.abc import Iterable, Sequence
+from types import NoneType
+from typing import Any
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-NOT_WRITABLE |= {errno.ENAMETOOLONG}
+NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+# Types of values, in words.
+TYPES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 
 
 class UserError(Exception):

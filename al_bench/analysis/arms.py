@@ -143,9 +143,6 @@ def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> S
     return Setting(data, title, str(runs.task.iloc[0]), "; ".join(shared), tuple(methods), measures)
 
 
-# --------------------------------------------------------------------------------------------------- labels
-
-
 def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """(label, its part that says how examples were selected) of each method, of what they do not all share.
 

@@ -73,9 +73,6 @@ def _verdict(one: Contrast, p: float, tests: int, test: str) -> str:
     return "more" if mean > 0 else "less"
 
 
-# ------------------------------------------------------------------------------------- which pairs, and families
-
-
 def _alike(a: Method, b: Method, parts: Iterable[str]) -> bool:
     return all(a.parts[part] == b.parts[part] for part in parts)
 
@@ -174,9 +171,6 @@ class Contrasts:
                 if keys == methods and set(one.contrast.seeds) == set(seeds):
                     return one.contrast
         return None
-
-
-# ------------------------------------------------------------------------------------------- what may be bold
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,6 @@ class Censored:
         return self.low == self.high
 
 
-# ------------------------------------------------------------------------------------------ of one arm
-
-
 def mean_interval(values: Values, *, alpha: float = ALPHA) -> Estimate:
     """Mean of (n,) independent values, with Student's interval on n - 1 degrees of freedom."""
     sample = np.asarray(values, dtype=float)
@@ -107,9 +104,6 @@ def censored_median(values: Sequence[Censored]) -> Censored:
     low, high = (sorted(getattr(value, end) for value in values) for end in ("low", "high"))
     middle = (len(values) - 1) // 2, len(values) // 2
     return Censored(*((ends[middle[0]] + ends[middle[1]]) / 2 for ends in (low, high)))
-
-
-# ---------------------------------------------------------------------------------- of two arms, by seed
 
 
 def differences(a: Values, b: Values) -> np.ndarray:
@@ -182,9 +176,6 @@ def tost(a: Values, b: Values, margin: float) -> tuple[float, Estimate]:
         below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
         p = float(max(above, below))
     return p, interval
-
-
-# --------------------------------------------------------------------------------------- of several arms
 
 
 def penalty_matrix(scores: np.ndarray, *, alpha: float = ALPHA) -> np.ndarray:

@@ -51,9 +51,6 @@ class Criterion:
         return next(iter(np.flatnonzero(self.stops(trail)).tolist()), None)
 
 
-# ----------------------------------------------------------------------------------------------- what changed
-
-
 def kappa(before: np.ndarray, now: np.ndarray) -> float:
     """Cohen's kappa of two labellings, each (n,); NaN where both give everything one label, as chance would, too."""
     _, codes = np.unique(np.concatenate([before, now]), return_inverse=True)
@@ -126,9 +123,6 @@ CRITERIA = (
 )
 
 
-# ----------------------------------------------------------------------------------------- trajectories on disk
-
-
 def read_trail(folder: Path, task: str, cycles: int | None = None) -> Trail:
     """Of the first cycles of a trajectory, which may be longer than the run."""
     lines = load_lines(folder / "ledger.jsonl")[:cycles]
@@ -157,9 +151,6 @@ def _entropies(folder: Path, lines: list[dict[str, Any]], task: str) -> tuple[fl
         whole = scores is not None and len(known) and len(known) >= len(scores) - line["labelled"]
         shares.append(float(known.mean(dtype=np.float64)) / most if whole else None)
     return tuple(shares)
-
-
-# ---------------------------------------------------------------------------------------------- what was lost
 
 
 def stops(setting: Setting, method: Method) -> pd.DataFrame:

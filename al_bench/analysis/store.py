@@ -132,9 +132,6 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-# --------------------------------------------------------------------------------------------- one directory
-
-
 def read(folder: Path) -> Recorded:
     """Whatever can be read of a run directory. Raises `Unreadable` where it does not say which run it is."""
     try:
@@ -281,9 +278,6 @@ def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]
     elif not whole:
         problems.append(f"interrupted: {cycles}; the same command continues it")
     return state
-
-
-# ------------------------------------------------------------------------------------------- trajectories
 
 
 def load_lines(path: Path) -> list[dict[str, Any]]:

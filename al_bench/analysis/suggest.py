@@ -26,9 +26,6 @@ NEEDED = ("dataset", "successor", "acquisition", "strategy")
 _options = cache(partial(listing, config_dir=None))  # of a group
 
 
-# -------------------------------------------------------------------------------------------- what to run
-
-
 def stored(directory: str) -> Config:
     """A run's config without what follows from the rest of it."""
     config: Config = yaml.safe_load(Path(directory, "config.yaml").read_text(encoding="utf-8"))
@@ -153,9 +150,6 @@ def _sides(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> dict[str, Any]:
             labeler = labeler_of(runs, single) or single.get("successor")
             return {"pseudo_labeling": "plasm", "pseudo_labeler": labeler, **single}
     return single
-
-
-# -------------------------------------------------------------------------------------- as a command line
 
 
 def command(config: Config, seeds: Sequence[int]) -> str:

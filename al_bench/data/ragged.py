@@ -59,10 +59,11 @@ def like(rows: np.ndarray | Ragged, values: np.ndarray) -> np.ndarray | Ragged:
     return Ragged(values, rows.offsets) if isinstance(rows, Ragged) else values
 
 
-def joined(parts: Sequence[Ragged]) -> Ragged:
-    """Their rows, one part after the other."""
-    lengths = np.concatenate([part.lengths for part in parts])
-    return Ragged(np.concatenate([part.values for part in parts]), offsets_of(lengths))
+def joined(parts: Sequence[np.ndarray | Ragged]) -> np.ndarray | Ragged:
+    """Their rows, one part after the other; all parts are of one kind."""
+    values = np.concatenate([values_of(part) for part in parts])
+    lengths = [part.lengths for part in parts if isinstance(part, Ragged)]
+    return Ragged(values, offsets_of(np.concatenate(lengths))) if lengths else values
 
 
 def offsets_of(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -14,19 +14,11 @@ from yaml import MarkedYAMLError
 
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import RunConfig
-from al_bench.errors import UserError, did_you_mean, known, not_one_of, rule, shown
+from al_bench.errors import TYPES, UserError, did_you_mean, known, not_one_of, rule, shown
 
 MODELS = tuple(f"model@{role}" for role in ROLES)
 GROUPS = ("dataset", "strategy", "subsampling", "pseudo_labeling", "schedule", *MODELS)
-TYPES = {
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    str: "text",
-    list: "a list such as [a,b]",
-    dict: "pairs such as {a: b}",
-    types.NoneType: "null",
-}
+KINDS = TYPES | {list: "a list such as [a,b]", dict: "pairs such as {a: b}"}
 
 
 def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
@@ -186,4 +178,4 @@ def _kind(hint: Any) -> str:
     if isinstance(hint, types.UnionType):
         kinds = [_kind(part) for part in typing.get_args(hint)]
         return " or ".join(kind for kind in kinds if kind != TYPES[int] or TYPES[float] not in kinds)
-    return TYPES.get(typing.get_origin(hint) or hint, "of another kind")
+    return KINDS.get(typing.get_origin(hint) or hint, "of another kind")

@@ -67,11 +67,10 @@ def assembled(parts: Iterable[tuple[np.ndarray, Predictions]]) -> Predictions:
     positions, pieces = zip(*parts, strict=True)
     order = np.argsort(np.concatenate(positions))
     tokens = sum(p.tokens for p in pieces)
-    if isinstance(pieces[0].probs, np.ndarray):
-        probs = np.concatenate([p.probs for p in pieces])[order]
-        embeddings = [p.embeddings for p in pieces if p.embeddings is not None]
-        return Predictions(probs, tokens=tokens, embeddings=np.concatenate(embeddings)[order] if embeddings else None)
-    words = joined([p.probs for p in pieces if isinstance(p.probs, Ragged)])
-    kept = Ragged(np.concatenate([p.kept for p in pieces]), words.offsets)
-    lengths = np.concatenate([p.lengths for p in pieces])
-    return Predictions(words[order], kept[order].values, lengths[order], tokens)
+    probs = joined([p.probs for p in pieces])
+    if isinstance(probs, Ragged):
+        kept = Ragged(np.concatenate([p.kept for p in pieces]), probs.offsets)
+        lengths = np.concatenate([p.lengths for p in pieces])
+        return Predictions(probs[order], kept[order].values, lengths[order], tokens)
+    states = None if pieces[0].embeddings is None else np.concatenate([p.embeddings for p in pieces])[order]
+    return Predictions(probs[order], tokens=tokens, embeddings=states)

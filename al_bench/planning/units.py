@@ -167,8 +167,6 @@ def union(groups: Iterable[Sequence[Unit]]) -> list[Unit]:
     return list({unit.key: unit for group in groups for unit in group}.values())
 
 
-# ------------------------------------------------------------------------------------------ what fits cost
-
 PARTS = {"fit": "successor", "pseudo_labels": "pseudo_labeler"}  # by the step that has the fit's costs
 
 

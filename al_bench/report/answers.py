@@ -53,9 +53,6 @@ def answers(setting: Setting, contrasts: Contrasts) -> list[Answer]:
     return [*reached(setting), *compared, *costs(setting)]
 
 
-# --------------------------------------------------------------------------------------- comparisons
-
-
 def _answer(question: str, one: Answered) -> Answer:
     contrast, equivalent = one.contrast, question == "subsampling" and one.contrast.equivalent(MARGIN)
     verdict = "equivalent" if equivalent else contrast.verdict
@@ -168,9 +165,6 @@ def _closed(one: Answered) -> More:
 MORE: dict[str, Callable[[Answered], More]] = {"selection": _faster, "subsampling": _saved, "pseudo": _closed}
 
 
-# ----------------------------------------------------------------------------- what compares no two methods
-
-
 def reached(setting: Setting) -> Iterator[Answer]:
     """The method with the highest mean at its end, and how far from the ceiling it is.
 
@@ -229,9 +223,6 @@ def costs(setting: Setting) -> Iterator[Answer]:
         yield Answer("cost", sentence(text), detail=detail, numbers={"seconds": seconds.mean, **shares})
 
 
-# ------------------------------------------------------------------------------------ what cannot be said
-
-
 # By kind of run: which methods are to be compared with one and what answers for them, and how a config becomes one.
 KINDS: dict[str, tuple[tuple[Any, Any], Callable[[suggest.Config], suggest.Config]]] = {
     "seeds": ((lambda m: True, lambda _, m: m if len(m.runs) >= ENOUGH else None), lambda config: config),
@@ -262,9 +253,6 @@ def unknowns(setting: Setting) -> list[Unknown]:
 def more_seeds(seeds: tuple[int, ...]) -> list[int]:
     """The seeds that there are, and the next ones up to `ENOUGH`."""
     return [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + ENOUGH - len(seeds))]
-
-
-# ------------------------------------------------------------------------------------------------ phrases
 
 
 def selecting(about: pd.Series, arm: str = "", *, part: bool = True) -> str:

@@ -120,9 +120,6 @@ def lead(results: Results, settings: Sequence[Setting]) -> str:
     return f"{text}, all finished."
 
 
-# ----------------------------------------------------------------------------------------- where it comes from
-
-
 def facts(provenances: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """What was recorded, by name; where runs differ, each value with the number of its runs."""
     values = [(name, _counted(provenances, key)) for key, name in CAPTIONS["facts"].items()]

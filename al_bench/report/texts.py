@@ -54,9 +54,6 @@ def evenly(count: int, most: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, count - 1, min(count, most))}) if count else []
 
 
-# ------------------------------------------------------------------------------- texts, read again from their source
-
-
 def corpus_of(setting: Setting) -> tuple[Corpus | None, str]:
     """The setting's data, or why they cannot be shown; nothing is downloaded."""
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):

@@ -125,7 +125,7 @@ class Plasm:
         weights = None
         if config.gold_weight != 1.0:
             weights = np.where(np.isin(ids[order], self.labelled), config.gold_weight, 1.0)
-        return ids[order], chained(gold, pseudo[np.flatnonzero(kept)])[order], weights
+        return ids[order], joined([gold, pseudo[np.flatnonzero(kept)]])[order], weights
 
     def suspicion(self, number: int, chosen: FilterConfig) -> Suspicion:
         """Of every pseudo-labelled example; those of examples that were dropped before do not matter."""
@@ -209,13 +209,6 @@ def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:
     spread = np.full((len(values), classes), smoothing / classes, dtype=np.float32)
     spread[np.arange(len(values)), values] += 1.0 - smoothing
     return like(labels, spread)
-
-
-def chained(first: Labels, second: Labels) -> Labels:
-    """The labels of the first, then of the second."""
-    if isinstance(first, Ragged) and isinstance(second, Ragged):
-        return joined([first, second])
-    return np.concatenate([values_of(first), values_of(second)])
 
 
 def _step(suspicion: Suspicion, seconds: dict[str, float]) -> Step:

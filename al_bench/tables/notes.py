@@ -25,9 +25,6 @@ TEMPLATES = Environment(
 )  # fmt: skip
 
 
-# --------------------------------------------------------------------------------------- what cells lack
-
-
 def annotate(layout: Layout, grid: dict[str, list[Cell]]) -> list[str]:
     """The notes, after their numbers are put on the cells they are about."""
     notes: dict[str, int] = {}
@@ -116,9 +113,6 @@ def uneven(layout: Layout, row: int) -> dict[str, list[str]]:
         return {}
     budgets = ", ".join(f"{head} {end:,.0f}" for head, end in ends.items())
     return {next(iter(ends)): [f"{_place(layout, row)}: the budgets differ: {budgets}"]}
-
-
-# ------------------------------------------------------------------------------------ how to read a table
 
 
 def legend(

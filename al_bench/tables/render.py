@@ -54,9 +54,6 @@ def key_text(value: object) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# ---------------------------------------------------------------------------------------------- Markdown
-
-
 def markdown(table: Table) -> str:
     heads = [*table.keys, *table.heads]
     lines = [heads, *_lines(table, range(len(table.keys)), str, cell_text)]
@@ -80,8 +77,6 @@ def letter(number: int) -> str:
     before, last = divmod(number, 26)
     return (letter(before - 1) if before else "") + chr(ord("a") + last)
 
-
-# ------------------------------------------------------------------------------------------------- LaTeX
 
 SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -131,9 +126,6 @@ def _broken(name: str) -> str:
 
 def _stacked(lines: Sequence[str], side: str = "r") -> str:
     return rf"\shortstack[{side}]{{{BREAK.join(lines)}}}" if len(lines) > 1 else lines[0]
-
-
-# --------------------------------------------------------------------------------------------------- CSV
 
 
 def comma_separated(table: Table) -> str:

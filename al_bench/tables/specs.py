@@ -4,19 +4,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, get_args, get_origin
 
 import yaml
 
 from al_bench.analysis.store import COLUMNS
 from al_bench.config.catalog import roots
-from al_bench.errors import UserError, did_you_mean, known, reject
+from al_bench.errors import TYPES, UserError, did_you_mean, known, reject
 
 AT = ("last", "aulc", "rounds", "total")
 TESTS = ("wilcoxon", "t")
-WORDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-WORDS |= {list: "a list", dict: "a mapping", NoneType: "null"}
+WORDS = TYPES | {list: "a list", dict: "a mapping"}
 # How many other columns a derived one is made of.
 SHOWN = {
     "value": 0, "difference": 2, "equivalence": 2, "ratio": 2, "gap_closed": 3, "labels_to": 2, "speed_up": 2

