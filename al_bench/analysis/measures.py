@@ -101,10 +101,10 @@ class Measures:
         most = max(places, key=places.count, default="")
         here = known[[place == most for place in places]]
         by_seed = {int(runs.seed[run]): str(run) for run in here}
-        found = {seed: float(values[run]) for seed, run in by_seed.items()}
+        values_by_seed = {seed: float(values[run]) for seed, run in by_seed.items()}
         silent = tuple(runs.index[~runs.seed.isin(runs.seed[known])])
         elsewhere = tuple(known.difference(here, sort=False))
-        return Sample(found, by_seed, seeds, silent, elsewhere=elsewhere, cycle=cycle)
+        return Sample(values_by_seed, by_seed, seeds, silent, elsewhere=elsewhere, cycle=cycle)
 
     def values(self, runs: pd.Index, metric: str, at: At) -> tuple[pd.Series, int | None]:
         """((runs,) the metric at a point of the curve, or over it, missing: none; the cycle of a point)."""

@@ -12,13 +12,10 @@ import pandas as pd
 import yaml
 
 from al_bench.config import schema
-from al_bench.config.catalog import listing
+from al_bench.config.catalog import GROUPS, listing
 from al_bench.config.identity import ROLES, flat
 
 Config = dict[str, Any]  # as config.yaml has it, but with null for all that `resolve` fills in
-# The keys for which an option is chosen, and whose options these are.
-GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
-GROUPS |= {key: key for key in ("strategy", "subsampling", "pseudo_labeling", "schedule")}
 # A run is the more like a missing one, the earlier the first of these in which they differ.
 CLOSEST = ("dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling")
 CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "name")

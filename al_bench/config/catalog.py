@@ -8,6 +8,9 @@ from al_bench.config.schema import shipped_configs
 from al_bench.errors import UserError, known, reject
 
 EXPERIMENT = "+experiment="
+# The keys for which an option is chosen, and the group of these options.
+GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
+GROUPS |= {key: key for key in ("strategy", "subsampling", "pseudo_labeling", "schedule")}
 KINDS = {
     "datasets": "dataset",
     "models": "model",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.strategies.uncertainty import aggregated
-from al_bench.config.identity import fit_identity, pseudo_labels_identity, suspicion_identity
+from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig
 from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
@@ -45,7 +45,7 @@ class Plasm:
         shares: dict[str, float] = {}
         quality = self.pseudo.values["quality"]
         for number, chosen in enumerate(self.filters):
-            if chosen.by in AFTER_A_FIT and self.look_back is None:
+            if number == first_look_back(self.filters):
                 self.look_back = number, kept
             drop = np.zeros(len(kept), dtype=bool)
             if drop_count(chosen, kept, quality) != 0:  # else no suspicion could change that

@@ -41,26 +41,26 @@ EXPERIMENTS, TOLERANCE = 1000, 0.02
 @pytest.mark.parametrize("alpha", [0.05, 0.1])
 def test_t_interval(n, alpha):
     sample = np.random.default_rng(n).normal(90, 2, n)
-    found = mean_interval(sample, alpha=alpha)
+    estimate = mean_interval(sample, alpha=alpha)
     expected = stats.ttest_1samp(sample, 0).confidence_interval(1 - alpha)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
-    assert (found.mean, found.std, found.n) == pytest.approx((sample.mean(), sample.std(ddof=1), n))
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high))
+    assert (estimate.mean, estimate.std, estimate.n) == pytest.approx((sample.mean(), sample.std(ddof=1), n))
 
 
 def test_one_run_has_no_interval():
-    found = mean_interval([0.9])
-    assert (found.mean, found.n) == (0.9, 1)
-    assert all(math.isnan(value) for value in (found.std, found.low, found.high))
+    one = mean_interval([0.9])
+    assert (one.mean, one.n) == (0.9, 1)
+    assert all(math.isnan(value) for value in (one.std, one.low, one.high))
 
 
 @pytest.mark.parametrize("n", range(2, 16))
 def test_exact_wilcoxon(n):
     rng = np.random.default_rng(n)
     a, b = rng.normal(0.3, 1, n), rng.normal(0, 1, n)
-    found = differences(a, b)
-    assert signed_rank(found) == pytest.approx(stats.wilcoxon(a, b, method="exact").pvalue)
-    assert paired_t(found) == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert mean_interval(found).mean == pytest.approx(np.mean(a - b))
+    difference = differences(a, b)
+    assert signed_rank(difference) == pytest.approx(stats.wilcoxon(a, b, method="exact").pvalue)
+    assert paired_t(difference) == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert mean_interval(difference).mean == pytest.approx(np.mean(a - b))
 
 
 def by_enumeration(difference: np.ndarray) -> float:
@@ -248,11 +248,11 @@ def test_the_interval_of_a_gap_is_fiellers():
     """At its ends the paired t test of PLASM - ASM against that share of the gap gives p = 0.05."""
     rng = np.random.default_rng(0)
     asm, no_mismatch, plasm = (rng.normal(mean, 1, 6) for mean in (80, 84, 82))
-    _, found = gap_closed(no_mismatch, asm, plasm)
-    for share in (found.low, found.high):
+    _, closed = gap_closed(no_mismatch, asm, plasm)
+    for share in (closed.low, closed.high):
         p = stats.ttest_1samp((plasm - asm) - share * (no_mismatch - asm), 0.0).pvalue
         assert p == pytest.approx(0.05)
-    assert found.low < found.mean < found.high
+    assert closed.low < closed.mean < closed.high
 
 
 @pytest.mark.parametrize("seeds", [3, 6])
@@ -291,19 +291,18 @@ def without_effect() -> list[np.ndarray]:
 
 
 def test_false_positives_of_the_paired_tests(without_effect):
-    found = without_effect
     # With 10 pairs the exact test rejects at 0.0488, the most below 0.05 that its steps allow.
-    assert np.mean([signed_rank(one) <= 0.05 for one in found]) == pytest.approx(0.0488, abs=TOLERANCE)
-    assert np.mean([paired_t(one) <= 0.05 for one in found]) == pytest.approx(0.05, abs=TOLERANCE)
-    intervals = [mean_interval(one) for one in found]
+    assert np.mean([signed_rank(one) <= 0.05 for one in without_effect]) == pytest.approx(0.0488, abs=TOLERANCE)
+    assert np.mean([paired_t(one) <= 0.05 for one in without_effect]) == pytest.approx(0.05, abs=TOLERANCE)
+    intervals = [mean_interval(one) for one in without_effect]
     covered = [one.low <= 0 <= one.high for one in intervals]
     assert np.mean(covered) == pytest.approx(0.95, abs=TOLERANCE)
 
 
-def test_an_effect_is_found():
-    found = [differences(a, b) for a, b in experiments(0.6)]
-    assert np.mean([signed_rank(one) <= 0.05 for one in found]) > 0.95
-    assert np.mean([one.mean() for one in found]) == pytest.approx(0.6, abs=0.02)
+def test_an_effect_is_detected():
+    with_effect = [differences(a, b) for a, b in experiments(0.6)]
+    assert np.mean([signed_rank(one) <= 0.05 for one in with_effect]) > 0.95
+    assert np.mean([one.mean() for one in with_effect]) == pytest.approx(0.6, abs=0.02)
 
 
 def test_false_positives_of_tost():

@@ -177,6 +177,11 @@ def test_a_package_without_the_folder(installed: Path) -> None:
     )
 
 
+def test_a_file_of_a_package_is_no_model(installed: Path) -> None:
+    message = line(lambda: locate("successor", ModelConfig(name="m", package="carrier:inner/model/config.json")))
+    assert message == "successor.package=carrier:inner/model/config.json: is a file; name the folder around it"
+
+
 def test_a_hub_model_is_known_by_its_downloaded_weights(monkeypatch: pytest.MonkeyPatch, bert: Path) -> None:
     from al_bench.learners.engine import weights
 

@@ -51,6 +51,8 @@ def locate(role: str, model: ModelConfig) -> tuple[str, str | None]:
         return str(Path(model.path).expanduser()), None
     folder = None if model.package is None else in_package(f"{role}.package", model.package)
     if folder is not None:
+        if not folder.is_dir():
+            raise reject(f"{role}.package", model.package, "is a file", "name the folder around it")
         return str(folder), None
     if model.hub is None:
         assert model.package is not None, "a rule of the config"
