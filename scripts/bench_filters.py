@@ -21,13 +21,13 @@ from sklearn.metrics import roc_auc_score
 from al_bench.config.schema import PAPER_TRAINING, DatasetConfig, Limits, TrainingConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.loading import load_corpus
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import Ragged, joined
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine.device import resolve_device, resolve_precision
 from al_bench.learners.families import LEARNERS
 from al_bench.seeds import stream
 from al_bench.successor.filters import of_confidence, of_neighbours, of_verifier
-from al_bench.successor.pseudo_labeling import chained, mistaken
+from al_bench.successor.pseudo_labeling import mistaken
 
 SEEDS = FitSeeds(1, 1, 0)
 
@@ -50,7 +50,7 @@ class Bench:
         results, train = {}, self.corpus.train
         ids = np.concatenate([self.gold, self.pool])
         model = self.learner.fit(
-            self.inputs, ids, chained(train.labels[self.gold], labels), SEEDS, watch=Watch(checkpoints=3, margins=True)
+            self.inputs, ids, joined([train.labels[self.gold], labels]), SEEDS, watch=Watch(checkpoints=3, margins=True)
         )
         results["aum"] = -model.margins[len(self.gold) :], 0.0
         began = time.perf_counter()

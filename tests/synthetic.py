@@ -92,7 +92,9 @@ def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Eff
     write_json(folder / "provenance.json", {"al_bench": "0.1.0", "git": "0" * 40, "host": "made"})
     write_json(folder / "status.json", {"state": "finished", "started_at": 0.0, "overrides": overrides})
     row = columns_of(asdict(config))
-    shared, own = (np.random.default_rng(int(text, 16)) for text in (trajectory, digest(identity)))
+    # Without the format, whose next number is no reason for other results.
+    sources = ({**one, "format": 0} for one in (trajectory_identity(config, "float32"), identity))
+    shared, own = (np.random.default_rng(int(digest(one), 16)) for one in sources)
     # What the seed does to every arm alike: the reason to pair.
     luck = float(np.random.default_rng(config.seed).normal(0, 2 * noise))
     lines = []

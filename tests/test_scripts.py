@@ -1,8 +1,10 @@
-"""The committed script: every experiment of the paper is in one block, and each block's plan works."""
+"""The committed scripts: every experiment of the paper is in one block, and each block's plan works."""
 
+import ast
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,11 @@ def test_no_such_block(tmp_path, words):
     assert done.stderr.count("\n") == 1
     for block in BLOCKS:
         assert block in done.stderr.partition("choose one of")[2]
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPT.parent.glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_script_imports_is_there(script):
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("al_bench"):
+            module = import_module(str(node.module))
+            assert [one.name for one in node.names if not hasattr(module, one.name)] == []

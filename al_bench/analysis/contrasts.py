@@ -38,7 +38,7 @@ class Contrast:
     cycle: int | None = None
     p: float = math.nan
     tests: int = 0
-    verdict: str = "few"
+    verdict: str = ""
 
     def equivalent(self, margin: float) -> bool:
         return self.difference.n >= FEW and tost(self.a, self.b, margin)[0] <= ALPHA

@@ -114,7 +114,7 @@ class Measures:
         return self.over(self.wide(metric).loc[runs], at)
 
     def over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
-        """As `values`; table: run x cycle"""
+        """As `values`; table: run x cycle, or for a point of the curve seed x cycle"""
         end = at if isinstance(at, int) else end_of(table)
         if end not in table:
             return pd.Series(np.nan, index=table.index), end

@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from al_bench.config import schema
-from al_bench.config.catalog import GROUPS, listing
+from al_bench.config.catalog import CHOICES, GROUPS, listing
 from al_bench.config.identity import ROLES, flat
 
 Config = dict[str, Any]  # as config.yaml has it, but with null for all that `resolve` fills in
@@ -69,8 +69,7 @@ def without_subsampling(config: Config) -> Config:
 
 
 def without_pseudo_labels(config: Config) -> Config:
-    none = _option("pseudo_labeling", "none")
-    return config | {"pseudo_labeling": none, "pseudo_labeler": None, "verifier": None}
+    return config | {"pseudo_labeling": _option("pseudo_labeling", "none"), "pseudo_labeler": None, "verifier": None}
 
 
 def filling(runs: pd.DataFrame, wanted: Mapping[str, Any], seeds: Sequence[int]) -> str | None:
@@ -163,8 +162,7 @@ def command(config: Config, seeds: Sequence[int]) -> str:
 
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
-    value, group = config.get(key), GROUPS[key]
-    word = f"model@{key}" if group == "model" else key
+    value, group, word = config.get(key), GROUPS[key], CHOICES[key]
     if key == "acquisition" and (config["strategy"]["name"] == "random" or config["replay"] is not None):
         return  # nobody fits it
     if value is None:
@@ -207,7 +205,7 @@ def _content(group: str, name: str) -> Config:
 def _option(key: str, name: str) -> Config:
     """A key's whole config as the option gives it; of a name that no option has, little more than the name."""
     group = GROUPS[key]
-    standard = asdict(schema.RunConfig())["acquisition" if group == "model" else key]
+    standard = asdict(schema.ModelConfig() if group == "model" else getattr(schema.RunConfig(), key))
     content = _content(group, name) if name in _options(group) else {"name": name}
     for part, value in content.items():
         standard[part] = standard[part] | value if isinstance(standard[part], dict) and standard[part] else value

@@ -11,23 +11,18 @@ EXPERIMENT = "+experiment="
 # The keys for which an option is chosen, and the group of these options.
 GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
 GROUPS |= {key: key for key in ("strategy", "subsampling", "pseudo_labeling", "schedule")}
+CHOICES = {key: key if key == group else f"{group}@{key}" for key, group in GROUPS.items()}  # on a command line
 KINDS = {
-    "datasets": "dataset",
-    "models": "model",
-    "strategies": "strategy",
-    "subsamplings": "subsampling",
-    "pseudo-labelings": "pseudo_labeling",
-    "schedules": "schedule",
-    "experiments": "experiment",
-    "tables": "tables",
-}
+    "datasets": "dataset", "models": "model", "strategies": "strategy", "subsamplings": "subsampling",
+    "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment", "tables": "tables",
+}  # fmt: skip
 
 
 def show(kind: str | None, config_dir: str | None) -> None:
     if kind is not None and kind not in KINDS:
         raise UserError(f"ls {kind}: no such kind; choose one of {known(KINDS)}")
     usage = {group: f"{group}=NAME" for group in KINDS.values()}
-    usage["model"] = ", ".join(f"model@{role}=NAME" for role in ROLES)
+    usage["model"] = ", ".join(f"{CHOICES[role]}=NAME" for role in ROLES)
     usage |= {"tables": "al-bench tables NAME", "experiment": f"{EXPERIMENT}NAME"}
     for name in [kind] if kind else KINDS:
         options = listing(KINDS[name], config_dir)
@@ -57,6 +52,5 @@ def roots(config_dir: str | None) -> list[Path]:
     if config_dir is None:
         return [shipped_configs()]
     if not Path(config_dir).is_dir():
-        remedy = "give the folder that holds your config groups"
-        raise reject("--config-dir", config_dir, "no such folder", remedy)
+        raise reject("--config-dir", config_dir, "no such folder", "give the folder that holds your config groups")
     return [shipped_configs(), Path(config_dir)]

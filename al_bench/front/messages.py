@@ -12,13 +12,12 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import errors
 from yaml import MarkedYAMLError
 
-from al_bench.config.catalog import GROUPS
+from al_bench.config.catalog import CHOICES
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import RunConfig
 from al_bench.errors import TYPES, UserError, did_you_mean, known, not_one_of, rule, shown
 
-MODELS = tuple(f"model@{role}" for role in ROLES)
-CHOICES = tuple(key if key == group else f"{group}@{key}" for key, group in GROUPS.items())  # on a command line
+MODELS = [CHOICES[role] for role in ROLES]
 KINDS = TYPES | {list: "a list such as [a,b]", dict: "pairs such as {a: b}"}
 
 
@@ -85,9 +84,9 @@ def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence
     value = given if error.value is None else error.value
     kind = _kind(KEYS.get(field))
     if kind.startswith("a group"):
-        group = f"model@{field}" if field in ROLES else field
+        group = CHOICES.get(field, field)
         option = value if isinstance(value, str) and value != "null" else "NAME"
-        remedy = f"to choose an option write {group}={option}" if group in CHOICES else "set the keys in it"
+        remedy = f"to choose an option write {group}={option}" if field in CHOICES else "set the keys in it"
         return rule(field, value, f"is {kind}{where}", remedy)
     if kind.startswith("a list") and isinstance(value, str):
         return rule(field, value, f"must be {kind}{where}", f"write {field}=[{value}]")
@@ -114,7 +113,7 @@ def _near_key(field: str, file: str = "") -> str:
     near = [f"{parent}.{name}".lstrip(".") for name in difflib.get_close_matches(last, siblings, n=2)]
     near = near or ["".join(key) for key in keys if key[2] == last][:2]
     if not (near or parent):
-        near = difflib.get_close_matches(field, [*KEYS, *CHOICES], n=2)
+        near = difflib.get_close_matches(field, [*KEYS, *CHOICES.values()], n=2)
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"the keys {f'in {parent}' if parent else 'here'} are {known(siblings) or 'none'}"
@@ -136,17 +135,16 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
     if match := re.search(r"In '(.+?)': ValidationError(?s:.+)Merge error: (\w+) is not", text):
         return f"{match[1]}.yaml: holds a {match[2]}; write keys and values, such as `name: my_data`"
     if match := re.search(r"In '(.+?)': Could not override '(.+?)'", text):
-        hint = did_you_mean(match[2], CHOICES, f"the groups are {known(CHOICES)}")
+        hint = did_you_mean(match[2], [*CHOICES.values()], f"the groups are {known(CHOICES.values())}")
         return f"{match[2]}: no such group (in the option file {match[1]}.yaml); {hint}"
     if match := re.search(r"Could not override '(.+?)'\.\nDid you mean to override (one of )?(.+?)\?", text):
-        hint = f"did you mean {match[3].replace(', ', ' or ')}?"
-        return rule(match[1], value(match[1]), "no such group", hint)
+        return rule(match[1], value(match[1]), "no such group", f"did you mean {match[3].replace(', ', ' or ')}?")
     if match := re.search(r"Could not delete from config\. '(.+?)'", text):
         return f"~{match[1]}: no such key; {_near_key(match[1])}"
     pairs = [word.lstrip("+").partition("=")[::2] for word in overrides]
     if match := re.search(r"Config group override must be a string or a list\. Got (\w+)", text):
         for key, option in pairs:
-            if key in CHOICES and (option in ("null", "true", "false") or not re.match("[a-zA-Z_]", option)):
+            if key in CHOICES.values() and (option in ("null", "true", "false") or not re.match("[a-zA-Z_]", option)):
                 remedy = f"see `al-bench ls`, or write ~{key} for none"
                 return rule(key, option, "must be the name of an option", remedy)
         return f"a group has {match[1]} for its option; give the name of one, see `al-bench ls`"

@@ -96,7 +96,7 @@ class Learner(Protocol):
     computes: the active optimizations, and the rejected ones with the reason, as one line for the user
     optimizations: names of the active ones (see engine/optimizations.py)
     overheads: seconds of the learner's life that are no training: "load" (weights from disk or the network),
-        "check" (of optimizations, at load), "capture" (of CUDA graphs, inside fits); absent where there is no such
+        "check" (of optimizations and a new head), "capture" (of CUDA graphs, inside fits); absent where there is none
     """
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
+from al_bench.data.ragged import Ragged, joined, offsets_of, values_of
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,12 @@ class Predictions:
 
     def labels(self) -> Labels:
         """The most probable label of each example or word; a word that did not survive is "O" (tag 0)."""
-        rows = self.distributions()
-        return like(rows, values_of(rows).argmax(axis=1))
+        likeliest = values_of(self.probs).argmax(axis=1)
+        if self.lengths is None:
+            return likeliest
+        labels = np.zeros(self.lengths.sum(), dtype=np.int64)
+        labels[self.places()] = likeliest
+        return Ragged(labels, offsets_of(self.lengths))
 
     def places(self) -> np.ndarray:
         """Tagging: where each surviving word stands among all words of all sentences."""

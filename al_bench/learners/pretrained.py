@@ -113,8 +113,7 @@ class PretrainedLearner:
 
     def dev_score(self, dev: Examples, predictions: Predictions) -> float:
         """The headline metric."""
-        scores = evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())
-        return scores[headline(self.task)]
+        return evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())[headline(self.task)]
 
 
 def dev_split(labels: Labels, share: float | None, seeds: FitSeeds) -> np.ndarray:

@@ -15,7 +15,7 @@ Row = tuple[dict[str, Any], dict[str, Any]]  # (decided, spent) of a cycle
 
 
 class Ledger:
-    """A file of JSON records, a line each."""
+    """A file of JSON records, a line each. Replacing the file by one with another line is that line's commit."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -89,6 +89,9 @@ def write_whole(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)  # or a power cut could undo this renaming, but not the next one
+    os.close(folder)
 
 
 def write_json(path: Path, content: Any) -> None:

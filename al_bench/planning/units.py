@@ -77,8 +77,7 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
         trajectory = identities.digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
-            n = labelled_at(config, cycle)
-            yield _unit(f"{trajectory}/{cycle}", "acquisition", config, n, cycle < done)
+            yield _unit(f"{trajectory}/{cycle}", "acquisition", config, labelled_at(config, cycle), cycle < done)
     if config.successor is None:
         return
     for cycle in at:

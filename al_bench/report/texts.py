@@ -26,8 +26,7 @@ LONGEST = 100  # words of a shown text
 
 def read_queries(trajectory: Path, cycles: int) -> list[dict[str, Any]]:
     """The ledger's lines with a query, of a run with so many cycles: the trajectory may go on."""
-    lines = load_lines(trajectory / "ledger.jsonl")[: cycles - 1]
-    return [line for line in lines if line["queried"]]
+    return [line for line in load_lines(trajectory / "ledger.jsonl")[: cycles - 1] if line["queried"]]
 
 
 def mean_lengths(setting: Setting) -> dict[Method, pd.DataFrame]:

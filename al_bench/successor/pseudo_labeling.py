@@ -181,7 +181,7 @@ class Plasm:
         corpus = self.s.corpus
         metric = headline(corpus.task)
         true, labels = corpus.train.labels[self.rest], self.labels
-        wrong = aggregated(like(true, values_of(true) != values_of(labels)), "max") > 0  # tagging: any word
+        wrong = mistaken(true, labels)
 
         def score(chosen: np.ndarray) -> float | None:
             if not chosen.any():
@@ -201,6 +201,11 @@ class Plasm:
             "filter_recall": float(hits / wrong.sum()) if removed and wrong.any() else None,
             "unfiltered_successor": self.unfiltered,
         }
+
+
+def mistaken(true: Labels, labels: Labels) -> np.ndarray:
+    """(n,) bool: whose label, or any of whose tags, is wrong."""
+    return aggregated(like(true, values_of(true) != values_of(labels)), "max") > 0
 
 
 def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:

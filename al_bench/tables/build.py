@@ -99,7 +99,7 @@ def _spread(spec: Spec, head: str, measures: Measures) -> dict[str, Column]:
     if name is None:
         return {head: column}
     values = sorted(measures.matching(column.where)[name].dropna().unique())
-    return {f"{head} {one}": replace(column, where={**column.where, name: one}) for one in values}
+    return {f"{head} {one}": replace(column, where={**column.where, name: one}, spread=None) for one in values}
 
 
 def _grouped(runs: pd.DataFrame, names: list[str]) -> dict[Key, pd.DataFrame]:

@@ -201,7 +201,7 @@ def _question(pairs: Paired, sources: Sequence[Source], contrasts: Contrasts, te
 def _tested(cell: Cell, one: Contrast, test: str) -> Cell:
     """A difference with the p-value of its family, and the mark that the report would put into words."""
     if np.isnan(one.p):
-        return cell
+        return replace(cell, untested=None)
     hopeless = test == "wilcoxon" and one.verdict in ("untestable", "few")
     marks = STAR if one.verdict in ("more", "less") else UNTESTABLE if hopeless else ""
     return replace(cell, p=one.p, tests=one.tests, marks=marks, untested=None)

@@ -55,8 +55,7 @@ def key_text(value: object) -> str:
 
 
 def markdown(table: Table) -> str:
-    heads = [*table.keys, *table.heads]
-    lines = [heads, *_lines(table, range(len(table.keys)), str, cell_text)]
+    lines = [[*table.keys, *table.heads], *_lines(table, range(len(table.keys)), str, cell_text)]
     escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*escaped, strict=True)]
     first, *rest = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in escaped)

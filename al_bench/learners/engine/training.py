@@ -185,10 +185,10 @@ def train(
         while epochs < most and waited < s["patience"]:
             forward.working_network.train()
             for batch in training_batches(lengths, batch_size, rng):
-                outputs = stepper.step(batch, next(rates))
+                step = stepper.step(batch, next(rates))
                 if watch.margins:
                     # They stay on the device, for which no step waits.
-                    recorded.append((*outputs, batch[units(examples.part(batch))]))
+                    recorded.append((*step, batch[units(examples.part(batch))]))
             epochs += 1
             if watch.checkpoints:
                 checkpoints.append({name: w.detach().clone() for name, w in network.state_dict().items()})
