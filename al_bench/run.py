@@ -10,11 +10,19 @@ import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config.identity import ROLES, content_hash, model_identity, run_identity, trajectory_identity
+from al_bench.config.identity import (
+    content_hash,
+    fits_acquisition,
+    model_identity,
+    models_of,
+    run_identity,
+    trajectory_identity,
+)
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
 from al_bench.data.loading import load_corpus
+from al_bench.errors import UserError
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
 from al_bench.learners.engine.optimizations import optimizations_of
@@ -52,6 +60,7 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     try:
         with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):
             if directory.finished:
+                verify(config, directory, display)
                 display.say("already finished, nothing to do")
             else:
                 work(config, directory, display, tracker, job.get("jobs", 1))
@@ -62,13 +71,21 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         tracker.finish()
 
 
+def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None:
+    """Raise `UserError` where a finished run's results are of other data or models than those that are there now."""
+    try:
+        models = {role: identify(role, model) for role, model in models_of(config).items()}
+        current = {"data": load_corpus(config.dataset).fingerprint, **models}
+    except UserError as error:
+        display.say(f"note: not compared with the data and the models of now: {error}")
+    else:
+        claim(directory.folder, run_identity(config), directory.fingerprints | current)
+
+
 def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker, jobs: int) -> None:
     """Compute or read every cycle of the run, evaluate it, and commit it."""
     bench = Workbench(config, display, directory.folder.name, jobs)
     cycles, fingerprints = acquisition(bench)
-    if config.evaluate_at != []:
-        outside = {role: getattr(config, role) for role in ROLES[1:]}  # fitted outside the loop
-        fingerprints |= {role: identify(role, model) for role, model in outside.items() if model is not None}
     claim(directory.folder, run_identity(config), fingerprints)
     path = directory.folder / "provenance.json"
     facts = provenance(bench.hardware, bench.account["machine"])
@@ -121,6 +138,18 @@ class Workbench:
         waiting = partial(display.say, "waiting: another process is computing what this run needs next")
         self.account: dict[str, Any] = {"run": run_name, "machine": here, "waiting": waiting}
         self.learners: dict[str, Learner] = {}
+        self.fingerprints = {"data": self.corpus.fingerprint, **self._checked_models()}
+
+    def _checked_models(self) -> dict[str, dict[str, str]]:
+        """The fingerprints of all models that will be fitted, which are those that can be: hours later is too late."""
+        config, fingerprints = self.config, {}
+        for role, model in models_of(config).items():
+            self.display.phase(f"checking the {role.replace('_', '-')}")
+            embeddings = role == "acquisition" and "embeddings" in STRATEGIES[config.strategy.name].needs
+            kind, classes = LEARNERS[model.learner], len(self.corpus.label_names)
+            kind.check(role, model, config.dataset.task, classes, embeddings=embeddings)
+            fingerprints[role] = identify(role, model)
+        return fingerprints
 
     def learner(self, role: str) -> Learner:
         """The role's learner, built at its first use: recorded results need none."""
@@ -138,24 +167,22 @@ class Workbench:
         return self.learners[role]
 
 
-def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, str]]:
-    """The cycles, computed or read one by one; and the hashes of data and weights, with the trajectory's id."""
+def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any]]:
+    """The cycles, computed or read one by one; and the fingerprints of data and models, with the trajectory's id."""
     config, corpus = bench.config, bench.corpus
-    fingerprints, learner = {"data": corpus.fingerprint}, None
     if config.replay is not None:
         source = Path(config.replay).expanduser()
         # The whole file is read now: one that cannot be replayed must not leave a fingerprint in the run.
         cycles, trajectory_id = iter(list(replay(source, corpus))), f"replay-{content_hash(source)[:12]}"
     else:
-        if STRATEGIES[config.strategy.name].needs:
-            fingerprints["acquisition"] = identify("acquisition", config.acquisition)
-            learner = partial(bench.learner, "acquisition")
+        learner = partial(bench.learner, "acquisition") if fits_acquisition(config) else None
+        fingerprints = {key: hashes for key, hashes in bench.fingerprints.items() if key in ("data", "acquisition")}
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
         cycles = acquire(Setup(config, corpus, learner, bench.display.phase), trajectory.cycle)
         trajectory_id = trajectory.id
-    return cycles, {**fingerprints, "precision": bench.precision, "trajectory": trajectory_id}
+    return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}
 
 
 # Of the successor at a cycle: metrics on the test split, a report on the pseudo-labels it was fitted on, and costs.

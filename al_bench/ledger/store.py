@@ -37,7 +37,7 @@ class Store:
 
     folder: Path
     identity: dict[str, Any]
-    fingerprints: dict[str, str]
+    fingerprints: dict[str, Any]
     run: str = ""
     machine: dict[str, Any] = field(default_factory=dict)
     waiting: Callable[[], None] = lambda: None
@@ -75,7 +75,7 @@ def costs_from(record: dict[str, Any]) -> Costs:
     return Costs(record["seconds"], record["counts"], record["machine"])
 
 
-def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, str]) -> None:
+def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, Any]) -> None:
     """Write identity.json, or check that data and weights are those that it records."""
     path = folder / "identity.json"
     if not path.exists():
@@ -100,10 +100,10 @@ class Step:
 class Steps:
     """The steps of all runs, by identity.
 
-    fingerprints: of the data and of the weights by role; account: run, machine and waiting of `Store`
+    fingerprints: of the data, and of the models by role; account: run, machine and waiting of `Store`
     """
 
-    def __init__(self, root: Path, fingerprints: dict[str, str], **account: Any) -> None:
+    def __init__(self, root: Path, fingerprints: dict[str, Any], **account: Any) -> None:
         self.root, self._fingerprints, self._account = root, fingerprints, account
 
     def get(self, identity: dict[str, Any], roles: tuple[str, ...], compute: Callable[[], Step]) -> Step:
