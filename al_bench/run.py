@@ -22,7 +22,7 @@ from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
 from al_bench.data.loading import load_corpus
-from al_bench.errors import UserError
+from al_bench.errors import UserError, known
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
 from al_bench.learners.engine.optimizations import optimizations_of
@@ -85,7 +85,7 @@ def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None
 def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker, jobs: int) -> None:
     """Compute or read every cycle of the run, evaluate it, and commit it."""
     bench = Workbench(config, display, directory.folder.name, jobs)
-    cycles, fingerprints = acquisition(bench)
+    cycles, fingerprints, machines = acquisition(bench)
     claim(directory.folder, run_identity(config), fingerprints)
     path = directory.folder / "provenance.json"
     facts = provenance(bench.hardware, bench.account["machine"])
@@ -96,6 +96,11 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     steps = Steps(bench.output_dir / "steps", fingerprints, **bench.account)
     succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
+    machines += [one for _, spent in committed for one in spent["machines"].values()]
+    if changes := other_machine(bench.account["machine"], machines):
+        display.say(
+            f"note: {changes}; the cycles from here on may differ from those of a run that was never interrupted"
+        )
     labelled = np.empty(0, dtype=np.int64)
     for cycle, costs in cycles:
         labelled = np.union1d(labelled, cycle.seed_set)
@@ -167,9 +172,13 @@ class Workbench:
         return self.learners[role]
 
 
-def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any]]:
-    """The cycles, computed or read one by one; and the fingerprints of data and models, with the trajectory's id."""
+def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], list[dict[str, Any]]]:
+    """The cycles, computed or read one by one; the fingerprints of data and models, with the trajectory's id.
+
+    And, where recorded cycles will be continued, the machines that computed them.
+    """
     config, corpus = bench.config, bench.corpus
+    machines: list[dict[str, Any]] = []
     if config.replay is not None:
         source = Path(config.replay).expanduser()
         # The whole file is read now: one that cannot be replayed must not leave a fingerprint in the run.
@@ -182,7 +191,17 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any]]:
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
         cycles = acquire(Setup(config, corpus, learner, bench.display.phase), trajectory.cycle)
         trajectory_id = trajectory.id
-    return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}
+        rows = trajectory.rows()
+        if learner is not None and len(rows) <= config.schedule.cycles:
+            machines += [spent["machine"] for _, spent in rows]
+    return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}, machines
+
+
+def other_machine(here: dict[str, Any], machines: list[dict[str, Any]]) -> str:
+    """In what this machine differs from those before so that sums are rounded otherwise; empty if in nothing."""
+    before = {key: {one[key] for one in machines} - {here[key]} for key in ("processor", "device", "threads")}
+    changes = [f"{key}={here[key]}, before {known(map(str, values))}" for key, values in before.items() if values]
+    return "; ".join(changes)
 
 
 # Of the successor at a cycle: metrics on the test split, a report on the pseudo-labels it was fitted on, and costs.
