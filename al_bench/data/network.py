@@ -12,7 +12,7 @@ from typing import Any
 from al_bench.errors import first_line
 
 # Seconds for the name, the connection and the answer; with a slow network, set the hub's own variable.
-PATIENCE = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 4)
+PATIENCE = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 3)
 
 
 @contextmanager

@@ -169,8 +169,8 @@ def readable(role: str, name: str, remedy: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # tokenizers, safetensors and transformers share no class of errors
-        reason = re.sub(r"\s+", " ", str(error)).strip()[:300]
-        broken = f"cannot be loaded ({reason})"
+        reason = re.sub(r"\s+", " ", str(error)).strip()
+        broken = f"cannot be loaded ({reason[:300]})"
         if "trust_remote_code" in reason:  # the library's remedy is to run it
             broken, remedy = "comes with code of its own (auto_map), which is not run", "choose another model"
         raise reject(role, name, broken, remedy) from error
