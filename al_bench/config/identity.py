@@ -1,7 +1,7 @@
 """What makes two runs, two trajectories, or two fits of a successor the same.
 
 All are functions of the resolved config alone, so that they are known before anything is loaded. The fingerprints of
-the data and the weights that a config names are recorded at first use and checked ever after.
+the data and the models that a config names are recorded at first use and checked ever after.
 """
 
 import hashlib

@@ -37,7 +37,7 @@ class Trajectory(CycleLedger):
         super().__init__(root / self.id)
         self._store = Store(self.folder, identity, fingerprints, **account)
         with self._store.held():
-            pass  # other data or weights are refused before anything is loaded
+            pass  # other data or models are refused before anything is computed
 
     def cycle(self, number: int, queries: bool, compute: Callable[[Computed | None], Computed]) -> Computed:
         """The recorded cycle, else the computed one, recorded; one process at a time computes.
