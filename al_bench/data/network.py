@@ -29,16 +29,17 @@ def hub_or_cache() -> Iterator[None]:
         yield
         return
     # `datasets` has a copy of the variable.
-    offline = [constants, *(sys.modules[name] for name in ["datasets.config"] if name in sys.modules)]
-    for module in offline:
+    modules = [constants, *(sys.modules[name] for name in ["datasets.config"] if name in sys.modules)]
+    before = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
         module.HF_HUB_OFFLINE = True
     try:
         yield
     except OSError as error:
         raise ConnectionError(f"{constants.ENDPOINT} {silence}, and there is no whole copy in the cache") from error
     finally:
-        for module in offline:
-            module.HF_HUB_OFFLINE = False
+        for module, value in zip(modules, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 
 @lru_cache(maxsize=1)
