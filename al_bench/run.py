@@ -20,7 +20,8 @@ from al_bench.learners.engine.device import hardware, resolve_device, resolve_pr
 from al_bench.learners.engine.optimizations import optimizations_of
 from al_bench.learners.engine.weights import identify
 from al_bench.learners.families import LEARNERS
-from al_bench.ledger.ledger import Row, load_record, write_json
+from al_bench.ledger.cache import ArrayCache
+from al_bench.ledger.ledger import Row, load_record, remove_leftovers, write_json
 from al_bench.ledger.provenance import machine, provenance
 from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
@@ -49,6 +50,9 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     """
     directory = RunDirectory(folder)
     tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
+    remove_leftovers(tracker.output_dir)
+    if (lost := folder / "status.json").exists() and not directory.status:
+        display.say(f"note: {lost} is damaged; the ledger still says what is done, so the run goes on")
     try:
         with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):
             if directory.finished:
@@ -127,7 +131,8 @@ class Workbench:
         if role not in self.learners:
             title, model, corpus = role.replace("_", "-"), getattr(self.config, role), self.corpus
             self.display.phase(f"loading the {title}")
-            kind, cache = LEARNERS[model.learner], self.output_dir / "cache" / "encodings"
+            kind = LEARNERS[model.learner]
+            cache = ArrayCache(self.output_dir / "cache" / "encodings", self.display.say)
             computing = (self.device, self.precision)
             available = optimizations_of(self.config.engine, *computing)
             learner: Learner = kind(role, model, corpus.task, corpus.label_names, *computing, cache, available)

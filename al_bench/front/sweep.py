@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from al_bench.errors import UserError, first_line
-from al_bench.ledger.ledger import read_json, write_json
+from al_bench.ledger.ledger import load_record, write_json
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.tracking import finish_sweep
 
@@ -59,7 +59,8 @@ def close() -> None:
     if not (sweep / CARDS).exists():  # refused before its first job
         return
     cards: dict[int, Any] = {n: {"overrides": words, "directory": ""} for n, words in enumerate(expected)}
-    cards |= {int(path.stem): read_json(path) for path in (sweep / CARDS).glob("*.json")}
+    recorded = {int(path.stem): load_record(path) for path in (sweep / CARDS).glob("*.json")}
+    cards |= {number: card for number, card in recorded.items() if card}  # a damaged one leaves what was expected
     rows = []
     for number, card in sorted(cards.items()):
         status = RunDirectory(Path(card["directory"])).status if card["directory"] else {}

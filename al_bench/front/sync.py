@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from al_bench.analysis.store import Unreadable, read
+from al_bench.analysis.store import REMEDY, Unreadable, read
 from al_bench.errors import UserError, reject
 from al_bench.ledger.ledger import load_record
 from al_bench.ledger.rundir import RunDirectory
@@ -33,8 +33,7 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
                 print(f"running, logs itself: {folder}")
                 continue
             if (damaged := damage(folder)) is not None:
-                remedy = "give its command again, or delete the folder"
-                skipped.append(f"{folder}: not logged, since {damaged}; {remedy}")
+                skipped.append(f"{folder}: not logged, since {damaged}")
                 continue
             sweep = Path(status["sweep"]) if "sweep" in status else None
             exists = sweep is not None and sweep.is_dir()  # runs may have been copied here without it
@@ -60,7 +59,7 @@ def damage(folder: Path) -> str | None:
         return str(error)
     for name, keys in NEEDED.items():
         record = load_record(folder / name)
-        reasons += [f"{name} has no {key}" for key in keys if key not in record]
+        reasons += [f"{name} has no {key}; {REMEDY}" for key in keys if key not in record]
     if not reasons and "trajectory" not in load_record(folder / "identity.json")["fingerprints"]:
-        reasons = ["identity.json names no trajectory"]
+        reasons = [f"identity.json names no trajectory; {REMEDY}"]
     return next(iter(reasons), None)

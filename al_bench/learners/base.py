@@ -1,5 +1,6 @@
 """What the loop and the successor ask of a learner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,10 @@ from al_bench.data.corpus import Corpus, Inputs, Labels
 from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged, values_of
 from al_bench.learners.predictions import Parts, Predictions, assembled
+
+Arrays = dict[str, np.ndarray]
+# Gives the arrays that were computed before, if not by this process: (a key of all that they depend on, compute).
+Cache = Callable[[str, Callable[[], Arrays]], Arrays]
 
 
 @dataclass(frozen=True)

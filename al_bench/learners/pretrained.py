@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs, Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
-from al_bench.learners.base import UNWATCHED, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import UNWATCHED, Cache, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder
@@ -30,7 +29,7 @@ class PretrainedLearner:
 
     role: the config key it was built from, for messages
     label_names: classes, or IOB2 tags
-    cache: folder of encoded corpora and of their vectors, shared between runs, or None
+    cache: of encoded corpora and of their vectors, shared between runs, or None
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
@@ -43,7 +42,7 @@ class PretrainedLearner:
     label_names: tuple[str, ...]
     device: torch.device
     precision: str
-    cache: Path | None = None
+    cache: Cache | None = None
     available: frozenset[str] = frozenset()
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is

@@ -106,7 +106,7 @@ def summary(line: dict[str, Any]) -> str:
 def _query(line: dict[str, Any], trajectory: Path, corpus: Corpus | None) -> dict[str, Any]:
     texts, ids, cycle = [], line["queried"], line["cycle"]
     if corpus is not None:
-        scores = load_array(trajectory, "scores", cycle)
+        scores = load_array(trajectory, "scores", line)
         for rank in evenly(len(ids), EACH):
             score = math.nan if scores is None else float(scores[ids[rank]])
             label, pieces = example(corpus, ids[rank])

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from al_bench.config.schema import RunConfig
-from al_bench.ledger.ledger import Ledger
+from al_bench.ledger.ledger import Ledger, read_json, write_json
 from al_bench.ledger.tracking import connect, metrics_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -103,15 +103,14 @@ def test_damaged_runs_are_named_and_the_others_logged(al, tiny_run, tmp_path):
     (listed / "mlflow.json").write_text("[1]")
     moved = folder.parent / "c"
     shutil.copytree(folder, moved)
-    status = json.loads((moved / "status.json").read_text())
-    (moved / "status.json").write_text(json.dumps({**status, "sweep": "/nowhere/sweeps/x"}))
+    write_json(moved / "status.json", {**read_json(moved / "status.json"), "sweep": "/nowhere/sweeps/x"})
     done = al("sync")
     assert done.code == 1
     assert "Traceback" not in done.err
     lines = done.err.strip().splitlines()
     for line, (copy, name) in zip(lines, sorted(copies), strict=True):
         assert line.startswith(f"al-bench: {copy}: not logged, since {name} ")
-        assert "give its command again, or delete the folder" in line
+        assert "restore it, or delete the folder and give its command again" in line
     assert "3 runs logged" in done.out
 
 
@@ -123,9 +122,9 @@ def test_an_interrupted_run_continues_its_mlflow_run(al, tiny_run, tmp_path, mon
     command = ["run", *tracked(tiny_run), "seed=5"]
     assert al(*command).code == 130
     (folder,) = run_folders(tmp_path)
-    first = json.loads((folder / "mlflow.json").read_text())
+    first = read_json(folder / "mlflow.json")
     assert (first["logged"], first["state"]) == (1, "interrupted")
-    (folder / "mlflow.json").write_text(json.dumps({**first, "logged": 0, "state": "running"}))
+    write_json(folder / "mlflow.json", {**first, "logged": 0, "state": "running"})
     batches = []
     log = MlflowClient.log_batch
     monkeypatch.setattr(MlflowClient, "log_batch", lambda self, run, **k: (batches.append(k), log(self, run, **k))[1])

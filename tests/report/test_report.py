@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from made import write_ledger
 from sweeps import SWEEP, varied
 from synthetic import settings_of, write_runs
 
@@ -108,8 +109,8 @@ def test_sub_words_are_counted_where_their_seconds_are(tmp_path):
             seconds, count = spent[2 * number + cycle]
             parts = {"successor_train": seconds, "labeller_train": seconds, "first_successor_train": seconds}
             counts = {"successor_tokens": count, "labeller_tokens": 100, "first_successor_tokens": 10}
-            lines.append(json.dumps({"cycle": cycle, "seconds": parts, **counts, "finished_at": 0.0}) + "\n")
-        (folder / "costs.jsonl").write_text("".join(lines))
+            lines.append({"cycle": cycle, "seconds": parts, **counts, "finished_at": 0.0})
+        write_ledger(folder / "costs.jsonl", lines)
     results = load([tmp_path])
     assert costs.phases(results).times["successor_train"] == 3
     assert costs.tokens(results) == [
