@@ -27,7 +27,8 @@ More = dict[str, Any]  # text, detail, numbers to be added to an answer
 class Answer:
     """text: a sentence or two; detail: tests, for who wants to know
 
-    verdict: of the contrast (`contrasts.Contrast`), or equivalent, or fact; numbers: others that the text mentions
+    verdict: of the contrast (`contrasts.Contrast`), or equivalent, chance, fact
+    numbers: others that the text mentions
     """
 
     topic: str
@@ -50,7 +51,7 @@ def answers(setting: Setting, contrasts: Contrasts) -> list[Answer]:
     """All that can be said of a setting, in the order of the questions; contrasts: of all settings on the page."""
     asked = ((question, one) for question in QUESTIONS for one in contrasts.family(question))
     compared = [_answer(question, one) for question, one in asked if one.setting is setting]
-    return [*reached(setting), *compared, *costs(setting)]
+    return [*reached(setting), *blind(setting), *compared, *costs(setting)]
 
 
 def _answer(question: str, one: Answered) -> Answer:
@@ -203,6 +204,30 @@ def reached(setting: Setting) -> Iterator[Answer]:
         top = float(setting.end(ceiling)[1].mean())
         text += fill("reached", "ceiling", share=percent(final.mean / top, 1), top=number(top))
     yield Answer("reached", sentence(text), numbers={"final": final.mean, "first": first})
+
+
+def blind(setting: Setting) -> Iterator[Answer]:
+    """The selections whose model was at chance when it queried."""
+    for method in setting.acquirers():
+        chance = setting.at_chance(method)
+        times, queries = int(chance.sum().sum()), int(chance.count().sum())
+        if times:
+            scores = 100 * setting.values(method, f"acquisition/{setting.metric}")[chance.columns].mean(axis=0)
+            text = fill(
+                "chance",
+                "text",
+                selecting=selecting(method.about),
+                blind=number(times, 0),
+                queries=count(queries, "query", "queries"),
+                seeds=count(len(chance), "seed"),
+                score=score_name(setting),
+                baseline=number(setting.baseline),
+                first=number(scores.iloc[0]),
+                last=number(scores.iloc[-1]),
+            )
+            examples = float(setting.values(method, "baseline/examples").max().max())
+            detail = fill("chance", "detail", examples=number(examples, 0))
+            yield Answer("chance", text, "chance", detail, numbers={"blind": times, "queries": queries})
 
 
 def costs(setting: Setting) -> Iterator[Answer]:
