@@ -67,7 +67,7 @@ def _answer(question: str, one: Answered) -> Answer:
 def _phrases(one: Answered) -> dict[str, Any]:
     setting, contrast, about = one.setting, one.contrast, one.first.about
     difference, unit, verdicts = contrast.difference, f" points of {score_name(setting)}", SENTENCES["verdicts"]
-    digits = 1 if abs(difference.mean) >= 0.1 else 2
+    digits = min(4, max(1, math.ceil(-math.log10(abs(difference.mean) or 1))))  # as many as show that it is not 0
     return {
         "about": about,
         "selecting": selecting(about, one.first.arm),
@@ -110,17 +110,18 @@ def _faster(one: Answered) -> More:
     setting, seeds = one.setting, list(one.contrast.seeds)
     column, things = ("words", "words") if one.first.about.unit == "words" else ("labelled", "labels")
     curves = []
-    for method in (one.second, one.first):
-        scores = setting.scores(method).loc[seeds].mean(axis=0).dropna()
-        at = setting.values(method, column).loc[seeds].mean(axis=0)[scores.index]
+    for arm in (one.second, one.first):
+        scores = setting.scores(arm).loc[seeds].mean(axis=0).dropna()
+        at = setting.values(arm, column).loc[seeds].mean(axis=0)[scores.index]
         curves.append((at.tolist(), scores.tolist()))
-    (labels, scores), curve = curves
-    factor = statistics.speed_up((labels, scores), curve, scores[-1])
-    if not factor.exact or factor.low < 1.05:
+    random, method = curves
+    target = random[1][-1]
+    needs, needed = (statistics.labels_to_reach(*curve, target) for curve in (random, method))
+    if not (needs.exact and needed.exact) or needs.low < 1.05 * needed.low:
         return {}
-    phrases = {"needed": number(labels[-1] / factor.low, 0), "all": number(labels[-1], 0), "things": things}
-    detail = fill("more", "faster", factor=number(factor.low), **phrases)
-    return {"detail": detail, "numbers": {"speed_up": factor.low}}
+    factor = needs.low / needed.low
+    phrases = {"needed": number(needed.low, 0), "all": number(needs.low, 0), "things": things}
+    return {"detail": fill("more", "faster", factor=number(factor), **phrases), "numbers": {"speed_up": factor}}
 
 
 def _saved(one: Answered) -> More:
@@ -159,7 +160,9 @@ def _closed(one: Answered) -> More:
     if share is None:
         return {"detail": fill("more", "no_gap", gap=interval(gap, sign=True))}
     shares = {"share": share.mean, "low": share.low, "high": share.high}
-    text = fill("more", "closed", **{name: percent(share) for name, share in shares.items()})
+    shown = shares if share.mean >= 0 else {"share": -share.mean, "low": -share.high, "high": -share.low}
+    key = "closed" if share.mean >= 0 else "widened"
+    text = fill("more", key, **{name: percent(end) for name, end in shown.items()})
     return {"text": text, "numbers": shares}
 
 
@@ -180,15 +183,17 @@ def reached(setting: Setting) -> Iterator[Answer]:
     best = max(finals, key=lambda method: finals[method].mean)
     final, (end, scores) = finals[best], setting.end(best)
     curve = 100 * setting.scores(best).loc[scores.index].mean(axis=0).dropna().loc[:end]
-    first, since = float(curve.iloc[0]), ""
+    first, moves, since = float(curve.iloc[0]), "up", ""
     if len(curve) > 1:
         start = budget_of(setting, best, int(curve.index[0]), scores.index).partition(HARD)[0]
-        direction = "up" if final.mean > first else "down"
-        since = fill("reached", "since", direction=direction, first=number(first), start=start)
+        level = number(final.mean) == number(first)  # as far as a reader can see
+        moves = "level" if level else "up" if final.mean > first else "down"
+        since = fill("reached", "since", moves, first=number(first), start=start)
     text = fill(
         "reached",
         "text",
         model=model(best),
+        moves=fill("reached", "moves", moves),
         final=interval(final),
         score=score_name(setting),
         budget=budget_of(setting, best, end, scores.index),
@@ -200,8 +205,8 @@ def reached(setting: Setting) -> Iterator[Answer]:
         enough = fill("reached", "enough", n=math.ceil(least)) if len(finals) < len(ends) else ""
         text += fill("reached", "best", methods=len(finals), enough=enough)
     ceiling = ceiling_of(setting, best)
-    if ceiling is not None and len(setting.end(ceiling)[1]):
-        top = float(setting.end(ceiling)[1].mean())
+    top = float(setting.end(ceiling)[1].mean()) if ceiling is not None else math.nan
+    if top > 0:
         text += fill("reached", "ceiling", share=percent(final.mean / top, 1), top=number(top))
     yield Answer("reached", sentence(text), numbers={"final": final.mean, "first": first})
 
