@@ -15,6 +15,7 @@ from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
 from al_bench.data.loading import load_corpus
+from al_bench.data.metrics import majority
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
 from al_bench.learners.engine.optimizations import optimizations_of
@@ -81,6 +82,7 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     display.say(f"trajectory {fingerprints['trajectory']}, {bench.precision} on {bench.device}")
 
     steps = Steps(bench.output_dir / "steps", fingerprints, **bench.account)
+    baseline = majority(bench.corpus)
     succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
     labelled = np.empty(0, dtype=np.int64)
@@ -92,7 +94,7 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
                 display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {late}")
             evaluation = evaluate_successor(succession, cycle, labelled)
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
-            committed.append(lines(cycle, costs, evaluation, charged))
+            committed.append(lines(cycle, costs, evaluation, baseline, charged))
             directory.commit(*committed[-1])
             used = bench.learners.items()
             facts["optimizations"] |= {role: list(learner.optimizations) for role, learner in used}
@@ -194,8 +196,11 @@ def beyond_end(evaluate_at: list[int] | str, cycle: Cycle) -> list[int]:
     return [number for number in evaluate_at if number > cycle.number]
 
 
-def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str]) -> Row:
-    """A cycle's lines in the run's ledger.jsonl and costs.jsonl; charged: the phases of all earlier cycles."""
+def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, baseline: dict[str, float], charged: set[str]) -> Row:
+    """A cycle's lines in the run's ledger.jsonl and costs.jsonl.
+
+    baseline: what `majority` gives; charged: the phases of all earlier cycles
+    """
     metrics, pseudo, successor_costs = evaluation
     decided = {
         "cycle": cycle.number,
@@ -203,6 +208,7 @@ def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str])
         "words": cycle.words,
         "acquisition": cycle.metrics,
         "successor": metrics,
+        "baseline": baseline,
         "pseudo": pseudo,
         "scored": len(cycle.scored),
         "extended": cycle.extended,

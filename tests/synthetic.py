@@ -139,6 +139,7 @@ def _cycle(
         "words": labelled * WORDS,
         "acquisition": {metric: curve + acquisition, "ece": 0.05} if row["acquisition"] else None,
         "successor": {metric: curve + successor, "ece": 0.04} if evaluated and config.successor else None,
+        "baseline": {metric: 0.25, "examples": 500},
         "pseudo": pseudo,
         "scored": scored,
         "extended": 0,

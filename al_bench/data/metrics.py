@@ -1,11 +1,12 @@
-"""Metrics of predictions: accuracy and F1 of classes, F1 of spans."""
+"""Metrics of predictions: accuracy and F1 of classes, F1 of spans; and what they are without any model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from al_bench.data.corpus import Labels
-from al_bench.data.ragged import Ragged
+from al_bench.data.corpus import Corpus, Labels
+from al_bench.data.ragged import Ragged, like, values_of
 
 Span = tuple[str, int, int]  # type, first and last word, counted through the corpus
 
@@ -40,6 +41,26 @@ def evaluate(task: str, label_names: Sequence[str], gold: Labels, predicted: Lab
         "macro_f1": f1("macro", np.unique(gold)),
         "micro_f1": f1("micro", np.union1d(gold, predicted)),
     }
+
+
+def majority(corpus: Corpus) -> dict[str, float]:
+    """Metrics on the test split of always predicting the training split's most frequent label; and its examples.
+
+    Of tags that is O nearly always, which finds no span.
+    """
+    label = np.bincount(values_of(corpus.train.labels)).argmax()
+    gold = corpus.test.labels
+    constant = like(gold, np.full_like(values_of(gold), label))
+    return {**evaluate(corpus.task, corpus.label_names, gold, constant), "examples": len(corpus.test)}
+
+
+def at_chance(score: Any, baseline: Any, examples: Any) -> Any:
+    """Whether a score on a test split of so many examples is not clearly above what `majority` scores there.
+
+    Clearly are 1.645 standard errors of a share, which one sample in twenty exceeds by chance. Where the baseline is 0,
+    one hit is enough. Numbers, or arrays of them; NaN is not at chance.
+    """
+    return score <= baseline + 1.645 * np.sqrt(baseline * (1 - baseline) / examples)
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15) -> float:

@@ -184,8 +184,8 @@ def experiment_id(client: Any, name: str, uri: str, output_dir: Path) -> str:
 def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, float]:
     """One cycle as MLflow metrics: role/metric, seconds/phase, seconds/total, and cost/count."""
     metrics = {key: float(decided[key]) for key in ("labelled", "words", "scored")}
-    for role in ("acquisition", "successor"):
-        metrics |= {f"{role}/{name}": value for name, value in (decided[role] or {}).items()}
+    for role in ("acquisition", "successor", "baseline"):  # a ledger from before there was a baseline has none
+        metrics |= {f"{role}/{name}": value for name, value in (decided.get(role) or {}).items()}
     reported = [(name, value) for name, value in flat(decided["pseudo"] or {}) if value is not None]
     metrics |= {f"pseudo/{name.replace('.', '/')}": float(value) for name, value in reported}
     seconds = spent["seconds"]
