@@ -10,12 +10,20 @@ import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.config.identity import ROLES, content_hash, model_identity, run_identity, trajectory_identity
+from al_bench.config.identity import (
+    content_hash,
+    fits_acquisition,
+    model_identity,
+    models_of,
+    run_identity,
+    trajectory_identity,
+)
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
 from al_bench.data.loading import load_corpus
 from al_bench.data.metrics import majority
+from al_bench.errors import UserError, known
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
 from al_bench.learners.engine.optimizations import optimizations_of
@@ -57,6 +65,7 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     try:
         with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):
             if directory.finished:
+                verify(config, directory, display)
                 display.say("already finished, nothing to do")
             else:
                 work(config, directory, display, tracker, job.get("jobs", 1))
@@ -67,13 +76,21 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         tracker.finish()
 
 
+def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None:
+    """Raise `UserError` where a finished run's results are of other data or models than those that are there now."""
+    try:
+        models = {role: identify(role, model) for role, model in models_of(config).items()}
+        current = {"data": load_corpus(config.dataset).fingerprint, **models}
+    except UserError as error:
+        display.say(f"note: not compared with the data and the models of now: {error}")
+    else:
+        claim(directory.folder, run_identity(config), directory.fingerprints | current)
+
+
 def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker, jobs: int) -> None:
     """Compute or read every cycle of the run, evaluate it, and commit it."""
     bench = Workbench(config, display, directory.folder.name, jobs)
-    cycles, fingerprints = acquisition(bench)
-    if config.evaluate_at != []:
-        outside = {role: getattr(config, role) for role in ROLES[1:]}  # fitted outside the loop
-        fingerprints |= {role: identify(role, model) for role, model in outside.items() if model is not None}
+    cycles, fingerprints, machines = acquisition(bench)
     claim(directory.folder, run_identity(config), fingerprints)
     path = directory.folder / "provenance.json"
     facts = provenance(bench.hardware, bench.account["machine"])
@@ -85,6 +102,11 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     baseline = majority(bench.corpus)
     succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
+    machines += [one for _, spent in committed for one in spent["machines"].values()]
+    if changes := other_machine(bench.account["machine"], machines):
+        display.say(
+            f"note: {changes}; the cycles from here on may differ from those of a run that was never interrupted"
+        )
     labelled = np.empty(0, dtype=np.int64)
     for cycle, costs in cycles:
         labelled = np.union1d(labelled, cycle.seed_set)
@@ -127,6 +149,18 @@ class Workbench:
         waiting = partial(display.say, "waiting: another process is computing what this run needs next")
         self.account: dict[str, Any] = {"run": run_name, "machine": here, "waiting": waiting}
         self.learners: dict[str, Learner] = {}
+        self.fingerprints = {"data": self.corpus.fingerprint, **self._checked_models()}
+
+    def _checked_models(self) -> dict[str, dict[str, str]]:
+        """The fingerprints of all models that will be fitted, which are those that can be: hours later is too late."""
+        config, fingerprints = self.config, {}
+        for role, model in models_of(config).items():
+            self.display.phase(f"checking the {role.replace('_', '-')}")
+            embeddings = role == "acquisition" and "embeddings" in STRATEGIES[config.strategy.name].needs
+            kind, classes = LEARNERS[model.learner], len(self.corpus.label_names)
+            kind.check(role, model, config.dataset.task, classes, embeddings=embeddings)
+            fingerprints[role] = identify(role, model)
+        return fingerprints
 
     def learner(self, role: str) -> Learner:
         """The role's learner, built at its first use: recorded results need none."""
@@ -145,24 +179,36 @@ class Workbench:
         return self.learners[role]
 
 
-def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, str]]:
-    """The cycles, computed or read one by one; and the hashes of data and weights, with the trajectory's id."""
+def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], list[dict[str, Any]]]:
+    """The cycles, computed or read one by one; the fingerprints of data and models, with the trajectory's id.
+
+    And, where recorded cycles will be continued, the machines that computed them.
+    """
     config, corpus = bench.config, bench.corpus
-    fingerprints, learner = {"data": corpus.fingerprint}, None
+    machines: list[dict[str, Any]] = []
     if config.replay is not None:
         source = Path(config.replay).expanduser()
         # The whole file is read now: one that cannot be replayed must not leave a fingerprint in the run.
         cycles, trajectory_id = iter(list(replay(source, corpus))), f"replay-{content_hash(source)[:12]}"
     else:
-        if STRATEGIES[config.strategy.name].needs:
-            fingerprints["acquisition"] = identify("acquisition", config.acquisition)
-            learner = partial(bench.learner, "acquisition")
+        learner = partial(bench.learner, "acquisition") if fits_acquisition(config) else None
+        fingerprints = {key: hashes for key, hashes in bench.fingerprints.items() if key in ("data", "acquisition")}
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
         cycles = acquire(Setup(config, corpus, learner, bench.display.phase), trajectory.cycle)
         trajectory_id = trajectory.id
-    return cycles, {**fingerprints, "precision": bench.precision, "trajectory": trajectory_id}
+        rows = trajectory.rows()
+        if learner is not None and len(rows) <= config.schedule.cycles:
+            machines += [spent["machine"] for _, spent in rows]
+    return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}, machines
+
+
+def other_machine(here: dict[str, Any], machines: list[dict[str, Any]]) -> str:
+    """In what this machine differs from those before so that sums are rounded otherwise; empty if in nothing."""
+    before = {key: {one[key] for one in machines} - {here[key]} for key in ("processor", "device", "threads")}
+    changes = [f"{key}={here[key]}, before {known(map(str, values))}" for key, values in before.items() if values]
+    return "; ".join(changes)
 
 
 # Of the successor at a cycle: metrics on the test split, a report on the pseudo-labels it was fitted on, and costs.

@@ -36,10 +36,10 @@ from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
 from al_bench.learners.engine.inference import parts
-from al_bench.learners.engine.loading import load_network, load_tokenizer
+from al_bench.learners.engine.loading import inspect, load_network
 from al_bench.learners.engine.optimizations import GRAPHS, LONGEST, optimizations_of
 from al_bench.learners.engine.training import Examples, Stepper, train
-from al_bench.learners.engine.weights import locate
+from al_bench.learners.engine.weights import fetch
 from al_bench.learners.predictions import assembled
 
 CLASSES, MAX_LENGTH, EVAL_BATCH = 4, 256, 100
@@ -144,12 +144,10 @@ def real(task: str, data: str, limit: int | None = None, model: ModelConfig = MI
     from al_bench.data.loading import load_corpus
 
     corpus = load_corpus(DatasetConfig(name="data", task=task, path=data, limit=Limits(train=limit)))
-    source, revision = locate("model", model)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    tokenizer = load_tokenizer("model", source, revision, task)
-    classes = len(corpus.label_names)
-    network, _ = load_network("model", source, revision, model, task, classes)
+    source, classes = fetch("model", model), len(corpus.label_names)
+    with source.reading():
+        tokenizer, config, _ = inspect(source, model, task, task, classes)
+        network, _ = load_network(source, config, task)
     encoded = encode(corpus.train.inputs, tokenizer, MAX_LENGTH, None)
     return Workload(model.name, network, tokenizer, encoded, corpus.train.labels, classes, corpus.train.inputs)
 

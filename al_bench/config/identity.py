@@ -45,6 +45,12 @@ def fits_acquisition(config: RunConfig) -> bool:
     return config.replay is None and bool(STRATEGIES[config.strategy.name].needs)
 
 
+def models_of(config: RunConfig) -> dict[str, ModelConfig]:
+    """The models that the run fits, by role; `config` is resolved."""
+    roles = [*(ROLES[:1] if fits_acquisition(config) else ()), *(ROLES[1:] if config.evaluate_at != [] else ())]
+    return {role: model for role in roles if (model := getattr(config, role)) is not None}
+
+
 def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     """The part of a resolved config that the acquired examples depend on.
 

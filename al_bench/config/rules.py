@@ -192,7 +192,7 @@ def _evaluation(config: RunConfig) -> Iterator[Problem]:
             yield "evaluate_at", 'must be "all", "last", "none" or a list of cycles', "try all"
     elif replay is None and not (at and all(_is_count(cycle, cycles + 1) for cycle in at)):
         yield "evaluate_at", f"must hold cycles from 0 to schedule.cycles={cycles}", 'or "all", "last" or "none"'
-    if config.successor is None and at not in ("none", None, False):
+    if config.successor is None and at not in ("all", "none", None, False):
         remedy = "add model@successor=NAME (see `al-bench ls models`), or evaluate_at=none to acquire only"
         yield "successor", "is missing", remedy
     if replay is not None and not Path(replay).expanduser().exists():

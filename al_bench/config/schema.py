@@ -115,9 +115,9 @@ class TrainingConfig:
 
 @dataclass
 class ModelConfig:
-    """An encoder: `path` if given, else an installed `package`, else the `hub`."""
+    """An encoder: `path` if given, else an installed `package`, else the `hub`. The name "none" is of no model."""
 
-    name: str = "???"
+    name: str = ""  # in tables and folders; empty: the last part of `path` or `hub`, or the package
     # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings
     learner: str = one_of("transformer", "linear")
     path: str | None = None  # a folder as written by save_pretrained
@@ -249,7 +249,8 @@ def resolve(config: RunConfig) -> RunConfig:
             return None
         own = {key: value for key, value in vars(config.training).items() if value is not None}
         training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
-        return replace(model, max_length=model.max_length or PAPER_MAX_LENGTH[task], training=training)
+        length = model.max_length or PAPER_MAX_LENGTH[task]
+        return replace(model, name=model.name or _source_name(model), max_length=length, training=training)
 
     dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
     if dataset.path is not None:
@@ -273,6 +274,19 @@ def resolve(config: RunConfig) -> RunConfig:
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
+
+
+def _source_name(model: ModelConfig) -> str:
+    if model.path is not None:
+        return Path(model.path).expanduser().absolute().name
+    return str(model.package or model.hub).partition(":")[0].rpartition("/")[2]
+
+
+def without_absent(config: RunConfig) -> RunConfig:
+    """The same config, in which a role whose model is `none` has none."""
+    roles = ("successor", "pseudo_labeler", "verifier")
+    absent: dict[str, Any] = {role: None for role in roles if getattr(getattr(config, role), "name", "") == "none"}
+    return replace(config, **absent)
 
 
 def uses_pseudo_labels(config: RunConfig) -> bool:

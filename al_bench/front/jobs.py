@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from al_bench.config.catalog import EXPERIMENT, listing, roots
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
-from al_bench.config.schema import RunConfig, resolve, shipped_configs
+from al_bench.config.schema import RunConfig, resolve, shipped_configs, without_absent
 from al_bench.errors import UserError, of_disk, reject
 from al_bench.front.cli import stop
 from al_bench.front.messages import culprit, explain
@@ -69,6 +69,7 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
         config: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, overrides)) from error
+    config = without_absent(config)
     validate(config)
     return resolve(config)
 

@@ -18,6 +18,7 @@ from al_bench.config.schema import RunConfig
 from al_bench.errors import TYPES, UserError, did_you_mean, known, not_one_of, rule, shown
 
 MODELS = [CHOICES[role] for role in ROLES]
+LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm"}  # of extras of this project
 KINDS = TYPES | {list: "a list such as [a,b]", dict: "pairs such as {a: b}"}
 
 
@@ -32,6 +33,9 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
         return _of_key(of_key[0], text, overrides)
     if isinstance(error, MissingConfigException):
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        if group == "hydra/launcher" and option in LAUNCHERS:
+            extra = LAUNCHERS[option]
+            return rule(group, option, f"needs the extra {extra}", f"pip install 'al-bench[{extra}]'")
         return rule(group or "config", option, *not_one_of(option, list(error.options or [])))
     if isinstance(error, OverrideParseException):
         lines = error.message.splitlines()

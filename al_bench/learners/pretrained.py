@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs, Labels, likeliest
@@ -16,9 +17,9 @@ from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder
 from al_bench.learners.engine.encoding import Encoded, encode
-from al_bench.learners.engine.loading import load_network, load_tokenizer
+from al_bench.learners.engine.loading import inspect, last_layer, load_network
 from al_bench.learners.engine.training import Examples
-from al_bench.learners.engine.weights import locate, readable
+from al_bench.learners.engine.weights import fetch
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import stream
 
@@ -49,11 +50,10 @@ class PretrainedLearner:
 
     def __post_init__(self) -> None:
         started, classes = time.perf_counter(), len(self.label_names)
-        source, revision = locate(self.role, self.config)
-        kind = self.task if self.trains_network else "encoder"
-        with readable(self.role, source, revision):
-            self.tokenizer = load_tokenizer(self.role, source, revision, self.task)
-            self.network, self.head_parameters = load_network(self.role, source, revision, self.config, kind, classes)
+        source, kind = fetch(self.role, self.config), self.kind(self.task)
+        with source.reading():
+            self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
+            self.network, self.head_parameters = load_network(source, configuration, kind)
         self.network.to(self.device)
         self.pretrained = self.network.state_dict()
         if self.trains_network:
@@ -65,6 +65,26 @@ class PretrainedLearner:
         self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
         self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
         self._seconds = {"load": time.perf_counter() - started}
+
+    @classmethod
+    def kind(cls, task: str) -> str:
+        """The network's, of `loading.KINDS`."""
+        return task if cls.trains_network else "encoder"
+
+    @classmethod
+    def check(cls, role: str, model: ModelConfig, task: str, classes: int, *, embeddings: bool = False) -> None:
+        """Raise `UserError` where the model could not be loaded and trained; reads no weights but their table.
+
+        embeddings: whether predictions must hold them
+        """
+        source = fetch(role, model)
+        with source.reading():
+            _, _, network = inspect(source, model, task, cls.kind(task), classes)
+            if source.weights.suffix == ".safetensors":
+                with safe_open(source.weights, framework="pt"):
+                    pass  # a file that was cut is refused
+            if embeddings and cls.trains_network:
+                last_layer(network, classes)
 
     @property
     def overheads(self) -> dict[str, float]:

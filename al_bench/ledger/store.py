@@ -37,7 +37,7 @@ class Store:
 
     folder: Path
     identity: dict[str, Any]
-    fingerprints: dict[str, str]
+    fingerprints: dict[str, Any]
     run: str = ""
     machine: dict[str, Any] = field(default_factory=dict)
     waiting: Callable[[], None] = lambda: None
@@ -80,7 +80,7 @@ def load_array(path: Path, sha256: str, folder: Path) -> np.ndarray:
     return np.load(io.BytesIO(content))
 
 
-def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, str]) -> None:
+def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, Any]) -> None:
     """Write identity.json, or check that data and weights are those that results were committed with.
 
     Nothing binds before the first commit: what a failed try was given may be mended.
@@ -107,10 +107,10 @@ class Step:
 class Steps:
     """The steps of all runs, by identity.
 
-    fingerprints: of the data and of the weights by role; account: run, machine and waiting of `Store`
+    fingerprints: of the data, and of the models by role; account: run, machine and waiting of `Store`
     """
 
-    def __init__(self, root: Path, fingerprints: dict[str, str], **account: Any) -> None:
+    def __init__(self, root: Path, fingerprints: dict[str, Any], **account: Any) -> None:
         self.root, self._fingerprints, self._account = root, fingerprints, account
 
     def get(self, identity: dict[str, Any], roles: tuple[str, ...], compute: Callable[[], Step]) -> Step:

@@ -26,12 +26,12 @@ class Trajectory(CycleLedger):
     """Cycles of one identity, in a folder of their own.
 
     root: the folder of all trajectories; identity: what determines this one
-    fingerprints: of the data and weights; account: run, machine and waiting of `Store`
+    fingerprints: of the data and models; account: run, machine and waiting of `Store`
     size: number of training examples
     """
 
     def __init__(
-        self, root: Path, identity: dict[str, Any], fingerprints: dict[str, str], size: int, **account: Any
+        self, root: Path, identity: dict[str, Any], fingerprints: dict[str, Any], size: int, **account: Any
     ) -> None:
         self.id, self.size = digest(identity), size
         super().__init__(root / self.id)

@@ -134,7 +134,12 @@ CONFIG = {
     "evaluation after the end": (["evaluate_at=[0,16]"], ["evaluate_at=[0, 16]: must hold cycles from 0 to schedule.cycles=15"]),
     "evaluation nowhere": (["evaluate_at=[]"], ["evaluate_at=[]: must hold cycles"]),
     "evaluation in words": (["evaluate_at=often"], ['evaluate_at=often: must be "all", "last", "none" or a list of cycles']),
-    "no successor": (["~model@successor"], ["successor=null: is missing; add model@successor=NAME"]),
+    "no successor": (
+        ["model@successor=none", "evaluate_at=last"], ["successor=null: is missing; add model@successor=NAME"]
+    ),
+    "no source of a model of one's own": (
+        ["model@acquisition=hf"], ["acquisition=: has no source; set acquisition.path, acquisition.package or acquisition.hub"]
+    ),
     "key of no successor": (
         ["~model@successor", "evaluate_at=none", "successor.path=x"],
         ["successor.path=x: there is no successor; leave this out, or add model@successor=NAME"],

@@ -63,7 +63,7 @@ def test_debug_shrinks_another_experiment():
     assert (config.dataset.limit.train, config.schedule.cycles, config.training.epochs) == (200, 2, 1)
 
 
-@pytest.mark.parametrize("name", OPTIONS["model"])
+@pytest.mark.parametrize("name", [name for name in OPTIONS["model"] if name not in ("hf", "none")])
 def test_model(name):
     """As acquisition model with its settings, and as successor beside it."""
     config = composed(f"model@acquisition={name}", f"model@successor={name}")
@@ -74,6 +74,28 @@ def test_model(name):
     assert hub is not None
     assert revision is not None
     assert len(revision) == 40, "a branch moves"
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("path=models/small_bert/", "small_bert"),
+        ("path=.", Path.cwd().name),
+        ("hub=owner/large-bert", "large-bert"),
+        ("package=some_models.inner:large", "some_models.inner"),
+    ],
+)
+def test_a_model_of_ones_own_is_called_after_its_source(source, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "is_dir", lambda path: True)
+    config = composed("+experiment=demo", "model@successor=hf", f"successor.{source}")
+    assert config.successor.name == name
+    assert (config.successor.sha256, config.successor.max_length) == (None, 256)
+    assert composed("model@successor=hf", f"successor.{source}", "successor.name=mine").successor.name == "mine"
+
+
+def test_no_model_in_a_role():
+    config = composed("+experiment=demo", "model@successor=none", "model@verifier=none", "model@pseudo_labeler=none")
+    assert (config.successor, config.verifier, config.pseudo_labeler, config.evaluate_at) == (None, None, None, [])
 
 
 @pytest.mark.parametrize("name", OPTIONS["dataset"])

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tiny import build, save_family
 from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError
 from al_bench.learners.engine.device import resolve_device
-from al_bench.learners.engine.weights import identify, locate
+from al_bench.learners.engine.weights import fetch, folder_of, identify
 from al_bench.learners.transformer import TransformerLearner
 
 Change = Callable[[Path], object]
@@ -51,7 +50,7 @@ def without_tokenizer(folder: Path) -> None:
 BROKEN: dict[str, tuple[Change, str]] = {
     "config.json is no JSON": (lambda f: (f / "config.json").write_text("{"), "not a valid JSON file"),
     "config.json is a list": (lambda f: (f / "config.json").write_text("[]"), "must be a mapping"),
-    "no config.json": (lambda f: (f / "config.json").unlink(), "model_type"),
+    "no config.json": (lambda f: (f / "config.json").unlink(), "the folder has no config.json"),
     "a model type of the future": (edited("config.json", model_type="bert9000"), "bert9000"),
     "no text classifier": (edited("config.json", model_type="resnet"), "ResNetConfig"),
     "weights cut in half": (halved, "incomplete metadata"),
@@ -98,10 +97,10 @@ def test_too_long_inputs(bert: Path, family: Callable[[str], Path]) -> None:
     assert "has 62 positions" in line(lambda: build(family("roberta"), max_length=63))
 
 
-def test_the_fingerprint_is_that_of_the_weights(bert: Path) -> None:
+def test_the_pinned_hash_is_that_of_the_weights(bert: Path) -> None:
     digest = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
-    assert identify("successor", ModelConfig(name="m", path=str(bert))) == digest
-    assert identify("successor", ModelConfig(name="m", path=str(bert), sha256=digest)) == digest
+    assert identify("successor", ModelConfig(name="m", path=str(bert)))["weights"] == digest
+    assert identify("successor", ModelConfig(name="m", path=str(bert), sha256=digest))["weights"] == digest
     wrong = "0" * 64
     message = line(lambda: identify("successor", ModelConfig(name="m", path=str(bert), sha256=wrong)))
     assert message.startswith(f"successor.sha256={wrong}: {bert / 'model.safetensors'} has {digest}; ")
@@ -140,7 +139,7 @@ def test_no_hub_name_at_all() -> None:
     ("module", "pip"), [("no_such_thing", "no-such-thing"), ("no_such_thing.inner", "no-such-thing")]
 )
 def test_a_package_that_is_not_installed(module: str, pip: str) -> None:
-    message = line(lambda: locate("acquisition", ModelConfig(name="m", package=f"{module}:model")))
+    message = line(lambda: fetch("acquisition", ModelConfig(name="m", package=f"{module}:model")))
     assert message == (
         f"acquisition.package={module}:model: the package no_such_thing is not installed; "
         f"pip install {pip}, or set acquisition.path=FOLDER"
@@ -161,36 +160,25 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_where_a_model_is_looked_for(installed: Path, bert: Path) -> None:
     """The path, else the package where it is installed, else the hub."""
     everywhere = {"package": "carrier:inner/model", "hub": "owner/name", "revision": "abc"}
-    assert locate("r", ModelConfig(name="m", path=str(bert), **everywhere)) == (str(bert), None)
-    assert locate("r", ModelConfig(name="m", **everywhere)) == (str(installed / "inner" / "model"), None)
+    assert folder_of("r", ModelConfig(name="m", path=str(bert), **everywhere)) == bert
+    assert folder_of("r", ModelConfig(name="m", **everywhere)) == installed / "inner" / "model"
     elsewhere = {**everywhere, "package": "no_such_thing:model"}
-    assert locate("r", ModelConfig(name="m", **elsewhere)) == ("owner/name", "abc")
+    assert folder_of("r", ModelConfig(name="m", **elsewhere)) is None
     inside = {**everywhere, "package": "no_such_thing.inner:model"}
-    assert locate("r", ModelConfig(name="m", **inside)) == ("owner/name", "abc")
+    assert folder_of("r", ModelConfig(name="m", **inside)) is None
     assert hub_model(package="carrier:inner/model").label_names == ("a", "b")
 
 
 def test_a_package_without_the_folder(installed: Path) -> None:
-    message = line(lambda: locate("successor", ModelConfig(name="m", package="carrier:outer")))
+    message = line(lambda: fetch("successor", ModelConfig(name="m", package="carrier:outer")))
     assert message == (
         "successor.package=carrier:outer: carrier has no outer; check the path, and which release is installed"
     )
 
 
 def test_a_file_of_a_package_is_no_model(installed: Path) -> None:
-    message = line(lambda: locate("successor", ModelConfig(name="m", package="carrier:inner/model/config.json")))
+    message = line(lambda: fetch("successor", ModelConfig(name="m", package="carrier:inner/model/config.json")))
     assert message == "successor.package=carrier:inner/model/config.json: is a file; name the folder around it"
-
-
-def test_a_hub_model_is_known_by_its_downloaded_weights(monkeypatch: pytest.MonkeyPatch, bert: Path) -> None:
-    from al_bench.learners.engine import weights
-
-    monkeypatch.setattr(weights, "cached_file", lambda *a, **k: str(bert / "model.safetensors"))
-    digest = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
-    assert identify("r", hub := ModelConfig(name="m", hub="owner/name", revision="abc")) == digest
-    assert "owner/name" not in line(lambda: identify("r", replace(hub, sha256="0" * 64)))
-    monkeypatch.setattr(weights, "cached_file", lambda *a, **k: None)
-    assert identify("r", hub) == "owner/name@abc"
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:7", "cuda:200", "cuda:99999999999999"])

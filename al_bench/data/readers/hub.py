@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.config.schema import DatasetConfig
+from al_bench.data.network import hub_or_cache
 from al_bench.data.readers.raw import Raw, Table, choose_splits, source_error
 from al_bench.data.readers.tables import examples
 from al_bench.errors import first_line
@@ -20,7 +21,8 @@ def read_hub(config: DatasetConfig, saved: Path | None = None) -> dict[str, Raw]
     loaded: Any
     try:
         if saved is None:
-            loaded = datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
+            with hub_or_cache():
+                loaded = datasets.load_dataset(config.hub, config.hub_config, revision=config.revision)
         else:
             loaded = datasets.load_from_disk(str(saved))
     except Exception as error:  # datasets, Arrow, the hub and its HTTP client each raise their own kinds

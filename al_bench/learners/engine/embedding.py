@@ -21,10 +21,9 @@ from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast, hardware
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import TOKEN_BUDGET
+from al_bench.learners.engine.weights import IMMATERIAL
 
 VERSION = 3  # raised when the files below change
-# Keys of a model's config that no hidden state depends on. They differ between an encoder with and without a head.
-IMMATERIAL = {"id2label", "label2id", "problem_type", "architectures", "dtype", "transformers_version"}
 
 
 class Embedder:
@@ -97,6 +96,7 @@ class Embedder:
     @cached_property
     def digest(self) -> str:
         """A hash of the network, its weights, and the libraries and the kind of device that compute with them."""
+        # An encoder with a head and one without differ in what is immaterial.
         config = {k: v for k, v in self._encoder.config.to_diff_dict().items() if k not in IMMATERIAL}
         facts = [VERSION, torch.__version__, transformers.__version__, type(self._encoder).__name__]
         # The seconds that are cached with the vectors hold for one kind of device.

@@ -1,4 +1,4 @@
-"""A tokenizer and a network from a folder or the hub, refused where they cannot be trained; parts of networks."""
+"""A model's tokenizer and network, refused where they cannot be trained; parts of networks."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError, reject
+from al_bench.learners.engine.weights import VOCABULARIES, Source
 
 KINDS = {
     "encoder": transformers.AutoModel,
@@ -16,30 +17,13 @@ KINDS = {
 }
 
 
-def load_tokenizer(role: str, source: str, revision: str | None, task: str) -> Any:
-    tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision, use_fast=True)
-    if not tokenizer.is_fast:
-        raise reject(role, source, "has no fast tokenizer, as words need", "save it as tokenizer.json")
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        # What transformers makes of a model without tokenizer files: every word would be unknown.
-        raise reject(role, source, "has no tokenizer files", "put tokenizer.json beside the weights")
-    if tokenizer.pad_token_id is None:
-        raise reject(role, source, "its tokenizer has no padding token", "use an encoder such as BERT")
-    split = tokenizer.backend_tokenizer.pre_tokenizer
-    if task == "tagging" and isinstance(split, ByteLevel):
-        # A word of a text has a space before it, and so has its sub-word; a word of a list has not.
-        split.add_prefix_space = True
-    return tokenizer
+def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: int) -> tuple[Any, Any, torch.nn.Module]:
+    """Tokenizer, configuration, and the network without weights: all that tells whether a model can be trained.
 
-
-def load_network(
-    role: str, source: str, revision: str | None, model: ModelConfig, kind: str, classes: int
-) -> tuple[torch.nn.Module, frozenset[str]]:
-    """The network in float32, and the names of parameters that the checkpoint lacks (the new head).
-
-    kind: of `KINDS`
+    kind: of `KINDS`. Raises `UserError`, or an error of a library's, where it cannot; reads no weights.
     """
-    config = transformers.AutoConfig.from_pretrained(source, revision=revision)
+    role, tokenizer = source.role, load_tokenizer(source, task)
+    config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
     if model.num_hidden_layers is not None:
         if model.num_hidden_layers > config.num_hidden_layers:
             layers = f"{model.name} has {config.num_hidden_layers} layers"
@@ -47,9 +31,46 @@ def load_network(
         config.num_hidden_layers = model.num_hidden_layers
     if kind != "encoder":
         config.num_labels = classes
+    with torch.device("meta"):
+        network = KINDS[kind].from_config(config, trust_remote_code=False)
+    longest = positions(network)
+    if longest is not None and model.max_length is not None and model.max_length > longest:
+        remedy = f"set {role}.max_length={longest} or less"
+        raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions", remedy)
+    rows, token = network.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values())
+    if token >= rows:
+        broken = f"its tokenizer has a token {token}, but there are only {rows} embeddings, from 0"
+        remedy = "call model.resize_token_embeddings(len(tokenizer)), and save both"
+        raise reject(role, source.name, broken, remedy)
+    return tokenizer, config, network
+
+
+def load_tokenizer(source: Source, task: str) -> Any:
+    tokenizer = None
+    if source.has(*VOCABULARIES):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source.folder, use_fast=True, trust_remote_code=False)
+    # Of a family without files transformers makes a tokenizer to which every word is unknown.
+    if tokenizer is None or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise reject(source.role, source.name, "has no tokenizer files", "put tokenizer.json beside the weights")
+    if not tokenizer.is_fast:
+        raise reject(source.role, source.name, "has no fast tokenizer, as words need", "save it as tokenizer.json")
+    if tokenizer.pad_token_id is None:
+        raise reject(source.role, source.name, "its tokenizer has no padding token", "use an encoder such as BERT")
+    split = tokenizer.backend_tokenizer.pre_tokenizer
+    if task == "tagging" and isinstance(split, ByteLevel):
+        # A word of a text has a space before it, and so has its sub-word; a word of a list has not.
+        split.add_prefix_space = True
+    return tokenizer
+
+
+def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str]]:
+    """The network in float32, and the names of parameters that the checkpoint lacks (the new head).
+
+    config: as `inspect` gives it
+    """
     network, report = KINDS[kind].from_pretrained(
-        source, revision=revision, config=config, dtype=torch.float32, output_loading_info=True,
-        ignore_mismatched_sizes=True,
+        source.folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
+        trust_remote_code=False,
     )  # fmt: skip
     fresh = frozenset({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
     # A pooler may be new, as a head is.
@@ -58,11 +79,7 @@ def load_network(
     absent = sorted(name for name in names if name.startswith(prefix) and ".pooler." not in name)
     if absent:
         lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
-        raise reject(role, source, lack, "put the config.json and the weights of one model together")
-    longest = positions(network)
-    if longest is not None and model.max_length is not None and model.max_length > longest:
-        remedy = f"set {role}.max_length={longest} or less"
-        raise reject(f"{role}.max_length", model.max_length, f"{model.name} has {longest} positions", remedy)
+        raise reject(source.role, source.name, lack, "put the config.json and the weights of one model together")
     return network, fresh
 
 
