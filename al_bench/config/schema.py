@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 TASKS = ("classification", "tagging")
+PLAIN_TAGGING = "plain tagging"  # tagging with tags that are no spans, such as parts of speech
 COLUMN_ROLES = ("text", "label", "words", "tags")  # of a table
 
 # Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
@@ -98,6 +99,11 @@ class DatasetConfig:
     # Sizes of the training split as shipped; only `al-bench plan` reads them.
     train_examples: int | None = None
     train_words: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The task, or `PLAIN_TAGGING`."""
+        return PLAIN_TAGGING if self.task == "tagging" and self.scheme == "none" else self.task
 
     def __post_init__(self) -> None:
         """Columns become lists of names: those of a table without a header are numbers."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from al_bench.config.schema import PLAIN_TAGGING
 from al_bench.errors import reject
 
 LETTERS = "BILUESMW"  # BIOES writes E for L and S for U, BMES M for I, BMEWO W for U
@@ -13,12 +14,21 @@ UNTYPED = "ENTITY"  # the type of spans that have none
 
 def tag_names(types: Iterable[str]) -> tuple[str, ...]:
     """("O", "B-LOC", "I-LOC", "B-PER", ...): the IOB2 tags of the given types, sorted by type."""
-    return ("O", *(f"{prefix}-{kind}" for kind in sorted(set(types)) for prefix in "BI"))
+    return _both_tags(sorted(set(types)))
+
+
+def _both_tags(types: Iterable[str]) -> tuple[str, ...]:
+    return ("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI"))
 
 
 def are_spans(names: Sequence[str]) -> bool:
     """Whether a corpus's label names are IOB2 tags; else its tags are plain, such as parts of speech."""
-    return tuple(names) == tag_names(kind for kind in map(type_of, names) if kind is not None)
+    return tuple(names) == _both_tags(name[2:] for name in names[1::2])
+
+
+def kind_of(task: str, names: Sequence[str]) -> str:
+    """The task of a corpus with these label names, or `PLAIN_TAGGING`."""
+    return PLAIN_TAGGING if task == "tagging" and not are_spans(names) else task
 
 
 def type_of(tag: str) -> str | None:
@@ -30,7 +40,7 @@ def check_tags(tags: Iterable[str], scheme: str = "auto") -> None:
     """Raise `UserError` for the first tag that is neither "O" nor a prefix of the scheme, "-" and a type."""
     for tag in tags:
         if tag != "O" and not _has_prefix(tag, PREFIXES[scheme]):
-            forms = " or ".join(f"{prefix}-TYPE" for prefix in PREFIXES[scheme])
+            forms = f"or {' '.join(PREFIXES[scheme])}, a hyphen and a type"
             remedy = (
                 "check the column of the tags (dataset.tag_column, dataset.tags), or set dataset.scheme: io for bare"
             )

@@ -197,7 +197,7 @@ def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[st
     from al_bench.front.progress import Display
     from al_bench.run import run
 
-    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
+    display = Display(config.progress, config.schedule.cycles, config.dataset.kind)
     try:
         run(config, folder, sweep, job, display)
     except OSError as error:
