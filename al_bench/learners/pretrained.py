@@ -89,6 +89,15 @@ class PretrainedLearner:
         rows[encoded.places(ids)] = vectors.values
         return Ragged(rows, offsets)
 
+    def cut_off(self, inputs: Unlabelled) -> np.ndarray:
+        encoded = self.encoded(inputs)
+        full = encoded.tokens.lengths >= self.max_length
+        if encoded.lengths is None:
+            return full
+        cut = np.repeat(full, encoded.lengths)
+        cut[encoded.places(np.arange(len(encoded)))] = False
+        return cut
+
     def synchronise(self) -> None:
         machine.synchronise(self.device)
 
