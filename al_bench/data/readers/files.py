@@ -7,7 +7,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
@@ -56,6 +56,13 @@ def name_of(path: Path) -> tuple[str, str]:
     """(stem, extension in lower case), without the extension of a compressed file: ("train", ".csv")."""
     uncompressed = Path(path.stem) if path.suffix.lower() in DECOMPRESS else path
     return uncompressed.stem, uncompressed.suffix.lower()
+
+
+def data_name(path: Path, splits: Sequence[str]) -> str:
+    """What data are called: a folder's name, or a file's without extensions; the folder's for the file of a split."""
+    path = path.expanduser().absolute()
+    stem = path.name if path.is_dir() else name_of(path)[0]
+    return path.parent.name if stem in splits else stem
 
 
 def require_file(path: Path, config: DatasetConfig) -> None:

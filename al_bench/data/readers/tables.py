@@ -27,7 +27,7 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
         raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
     header, *rows = rows if config.header else [[str(number) for number in range(len(rows[0]))], *rows]
     columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
-    hint = ", or dataset.header=false if these are an example" if config.header else ""
+    hint = ", or dataset.header=false if its first line is an example" if config.header else ""
     return examples(Table(path.name, header, columns.__getitem__, hint=hint, notes=notes), config)
 
 
