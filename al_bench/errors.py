@@ -19,7 +19,12 @@ class UserError(Exception):
 
 def rule(field: str, value: object, broken: str, remedy: str) -> str:
     """The form of every message: field, value, rule, remedy."""
-    return f"{field}={shown(value)}: {broken}; {remedy}"
+    return f"{field}={shown(value)}: {_brief(broken)}; {remedy}"
+
+
+def _brief(text: str) -> str:
+    """Without the middle where it is long, such as a text or a number of the user's without end."""
+    return text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"
 
 
 def reject(field: str, value: object, broken: str, remedy: str) -> UserError:

@@ -21,8 +21,10 @@ from al_bench.config.identity import (
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
+from al_bench.data.corpus import Corpus, Split
 from al_bench.data.loading import load_corpus
 from al_bench.data.metrics import majority
+from al_bench.data.ragged import values_of
 from al_bench.errors import UserError, known
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
@@ -175,8 +177,23 @@ class Workbench:
             self.display.say(f"{title} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
+            if cuts := [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]:
+                self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
             self.learners[role] = learner
         return self.learners[role]
+
+
+def cut_off(learner: Learner, corpus: Corpus, name: str) -> str:
+    """What is too long in a split, in words; empty if nothing is."""
+    split: Split = getattr(corpus, name)
+    cut = learner.cut_off(Unlabelled(split.inputs))
+    if not cut.any():
+        return ""
+    if corpus.task == "classification":
+        return f"the ends of up to {cut.sum():,} of {len(cut):,} texts of {name}"
+    begins = np.array([label.startswith("B-") for label in corpus.label_names])[values_of(split.labels)]
+    entities = f" and {(cut & begins).sum():,} of {begins.sum():,} entities" if corpus.kind == "tagging" else ""
+    return f"{cut.sum():,} of {len(cut):,} words{entities} of {name}"
 
 
 def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.uncertainty import AGGREGATES
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
 
@@ -67,12 +67,13 @@ def _dataset(config: RunConfig) -> Iterator[Problem]:
         yield "dataset", "has no source", "set dataset.path, dataset.package or dataset.hub"
     if dataset.path is not None and not Path(dataset.path).expanduser().exists():
         yield "dataset.path", "no such file or folder", f"it is read relative to {Path.cwd()}"
-    for name in ("text", "label", "words", "tags"):
-        if not getattr(dataset, name):
-            yield f"dataset.{name}", "names no column", f"set dataset.{name}=[COLUMN]"
+    for role in COLUMN_ROLES:
+        names = getattr(dataset, role)
+        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            yield f"dataset.{role}", "names no column", f"set dataset.{role}=COLUMN, or to a list of columns"
     try:
         "".encode(dataset.encoding)
-    except LookupError:
+    except (LookupError, ValueError):  # no text encoding at all, or one that always fails
         yield "dataset.encoding", "is no encoding Python knows", "try utf-8 or latin-1"
 
 

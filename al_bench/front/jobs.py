@@ -23,8 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from al_bench.config.catalog import EXPERIMENT, listing, roots
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
-from al_bench.config.schema import RunConfig, resolve, shipped_configs, without_absent
-from al_bench.errors import UserError, of_disk, reject
+from al_bench.config.schema import TASKS, RunConfig, resolve, shipped_configs, without_absent
+from al_bench.data.readers.files import data_name
+from al_bench.errors import UserError, known, of_disk, reject
 from al_bench.front.cli import stop
 from al_bench.front.messages import culprit, explain
 from al_bench.front.sweep import grid, record_job
@@ -32,12 +33,14 @@ from al_bench.ledger.rundir import RunDirectory
 
 
 def register() -> None:
-    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and two resolvers.
+    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and three resolvers.
 
     `${run_folder:}`: the directory of a job's run, from its config. `${process:}`: the sweep's process.
+    `${data_name:NAME}`: the name of a dataset, or of the user's own file or folder in place of its source.
     """
     ConfigStore.instance().store(name="schema", node=RunConfig)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("data_name", _data_name, replace=True)
     # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
     OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
 
@@ -50,6 +53,11 @@ def _run_folder(*, _root_: DictConfig) -> str:
             raise
         # Hydra would end the whole sweep here. The job itself will fail with this error, in this directory.
         return f"runs/invalid/{digest(_without_hydra(_root_))}"
+
+
+def _data_name(own: str, *, _parent_: DictConfig) -> str:
+    path, splits = _parent_.path, _parent_.splits
+    return own if path is None else data_name(Path(path), [*splits.train, *splits.dev, *splits.test]) or own
 
 
 def _without_hydra(composed: DictConfig) -> Any:
@@ -65,7 +73,8 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed))
         if missing := sorted(OmegaConf.missing_keys(merged)):
-            raise reject(missing[0], "???", "has no value", f"set {missing[0]}=...")
+            value = known(TASKS).replace(", ", " or ") if missing[0] == "dataset.task" else "..."
+            raise reject(missing[0], "???", "has no value", f"set {missing[0]}={value}")
         config: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, overrides)) from error
@@ -198,7 +207,7 @@ def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[st
     from al_bench.front.progress import Display
     from al_bench.run import run
 
-    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
+    display = Display(config.progress, config.schedule.cycles, config.dataset.kind)
     try:
         run(config, folder, sweep, job, display)
     except OSError as error:

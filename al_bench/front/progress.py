@@ -22,10 +22,10 @@ class Display:
     style: auto | bar | plain | none
     """
 
-    def __init__(self, style: str, cycles: int, task: str) -> None:
+    def __init__(self, style: str, cycles: int, kind: str) -> None:
         if style == "auto":
             style = "bar" if sys.stdout.isatty() else "plain"
-        self._cycles, self._headline, self._number = cycles, headline(task), 0
+        self._cycles, self._headline, self._number = cycles, headline(kind), 0
         # A file or a pipe has no width to which a table could be folded.
         width = None if sys.stdout.isatty() else 120
         self._console = Console(highlight=False, quiet=style == "none", width=width)

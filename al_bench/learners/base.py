@@ -146,6 +146,12 @@ class Learner(Protocol):
         """
         ...
 
+    def cut_off(self, inputs: Unlabelled) -> np.ndarray:
+        """(n,) bool: texts that fill the model's length, so that their ends may be cut off; tagging: (total words,)
+        bool: words that are, which the model never sees.
+        """
+        ...
+
     def synchronise(self) -> None:
         """Wait until the device has finished."""
         ...

@@ -113,7 +113,7 @@ def score_table(setting: Setting, best: Method | None) -> Table:
         rows.append([word(TEXTS["baseline"]), *constant[1:]])
     intervals = any(len(method.runs) >= FEW for method in setting.methods)
     caption = TEXTS["scores"].format(
-        score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric),
+        score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric.replace("_", " ")),
         intervals=TEXTS["intervals"].format(few=FEW) if intervals else "",
         bold=TEXTS["bold"] if best else TEXTS["not_bold"] if len(setting.methods) > 1 else "",
     )
