@@ -1,5 +1,6 @@
 """One job from top to bottom: config -> corpus -> cycles -> successor -> ledger, MLflow and display."""
 
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -59,7 +60,9 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         display.say(f"run directory: {folder}")
     finally:
         display.close()
-        tracker.finish()
+        # An interrupted run imports nothing for its farewell, which takes seconds; `al-bench sync` makes up for it.
+        if tracker.is_open or not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
+            tracker.finish()
 
 
 def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: Tracker, jobs: int) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from al_bench import __version__
 from al_bench.errors import UserError, of_disk
+from al_bench.front.interrupts import Interrupted, interrupts
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
 COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_bytes())
@@ -29,20 +30,27 @@ def main() -> None:
     if arguments and arguments[0].startswith("-sc"):  # Hydra's completion asks the program's first word
         arguments = ["run", *arguments]
     try:
-        if arguments[:1] == ["run"]:  # Hydra reads the rest itself, --help included
-            run(arguments[1:])
-        elif arguments[:1] == ["plan"] and not {"-h", "--help"} & set(arguments):
-            plan(arguments[1:])
-        else:
-            options = vars(_parser().parse_args(arguments))
-            resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
+        with interrupts.handled():
+            _command(arguments)
     except UserError as error:
         stop(str(error))
+    except Interrupted as interrupt:  # said when the signal came
+        sys.exit(interrupt.code)
     except KeyboardInterrupt:
         stop("interrupted; the same command continues", 130)
     except BrokenPipeError:  # the reader, such as `| head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _command(arguments: list[str]) -> None:
+    if arguments[:1] == ["run"]:  # Hydra reads the rest itself, --help included
+        run(arguments[1:])
+    elif arguments[:1] == ["plan"] and not {"-h", "--help"} & set(arguments):
+        plan(arguments[1:])
+    else:
+        options = vars(_parser().parse_args(arguments))
+        resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,6 +97,9 @@ def run(words: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits
     try:
         hydra.main(version_base="1.3", config_path=str(shipped_configs()), config_name="config")(run_job)()
+    except KeyboardInterrupt:
+        sweep.close(interrupted=True)
+        raise
     except Exception as error:
         if before == "1":
             raise

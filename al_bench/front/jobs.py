@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, resolve, shipped_configs
 from al_bench.errors import UserError, of_disk, reject
 from al_bench.front.cli import stop
+from al_bench.front.interrupts import Interrupted, interrupts
 from al_bench.front.messages import culprit, explain
-from al_bench.front.sweep import grid, record_job
+from al_bench.front.sweep import grid, record_job, started
 from al_bench.ledger.rundir import RunDirectory
 
 
@@ -176,9 +178,15 @@ def run_job(composed: DictConfig) -> None:
         return
     sweep = Path(hydra.sweep.dir).resolve()
     record_job(sweep, hydra.job.num, overrides, folder)
+    job = {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num, "jobs": jobs_at_once(hydra.launcher)}
     try:
-        job = {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num}
-        execute(composed, folder, sweep, {**job, "jobs": jobs_at_once(hydra.launcher)})
+        with nullcontext() if started else interrupts.handled(of_a_sweep=True):
+            execute(composed, folder, sweep, job)
+    except Interrupted as interrupt:
+        if started:
+            raise
+        # A launcher's own process goes on, with another job.
+        raise CompactHydraException(f"job {hydra.job.num} interrupted") from interrupt
     except Exception as error:
         RunDirectory(folder).leave_reason(error)  # it may have failed before it claimed the directory
         raise CompactHydraException(f"job {hydra.job.num} failed: {error}") from error
@@ -197,7 +205,9 @@ def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[st
     from al_bench.front.progress import Display
     from al_bench.run import run
 
-    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
+    label = f"job {job['job']}: " if job.get("jobs", 1) > 1 else ""
+    display = Display(config.progress, config.schedule.cycles, config.dataset.task, label)
+    interrupts.run = RunDirectory(folder)
     try:
         run(config, folder, sweep, job, display)
     except OSError as error:

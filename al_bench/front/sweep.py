@@ -5,6 +5,7 @@ joins the cards with the status of each run directory.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,14 +16,24 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.config.schema import TASKS
+from al_bench.data.metrics import headline
 from al_bench.errors import UserError, first_line
-from al_bench.ledger.ledger import read_json, write_json
+from al_bench.ledger.ledger import load_record, write_json
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.tracking import finish_sweep
 
 CARDS = "jobs"  # in a sweep's directory: a file per job that started
+# Why a job did not finish, where its run directory gives no reason of its own.
+REASONS = {
+    "not started": "the same command starts it",
+    "interrupted": "the same command continues",
+    "killed": "its process was killed by a signal, perhaps for want of memory; the same command continues",
+    "running": "it goes on in a process of its own",
+}
 
-started: list[tuple[Path, list[list[str]]]] = []
+# Directory, output_dir and jobs of the sweep in this process; empty in the processes of a launcher.
+started: list[tuple[Path, str, list[list[str]]]] = []
 
 
 class SweepStarted(Callback):
@@ -33,7 +44,7 @@ class SweepStarted(Callback):
         # Another sweeper decides on its jobs as it goes.
         is_grid = hydra.sweeper._target_.endswith("BasicSweeper")
         jobs = grid(hydra.sweeper.params, hydra.overrides.task) if is_grid else []
-        started.append((Path(hydra.sweep.dir).absolute(), jobs))
+        started.append((Path(hydra.sweep.dir).absolute(), config.output_dir, jobs))
 
 
 def grid(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> list[list[str]]:
@@ -51,33 +62,71 @@ def record_job(sweep: Path, number: int, overrides: list[str], folder: Path) -> 
     write_json(sweep / CARDS / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
 
 
-def close() -> None:
-    """Summarise the sweep that ran, if one did. Raises `UserError` with a line for every job that did not finish."""
+def close(*, interrupted: bool = False) -> None:
+    """Summarise the sweep that ran, if one did. Raises `UserError` with a line for every job that did not finish.
+
+    interrupted: by the user, who gets their number instead
+    """
     if not started:
         return
-    sweep, expected = started.pop()
+    sweep, output_dir, expected = started.pop()
     if not (sweep / CARDS).exists():  # refused before its first job
         return
     cards: dict[int, Any] = {n: {"overrides": words, "directory": ""} for n, words in enumerate(expected)}
-    cards |= {int(path.stem): read_json(path) for path in (sweep / CARDS).glob("*.json")}
-    rows = []
-    for number, card in sorted(cards.items()):
-        status = RunDirectory(Path(card["directory"])).status if card["directory"] else {}
-        outcome = {"state": status.get("state", "not started"), "error": status.get("error", "")}
-        rows.append({"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]})
+    for path in (sweep / CARDS).glob("*.json"):
+        number = int(path.stem)
+        cards[number] = {"overrides": [], "directory": "", **cards.get(number, {}), **load_record(path)}
+    rows = [_row(number, card["overrides"], card["directory"]) for number, card in sorted(cards.items())]
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    shared = [w for w in rows[0]["overrides"] if len(rows) > 1 and all(w in row["overrides"] for row in rows)]
-    table = Table(title=f"sweep {sweep.name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
-    for head in ("job", "overrides", "state", "error or directory"):
-        table.add_column(head, overflow="fold")
-    failures = []
-    for row in rows:
-        own, reason = " ".join(word for word in row["overrides"] if word not in shared), first_line(row["error"])
-        table.add_row(str(row["job"]), own, row["state"], reason or row["directory"])
-        if row["state"] != "finished":
-            job = f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}"
-            failures.append(f"{job}: {reason or 'no reason is recorded'}")
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(_table(sweep.name, rows), markup=False)
+    failures = [row for row in rows if row["state"] != "finished"]
+    if len(failures) < len(rows):
+        where = [] if output_dir == "outputs" else ["--output-dir", output_dir]
+        print(f"next: {shlex.join(['al-bench', 'report', *where])}")
+    if interrupted:
+        done = f"{len(rows) - len(failures)} of {len(rows)} jobs finished"
+        print(f"al-bench: {done}; the same command continues", file=sys.stderr)
+        return
     finish_sweep(sweep, failed=bool(failures))
     if failures:
-        raise UserError("\n".join(failures))
+        lines = [f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}: {row['error']}" for row in failures]
+        raise UserError("\n".join(lines))
+
+
+def _row(number: int, overrides: list[str], directory: str) -> dict[str, Any]:
+    """A job's line of summary.json: its state, the reason unless it finished, and the last scores of both models."""
+    state, error = "not started", ""
+    scores: dict[str, dict[str, float]] = {}
+    try:
+        if directory:
+            run = RunDirectory(Path(directory))
+            state, error = run.status.get("state", state), first_line(run.status.get("error", ""))
+            if state == "running" and not run.in_use:
+                state = "killed"
+            for decided, _ in run.rows():
+                scores |= {role: decided[role] for role in ("acquisition", "successor") if decided[role]}
+    except UserError as damage:
+        state, error = "damaged", str(damage)
+    error = error or REASONS.get(state, "no reason is recorded") if state != "finished" else ""
+    row = {"job": number, "overrides": overrides, "state": state, "error": error, "directory": directory}
+    return row | {"scores": scores}
+
+
+def _table(name: str, rows: Sequence[dict[str, Any]]) -> Table:
+    shared = [w for w in rows[0]["overrides"] if len(rows) > 1 and all(w in row["overrides"] for row in rows)]
+    table = Table(title=f"sweep {name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
+    for head in ("job", "overrides", "state", "acquisition", "successor", "error or directory"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        own = " ".join(word for word in row["overrides"] if word not in shared)
+        scores = [_score(row["scores"].get(role)) for role in ("acquisition", "successor")]
+        table.add_row(str(row["job"]), own, row["state"], *scores, row["error"] or row["directory"])
+    return table
+
+
+def _score(metrics: Mapping[str, float] | None) -> str:
+    """The metric that tables show by default, which the task decides."""
+    if not metrics:
+        return "-"
+    name = next(headline(task) for task in TASKS if headline(task) in metrics)
+    return f"{name} {metrics[name]:.4f}"

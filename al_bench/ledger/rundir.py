@@ -1,5 +1,6 @@
 """A run's directory: its config, its state, and its ledger."""
 
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -55,7 +56,7 @@ class RunDirectory(CycleLedger):
             write_whole(self.folder / "config.yaml", OmegaConf.to_yaml(asdict(config)).encode())
             try:
                 yield
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):  # a scheduler's launcher exits to have the job queued again
                 self._status("interrupted", started, job)
                 raise
             except BaseException as error:
@@ -64,7 +65,7 @@ class RunDirectory(CycleLedger):
             self._status("finished", started, job)
 
     def _status(self, state: str, started: float, job: dict[str, Any], error: BaseException | None = None) -> None:
-        ended = {} if state == "running" else {"ended_at": time.time()}
+        ended = {"pid": os.getpid()} if state == "running" else {"ended_at": time.time()}
         why = {} if error is None else {"error": _reason(error)}
         write_json(self.folder / "status.json", {"state": state, "started_at": started, **ended, **job, **why})
         if error is not None:
@@ -80,6 +81,13 @@ class RunDirectory(CycleLedger):
         if self.status.get("error") != _reason(error) and not (self.folder / "identity.json").exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             self._status("failed", time.time(), {}, error)
+
+    def leave_interrupted(self) -> None:
+        """Record that this process ends, if it has the run; its main thread may be too busy to do so."""
+        status = self.status
+        if status.get("state") == "running" and status.get("pid") == os.getpid():
+            job = {key: value for key, value in status.items() if key not in ("state", "started_at", "pid")}
+            self._status("interrupted", status["started_at"], job)
 
     @property
     def in_use(self) -> bool:
