@@ -87,7 +87,7 @@ def run(words: list[str]) -> None:
     from al_bench.front.jobs import register, run_job
 
     options = hydra_options(words)
-    sys.argv = ["al-bench run", *_multirun_first(words)]
+    sys.argv = ["al-bench run", *_options_first(words)]
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
         os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
         if "COMP_POINT" in os.environ:
@@ -127,7 +127,7 @@ def plan(words: list[str]) -> None:
         else:
             precision = resolve_precision(config.precision, resolve_device(config.device))
             jobs.append(job_of(overrides, config, precision))
-    show(jobs, _multirun_first(words))
+    show(jobs, _options_first(words))
     if refused := sum(job.refused is not None for job in jobs):
         raise UserError(f"{refused} of {len(jobs)} jobs refused; mend them before you run")
 
@@ -137,13 +137,13 @@ def hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     parser = Parser(f"al-bench {command}", parents=[get_args_parser()], add_help=False)
-    return parser.parse_args(_multirun_first(words))
+    return parser.parse_args(_options_first(words))
 
 
-def _multirun_first(words: list[str]) -> list[str]:
-    """Hydra 1.3 refuses overrides on both sides of -m."""
-    flags = [word for word in words if word in ("-m", "--multirun")]
-    return [*flags[:1], *(word for word in words if word not in flags)]
+def _options_first(words: list[str]) -> list[str]:
+    """Hydra 1.3 refuses an option behind an override, which is KEY=VALUE or ~KEY."""
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    return [*(word for word in words if word not in overrides), *overrides]
 
 
 def _for_user(error: Exception, options: argparse.Namespace) -> Exception:

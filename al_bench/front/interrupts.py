@@ -44,7 +44,10 @@ class Interrupts:
 
         of_a_sweep: this process has a job of a sweep, whose first process speaks to the user and repeats signals
         """
-        before = [signal.signal(number, self._raise) for number in SIGNALS]
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:  # as a shell asks of what runs in its background
+                signal.signal(number, self._raise)
         # Python runs handlers between two steps of the main thread. A socket is told at once, and a thread waits at it.
         bell, ring = socket.socketpair()
         ring.setblocking(False)
@@ -54,7 +57,7 @@ class Interrupts:
             yield
         finally:
             signal.set_wakeup_fd(previous)
-            for number, handler in zip(SIGNALS, before, strict=True):
+            for number, handler in before.items():
                 signal.signal(number, handler)
             ring.close()
 
@@ -65,25 +68,24 @@ class Interrupts:
         raise Interrupted(number)
 
     def _wait(self, bell: socket.socket, of_a_sweep: bool) -> None:
-        number = 0
-        while number not in SIGNALS:
-            if not (word := bell.recv(1)):
+        """Speak to the user at the first signal, and end the process once its time is over. Raises nothing."""
+        with bell:
+            number = _next_signal(bell)
+            if number is None:
                 return
-            number = word[0]
-        if not of_a_sweep:
-            words = f"interrupted: ending within {PATIENCE + 1:.0f} s, or at once if interrupted again"
-            print(f"al-bench: {words}; the same command continues", file=sys.stderr, flush=True)
-        end = time.monotonic() + PATIENCE + 1
-        while (left := end - time.monotonic()) > 0:
-            bell.settimeout(left)
+            if not of_a_sweep:
+                words = f"interrupted: ending within {PATIENCE + 1:.0f} s, or at once if interrupted again"
+                print(f"al-bench: {words}; the same command continues", file=sys.stderr, flush=True)
+            end = time.monotonic() + PATIENCE + 1
+            bell.settimeout(PATIENCE + 1)
             with suppress(TimeoutError):
-                word = bell.recv(1)
-                if not word and of_a_sweep:  # the process goes on, with another job
+                again = _next_signal(bell)
+                while again is not None and of_a_sweep:
+                    again = _next_signal(bell)
+                if again is None and of_a_sweep:  # the process goes on, with another job
                     return
-                if not word:  # the rest of the time is the interpreter's, which may wait for other threads
-                    time.sleep(left)
-                elif word[0] in SIGNALS and not of_a_sweep:
-                    break
+                if again is None:  # the rest of the time is the interpreter's, which may wait for other threads
+                    time.sleep(max(0.0, end - time.monotonic()))
         try:
             if self.run is not None:
                 self.run.leave_interrupted()
@@ -91,6 +93,14 @@ class Interrupts:
             pass
         finally:
             os._exit(128 + number)
+
+
+def _next_signal(bell: socket.socket) -> int | None:
+    """None where the main thread is through."""
+    while word := bell.recv(1):
+        if word[0] in SIGNALS:
+            return word[0]
+    return None
 
 
 def end_children() -> None:

@@ -150,7 +150,7 @@ def job_overrides(overrides: list[str], extra: list[str], *, multirun: bool) -> 
         single = overrides  # so that Hydra refuses them
     hydra = _composed([*single, *extra]).hydra
     is_sweep = multirun or hydra.mode == RunMode.MULTIRUN
-    return grid(hydra.sweeper.params, overrides) if is_sweep else [overrides]
+    return grid(hydra.sweeper.params, overrides, extra) if is_sweep else [overrides]
 
 
 def _search_path(options: argparse.Namespace) -> list[str]:
