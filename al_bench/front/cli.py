@@ -87,7 +87,7 @@ def run(words: list[str]) -> None:
     from al_bench.front.jobs import register, run_job
 
     options = hydra_options(words)
-    sys.argv = ["al-bench run", *_options_first(words)]
+    sys.argv = ["al-bench run", *hydra_words(words)]
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
         os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
         if "COMP_POINT" in os.environ:
@@ -127,7 +127,7 @@ def plan(words: list[str]) -> None:
         else:
             precision = resolve_precision(config.precision, resolve_device(config.device))
             jobs.append(job_of(overrides, config, precision))
-    show(jobs, _options_first(words))
+    show(jobs, hydra_words(words))
     if refused := sum(job.refused is not None for job in jobs):
         raise UserError(f"{refused} of {len(jobs)} jobs refused; mend them before you run")
 
@@ -137,13 +137,26 @@ def hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     parser = Parser(f"al-bench {command}", parents=[get_args_parser()], add_help=False)
-    return parser.parse_args(_options_first(words))
+    return parser.parse_args(hydra_words(words))
 
 
-def _options_first(words: list[str]) -> list[str]:
-    """Hydra 1.3 refuses an option behind an override, which is KEY=VALUE or ~KEY."""
+def hydra_words(words: list[str]) -> list[str]:
+    """As Hydra 1.3 takes them: no option behind an override (KEY=VALUE or ~KEY), and quotes where it needs them."""
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    return [*(word for word in words if word not in overrides), *overrides]
+    return [*(word for word in words if word not in overrides), *map(_quoted, overrides)]
+
+
+def _quoted(override: str) -> str:
+    """Quote what Hydra's grammar knows in quotes only: letters outside ASCII, and a home folder's ~."""
+    key, equals, value = override.partition("=")
+
+    def quote(match: re.Match[str]) -> str:
+        text = match[0].strip()
+        plain = text[:1] in ("'", '"') or (text.isascii() and not text.startswith("~"))
+        return match[0] if plain else match[0].replace(text, f"'{text}'")
+
+    ends = ",\\[\\]{}()'\"" + (":" if "{" in value else "")  # elsewhere a colon is part of a text
+    return key + equals + re.sub(rf"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^{ends}]+", quote, value)
 
 
 def _for_user(error: Exception, options: argparse.Namespace) -> Exception:

@@ -34,14 +34,23 @@ from al_bench.ledger.rundir import RunDirectory
 
 
 def register() -> None:
-    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and two resolvers.
+    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and three resolvers.
 
-    `${run_folder:}`: the directory of a job's run, from its config. `${process:}`: the sweep's process.
+    `${output_folder:}`: `output_dir` as a path. `${run_folder:}`: the directory of a job's run in it, from its config.
+    `${process:}`: the sweep's process.
     """
     ConfigStore.instance().store(name="schema", node=RunConfig)
+    OmegaConf.register_new_resolver("output_folder", _output_folder, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
     OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
+
+
+def _output_folder(*, _root_: DictConfig) -> str:
+    try:
+        return str(Path(_root_.output_dir or "outputs").expanduser())
+    except RuntimeError:  # like an empty one refused by the rules, which a sweep has to record somewhere
+        return "outputs"
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
@@ -54,9 +63,10 @@ def _run_folder(*, _root_: DictConfig) -> str:
         return f"runs/invalid/{digest(_without_hydra(_root_))}"
 
 
-def _without_hydra(composed: DictConfig) -> Any:
+def _without_hydra(composed: DictConfig, *, resolve: bool = False) -> Any:
     """Plain values, since a node that `+key=value` opened for a new key would keep the key."""
-    return OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+    job = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return OmegaConf.to_container(job, resolve=resolve)
 
 
 def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
@@ -65,7 +75,8 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     overrides: the command line's, for the message
     """
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed))
+        # Resolved first, or the schema would not see what a value such as ${seed} stands for.
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed, resolve=True))
         if missing := sorted(OmegaConf.missing_keys(merged)):
             raise reject(missing[0], "???", "has no value", f"set {missing[0]}=...")
         config: Any = OmegaConf.to_object(merged)
@@ -168,6 +179,7 @@ def _composed(words: list[str]) -> DictConfig:
 
 def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
+    os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given, also with hydra.job.chdir=true
     folder = Path(hydra.runtime.output_dir).resolve()
     overrides = list(hydra.overrides.task)
     if hydra.mode != RunMode.MULTIRUN:
