@@ -46,7 +46,8 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     """Execute a validated, resolved config, or the cycles of it that are not committed yet.
 
     folder: the run's directory; sweep: the directory of the sweep it belongs to
-    job: recorded unchanged: "overrides"; in a sweep "sweep", "job" (its number) and "jobs" (run side by side)
+    job: recorded unchanged: "overrides", and "config_dir" where the user has options of his own; in a sweep "sweep",
+        "job" (its number) and "jobs" (run side by side)
     """
     directory = RunDirectory(folder)
     tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)

@@ -86,6 +86,8 @@ def run(words: list[str]) -> None:
     from al_bench.front import sweep
     from al_bench.front.jobs import register, run_job
 
+    again = "--force" in words
+    words = [word for word in words if word != "--force"]
     options = hydra_options(words)
     sys.argv = ["al-bench run", *hydra_words(words)]
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
@@ -93,6 +95,8 @@ def run(words: list[str]) -> None:
         if "COMP_POINT" in os.environ:
             os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))
     register()
+    if again:
+        _remove(options)
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits
     try:
@@ -107,6 +111,18 @@ def run(words: list[str]) -> None:
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or "0"
         sweep.close()  # its error, with a line for every job, replaces the first job's
+
+
+def _remove(options: argparse.Namespace) -> None:
+    """Remove the runs of a command line; a job that is refused has none."""
+    from al_bench.config.identity import run_folder
+    from al_bench.front.jobs import jobs_of
+    from al_bench.front.removal import force
+
+    configs = [config for _, config in jobs_of(options) if not isinstance(config, UserError)]
+    for folder in {config.output_dir for config in configs}:
+        root = Path(folder).absolute()
+        force([root / run_folder(config) for config in configs if config.output_dir == folder], root)
 
 
 def plan(words: list[str]) -> None:

@@ -181,16 +181,17 @@ def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
     os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given, also with hydra.job.chdir=true
     folder = Path(hydra.runtime.output_dir).resolve()
-    overrides = list(hydra.overrides.task)
+    own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    job: dict[str, Any] = {"overrides": list(hydra.overrides.task), **({"config_dir": own[0]} if own else {})}
     if hydra.mode != RunMode.MULTIRUN:
         try:
-            execute(composed, folder, None, {"overrides": overrides})
+            execute(composed, folder, None, job)
         except UserError as error:
             stop(str(error))  # here, because Hydra puts a line of its own before any exception but SystemExit
         return
     sweep = Path(hydra.sweep.dir).resolve()
-    record_job(sweep, hydra.job.num, overrides, folder)
-    job = {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num, "jobs": jobs_at_once(hydra.launcher)}
+    record_job(sweep, hydra.job.num, job["overrides"], folder)
+    job |= {"sweep": str(sweep), "job": hydra.job.num, "jobs": jobs_at_once(hydra.launcher)}
     try:
         with nullcontext() if started else interrupts.handled(of_a_sweep=True):
             execute(composed, folder, sweep, job)

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from filelock import FileLock
 from omegaconf import OmegaConf
 
 from al_bench.config.identity import differences, run_identity
 from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
-from al_bench.ledger.ledger import CycleLedger, locked, read_json, write_json, write_whole
+from al_bench.ledger.ledger import CycleLedger, is_locked, locked, read_json, write_json, write_whole
 
 
 class RunDirectory(CycleLedger):
@@ -92,11 +91,7 @@ class RunDirectory(CycleLedger):
     @property
     def in_use(self) -> bool:
         """Whether a process holds the directory right now."""
-        try:
-            with FileLock(self.folder / ".lock").acquire(timeout=0):
-                return False
-        except TimeoutError:
-            return True
+        return is_locked(self.folder / ".lock")
 
     @property
     def finished(self) -> bool:
