@@ -84,7 +84,7 @@ def _dataset(config: RunConfig) -> Iterator[Problem]:
         yield "dataset.path", "no such file or folder", f"it is read relative to {Path.cwd()}"
     for name in ("text", "label", "words", "tags"):
         if not getattr(dataset, name):
-            yield f"dataset.{name}", "names no column", f"set dataset.{name}=[COLUMN]"
+            yield f"dataset.{name}", "names no column", f"set 'dataset.{name}=[COLUMN]'"
     try:
         "".encode(dataset.encoding)
     except (LookupError, UnicodeError):  # the encoding "undefined" is one that encodes nothing

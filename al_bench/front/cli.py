@@ -28,10 +28,14 @@ class Parser(argparse.ArgumentParser):
 def main() -> None:
     arguments = sys.argv[1:]
     if arguments and arguments[0].startswith("-sc"):  # Hydra's completion asks the program's first word
+        if (words := _completions(os.environ.get("COMP_LINE", ""))) is not None:
+            print(" ".join(words))
+            return
         arguments = ["run", *arguments]
     try:
         with interrupts.handled():
             _command(arguments)
+            sys.stdout.flush()  # here, where a closed pipe is no error
     except UserError as error:
         stop(str(error))
     except Interrupted as interrupt:  # said when the signal came
@@ -51,6 +55,23 @@ def _command(arguments: list[str]) -> None:
     else:
         options = vars(_parser().parse_args(arguments))
         resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
+
+
+def _completions(line: str) -> list[str] | None:
+    """The words that may end a command line; None where Hydra knows them."""
+    words = [*line.split()[1:], *([""] if line.endswith(" ") else [])]
+    if len(words) < 2:
+        return [*COMMANDS] if words else None
+    command, *_, before, _ = [words[0], *words]
+    if command in ("run", "plan"):
+        return None
+    arguments = COMMANDS.get(command, {}).get("arguments", {})
+    if "choices" in arguments.get(before, {}):
+        return list(arguments[before]["choices"])
+    from al_bench.config.catalog import KINDS, listing
+
+    names = {"ls": [*KINDS], "tables": [*listing("tables", None)]}
+    return [*names.get(command, []), *(argument for argument in arguments if argument.startswith("--"))]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,9 +112,7 @@ def run(words: list[str]) -> None:
     options = hydra_options(words)
     sys.argv = ["al-bench run", *hydra_words(words)]
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
-        os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
-        if "COMP_POINT" in os.environ:
-            os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))
+        os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+\s+)(run|plan)\s", r"\1", os.environ["COMP_LINE"])
     register()
     if again:
         _remove(options)
