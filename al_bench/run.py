@@ -1,5 +1,6 @@
 """One job from top to bottom: config -> corpus -> cycles -> successor -> ledger, MLflow and display."""
 
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -57,7 +58,8 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     """Execute a validated, resolved config, or the cycles of it that are not committed yet.
 
     folder: the run's directory; sweep: the directory of the sweep it belongs to
-    job: recorded unchanged: "overrides"; in a sweep "sweep", "job" (its number) and "jobs" (run side by side)
+    job: recorded unchanged: "overrides", and "config_dir" where the user has options of his own; in a sweep "sweep",
+        "job" (its number) and "jobs" (run side by side)
     """
     directory = RunDirectory(folder)
     tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
@@ -75,7 +77,9 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         display.say(f"run directory: {folder}")
     finally:
         display.close()
-        tracker.finish()
+        # An interrupted run imports nothing for its farewell, which takes seconds; `al-bench sync` makes up for it.
+        if tracker.is_open or not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
+            tracker.finish()
 
 
 def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None:

@@ -164,6 +164,7 @@ def _read(folder: Path) -> Recorded:
     damage = [*problems, *late]
     problems += late if done else []
     whole = done == row["cycles_planned"] or exhausted
+    config_dir = ["--config-dir", status["config_dir"]] if "config_dir" in status else []
     nested = folder.parents[1].name == "runs"
     output_dir = str(folder.parents[2]) if nested else config.get("output_dir")
     row |= {
@@ -179,7 +180,7 @@ def _read(folder: Path) -> Recorded:
         "output_dir": output_dir,
         "host": provenance.get("host"),
         "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
-        "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
+        "command": shlex.join(["al-bench", "run", *config_dir, *status.get("overrides", [])]),
     }
     parts = parts if "identity" in recorded else dict.fromkeys(parts, row["method"])
     return Recorded(row, cycles, parts, problems, damage)

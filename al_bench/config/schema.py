@@ -95,7 +95,7 @@ class DatasetConfig:
     encoding: str = "utf-8"
     limit: Limits = field(default_factory=Limits)
     test_share: float = 0.2  # cut from train where the source has no test split
-    split_seed: int = 0  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
+    split_seed: int = seed(0)  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
     # Sizes of the training split as shipped; only `al-bench plan` reads them.
     train_examples: int | None = None
     train_words: int | None = None
@@ -199,7 +199,7 @@ class ScheduleConfig:
 
     initial: int | float = 0.01
     step: int | float = 0.01
-    cycles: int = at_least(0, "it counts queries", 15)  # cycles + 1 evaluation points
+    cycles: int = between(0, 100_000, "it counts queries", 15)  # cycles + 1 evaluation points
     unit: str = one_of("examples", "words")
     stratified: bool = False  # seed set by class shares; classification
     seed_set: str | None = None  # a file of ids (one a line) instead of a draw
@@ -285,6 +285,7 @@ def resolve(config: RunConfig) -> RunConfig:
     return replace(
         config,
         dataset=dataset,
+        output_dir=str(Path(config.output_dir).expanduser()),
         acquisition=resolved(config.acquisition),
         successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,

@@ -56,7 +56,7 @@ def majority(corpus: Corpus) -> dict[str, float]:
     label = np.bincount(values_of(corpus.train.labels)).argmax()
     gold = corpus.test.labels
     constant = like(gold, np.full_like(values_of(gold), label))
-    return {**evaluate(corpus.kind, corpus.label_names, gold, constant), "examples": len(corpus.test)}
+    return {**evaluate(corpus.task, corpus.label_names, gold, constant), "examples": len(corpus.test)}
 
 
 def at_chance(score: Any, baseline: Any, examples: Any) -> Any:

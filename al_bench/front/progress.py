@@ -20,12 +20,15 @@ class Display:
     """Cycle, phase and time left on a terminal; a line per cycle elsewhere.
 
     style: auto | bar | plain | none
+    label: of a job beside which others print; such jobs have no bars, which would overwrite each other
     """
 
-    def __init__(self, style: str, cycles: int, kind: str) -> None:
+    def __init__(self, style: str, cycles: int, kind: str, label: str = "") -> None:
         if style == "auto":
             style = "bar" if sys.stdout.isatty() else "plain"
-        self._cycles, self._headline, self._number = cycles, headline(kind), 0
+        if style == "bar" and label:
+            style = "plain"
+        self._cycles, self._headline, self._number, self._label = cycles, headline(kind), 0, label
         # A file or a pipe has no width to which a table could be folded.
         width = None if sys.stdout.isatty() else 120
         self._console = Console(highlight=False, quiet=style == "none", width=width)
@@ -38,7 +41,7 @@ class Display:
         self._cycle_began = time.perf_counter()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(self._label + text, markup=False, soft_wrap=True)
 
     def phase(self, name: str) -> None:
         words = name.replace("_", " ")
@@ -69,7 +72,7 @@ class Display:
 
     def table(self, rows: list[Row], title: str) -> None:
         self.close()
-        self._console.print(result_table(rows, self._headline, title))
+        self._console.print(result_table(rows, self._headline, self._label + title))
         if note := chance_note(rows, self._headline):
             self.say(f"note: {note}")
 

@@ -119,6 +119,17 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock right now."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except TimeoutError:
+        return True
+
+
 def write_whole(path: Path, *content: bytes | memoryview) -> None:
     """Write a file so that it is there whole or not at all; content: its parts, one after the other"""
     temporary = temporary_beside(path)

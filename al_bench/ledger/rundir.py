@@ -1,6 +1,7 @@
 """A run's directory: its config, its state, and its ledger."""
 
 import hashlib
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,13 +10,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from omegaconf import OmegaConf
 
 from al_bench.config.identity import differences, run_identity
 from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
-from al_bench.ledger.ledger import CycleLedger, Row, damaged, load_record, locked, read_json, write_json, write_whole
+from al_bench.ledger.ledger import (
+    CycleLedger,
+    Row,
+    damaged,
+    is_locked,
+    load_record,
+    locked,
+    read_json,
+    write_json,
+    write_whole,
+)
 
 
 class RunDirectory(CycleLedger):
@@ -57,7 +67,7 @@ class RunDirectory(CycleLedger):
             write_config(self.folder, OmegaConf.to_yaml(asdict(config)))
             try:
                 yield
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, SystemExit):  # a scheduler's launcher exits to have the job queued again
                 self._status("interrupted", started, job)
                 raise
             except BaseException as error:
@@ -66,7 +76,7 @@ class RunDirectory(CycleLedger):
             self._status("finished", started, job)
 
     def _status(self, state: str, started: float, job: dict[str, Any], error: BaseException | None = None) -> None:
-        facts: dict[str, Any] = {} if state == "running" else {"ended_at": time.time()}
+        facts: dict[str, Any] = {"pid": os.getpid()} if state == "running" else {"ended_at": time.time()}
         if state == "finished":
             facts["cycles"] = len(self.rows())
         if error is not None:
@@ -93,14 +103,17 @@ class RunDirectory(CycleLedger):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._status("failed", time.time(), {}, error)
 
+    def leave_interrupted(self) -> None:
+        """Record that this process ends, if it has the run; its main thread may be too busy to do so."""
+        status = self.status
+        if status.get("state") == "running" and status.get("pid") == os.getpid():
+            job = {key: value for key, value in status.items() if key not in ("state", "started_at", "pid")}
+            self._status("interrupted", status["started_at"], job)
+
     @property
     def in_use(self) -> bool:
         """Whether a process holds the directory right now."""
-        try:
-            with FileLock(self.folder / ".lock").acquire(timeout=0):
-                return False
-        except TimeoutError:
-            return True
+        return is_locked(self.folder / ".lock")
 
     @property
     def finished(self) -> bool:

@@ -56,6 +56,10 @@ class Tracker:
         return self.complete or self._attempt(self._finish)
 
     @property
+    def is_open(self) -> bool:
+        return self._client is not None
+
+    @property
     def complete(self) -> bool:
         record, state = load_record(self.run.folder / FILE), self.run.status.get("state")
         return record.get("uri") == self.uri and record.get("state") == state == "finished"
