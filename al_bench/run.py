@@ -35,6 +35,7 @@ class Display(Protocol):
     """Where a run reports its progress; `front/progress.py` shows it in a terminal."""
 
     def say(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
     def phase(self, name: str) -> None: ...
     def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None: ...
     def table(self, rows: list[Row], title: str) -> None: ...
@@ -48,7 +49,7 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     job: recorded unchanged: "overrides"; in a sweep "sweep", "job" (its number) and "jobs" (run side by side)
     """
     directory = RunDirectory(folder)
-    tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
+    tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.warn)
     try:
         with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):
             if directory.finished:

@@ -24,6 +24,7 @@ from al_bench.config.catalog import EXPERIMENT, listing, roots
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, resolve, shipped_configs
+from al_bench.credentials import conceal
 from al_bench.errors import UserError, of_disk, reject
 from al_bench.front.cli import stop
 from al_bench.front.messages import culprit, explain
@@ -70,6 +71,7 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     except OmegaConfBaseException as error:
         raise UserError(explain(error, overrides)) from error
     validate(config)
+    config.tracking = conceal(config.tracking)  # an option file may have it, too
     return resolve(config)
 
 

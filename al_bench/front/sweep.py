@@ -15,12 +15,12 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
+from al_bench.credentials import conceal
 from al_bench.errors import UserError, first_line
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.sweep_run import CARDS
 from al_bench.ledger.tracking import finish_sweep
-
-CARDS = "jobs"  # in a sweep's directory: a file per job that started
 
 started: list[tuple[Path, list[list[str]]]] = []
 
@@ -30,6 +30,8 @@ class SweepStarted(Callback):
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         hydra = config.hydra
+        if config.tracking is not None:
+            config.tracking = conceal(config.tracking)  # before Hydra writes it into the sweep's multirun.yaml
         # Another sweeper decides on its jobs as it goes.
         is_grid = hydra.sweeper._target_.endswith("BasicSweeper")
         jobs = grid(hydra.sweeper.params, hydra.overrides.task) if is_grid else []
@@ -78,6 +80,6 @@ def close() -> None:
             job = f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}"
             failures.append(f"{job}: {reason or 'no reason is recorded'}")
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
-    finish_sweep(sweep, failed=bool(failures))
+    finish_sweep(sweep, lambda text: print(text, file=sys.stderr))
     if failures:
         raise UserError("\n".join(failures))
