@@ -169,7 +169,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def database(empty_database: Path, tmp_path: Path) -> Path:
     """The store of the folder `outputs`, ready for runs."""
-    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs").mkdir(exist_ok=True)
     return Path(shutil.copy(empty_database, tmp_path / "outputs"))
 
 

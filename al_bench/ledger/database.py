@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,6 @@ def prepare(path: Path, artifacts: str, note: Callable[[str], None]) -> None:
         note(f"tracking: {path} cannot be opened ({error}); it is kept as {kept.name}, and a new one is made")
     _complete(temporary, artifacts)
     temporary.replace(path)
-    # This process may still have a connection to a file of that name that is gone.
-    _complete(path, artifacts)
 
 
 def revision_of(path: Path) -> str | None:
@@ -64,10 +63,6 @@ def revision_of(path: Path) -> str | None:
         with closing(_connection(path)) as database:
             database.execute("BEGIN IMMEDIATE")
             database.rollback()
-            ((pages,),) = database.execute("PRAGMA page_count")
-            ((size,),) = database.execute("PRAGMA page_size")
-            if path.stat().st_size < pages * size:
-                raise RuinedError("its end is missing")
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if "alembic_version" not in tables:
                 return "" if tables else None
@@ -92,7 +87,9 @@ def _connection(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=PATIENCE)
 
 
+@cache
 def _migrations() -> Any:
+    """All steps of MLflow's databases, which are dozens of files to read."""
     import mlflow.store.db_migrations
     from alembic.script import ScriptDirectory
 
@@ -124,10 +121,10 @@ def _upgrade(path: Path, copy: Path, history: Any) -> None:
 
 
 def _complete(path: Path, artifacts: str) -> None:
-    """Make what the store still lacks, and leave no connection to the file."""
+    """Make what the store still lacks."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(uri_of(path), artifacts).engine.dispose()
+    SqlAlchemyStore(uri_of(path), artifacts)
 
 
 def _unused(path: Path, kind: str) -> Path:

@@ -52,14 +52,18 @@ class MlflowStore:
     def held(self) -> Iterator[None]:
         """Keep other jobs from making the same database, experiment or sweep."""
         folder = self.output_dir if self.database is None else self.database.parent
-        with FileLock(folder / ".mlflow.lock", timeout=HELD_UP):
+        path = folder / ".mlflow.lock"
+        path.touch()  # where the lock cannot be made, FileLock would try until its time is up
+        with FileLock(path, timeout=HELD_UP):
             yield
 
     def client(self) -> Any:
         """An MLflow client. The caller holds the store."""
-        quiet()
         if self.database is None:
             return connect(self.tracking)
+        quiet()
+        # No connection outlives its use, or this process would write to a file that was replaced.
+        os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
         prepare(self.database, self._artifacts(), self.note)
         return connect(uri_of(self.database))
 
