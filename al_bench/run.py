@@ -48,6 +48,7 @@ class Display(Protocol):
     """Where a run reports its progress; `front/progress.py` shows it in a terminal."""
 
     def say(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
     def phase(self, name: str) -> None: ...
     def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None: ...
     def table(self, rows: list[Row], title: str) -> None: ...
@@ -62,7 +63,7 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         "job" (its number) and "jobs" (run side by side)
     """
     directory = RunDirectory(folder)
-    tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
+    tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.warn)
     remove_leftovers(tracker.output_dir)
     if (lost := folder / "status.json").exists() and not directory.status:
         display.say(f"note: {lost} is damaged; the ledger still says what is done, so the run goes on")

@@ -1,6 +1,6 @@
 """Metrics of predictions: accuracy and F1 of classes and plain tags, F1 of spans; and what they are without a model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,11 @@ Span = tuple[str, int, int]  # type, first and last word, counted through the co
 def headline(kind: str) -> str:
     """The metric that tables show by default. kind: a task, or `PLAIN_TAGGING`"""
     return {"tagging": "f1", PLAIN_TAGGING: "word_accuracy"}.get(kind, "accuracy")
+
+
+def headline_among(metrics: Mapping[str, float]) -> str:
+    """The headline of metrics that `evaluate` gave, of whatever task."""
+    return next(name for name in ("f1", "accuracy", "word_accuracy") if name in metrics)
 
 
 def evaluate(task: str, label_names: Sequence[str], gold: Labels, predicted: Labels) -> dict[str, float]:

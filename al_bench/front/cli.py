@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import yaml
 
 from al_bench import __version__
-from al_bench.errors import UserError, of_disk
+from al_bench.credentials import concealed
+from al_bench.errors import UserError, of_disk, without_secrets
 from al_bench.front.interrupts import Interrupted, interrupts
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
@@ -26,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] = concealed(sys.argv[1:])
     if arguments and arguments[0].startswith("-sc"):  # Hydra's completion asks the program's first word
         if (words := _completions(os.environ.get("COMP_LINE", ""))) is not None:
             print(" ".join(words))
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def stop(message: str, code: int = 1) -> NoReturn:
     for line in message.splitlines():
-        print(f"al-bench: {line}", file=sys.stderr)
+        print(f"al-bench: {without_secrets(line)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -25,6 +25,7 @@ from al_bench.config.catalog import EXPERIMENT, listing, roots
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
 from al_bench.config.schema import TASKS, RunConfig, resolve, shipped_configs, without_absent
+from al_bench.credentials import conceal
 from al_bench.data.readers.files import data_name
 from al_bench.errors import UserError, known, of_disk, reject
 from al_bench.front.cli import stop
@@ -93,6 +94,7 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(explain(error, overrides)) from error
     config = without_absent(config)
     validate(config)
+    config.tracking = conceal(config.tracking)  # an option file may have it, too
     return resolve(config)
 
 

@@ -43,6 +43,10 @@ class Display:
     def say(self, text: str) -> None:
         self._console.print(self._label + text, markup=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Whatever the style: what goes wrong beside the run must not stay unsaid."""
+        print(text, file=sys.stderr)
+
     def phase(self, name: str) -> None:
         words = name.replace("_", " ")
         self._bar.update(self._task, description=f"cycle {self._number}/{self._cycles}: {words}")

@@ -22,15 +22,15 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
-from al_bench.config.schema import PLAIN_TAGGING, TASKS
-from al_bench.data.metrics import headline
+from al_bench.credentials import conceal
+from al_bench.data.metrics import headline_among
 from al_bench.errors import UserError, first_line, reject
 from al_bench.front.cli import stop
 from al_bench.ledger.ledger import load_record, write_json
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.sweep_run import CARDS
 from al_bench.ledger.tracking import finish_sweep
 
-CARDS = "jobs"  # in a sweep's directory: a file per job that started
 # Why a job did not finish, where its run directory gives no reason of its own.
 REASONS = {
     "not started": "the same command starts it",
@@ -50,6 +50,8 @@ class SweepStarted(Callback):
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         hydra = config.hydra
+        if config.tracking is not None:
+            config.tracking = conceal(config.tracking)  # before Hydra writes it into the sweep's multirun.yaml
         # Another sweeper decides on its jobs as it goes.
         is_grid = hydra.sweeper._target_.endswith("BasicSweeper")
         try:
@@ -130,7 +132,7 @@ def close(*, interrupted: bool = False) -> None:
         done = f"{len(rows) - len(failures)} of {len(rows)} jobs finished"
         print(f"al-bench: {done}; the same command continues", file=sys.stderr)
         return
-    finish_sweep(sweep, failed=bool(failures))
+    finish_sweep(sweep, lambda text: print(text, file=sys.stderr))
     if failures:
         raise UserError(
             "\n".join(f"job {row['job']} ({_own(row, shared)}) {row['state']}: {row['error']}" for row in failures)
@@ -174,5 +176,5 @@ def _score(metrics: Mapping[str, float] | None) -> str:
     """The metric that tables show by default, which the task decides."""
     if not metrics:
         return "-"
-    name = next(headline(task) for task in (*TASKS, PLAIN_TAGGING) if headline(task) in metrics)
+    name = headline_among(metrics)
     return f"{name} {metrics[name]:.4f}"

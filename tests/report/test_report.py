@@ -349,7 +349,7 @@ def test_in_a_real_store(al, tiny_run, tmp_path):
     done = al("run", "-m", *words, *REPORTED, "seed=1,2")
     assert done.code == 0, done.err
     assert al("report").code == 0
-    from al_bench.ledger.tracking import connect
+    from al_bench.ledger.mlflow_store import connect
 
     (sweep,) = (tmp_path / "outputs/sweeps").iterdir()
     known = read_json(sweep / "mlflow.json")
