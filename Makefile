@@ -12,6 +12,7 @@ help: ## show this
 
 demo: $(VENV)/.demo ## install, then run a small real experiment to its result table (about 3 minutes on 2 cores)
 	$(BIN)/al-bench run +experiment=demo
+	@echo "next: source $(BIN)/activate, which puts al-bench on the path; then: al-bench report"
 
 test: $(VENV)/.dev ## install, then run the default tests (no network, no GPU)
 	$(BIN)/python -m pytest -q -n auto

@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import re
 import traceback
 from collections.abc import Iterable, Sequence
 from types import NoneType
@@ -12,6 +13,9 @@ NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIS
 # Types of values, in words.
 TYPES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 
+# After `://`: a name and a password, which may hold any sign; or one token before the first slash.
+SECRET = re.compile(r"""(?<=://)(?:[^/\s:@"']+:[^\s"']*|[^/\s"']+)@""")
+
 
 class UserError(Exception):
     """A mistake that the user can mend; printed as one line, without a traceback."""
@@ -19,7 +23,12 @@ class UserError(Exception):
 
 def rule(field: str, value: object, broken: str, remedy: str) -> str:
     """The form of every message: field, value, rule, remedy."""
-    return f"{field}={shown(value)}: {broken}; {remedy}"
+    return f"{field}={shown(value)}: {_brief(broken)}; {remedy}"
+
+
+def _brief(text: str) -> str:
+    """Without the middle where it is long, such as a text or a number of the user's without end."""
+    return text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"
 
 
 def reject(field: str, value: object, broken: str, remedy: str) -> UserError:
@@ -48,6 +57,18 @@ def first_line(error: object) -> str:
     """The first line of a message; the type of an error without one."""
     text = str(error).strip() or (type(error).__name__ if isinstance(error, BaseException) else "")
     return text.partition("\n")[0]
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What an error came from, where libraries wrap one error in another."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+def without_secrets(text: str) -> str:
+    """The text with `***` in place of what its URLs have before an `@`, such as a name and a password."""
+    return SECRET.sub("***@", text)
 
 
 def known(names: Iterable[str]) -> str:

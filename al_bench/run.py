@@ -1,5 +1,6 @@
 """One job from top to bottom: config -> corpus -> cycles -> successor -> ledger, MLflow and display."""
 
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -21,14 +22,18 @@ from al_bench.config.identity import (
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
+from al_bench.data.corpus import Corpus, Split
 from al_bench.data.loading import load_corpus
+from al_bench.data.metrics import majority
+from al_bench.data.ragged import values_of
 from al_bench.errors import UserError, known
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
 from al_bench.learners.engine.optimizations import optimizations_of
 from al_bench.learners.engine.weights import identify
 from al_bench.learners.families import LEARNERS
-from al_bench.ledger.ledger import Row, load_record, write_json
+from al_bench.ledger.cache import ArrayCache
+from al_bench.ledger.ledger import Row, load_record, remove_leftovers, write_json
 from al_bench.ledger.provenance import machine, provenance
 from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
@@ -43,6 +48,7 @@ class Display(Protocol):
     """Where a run reports its progress; `front/progress.py` shows it in a terminal."""
 
     def say(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
     def phase(self, name: str) -> None: ...
     def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None: ...
     def table(self, rows: list[Row], title: str) -> None: ...
@@ -53,10 +59,14 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
     """Execute a validated, resolved config, or the cycles of it that are not committed yet.
 
     folder: the run's directory; sweep: the directory of the sweep it belongs to
-    job: recorded unchanged: "overrides"; in a sweep "sweep", "job" (its number) and "jobs" (run side by side)
+    job: recorded unchanged: "overrides", and "config_dir" where the user has options of his own; in a sweep "sweep",
+        "job" (its number) and "jobs" (run side by side)
     """
     directory = RunDirectory(folder)
-    tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.say)
+    tracker = Tracker(directory, config.tracking, Path(config.output_dir).absolute(), sweep, display.warn)
+    remove_leftovers(tracker.output_dir)
+    if (lost := folder / "status.json").exists() and not directory.status:
+        display.say(f"note: {lost} is damaged; the ledger still says what is done, so the run goes on")
     try:
         with directory.claimed(config, job, partial(display.say, "waiting: another process holds this run")):
             if directory.finished:
@@ -68,7 +78,9 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
         display.say(f"run directory: {folder}")
     finally:
         display.close()
-        tracker.finish()
+        # An interrupted run imports nothing for its farewell, which takes seconds; `al-bench sync` makes up for it.
+        if tracker.is_open or not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
+            tracker.finish()
 
 
 def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None:
@@ -94,6 +106,7 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
     display.say(f"trajectory {fingerprints['trajectory']}, {bench.precision} on {bench.device}")
 
     steps = Steps(bench.output_dir / "steps", fingerprints, **bench.account)
+    baseline = majority(bench.corpus)
     succession = Succession(config, bench.corpus, bench.precision, bench.learner, steps, display.phase)
     committed = directory.rows()
     machines += [one for _, spent in committed for one in spent["machines"].values()]
@@ -110,7 +123,7 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
                 display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {late}")
             evaluation = evaluate_successor(succession, cycle, labelled)
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
-            committed.append(lines(cycle, costs, evaluation, charged))
+            committed.append(lines(cycle, costs, evaluation, baseline, charged))
             directory.commit(*committed[-1])
             used = bench.learners.items()
             facts["optimizations"] |= {role: list(learner.optimizations) for role, learner in used}
@@ -161,15 +174,31 @@ class Workbench:
         if role not in self.learners:
             title, model, corpus = role.replace("_", "-"), getattr(self.config, role), self.corpus
             self.display.phase(f"loading the {title}")
-            kind, cache = LEARNERS[model.learner], self.output_dir / "cache" / "encodings"
+            kind = LEARNERS[model.learner]
+            cache = ArrayCache(self.output_dir / "cache" / "encodings", self.display.say)
             computing = (self.device, self.precision)
             available = optimizations_of(self.config.engine, *computing)
             learner: Learner = kind(role, model, corpus.task, corpus.label_names, *computing, cache, available)
             self.display.say(f"{title} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
+            if cuts := [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]:
+                self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
             self.learners[role] = learner
         return self.learners[role]
+
+
+def cut_off(learner: Learner, corpus: Corpus, name: str) -> str:
+    """What is too long in a split, in words; empty if nothing is."""
+    split: Split = getattr(corpus, name)
+    cut = learner.cut_off(Unlabelled(split.inputs))
+    if not cut.any():
+        return ""
+    if corpus.task == "classification":
+        return f"the ends of up to {cut.sum():,} of {len(cut):,} texts of {name}"
+    begins = np.array([label.startswith("B-") for label in corpus.label_names])[values_of(split.labels)]
+    entities = f" and {(cut & begins).sum():,} of {begins.sum():,} entities" if corpus.kind == "tagging" else ""
+    return f"{cut.sum():,} of {len(cut):,} words{entities} of {name}"
 
 
 def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], list[dict[str, Any]]]:
@@ -235,8 +264,11 @@ def beyond_end(evaluate_at: list[int] | str, cycle: Cycle) -> list[int]:
     return [number for number in evaluate_at if number > cycle.number]
 
 
-def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str]) -> Row:
-    """A cycle's lines in the run's ledger.jsonl and costs.jsonl; charged: the phases of all earlier cycles."""
+def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, baseline: dict[str, float], charged: set[str]) -> Row:
+    """A cycle's lines in the run's ledger.jsonl and costs.jsonl.
+
+    baseline: what `majority` gives; charged: the phases of all earlier cycles
+    """
     metrics, pseudo, successor_costs = evaluation
     decided = {
         "cycle": cycle.number,
@@ -244,6 +276,7 @@ def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, charged: set[str])
         "words": cycle.words,
         "acquisition": cycle.metrics,
         "successor": metrics,
+        "baseline": baseline,
         "pseudo": pseudo,
         "scored": len(cycle.scored),
         "extended": cycle.extended,

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Plan, run and tabulate a block of the paper's experiments.
 #
-#     scripts/reproduce.sh BLOCK [overrides]
+#     scripts/reproduce.sh BLOCK [DATASET ...] [DATASET.path=PATH ...] [overrides]
 #
 # On one GPU: scripts/reproduce.sh asm    On a cluster: scripts/reproduce.sh asm hydra/launcher=submitit_slurm
-# Every experiment has six seeds. Overrides go to every experiment: a launcher, other seeds, a local folder of data, fewer cycles.
+# One data set, from a folder: scripts/reproduce.sh asm conll2003 conll2003.path=/data/conll
+# Every experiment has six seeds. Overrides go to every experiment: a launcher, other seeds, fewer cycles.
 # PLAN=only stops after the plan. The same command continues an interrupted block.
 set -euo pipefail
+here=$PWD
 cd "$(dirname "$0")/.."
 block=${1:-}
 shift || true
@@ -26,23 +28,61 @@ case $block in
         exit 2
         ;;
 esac
+chosen="" paths=() overrides=() output_dir=outputs
+for word in "$@"; do
+    name=${word%%.path=*}
+    case $word in
+        dataset.path=*)
+            echo "reproduce.sh: $word: would be the data of every data set; write DATASET.path=${word#*=}" >&2
+            exit 2
+            ;;
+        output_dir=*) output_dir=${word#output_dir=} overrides+=("$word") ;;
+        *.path=*)
+            if [ -d "configs/experiment/paper/$name" ]; then paths+=("$word"); else overrides+=("$word"); fi
+            ;;
+        *) if [ -d "configs/experiment/paper/$word" ]; then chosen+=" $word"; else overrides+=("$word"); fi ;;
+    esac
+done
 experiments=$(
     cd configs/experiment
     for glob in $globs; do
-        for file in paper/*/$glob.yaml; do echo "${file%.yaml}"; done
+        for dataset in ${chosen:-$(ls paper)}; do
+            for file in paper/"$dataset"/$glob.yaml; do [ ! -f "$file" ] || echo "${file%.yaml}"; done
+        done
     done
 )
-output_dir=outputs
-for word in "$@"; do
-    case $word in output_dir=*) output_dir=${word#output_dir=} ;; esac
-done
+if [ -z "$experiments" ]; then
+    echo "reproduce.sh: BLOCK=$block: has no experiment on$chosen; leave the data set out, or choose another" >&2
+    exit 2
+fi
 
-al-bench plan "+experiment=${experiments//$'\n'/,}" "$@"
+# The words for an experiment: its data keep the data set's name wherever they lie.
+words_of() {
+    local dataset=${1#paper/} word path
+    dataset=${dataset%%/*}
+    words=(${overrides[@]+"${overrides[@]}"})
+    for word in ${paths[@]+"${paths[@]}"}; do
+        path=${word#*.path=}
+        [ "$dataset" = "${word%%.path=*}" ] || continue
+        case $path in /* | "~"*) ;; *) path=$here/$path ;; esac
+        words+=("dataset.path=$path" "dataset.name=$dataset")
+    done
+}
+
+if [ ${#paths[@]} -eq 0 ]; then
+    al-bench plan "+experiment=${experiments//$'\n'/,}" ${overrides[@]+"${overrides[@]}"}
+else
+    for experiment in $experiments; do
+        words_of "$experiment"
+        al-bench plan "+experiment=$experiment" "${words[@]}"
+    done
+fi
 [ "${PLAN:-}" = only ] && exit 0
 failed=0
 for experiment in $experiments; do
+    words_of "$experiment"
     # A failed job records its reason; the other experiments go on.
-    al-bench run "+experiment=$experiment" "$@" || failed=1
+    al-bench run "+experiment=$experiment" ${words[@]+"${words[@]}"} || failed=1
 done
 # The exit code is that of the runs; tables are made again in a moment.
 al-bench tables --output-dir "$output_dir" ||

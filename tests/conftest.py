@@ -1,7 +1,9 @@
 """Fixtures for all tests: a tiny encoder, tiny corpora, the command line in this process."""
 
 import os
+import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -150,6 +152,25 @@ def interrupt_successor(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None
         monkeypatch.setattr(job, "evaluate_successor", interrupted)
 
     return interrupt
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store of MLflow without runs, whose migrations take seconds; to be copied."""
+    from al_bench.ledger.database import prepare
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepare(path, "file:///nowhere", print)
+    return path
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> Path:
+    """The store of the folder `outputs`, ready for runs."""
+    (tmp_path / "outputs").mkdir(exist_ok=True)
+    return Path(shutil.copy(empty_database, tmp_path / "outputs"))
 
 
 @pytest.fixture(scope="session")

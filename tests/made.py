@@ -1,6 +1,12 @@
-"""Reviews and sentences made by rule, so that a model can learn them in seconds."""
+"""Reviews and sentences made by rule, so that a model can learn them in seconds; and ledgers made at once."""
 
+import json
 import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from al_bench.ledger.ledger import sealed
 
 POSITIVE, NEGATIVE = ("good", "great", "fine", "happy"), ("bad", "poor", "sad", "awful")
 NEUTRAL = ("the", "film", "was", "and", "very", "plot", "actor", "it", "a", "story")
@@ -34,3 +40,8 @@ def sentences(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
                 sentence += names
         rows.append(sentence)
     return rows
+
+
+def write_ledger(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """As if each had been put, without the time that so many commits take."""
+    path.write_bytes(b"".join(sealed(json.dumps(record, ensure_ascii=False).encode() for record in records)))

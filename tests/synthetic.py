@@ -1,6 +1,5 @@
 """Run directories as a sweep leaves them, without the sweep: real configs, made-up numbers with known effects."""
 
-import json
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from made import write_ledger
 
 from al_bench.analysis.arms import Setting
 from al_bench.analysis.contrasts import Contrasts
@@ -21,6 +21,7 @@ from al_bench.data.metrics import headline
 from al_bench.front.cli import hydra_options
 from al_bench.front.jobs import jobs_of, register
 from al_bench.ledger.ledger import write_json
+from al_bench.ledger.rundir import write_config
 
 POOL = 2000  # examples, of 14 words each
 WORDS = 14
@@ -84,7 +85,7 @@ def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Eff
     if folder.exists():  # already finished, nothing to do
         return folder
     folder.mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.dump(asdict(config), Dumper=yaml.CSafeDumper, sort_keys=False))
+    write_config(folder, yaml.dump(asdict(config), Dumper=yaml.CSafeDumper, sort_keys=False))
     identity = run_identity(config)
     trajectory = digest(trajectory_identity(config, "float32"))
     fingerprints = {"trajectory": trajectory, "precision": "float32"}
@@ -102,8 +103,7 @@ def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Eff
         numbers = (luck + shared.normal(0, noise), luck + effect(row) + own.normal(0, noise))
         lines.append(_cycle(config, row, cycle, *numbers, shared.uniform(0.95, 1.05)))
     for name, records in zip(("ledger", "costs"), zip(*lines, strict=True), strict=True):
-        text = "".join(json.dumps(record) + "\n" for record in records)
-        (folder / f"{name}.jsonl").write_text(text)
+        write_ledger(folder / f"{name}.jsonl", records)
     return folder
 
 
@@ -139,6 +139,7 @@ def _cycle(
         "words": labelled * WORDS,
         "acquisition": {metric: curve + acquisition, "ece": 0.05} if row["acquisition"] else None,
         "successor": {metric: curve + successor, "ece": 0.04} if evaluated and config.successor else None,
+        "baseline": {metric: 0.25, "examples": 500},
         "pseudo": pseudo,
         "scored": scored,
         "extended": 0,

@@ -1,6 +1,5 @@
 """What is charged, to which total, once or again, and on which machine."""
 
-import json
 import time
 from dataclasses import replace
 from itertools import islice
@@ -11,6 +10,7 @@ import pytest
 from fakes import FakeLearner, FakeModel, collected, config_of, corpus_of, fake_for
 from hypothesis import given
 from hypothesis import strategies as st
+from made import write_ledger
 from omegaconf import OmegaConf
 
 from al_bench.acquisition.loop import Setup, acquire
@@ -266,7 +266,7 @@ def test_a_reused_cycle_keeps_the_machine_that_computed_it(al, tiny_run, tmp_pat
     assert (here["device"], here["threads"], here["precision"], here["jobs"]) == ("cpu", 1, "float32", 1)
     elsewhere = {**here, "processor": "another"}
     lines[0]["machine"] = elsewhere
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_ledger(path, lines)
     assert al("run", *words, "successor.learner=linear").code == 0
     (costs,) = [lines for run, lines in runs_costs(tmp_path).items() if lines[0]["machines"]["acquisition"] != here]
     assert [line["machines"] for line in costs] == [

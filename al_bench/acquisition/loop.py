@@ -22,7 +22,6 @@ from al_bench.acquisition.subsampling import candidates
 from al_bench.config.schema import RunConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
-from al_bench.data.ragged import values_of
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, evaluate_on_test, setup_seconds
 from al_bench.learners.predictions import Predictions
@@ -214,11 +213,7 @@ def fit_seeds(config: RunConfig, cycle: int) -> FitSeeds:
 def describe(corpus: Corpus, queried: np.ndarray, scores: np.ndarray | None = None) -> dict[str, Any]:
     """A query in numbers: examples, words, length, scores, and labels (tagging: entities)."""
     words, gold = corpus.train.words[queried], corpus.train.labels[queried]
-    counts = np.bincount(values_of(gold), minlength=len(corpus.label_names)).tolist()
-    labels = dict(zip(corpus.label_names, counts, strict=True))
-    if corpus.task == "tagging":
-        labels = {tag[2:]: count for tag, count in labels.items() if tag.startswith("B-")}
     summary = {"examples": len(queried), "words": int(words.sum()), "mean_words": float(words.mean())}
     if scores is not None:
         summary |= {f"{name}_score": float(getattr(scores, name)()) for name in ("min", "mean", "max")}
-    return {**summary, "labels": labels}
+    return {**summary, "labels": corpus.counts(gold)}

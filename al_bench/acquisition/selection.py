@@ -104,7 +104,7 @@ def read_ids(path: Path, n: int) -> np.ndarray:
     """Example ids, whitespace-separated, from a text file."""
     remedy = f"write ids from 0 to {n - 1}, one a line"
     try:
-        numbers = [int(word) for word in path.read_text(encoding="utf-8").split()]
+        numbers = [int(word) for word in path.read_text(encoding="utf-8-sig").split()]
     except (OSError, ValueError) as error:
         raise reject("schedule.seed_set", path, f"cannot be read as whole numbers ({error})", remedy) from error
     if not numbers:

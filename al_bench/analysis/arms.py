@@ -13,7 +13,7 @@ import pandas as pd
 from al_bench.analysis.measures import Measures, one_per_seed
 from al_bench.analysis.runs import ARMS, SELECTION
 from al_bench.config.identity import digest, flat
-from al_bench.data.metrics import headline
+from al_bench.data.metrics import at_chance, headline
 
 SYMBOLS = {"gamma": "γ", "temperature": "T", "refresh": "refresh"}
 
@@ -94,6 +94,20 @@ class Setting:
         """The last cycle, and by seed the score in percent there; none (None, empty) where nothing was evaluated."""
         scores, cycle = self.measures.over(self.scores(method), "last")
         return cycle, 100 * scores.dropna()
+
+    @property
+    def baseline(self) -> float:
+        """The score in percent of always predicting the most frequent label; nan where no run recorded it."""
+        runs = [run for method in self.methods for run in method.runs.index]
+        return 100 * float(self.measures.wide(f"baseline/{self.metric}").loc[runs].max().max())
+
+    def at_chance(self, method: Method) -> pd.DataFrame:
+        """seed x cycle that queried: 1 where the model that selected was at chance, 0 where not; nan: not recorded."""
+        score = self.values(method, f"acquisition/{self.metric}")
+        names = (f"baseline/{self.metric}", "baseline/examples", "seconds/select")
+        baseline, examples, seconds = (self.values(method, name).reindex_like(score) for name in names)
+        known = baseline.notna() & seconds.notna() & score.notna()
+        return at_chance(score, baseline, examples).astype(float).where(known).dropna(axis=1, how="all")
 
     def acquirers(self) -> list[Method]:
         """A method for each selection by a model: those that share trajectories, such as two successors, count once."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.identity import digest
+from al_bench.config.schema import PLAIN_TAGGING
 
 # Of what a method consists. Two runs are of one method where all parts are equal: they differ by `seed`, by how many
 # cycles they have, and by the cycles at which the successor was evaluated.
@@ -29,7 +30,7 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": config["name"],
         "dataset": config["dataset"]["name"],
-        "task": config["dataset"]["task"],
+        "task": PLAIN_TAGGING if config["dataset"]["scheme"] == "none" else config["dataset"]["task"],
         "strategy": chosen,
         "subsampling": sampled,
         "gamma": subsampling["gamma"] if sampled != "none" else None,

@@ -127,7 +127,7 @@ def read_trail(folder: Path, task: str, cycles: int | None = None) -> Trail:
     """Of the first cycles of a trajectory, which may be longer than the run."""
     lines = load_lines(folder / "ledger.jsonl")[:cycles]
     stop_set = (lines[0].get("stop_set") if lines else None) or {}
-    predictions = [load_array(folder, "stop", cycle) for cycle in range(len(lines))]
+    predictions = [load_array(folder, "stop", line) for line in lines]
     if stop_set.get("split") == "pool":
         labelled = {i for line in lines[:-1] for i in (*line["seeded"], *line["queried"])}
         kept = np.array([i not in labelled for i in stop_set["ids"]])
@@ -145,8 +145,8 @@ def _entropies(folder: Path, lines: list[dict[str, Any]], task: str) -> tuple[fl
     # The ledger of a tagging trajectory counts types, which have two tags each, beside O.
     most = math.log(2 * labels + 1 if task == "tagging" else labels)
     shares = []
-    for cycle, line in enumerate(lines):
-        scores = load_array(folder, "scores", cycle)
+    for line in lines:
+        scores = load_array(folder, "scores", line)
         known = np.empty(0) if scores is None else scores[~np.isnan(scores)]
         whole = scores is not None and len(known) and len(known) >= len(scores) - line["labelled"]
         shares.append(float(known.mean(dtype=np.float64)) / most if whole else None)

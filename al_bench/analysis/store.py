@@ -1,13 +1,13 @@
 """Run directories -> one tidy frame: a row per run, and a row per run, cycle and metric. Damage is named."""
 
-import json
 import os
 import re
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ import yaml
 from al_bench.analysis.runs import columns_of, keys_of, parts_of
 from al_bench.costs import ITERATION, ONE_OFF, OVERHEAD, seconds_until_scores
 from al_bench.errors import UserError, first_line
-from al_bench.ledger.ledger import Ledger
+from al_bench.ledger.ledger import Ledger, read_json
+from al_bench.ledger.rundir import read_config
 from al_bench.ledger.tracking import metrics_of
-from al_bench.ledger.trajectory import array_path
+from al_bench.ledger.trajectory import array_path, read_array
 
 COLUMNS = (
     "directory", "name", "dataset", "task", "strategy", "subsampling", "gamma", "temperature", "refresh",
@@ -39,6 +40,8 @@ ACQUIRED_SECONDS = {f"seconds/{name}" for name in ACQUIRED}
 # libyaml's loader reads a config in 5 ms, PyYAML's own in 50.
 _parsed = lru_cache(maxsize=4096)(partial(yaml.load, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 WRONG_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
+DAMAGED = "is damaged, or of an earlier format"
+REMEDY = "restore it, or delete the folder and give its command again"
 
 
 class Unreadable(Exception):
@@ -137,20 +140,22 @@ def read(folder: Path) -> Recorded:
     try:
         return _read(folder)
     except WRONG_SHAPE as error:
-        raise Unreadable(f"its files are not as a run writes them ({first_line(error)})") from error
+        raise Unreadable(f"its files are not as a run writes them ({first_line(error)}); {REMEDY}") from error
 
 
 def _read(folder: Path) -> Recorded:
     problems: list[str] = []
     status = _json(folder / "status.json", problems)
     try:
-        config = _yaml((folder / "config.yaml").read_text(encoding="utf-8"))
+        config = _yaml(read_config(folder))
         row = columns_of(config)
     except FileNotFoundError as error:
         began = f"failed before it began: {first_line(status['error'])}" if "error" in status else ""
-        raise Unreadable(began or "config.yaml is missing") from error
+        raise Unreadable(began or f"config.yaml is missing; {REMEDY}") from error
+    except UserError as error:
+        raise Unreadable(f"config.yaml {DAMAGED}; {REMEDY}") from error
     except (yaml.YAMLError, OSError, *WRONG_SHAPE) as error:
-        raise Unreadable(f"config.yaml cannot be read ({first_line(error)})") from error
+        raise Unreadable(f"config.yaml cannot be read ({first_line(error)}); {REMEDY}") from error
     late: list[str] = []  # what a run writes only once it has read its data
     recorded, provenance = (_json(folder / f"{name}.json", late) for name in ("identity", "provenance"))
     fingerprints = recorded.get("fingerprints", {})
@@ -159,6 +164,7 @@ def _read(folder: Path) -> Recorded:
     damage = [*problems, *late]
     problems += late if done else []
     whole = done == row["cycles_planned"] or exhausted
+    config_dir = ["--config-dir", status["config_dir"]] if "config_dir" in status else []
     nested = folder.parents[1].name == "runs"
     output_dir = str(folder.parents[2]) if nested else config.get("output_dir")
     row |= {
@@ -174,7 +180,7 @@ def _read(folder: Path) -> Recorded:
         "output_dir": output_dir,
         "host": provenance.get("host"),
         "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
-        "command": shlex.join(["al-bench", "run", *status.get("overrides", [])]),
+        "command": shlex.join(["al-bench", "run", *config_dir, *status.get("overrides", [])]),
     }
     parts = parts if "identity" in recorded else dict.fromkeys(parts, row["method"])
     return Recorded(row, cycles, parts, problems, damage)
@@ -191,31 +197,20 @@ def _yaml(text: str) -> dict[str, Any]:
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
     """A file's record, empty where there is none to read."""
     try:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, dict):
-            return content
-        problem = "is not a JSON object"
-    except FileNotFoundError:
-        problem = "is missing"
-    except (OSError, ValueError) as error:
+        return read_json(path)
+    except OSError as error:
         problem = f"cannot be read ({first_line(error)})"
-    problems.append(f"{path.name} {problem}")
+    except UserError:
+        problem = DAMAGED if path.exists() else "is missing"
+    problems.append(f"{path.name} {problem}; {REMEDY}")
     return {}
 
 
-def _lines(path: Path, problems: list[str]) -> list[Any]:
+def _lines(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     """The records up to the first that is damaged; a torn last line is none, as for the run itself."""
-    complete, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
-    records: list[Any] = []
-    for line in complete.splitlines():
-        try:
-            record = json.loads(line)
-            if record["cycle"] != len(records):
-                raise ValueError("out of order")
-        except WRONG_SHAPE:
-            problems.append(f"{path.name} is damaged in line {len(records) + 1}; what is before it counts")
-            break
-        records.append(record)
+    records, damage = Ledger(path).scan()
+    if damage is not None:
+        problems.append(f"{path.name} {DAMAGED}: what is before line {damage} counts; {REMEDY}")
     return records
 
 
@@ -226,7 +221,7 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
     """
     ledger, costs = (_lines(folder / name, problems) for name in ("ledger.jsonl", "costs.jsonl"))
     if len(costs) < len(ledger):
-        problems.append(f"costs.jsonl lacks {len(ledger) - len(costs)} of {len(ledger)} cycles")
+        problems.append(f"costs.jsonl lacks {len(ledger) - len(costs)} of {len(ledger)} cycles; {REMEDY}")
     costs += [{"seconds": {}}] * (len(ledger) - len(costs))
     rows: list[tuple[Any, ...]] = []
     places: list[str] = []  # of the cycles so far
@@ -240,7 +235,7 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
                 metrics["seconds/cumulative"] = seconds_until_scores(seconds)[-1]
             machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
         except WRONG_SHAPE:
-            problems.append(f"cycle {number} is not as a run writes it; what is before it counts")
+            problems.append(f"cycle {number} is not as a run writes it: what is before it counts; {REMEDY}")
             return rows, number, False
         places.append(machines.get("acquisition", machine))
         where = dict.fromkeys(ACQUIRED_SECONDS, places[-1])
@@ -273,7 +268,7 @@ def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]
     elif state == "running":
         problems.append(f"running, or killed: {cycles}")
     elif state == "finished" and not whole:
-        problems.append(f"finished, but its ledger holds {cycles}; delete status.json and give its command again")
+        problems.append(f"finished, but its ledger holds {cycles}; {REMEDY}")
         return "interrupted"
     elif not whole:
         problems.append(f"interrupted: {cycles}; the same command continues it")
@@ -281,17 +276,24 @@ def _state(status: dict[str, Any], whole: bool, cycles: str, problems: list[str]
 
 
 def load_lines(path: Path) -> list[dict[str, Any]]:
-    """The records of a ledger but for a torn last line, none where one cannot be read."""
+    """The records of a ledger but for a torn last line; none, and a note, where one cannot be read."""
     try:
         return Ledger(path).read()
     except (OSError, UserError):
+        _note_damage(path, path.parent)
         return []
 
 
-def load_array(trajectory: Path, name: str, cycle: int) -> np.ndarray | None:
-    """name: a folder of the trajectory; None where the array was not written, or cannot be read"""
+def load_array(trajectory: Path, kind: str, line: Mapping[str, Any]) -> np.ndarray | None:
+    """An array of a cycle, by the ledger's line; None where it was not written, or, with a note, is not what was."""
     try:
-        array = np.load(array_path(trajectory, name, cycle))
-    except (OSError, ValueError, EOFError):
+        return read_array(trajectory, kind, line)
+    except (OSError, UserError):
+        _note_damage(array_path(trajectory, kind, line["cycle"]), trajectory)
         return None
-    return array if isinstance(array, np.ndarray) else None
+
+
+@cache  # once, however often it is read
+def _note_damage(path: Path, folder: Path) -> None:
+    remedy = f"restore it, or delete {folder} and the folders of its runs and give their commands again"
+    print(f"al-bench: note: {path} is missing or damaged, and left out; {remedy}", file=sys.stderr)

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,35 @@ import pandas as pd
 import yaml
 
 from al_bench.config import schema
-from al_bench.config.catalog import CHOICES, GROUPS, listing
+from al_bench.config.catalog import CHOICES, GROUPS, listing, roots
 from al_bench.config.identity import ROLES, flat
+from al_bench.ledger.ledger import load_record
 
-Config = dict[str, Any]  # as config.yaml has it, but with null for all that `resolve` fills in
+# As config.yaml has it, but with null for all that `resolve` fills in; and "config_dir", of the user's own options.
+Config = dict[str, Any]
 # A run is the more like a missing one, the earlier the first of these in which they differ.
 CLOSEST = ("dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling")
 CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "name")
 NEEDED = ("dataset", "successor", "acquisition", "strategy")
-_options = cache(partial(listing, config_dir=None))  # of a group
+_options = cache(listing)  # of a group and a config_dir
 
 
 def stored(directory: str) -> Config:
     """A run's config without what follows from the rest of it."""
     config: Config = yaml.safe_load(Path(directory, "config.yaml").read_text(encoding="utf-8"))
+    own = load_record(Path(directory, "status.json")).get("config_dir")
+    config["config_dir"] = own if own and Path(own).is_dir() else None
     task, pseudo = config["dataset"]["task"], config["pseudo_labeling"]["name"] != "none"
+    paper: Mapping[str, Any] = schema.PAPER_TRAINING.get(task, {})  # none where the file was edited to a wrong task
     special: dict[str, Mapping[str, Any]] = {"pseudo_labeler": schema.PAPER_PSEUDO_LABELER}
     special |= {"successor": schema.PAPER_ON_PSEUDO_LABELS} if pseudo else {}
-    config["training"] = _open(config["training"], schema.PAPER_TRAINING[task])
+    config["training"] = _open(config["training"], paper)
     shared = {key: value for key, value in config["training"].items() if value is not None}
     for role in ROLES:
         if config.get(role):
-            defaults = {**schema.PAPER_TRAINING[task], **special.get(role, {}), **shared}
+            defaults = {**paper, **special.get(role, {}), **shared}
             config[role]["training"] = _open(config[role]["training"], defaults)
-            if config[role]["max_length"] == schema.PAPER_MAX_LENGTH[task]:
+            if config[role]["max_length"] == schema.PAPER_MAX_LENGTH.get(task):
                 config[role]["max_length"] = None
     if config.get("verifier") == config["successor"]:
         config["verifier"] = None
@@ -108,7 +113,7 @@ def _changed(runs: pd.DataFrame, config: Config, key: str, value: Any) -> Config
     for role in places.get(key, ()):
         for directory in runs.directory[runs[role] == value][:1]:  # as one of the runs has it
             return config | {key: stored(directory)[role]}
-    return config | {key: _option(key, value)}
+    return config | {key: _option(key, value, config["config_dir"])}
 
 
 def _closest_run(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
@@ -158,11 +163,12 @@ def command(config: Config, seeds: Sequence[int]) -> str:
     for key in ("training", "seeds"):
         words += [f"{key}.{name}={_text(value)}" for name, value in config[key].items() if value is not None]
     words.append(f"seed={','.join(map(str, seeds))}")
-    return shlex.join(["al-bench", "run", *(["-m"] if len(seeds) > 1 else []), *words])
+    options = [*(["-m"] if len(seeds) > 1 else []), *(["--config-dir", own] if (own := config["config_dir"]) else [])]
+    return shlex.join(["al-bench", "run", *options, *words])
 
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
-    value, group, word = config.get(key), GROUPS[key], CHOICES[key]
+    value, group, word, own = config.get(key), GROUPS[key], CHOICES[key], config["config_dir"]
     if key == "acquisition" and (config["strategy"]["name"] == "random" or config["replay"] is not None):
         return  # nobody fits it
     if value is None:
@@ -172,13 +178,13 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
     wanted = dict(_leaves(value))
 
     def likeness(name: str) -> tuple[int, bool]:
-        alike = [wanted.get(key) == leaf for key, leaf in _leaves(_content(group, name))]
+        alike = [wanted.get(key) == leaf for key, leaf in _leaves(_content(group, name, own))]
         return 2 * sum(alike) - len(alike), name == value.get("name")
 
-    chosen = max(_options(group), key=likeness)
+    chosen = max(_options(group, own), key=likeness)
     if chosen != _standard_options()[word]:
         yield f"{word}={chosen}"
-    base = dict(_leaves(_option(key, chosen)))
+    base = dict(_leaves(_option(key, chosen, own)))
     for name, leaf in wanted.items():
         if name not in base:  # a row's column in `where`, which no option names
             yield f"+{key}.{name}={_text(leaf)}"
@@ -193,20 +199,22 @@ def _leaves(tree: Config) -> list[tuple[str, Any]]:
 
 
 @cache
-def _content(group: str, name: str) -> Config:
+def _content(group: str, name: str, config_dir: str | None) -> Config:
     """What an option's file sets, with the options that it builds on."""
-    content = yaml.safe_load((schema.shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-    bases = [base for base in content.pop("defaults", []) if base != "_self_"]
+    files = [root / group / f"{name}.yaml" for root in roots(config_dir)]
+    last = next(file for file in reversed(files) if file.exists())
+    content = yaml.safe_load(last.read_text(encoding="utf-8")) or {}
+    bases = [base for base in content.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
     for base in reversed(bases):
-        content = _content(group, base) | content
+        content = _content(group, base, config_dir) | content
     return content
 
 
-def _option(key: str, name: str) -> Config:
+def _option(key: str, name: str, config_dir: str | None = None) -> Config:
     """A key's whole config as the option gives it; of a name that no option has, little more than the name."""
     group = GROUPS[key]
     standard = asdict(schema.ModelConfig() if group == "model" else getattr(schema.RunConfig(), key))
-    content = _content(group, name) if name in _options(group) else {"name": name}
+    content = _content(group, name, config_dir) if name in _options(group, config_dir) else {"name": name}
     for part, value in content.items():
         standard[part] = standard[part] | value if isinstance(standard[part], dict) and standard[part] else value
     if key == "pseudo_labeling":
@@ -229,6 +237,10 @@ def _text(value: Any) -> str:
         return f"[{','.join(map(_text, value))}]"
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_text(one)}" for key, one in value.items()) + "}"
-    if not isinstance(value, str) or re.fullmatch(r"[\w./@+-]+(:[\w./@+-]+)*", value):
+    if not isinstance(value, str):
         return str(value)
+    # Else a number or a word of Hydra's own, or letters that its grammar knows in quotes only.
+    is_text = re.fullmatch(r"[a-z_/][\w./@+-]*(:[\w./@+-]+)*", value, flags=re.ASCII | re.IGNORECASE)
+    if is_text and value.lower() not in ("null", "true", "false", "inf", "nan"):
+        return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -5,7 +5,7 @@ from pathlib import Path
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import shipped_configs
-from al_bench.errors import UserError, known, reject
+from al_bench.errors import UserError, did_you_mean, known, reject
 
 EXPERIMENT = "+experiment="
 # The keys for which an option is chosen, and the group of these options.
@@ -19,8 +19,12 @@ KINDS = {
 
 
 def show(kind: str | None, config_dir: str | None) -> None:
-    if kind is not None and kind not in KINDS:
-        raise UserError(f"ls {kind}: no such kind; choose one of {known(KINDS)}")
+    groups = {group.replace("_", "-"): name for name, group in KINDS.items()} | {"table": "tables"}
+    if kind is not None:
+        kind = groups.get(kind.replace("_", "-"), kind.replace("_", "-"))
+        if kind not in KINDS:
+            remedy = did_you_mean(kind, [*KINDS], f"choose one of {known(KINDS)}")
+            raise UserError(f"ls {kind}: no such kind; {remedy}")
     usage = {group: f"{group}=NAME" for group in KINDS.values()}
     usage["model"] = ", ".join(f"{CHOICES[role]}=NAME" for role in ROLES)
     usage |= {"tables": "al-bench tables NAME", "experiment": f"{EXPERIMENT}NAME"}

@@ -16,7 +16,7 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
 
-FORMAT = 6  # raised when equal configs no longer give equal ledgers
+FORMAT = 7  # raised when equal configs no longer give equal ledgers
 
 # Keys that say where, how visibly and on which device a run is executed, and its name (the names of datasets and
 # models do not count either). `seed` and the shared `training` count through `seeds` and the models' own training,

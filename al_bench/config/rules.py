@@ -11,7 +11,7 @@ from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.uncertainty import AGGREGATES
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
 
@@ -20,9 +20,11 @@ Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the
 
 def validate(config: RunConfig) -> None:
     """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
-    problems = [*_value_problems(config, "")]
-    for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
-        problems += check(config)
+    problems = [*_homes(config)]
+    if not problems:
+        problems = [*_value_problems(config, "")]
+        for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
+            problems += check(config)
     if problems:
         raise UserError("\n".join(rule(key, _value(config, key), *why) for key, *why in problems))
 
@@ -42,6 +44,9 @@ def _value_problems(group: Any, where: str) -> Iterator[Problem]:
         name = where if key.name == "name" else f"{where}.{key.name}".lstrip(".")
         if value not in key.metadata.get("one_of", [value]):
             yield name, *not_one_of(value, key.metadata["one_of"])
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
+            yield name, "must hold single values", "leave the inner brackets out"
         if "between" in key.metadata:
             yield from _between(name, value, *key.metadata["between"])
         if is_dataclass(value):
@@ -52,6 +57,16 @@ def _between(key: str, value: float | None, low: float, high: float, remedy: str
     if value is not None and not (low <= value <= high):
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
         yield key, f"must be {limits}", remedy
+
+
+def _homes(config: RunConfig) -> Iterator[Problem]:
+    """Paths from the home folder of a user who has none; no other rule can look at them."""
+    models = [f"{role}.path" for role in ROLES if getattr(config, role) is not None]
+    for key in ("output_dir", "dataset.path", "schedule.seed_set", "replay", *models):
+        try:
+            Path(_value(config, key) or "").expanduser()
+        except RuntimeError:
+            yield key, "no such home folder", "write the whole path"
 
 
 def _is_count(value: Any, below: float = math.inf) -> bool:
@@ -67,12 +82,13 @@ def _dataset(config: RunConfig) -> Iterator[Problem]:
         yield "dataset", "has no source", "set dataset.path, dataset.package or dataset.hub"
     if dataset.path is not None and not Path(dataset.path).expanduser().exists():
         yield "dataset.path", "no such file or folder", f"it is read relative to {Path.cwd()}"
-    for name in ("text", "label", "words", "tags"):
-        if not getattr(dataset, name):
-            yield f"dataset.{name}", "names no column", f"set dataset.{name}=[COLUMN]"
+    for role in COLUMN_ROLES:
+        names = getattr(dataset, role)
+        if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            yield f"dataset.{role}", "names no column", f"set dataset.{role}=COLUMN, or to a list of columns"
     try:
         "".encode(dataset.encoding)
-    except LookupError:
+    except (LookupError, ValueError):  # no text encoding at all, or one that always fails
         yield "dataset.encoding", "is no encoding Python knows", "try utf-8 or latin-1"
 
 
@@ -207,11 +223,13 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "device", "is no device", "use auto, cpu, cuda, cuda:N or mps"
     if config.rescore != 0:
         remedy = "0, or how many times the query's size is scored again in float32"
-        yield from _between("rescore", config.rescore, 1, math.inf, remedy)
+        yield from _between("rescore", config.rescore, 1, 1000, remedy)
     if config.tracking not in ("none", "sqlite") and "://" not in config.tracking:
         yield "tracking", 'must be "sqlite", "none" or an MLflow URI', "for example tracking=http://localhost:5000"
-    if not re.fullmatch(r"[\w.+-]+", config.name):
-        yield "name", "names a folder", "use letters, digits, _ . + and - only"
+    if not re.fullmatch(r"(?!\.+$)[\w.+-]{1,200}", config.name):
+        yield "name", "names a folder", "use up to 200 letters, digits, _ . + and -, and not dots alone"
+    if not config.output_dir:
+        yield "output_dir", "is empty", "name a folder, or leave it out for outputs"
 
 
 def validate_with_data(config: RunConfig, corpus: Corpus) -> None:

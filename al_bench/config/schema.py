@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 TASKS = ("classification", "tagging")
+PLAIN_TAGGING = "plain tagging"  # tagging with tags that are no spans, such as parts of speech
+COLUMN_ROLES = ("text", "label", "words", "tags")  # of a table
 
 # Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
 AFTER_A_FIT = ("tracin", "aum")
@@ -48,7 +50,7 @@ class SplitNames:
     """Names of the splits in the source: hub splits, or file stems in a folder. The first that exists is used."""
 
     train: list[str] = field(default_factory=lambda: ["train"])
-    dev: list[str] = field(default_factory=lambda: ["dev", "validation", "valid"])
+    dev: list[str] = field(default_factory=lambda: ["dev", "devel", "validation", "valid"])
     test: list[str] = field(default_factory=lambda: ["test"])
 
 
@@ -74,13 +76,18 @@ class DatasetConfig:
     hub_config: str | None = None
     revision: str | None = None  # commit or branch of the hub repository
     splits: SplitNames = field(default_factory=SplitNames)
-    text: list[str] = field(default_factory=lambda: ["text"])  # columns: the first that exists is used
-    label: list[str] = field(default_factory=lambda: ["label"])  # of the class
-    words: list[str] = field(default_factory=lambda: ["tokens", "words"])  # of the word list
-    tags: list[str] = field(default_factory=lambda: ["ner_tags", "tags"])  # of the tag list
+    # Columns, one or a list. Several texts are joined by blanks; of the others the first that exists is used.
+    text: Any = field(default_factory=lambda: ["text"])
+    label: Any = field(default_factory=lambda: ["label"])  # of the class
+    words: Any = field(default_factory=lambda: ["tokens", "words"])  # of the word list
+    tags: Any = field(default_factory=lambda: ["ner_tags", "tags"])  # of the tag list
+    header: bool = True  # CSV: false where the first line is an example; columns are then 0, 1, 2, ...
+    quoting: bool | None = None  # CSV: whether fields can be quoted; null finds it out
+    missing: str = one_of("refuse", "drop")  # what becomes of a row without a text or a label
     word_column: int = 0  # CoNLL files: column of the word, 0-based
     tag_column: int = -1  # CoNLL files: column of the tag, negative counts from the end
-    scheme: str = one_of("auto", "iob1", "iob2", "bilou")  # of the tags in the source
+    # Of the tags in the source; bilou: also BIOES and BMES, io: bare types, none: tags that are no spans, such as POS.
+    scheme: str = one_of("auto", "iob1", "iob2", "bilou", "io", "none")
     label_names: list[str] | None = None  # names of integer labels where the source has none
     # Keep only rows whose column has this value. Not null, onto which the command line could not put a mapping.
     where: dict[str, str] | None = field(default_factory=dict)
@@ -88,10 +95,23 @@ class DatasetConfig:
     encoding: str = "utf-8"
     limit: Limits = field(default_factory=Limits)
     test_share: float = 0.2  # cut from train where the source has no test split
-    split_seed: int = 0  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
+    split_seed: int = seed(0)  # of that cut and of `limit`; apart from `seed`, so that all seeds share one test set
     # Sizes of the training split as shipped; only `al-bench plan` reads them.
     train_examples: int | None = None
     train_words: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The task, or `PLAIN_TAGGING`."""
+        return PLAIN_TAGGING if self.task == "tagging" and self.scheme == "none" else self.task
+
+    def __post_init__(self) -> None:
+        """Columns become lists of names: those of a table without a header are numbers."""
+        for role in COLUMN_ROLES:
+            names = getattr(self, role)
+            names = [names] if isinstance(names, str | int) else names
+            if isinstance(names, list):
+                setattr(self, role, [str(name) if isinstance(name, int) else name for name in names])
 
 
 @dataclass
@@ -179,7 +199,7 @@ class ScheduleConfig:
 
     initial: int | float = 0.01
     step: int | float = 0.01
-    cycles: int = at_least(0, "it counts queries", 15)  # cycles + 1 evaluation points
+    cycles: int = between(0, 100_000, "it counts queries", 15)  # cycles + 1 evaluation points
     unit: str = one_of("examples", "words")
     stratified: bool = False  # seed set by class shares; classification
     seed_set: str | None = None  # a file of ids (one a line) instead of a draw
@@ -265,6 +285,7 @@ def resolve(config: RunConfig) -> RunConfig:
     return replace(
         config,
         dataset=dataset,
+        output_dir=str(Path(config.output_dir).expanduser()),
         acquisition=resolved(config.acquisition),
         successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,

@@ -7,11 +7,13 @@ from functools import cached_property
 import numpy as np
 
 from al_bench.data.ragged import Ragged, like, values_of
+from al_bench.data.tags import kind_of
 
 Inputs = Sequence[str] | Sequence[Sequence[str]]
 # A class number or a row of tag numbers per example. Training labels may also be distributions over the label names,
 # in a last axis.
 Labels = np.ndarray | Ragged
+SHOWN = 8  # labels that the summary of a corpus counts one by one
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Split:
     """Examples in source order. An example's id is its position here, throughout a run.
 
     inputs: n texts (classification) or n lists of words (tagging)
-    labels: (n,) class numbers, or `Ragged` IOB2 tag numbers, one per word
+    labels: (n,) class numbers, or `Ragged` tag numbers, one per word
     """
 
     inputs: Inputs
@@ -40,7 +42,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Corpus:
-    """label_names: class names, or IOB2 tag names with "O" first; a label is a position in it.
+    """label_names: class names, IOB2 tag names with "O" first, or plain tags; a label is a position in it.
 
     notes: decisions of the loader that the user should know (a cut test split, converted tags, ...).
     fingerprint: hex digest over the task, the label names and every example of every split.
@@ -56,12 +58,30 @@ class Corpus:
     fingerprint: str = ""
 
     @property
+    def kind(self) -> str:
+        """The task, or `PLAIN_TAGGING`."""
+        return kind_of(self.task, self.label_names)
+
+    def counts(self, labels: Labels) -> dict[str, int]:
+        """How often each label is there, or each entity type, by its first words."""
+        numbers = np.bincount(values_of(labels), minlength=len(self.label_names)).tolist()
+        named = dict(zip(self.label_names, numbers, strict=True))
+        if self.kind == "tagging":
+            return {tag[2:]: count for tag, count in named.items() if tag.startswith("B-")}
+        return named
+
+    @property
     def summary(self) -> str:
         """One line for the user."""
-        types = sum(name.startswith("B-") for name in self.label_names)
-        kinds = f"{types} entity types" if self.task == "tagging" else f"{len(self.label_names)} classes"
+        counts = self.counts(self.train.labels)
+        labels = {"tagging": "entity types", "classification": "classes"}.get(self.kind, "tags")
         words = int(self.train.words.sum())
-        return f"{self.name}: {len(self.train):,} train ({words:,} words), {len(self.test):,} test, {kinds}"
+        dev = "" if self.dev is None else f"{len(self.dev):,} dev, "
+        sizes = f"{len(self.train):,} train ({words:,} words), {dev}{len(self.test):,} test"
+        often = sorted(counts.items(), key=lambda item: -item[1])
+        named = [f"{name} {count:,}" for name, count in often[:SHOWN]]
+        rest = [f"{len(often) - SHOWN:,} others from {often[SHOWN][1]:,} to {often[-1][1]:,}"] if often[SHOWN:] else []
+        return f"{self.name}: {sizes}, {len(counts)} {labels} ({', '.join(named + rest)} in train)"
 
 
 def likeliest(labels: Labels) -> Labels:

@@ -1,18 +1,25 @@
 """From a dataset's config to a `Corpus`: read, number, cut a missing test split, limit, check."""
 
+import codecs
 import hashlib
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Corpus, Split
 from al_bench.data.numbering import number_classes, number_tags
+from al_bench.data.oddities import repeated, similar
 from al_bench.data.ragged import Ragged, values_of
 from al_bench.data.readers import read
-from al_bench.data.readers.raw import Raw, source_error
+from al_bench.data.readers.raw import Raw, source_error, whole
 from al_bench.errors import known, reject
 from al_bench.seeds import stream
+
+CONTROL = re.compile("[\x80-\x9f]")
 
 
 def load_corpus(config: DatasetConfig) -> Corpus:
@@ -26,11 +33,14 @@ def load_corpus(config: DatasetConfig) -> Corpus:
         raise source_error(config, f"{raws['train'].where} has no labels", f"{config.task} needs a label per example")
     # Such as the test split of a shared task.
     notes += [f"left out {raw.where} ({role}): it has no labels" for role, raw in raws.items() if raw.labels is None]
-    raws = {role: _with_words(raw, notes) for role, raw in raws.items() if raw.labels is not None}
+    raws = {
+        role: _with_words(_mended(raw, config, notes), notes) for role, raw in raws.items() if raw.labels is not None
+    }
     if empty := [raw.where for raw in raws.values() if not raw.inputs]:
         raise source_error(config, f"{empty[0]} has no examples", "check the file, and dataset.where if it is set")
     tagging = config.task == "tagging"
     names, labels = number_tags(raws, config, notes) if tagging else number_classes(raws, config)
+    notes += similar(names)
     splits = {role: Split(raw.inputs, labels[role]) for role, raw in raws.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
@@ -45,8 +55,28 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     for role, split in splits.items():
         if unseen := known(names[label] for label in np.setdiff1d(values_of(split.labels), seen)):
             notes.append(f"labels of {role} that no training example has: {unseen}")
+    notes += repeated(splits)
     digest = fingerprint(config.task, names, splits)
     return Corpus(config.name, config.task, names, **splits, notes=tuple(notes), fingerprint=digest)
+
+
+def _mended(raw: Raw, config: DatasetConfig, notes: list[str]) -> Raw:
+    """Without halves of surrogate pairs, which JSON can write. Appends to notes where characters look wrong."""
+    inputs, labels = ([_each(whole, item) for item in items] for items in (raw.inputs, raw.labels or []))
+    if changed := sum(old != new for old, new in zip(raw.inputs + (raw.labels or []), inputs + labels, strict=True)):
+        notes.append(f"replaced halves of characters by U+FFFD in {changed:,} texts or labels of {raw.where}")
+    if codecs.lookup(config.encoding).name == "iso8859-1" and any(CONTROL.search(str(item)) for item in inputs):
+        broken = f"{raw.where} has control characters where Windows writes quotes and dashes"
+        notes.append(f"{broken}; try dataset.encoding=cp1252 in place of {config.encoding}")
+    names = raw.names and [whole(name) for name in raw.names]
+    return replace(raw, inputs=inputs, labels=labels, names=names)
+
+
+def _each(change: Callable[[str], str], item: Any) -> Any:
+    """A text, or every text in a list, changed."""
+    if isinstance(item, list):
+        return [_each(change, part) for part in item]
+    return change(item) if isinstance(item, str) else item
 
 
 def _with_words(raw: Raw, notes: list[str]) -> Raw:
@@ -82,7 +112,8 @@ def _check(train: Split, config: DatasetConfig) -> None:
     labels, tagging = values_of(train.labels), config.task == "tagging"
     if len(np.unique(labels)) > 1 or (tagging and labels.any()):
         return
-    broken = "has no entity, only O" if tagging else "has one class only"
+    one_tag = "has one tag only" if config.scheme == "none" else "has no entity, only O"
+    broken = one_tag if tagging else "has one class only"
     remedy = "check dataset.tag_column" if tagging else "check dataset.label and dataset.where"
     limit = "" if config.limit.train is None else " or raise dataset.limit.train"
     raise source_error(config, f"the training split {broken}", remedy + limit)

@@ -1,6 +1,7 @@
 """From labels as the source writes them to numbers, which are positions in `label_names`."""
 
 import re
+from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -10,7 +11,7 @@ from al_bench.config.schema import DatasetConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged
 from al_bench.data.readers.raw import Raw
-from al_bench.data.tags import check_tags, recognise, tag_names, to_iob2, type_of
+from al_bench.data.tags import UNTYPED, check_tags, recognise, respelled, tag_names, to_iob2, type_of
 from al_bench.errors import known, reject
 
 WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]*|0")  # "007" is a name
@@ -45,25 +46,36 @@ def number_classes(raws: dict[str, Raw], config: DatasetConfig) -> Numbered:
 def number_tags(raws: dict[str, Raw], config: DatasetConfig, notes: list[str]) -> Numbered:
     """Names are the IOB2 tags of all types that occur or that the source or the config declares.
 
-    Appends to notes where tags were rewritten.
+    With scheme=none they are these tags themselves. Appends to notes where tags were rewritten.
     """
     rows = [[_tag_name(tag, config) for tag in row] for raw in raws.values() for row in raw.labels or []]
     used = {tag for row in rows for tag in row}
-    check_tags(sorted(used), config.scheme)
-    scheme = recognise(rows) if config.scheme == "auto" else config.scheme
-    converted = [to_iob2(row) for row in rows]
-    pairs = zip(chain.from_iterable(rows), chain.from_iterable(converted), strict=True)
-    changes = sum(old != new for old, new in pairs)
-    if changes and scheme == "iob2":
-        notes.append(f"{changes:,} spans began with I-: their first tag was rewritten as B-")
-    elif changes:
-        notes.append(f"tags converted from {scheme.upper()} to IOB2 ({changes:,} of them rewritten)")
-
-    declared = [name for name in raws["train"].names or config.label_names or () if "-" in name]
-    names = tag_names(kind for kind in map(type_of, [*used, *declared]) if kind is not None)
+    declared = {name for name in raws["train"].names or config.label_names or () if name != "O"}
+    if config.scheme == "none":
+        names, converted = tuple(sorted(used | declared)), rows
+    else:
+        spelling, scheme = respelled(used | declared, config.scheme)
+        rows = [[spelling[tag] for tag in row] for row in rows]
+        check_tags(sorted({spelling[tag] for tag in used}), config.scheme)
+        converted = [to_iob2(row) for row in rows]
+        notes += _rewritten(rows, converted, recognise(rows) if scheme == "auto" else scheme)
+        if any(spelling[tag] == f"{tag}-{UNTYPED}" for tag in used):
+            notes.append(f"the tags name no types: all spans are of the type {UNTYPED}")
+        tags = (spelling[tag] for tag in used | declared if "-" in spelling[tag])
+        names = tag_names(kind for kind in map(type_of, tags) if kind is not None)
     numbers = {name: number for number, name in enumerate(names)}
     numbered = iter([[numbers[tag] for tag in row] for row in converted])
     return names, {role: Ragged.of([*islice(numbered, len(raw.labels or []))]) for role, raw in raws.items()}
+
+
+def _rewritten(rows: list[list[str]], converted: list[list[str]], scheme: str) -> Iterator[str]:
+    """A note where tags of a scheme became others of IOB2."""
+    pairs = zip(chain.from_iterable(rows), chain.from_iterable(converted), strict=True)
+    changes = sum(old != new for old, new in pairs)
+    if changes and scheme == "iob2":
+        yield f"{changes:,} spans began with I-: their first tag was rewritten as B-"
+    elif changes:
+        yield f"tags converted from {scheme.upper()} to IOB2 ({changes:,} of them rewritten)"
 
 
 def _tag_name(tag: str | int, config: DatasetConfig) -> str:

@@ -15,7 +15,9 @@ def in_package(key: str, name: str) -> Path | None:
     if not (module and inside):
         raise reject(key, name, "must be MODULE:PATH", "give the path inside the package, or . for its own folder")
     top, *below = module.split(".")  # find_spec would import the parents of a dotted name
-    spec = None if top == "__main__" else find_spec(top)
+    if top == "__main__":
+        raise reject(key, name, "is the running program and no package", "give the module of an installed package")
+    spec = find_spec(top)
     if spec is None:
         return None
     # A package without __init__.py has no origin, a module in one file no search locations.

@@ -12,7 +12,9 @@ from typing import Any, NoReturn
 import yaml
 
 from al_bench import __version__
-from al_bench.errors import UserError, of_disk
+from al_bench.credentials import concealed
+from al_bench.errors import UserError, of_disk, without_secrets
+from al_bench.front.interrupts import Interrupted, interrupts
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
 COMMANDS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("commands.yaml").read_bytes())
@@ -25,24 +27,52 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] = concealed(sys.argv[1:])
     if arguments and arguments[0].startswith("-sc"):  # Hydra's completion asks the program's first word
+        if (words := _completions(os.environ.get("COMP_LINE", ""))) is not None:
+            print(" ".join(words))
+            return
         arguments = ["run", *arguments]
     try:
-        if arguments[:1] == ["run"]:  # Hydra reads the rest itself, --help included
-            run(arguments[1:])
-        elif arguments[:1] == ["plan"] and not {"-h", "--help"} & set(arguments):
-            plan(arguments[1:])
-        else:
-            options = vars(_parser().parse_args(arguments))
-            resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
+        with interrupts.handled():
+            _command(arguments)
+            sys.stdout.flush()  # here, where a closed pipe is no error
     except UserError as error:
         stop(str(error))
+    except Interrupted as interrupt:  # said when the signal came
+        sys.exit(interrupt.code)
     except KeyboardInterrupt:
         stop("interrupted; the same command continues", 130)
     except BrokenPipeError:  # the reader, such as `| head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+
+
+def _command(arguments: list[str]) -> None:
+    if arguments[:1] == ["run"]:  # Hydra reads the rest itself, --help included
+        run(arguments[1:])
+    elif arguments[:1] == ["plan"] and not {"-h", "--help"} & set(arguments):
+        plan(arguments[1:])
+    else:
+        options = vars(_parser().parse_args(arguments))
+        resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
+
+
+def _completions(line: str) -> list[str] | None:
+    """The words that may end a command line; None where Hydra knows them."""
+    words = [*line.split()[1:], *([""] if line.endswith(" ") else [])]
+    if len(words) < 2:
+        return [*COMMANDS] if words else None
+    command, *_, before, _ = [words[0], *words]
+    if command in ("run", "plan"):
+        return None
+    arguments = COMMANDS.get(command, {}).get("arguments", {})
+    if "choices" in arguments.get(before, {}):
+        return list(arguments[before]["choices"])
+    from al_bench.config.catalog import KINDS, listing
+
+    names = {"ls": [*KINDS], "tables": [*listing("tables", None)]}
+    return [*names.get(command, []), *(argument for argument in arguments if argument.startswith("--"))]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def stop(message: str, code: int = 1) -> NoReturn:
     for line in message.splitlines():
-        print(f"al-bench: {line}", file=sys.stderr)
+        print(f"al-bench: {without_secrets(line)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -78,17 +108,22 @@ def run(words: list[str]) -> None:
     from al_bench.front import sweep
     from al_bench.front.jobs import register, run_job
 
+    again = "--force" in words
+    words = [word for word in words if word != "--force"]
     options = hydra_options(words)
-    sys.argv = ["al-bench run", *_multirun_first(words)]
+    sys.argv = ["al-bench run", *hydra_words(words)]
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
-        os.environ["COMP_LINE"], cut = re.subn(r"^(\s*\S+\s+)run\s", r"\1", os.environ["COMP_LINE"])
-        if "COMP_POINT" in os.environ:
-            os.environ["COMP_POINT"] = str(int(os.environ["COMP_POINT"]) - cut * len("run "))
+        os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+\s+)(run|plan)\s", r"\1", os.environ["COMP_LINE"])
     register()
+    if again:
+        _remove(options)
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits
     try:
         hydra.main(version_base="1.3", config_path=str(shipped_configs()), config_name="config")(run_job)()
+    except KeyboardInterrupt:
+        sweep.close(interrupted=True)
+        raise
     except Exception as error:
         if before == "1":
             raise
@@ -96,6 +131,18 @@ def run(words: list[str]) -> None:
     finally:
         os.environ["HYDRA_FULL_ERROR"] = before or "0"
         sweep.close()  # its error, with a line for every job, replaces the first job's
+
+
+def _remove(options: argparse.Namespace) -> None:
+    """Remove the runs of a command line; a job that is refused has none."""
+    from al_bench.config.identity import run_folder
+    from al_bench.front.jobs import jobs_of
+    from al_bench.front.removal import force
+
+    configs = [config for _, config in jobs_of(options) if not isinstance(config, UserError)]
+    for folder in {config.output_dir for config in configs}:
+        root = Path(folder).absolute()
+        force([root / run_folder(config) for config in configs if config.output_dir == folder], root)
 
 
 def plan(words: list[str]) -> None:
@@ -116,7 +163,7 @@ def plan(words: list[str]) -> None:
         else:
             precision = resolve_precision(config.precision, resolve_device(config.device))
             jobs.append(job_of(overrides, config, precision))
-    show(jobs, _multirun_first(words))
+    show(jobs, hydra_words(words))
     if refused := sum(job.refused is not None for job in jobs):
         raise UserError(f"{refused} of {len(jobs)} jobs refused; mend them before you run")
 
@@ -126,13 +173,26 @@ def hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     parser = Parser(f"al-bench {command}", parents=[get_args_parser()], add_help=False)
-    return parser.parse_args(_multirun_first(words))
+    return parser.parse_args(hydra_words(words))
 
 
-def _multirun_first(words: list[str]) -> list[str]:
-    """Hydra 1.3 refuses overrides on both sides of -m."""
-    flags = [word for word in words if word in ("-m", "--multirun")]
-    return [*flags[:1], *(word for word in words if word not in flags)]
+def hydra_words(words: list[str]) -> list[str]:
+    """As Hydra 1.3 takes them: no option behind an override (KEY=VALUE or ~KEY), and quotes where it needs them."""
+    overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
+    return [*(word for word in words if word not in overrides), *map(_quoted, overrides)]
+
+
+def _quoted(override: str) -> str:
+    """Quote what Hydra's grammar knows in quotes only: letters outside ASCII, and a home folder's ~."""
+    key, equals, value = override.partition("=")
+
+    def quote(match: re.Match[str]) -> str:
+        text = match[0].strip()
+        plain = text[:1] in ("'", '"') or (text.isascii() and not text.startswith("~"))
+        return match[0] if plain else match[0].replace(text, f"'{text}'")
+
+    ends = ",\\[\\]{}()'\"" + (":" if "{" in value else "")  # elsewhere a colon is part of a text
+    return key + equals + re.sub(rf"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|[^{ends}]+", quote, value)
 
 
 def _for_user(error: Exception, options: argparse.Namespace) -> Exception:

@@ -7,6 +7,7 @@ import argparse
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -23,23 +24,37 @@ from omegaconf.errors import OmegaConfBaseException
 from al_bench.config.catalog import EXPERIMENT, listing, roots
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
-from al_bench.config.schema import RunConfig, resolve, shipped_configs, without_absent
-from al_bench.errors import UserError, of_disk, reject
+from al_bench.config.schema import TASKS, RunConfig, resolve, shipped_configs, without_absent
+from al_bench.credentials import conceal
+from al_bench.data.readers.files import data_name
+from al_bench.errors import UserError, first_line, known, of_disk, reject
 from al_bench.front.cli import stop
+from al_bench.front.interrupts import Interrupted, interrupts
 from al_bench.front.messages import culprit, explain
-from al_bench.front.sweep import grid, record_job
+from al_bench.front.sweep import grid, record_job, started
 from al_bench.ledger.rundir import RunDirectory
 
 
 def register() -> None:
-    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and two resolvers.
+    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and three resolvers.
 
-    `${run_folder:}`: the directory of a job's run, from its config. `${process:}`: the sweep's process.
+    `${output_folder:}`: `output_dir` as a path. `${run_folder:}`: the directory of a job's run in it, from its config.
+    `${data_name:NAME}`: the name of a dataset, or of the user's own file or folder in place of its source.
+    `${process:}`: the sweep's process.
     """
     ConfigStore.instance().store(name="schema", node=RunConfig)
+    OmegaConf.register_new_resolver("output_folder", _output_folder, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("data_name", _data_name, replace=True)
     # Cached with the config, so that the jobs of a parallel launcher know their sweep's process, not their own.
     OmegaConf.register_new_resolver("process", lambda: os.getpid(), replace=True, use_cache=True)
+
+
+def _output_folder(*, _root_: DictConfig) -> str:
+    try:
+        return str(Path(_root_.output_dir or "outputs").expanduser())
+    except RuntimeError:  # like an empty one refused by the rules, which a sweep has to record somewhere
+        return "outputs"
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
@@ -52,9 +67,15 @@ def _run_folder(*, _root_: DictConfig) -> str:
         return f"runs/invalid/{digest(_without_hydra(_root_))}"
 
 
-def _without_hydra(composed: DictConfig) -> Any:
+def _data_name(own: str, *, _parent_: DictConfig) -> str:
+    path, splits = _parent_.path, _parent_.splits
+    return own if path is None else data_name(Path(path), [*splits.train, *splits.dev, *splits.test]) or own
+
+
+def _without_hydra(composed: DictConfig, *, resolve: bool = False) -> Any:
     """Plain values, since a node that `+key=value` opened for a new key would keep the key."""
-    return OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+    job = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+    return OmegaConf.to_container(job, resolve=resolve)
 
 
 def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
@@ -63,14 +84,17 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     overrides: the command line's, for the message
     """
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed))
+        # Resolved first, or the schema would not see what a value such as ${seed} stands for.
+        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed, resolve=True))
         if missing := sorted(OmegaConf.missing_keys(merged)):
-            raise reject(missing[0], "???", "has no value", f"set {missing[0]}=...")
+            value = known(TASKS).replace(", ", " or ") if missing[0] == "dataset.task" else "..."
+            raise reject(missing[0], "???", "has no value", f"set {missing[0]}={value}")
         config: Any = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, overrides)) from error
     config = without_absent(config)
     validate(config)
+    config.tracking = conceal(config.tracking)  # an option file may have it, too
     return resolve(config)
 
 
@@ -149,7 +173,7 @@ def job_overrides(overrides: list[str], extra: list[str], *, multirun: bool) -> 
         single = overrides  # so that Hydra refuses them
     hydra = _composed([*single, *extra]).hydra
     is_sweep = multirun or hydra.mode == RunMode.MULTIRUN
-    return grid(hydra.sweeper.params, overrides) if is_sweep else [overrides]
+    return grid(hydra.sweeper.params, overrides, extra) if is_sweep else [overrides]
 
 
 def _search_path(options: argparse.Namespace) -> list[str]:
@@ -167,21 +191,30 @@ def _composed(words: list[str]) -> DictConfig:
 
 def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
+    os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given, also with hydra.job.chdir=true
     folder = Path(hydra.runtime.output_dir).resolve()
-    overrides = list(hydra.overrides.task)
+    own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    job: dict[str, Any] = {"overrides": list(hydra.overrides.task), **({"config_dir": own[0]} if own else {})}
     if hydra.mode != RunMode.MULTIRUN:
         try:
-            execute(composed, folder, None, {"overrides": overrides})
+            execute(composed, folder, None, job)
         except UserError as error:
             stop(str(error))  # here, because Hydra puts a line of its own before any exception but SystemExit
         return
     sweep = Path(hydra.sweep.dir).resolve()
-    record_job(sweep, hydra.job.num, overrides, folder)
+    record_job(sweep, hydra.job.num, job["overrides"], folder)
+    job |= {"sweep": str(sweep), "job": hydra.job.num, "jobs": jobs_at_once(hydra.launcher)}
     try:
-        job = {"overrides": overrides, "sweep": str(sweep), "job": hydra.job.num}
-        execute(composed, folder, sweep, {**job, "jobs": jobs_at_once(hydra.launcher)})
+        with nullcontext() if started else interrupts.handled(of_a_sweep=True):
+            execute(composed, folder, sweep, job)
+    except Interrupted as interrupt:
+        if started:
+            raise
+        # A launcher's own process goes on, with another job.
+        raise CompactHydraException(f"job {hydra.job.num} interrupted") from interrupt
     except Exception as error:
         RunDirectory(folder).leave_reason(error)  # it may have failed before it claimed the directory
+        record_job(sweep, hydra.job.num, job["overrides"], folder, first_line(error))
         raise CompactHydraException(f"job {hydra.job.num} failed: {error}") from error
 
 
@@ -198,7 +231,9 @@ def execute(composed: DictConfig, folder: Path, sweep: Path | None, job: dict[st
     from al_bench.front.progress import Display
     from al_bench.run import run
 
-    display = Display(config.progress, config.schedule.cycles, config.dataset.task)
+    label = f"job {job['job']}: " if job.get("jobs", 1) > 1 else ""
+    display = Display(config.progress, config.schedule.cycles, config.dataset.kind, label)
+    interrupts.run = RunDirectory(folder)
     try:
         run(config, folder, sweep, job, display)
     except OSError as error:

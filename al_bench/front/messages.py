@@ -40,7 +40,12 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
     if isinstance(error, OverrideParseException):
         lines = error.message.splitlines()
         reason = lines[1] if lines[0].startswith("Error") else lines[0]
-        return f"{shown(error.override)}: is no KEY=VALUE ({reason}); quote what is special: 'KEY=\"VALUE\"'"
+        key, _, value = str(error.override).partition("=")
+        if not key.isascii():
+            return f"{shown(error.override)}: a key has ASCII letters here; set it in an option file, see --config-dir"
+        has_parts = set(value) & set("[]{}()'\"")
+        example = 'KEY=["VALUE"]' if has_parts else f'{key}="{shown(value) or "VALUE"}"'
+        return f"{shown(error.override)}: is no KEY=VALUE ({reason}); quote what is special: '{example}'"
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"{mark.name}: line {mark.line + 1} is no valid YAML ({error.problem}); mend the file"
@@ -93,11 +98,13 @@ def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence
         remedy = f"to choose an option write {group}={option}" if field in CHOICES else "set the keys in it"
         return rule(field, value, f"is {kind}{where}", remedy)
     if kind.startswith("a list") and isinstance(value, str):
-        return rule(field, value, f"must be {kind}{where}", f"write {field}=[{value}]")
+        return rule(field, value, f"must be {kind}{where}", f"write '{field}=[{value.strip('[]')}]'")
     default: Any = RunConfig()
     for key in field.split("."):
         default = getattr(default, key, None)
     remedy = "leave it out for its default" if default in (None, "???") else f"the default is {default}"
+    if re.fullmatch(r"[\d.]+(\*\*|\^)\d+", str(value)):
+        remedy = "write it in digits"
     return rule(field, value, f"must be {kind}{where}", remedy)
 
 
@@ -131,7 +138,7 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
 
     if match := re.search(r"Ambiguous value for argument '(.+?)=(.+)'", text):
         key, values = match.groups()
-        remedy = f"add -m to run each of them, or write {key}=[{values}] for a list"
+        remedy = f"add -m to run each of them, or write '{key}=[{values}]' for a list"
         return rule(key, values, "holds several values", remedy)
     if "Could not override 'experiment'" in text:
         name, broken = value("experiment"), "no such key, since none is chosen yet"

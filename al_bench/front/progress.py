@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from al_bench.costs import TOTALS, total_of, totals
-from al_bench.data.metrics import headline
+from al_bench.data.metrics import at_chance, headline
 from al_bench.ledger.ledger import Row
 
 VISIBLE = 0.05  # seconds: the least that rounds to 0.1
@@ -20,12 +20,15 @@ class Display:
     """Cycle, phase and time left on a terminal; a line per cycle elsewhere.
 
     style: auto | bar | plain | none
+    label: of a job beside which others print; such jobs have no bars, which would overwrite each other
     """
 
-    def __init__(self, style: str, cycles: int, task: str) -> None:
+    def __init__(self, style: str, cycles: int, kind: str, label: str = "") -> None:
         if style == "auto":
             style = "bar" if sys.stdout.isatty() else "plain"
-        self._cycles, self._headline, self._number = cycles, headline(task), 0
+        if style == "bar" and label:
+            style = "plain"
+        self._cycles, self._headline, self._number, self._label = cycles, headline(kind), 0, label
         # A file or a pipe has no width to which a table could be folded.
         width = None if sys.stdout.isatty() else 120
         self._console = Console(highlight=False, quiet=style == "none", width=width)
@@ -38,7 +41,11 @@ class Display:
         self._cycle_began = time.perf_counter()
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(self._label + text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Whatever the style: what goes wrong beside the run must not stay unsaid."""
+        print(text, file=sys.stderr)
 
     def phase(self, name: str) -> None:
         words = name.replace("_", " ")
@@ -59,7 +66,8 @@ class Display:
         parts = [f"cycle {decided['cycle']}/{self._cycles}", f"{decided['labelled']} labelled"]
         for role in ("acquisition", "successor"):
             if decided[role]:
-                parts.append(f"{role} {self._headline} {decided[role][self._headline]:.4f}")
+                chance = " (at chance)" if is_at_chance(decided, role, self._headline) else ""
+                parts.append(f"{role} {self._headline} {decided[role][self._headline]:.4f}{chance}")
         return "  ".join([*parts, *seconds_in_words(spent["seconds"])])
 
     def close(self) -> None:
@@ -68,7 +76,9 @@ class Display:
 
     def table(self, rows: list[Row], title: str) -> None:
         self.close()
-        self._console.print(result_table(rows, self._headline, title))
+        self._console.print(result_table(rows, self._headline, self._label + title))
+        if note := chance_note(rows, self._headline):
+            self.say(f"note: {note}")
 
 
 def seconds_in_words(seconds: dict[str, float]) -> list[str]:
@@ -86,7 +96,8 @@ def seconds_in_words(seconds: dict[str, float]) -> list[str]:
 
 def result_table(rows: list[Row], metric: str, title: str) -> Table:
     """Both models' headline metric per cycle, and seconds of the iteration and of the successor."""
-    table = Table(title=title, title_justify="left", caption=_one_off(rows), caption_justify="left")
+    captions = [line for line in (_baseline(rows, metric), _one_off(rows)) if line]
+    table = Table(title=title, title_justify="left", caption="\n".join(captions) or None, caption_justify="left")
     models = (f"acquisition {metric}", f"successor {metric}")
     for head in ("cycle", "labelled", "words", *models, "iteration s", "successor s"):
         table.add_column(head, justify="right")
@@ -100,6 +111,33 @@ def result_table(rows: list[Row], metric: str, title: str) -> Table:
             f"{seconds['successor_total']:.1f}" if "successor_total" in seconds else "-",
         )
     return table
+
+
+def is_at_chance(decided: dict[str, Any], role: str, metric: str) -> bool:
+    """Whether a cycle's model is; not where it has none, or comes from a run that recorded no baseline."""
+    scores, baseline = decided[role], decided.get("baseline")
+    if scores is None or baseline is None:
+        return False
+    return bool(at_chance(scores[metric], baseline[metric], baseline["examples"]))
+
+
+def chance_note(rows: list[Row], metric: str) -> str | None:
+    """In which of the cycles that queried the selector was at chance."""
+    queried = [decided for decided, _ in rows if decided["acquisition"] and decided["query"]]
+    blind = [decided["cycle"] for decided in queried if is_at_chance(decided, "acquisition", metric)]
+    if not blind:
+        return None
+    return (
+        f"the acquisition model selected at chance in {len(blind)} of {len(queried)} cycles, last in {blind[-1]}: "
+        f"its {metric} is not clearly above that of always predicting one label"
+    )
+
+
+def _baseline(rows: list[Row], metric: str) -> str | None:
+    known = [decided["baseline"] for decided, _ in rows if decided.get("baseline")]
+    if not known:
+        return None
+    return f"Always predicting the most frequent label has {metric} {known[-1][metric]:.4f}."
 
 
 def _one_off(rows: list[Row]) -> str | None:

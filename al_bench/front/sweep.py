@@ -5,24 +5,44 @@ joins the cards with the status of each run directory.
 """
 
 import json
+import multiprocessing
+import shlex
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
-from al_bench.errors import UserError, first_line
-from al_bench.ledger.ledger import read_json, write_json
+from al_bench.credentials import conceal
+from al_bench.data.metrics import headline_among
+from al_bench.errors import UserError, first_line, reject
+from al_bench.front.cli import stop
+from al_bench.ledger.ledger import load_record, write_json
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.sweep_run import CARDS
 from al_bench.ledger.tracking import finish_sweep
 
-CARDS = "jobs"  # in a sweep's directory: a file per job that started
+# Why a job did not finish, where its run directory gives no reason of its own.
+REASONS = {
+    "not started": "the same command starts it",
+    "interrupted": "the same command continues",
+    "killed": "its process was killed by a signal, perhaps for want of memory; the same command continues",
+    "stopped": "joblib stopped it when the process of another job was killed; the same command continues",
+    "running": "it goes on in a process of its own",
+}
 
-started: list[tuple[Path, list[list[str]]]] = []
+# Directory, output_dir and jobs of the sweep in this process; empty in the processes of a launcher.
+started: list[tuple[Path, str, list[list[str]]]] = []
+killed: set[int] = set()  # ids of the processes of jobs that were the first to die
 
 
 class SweepStarted(Callback):
@@ -30,54 +50,134 @@ class SweepStarted(Callback):
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         hydra = config.hydra
+        if config.tracking is not None:
+            config.tracking = conceal(config.tracking)  # before Hydra writes it into the sweep's multirun.yaml
         # Another sweeper decides on its jobs as it goes.
         is_grid = hydra.sweeper._target_.endswith("BasicSweeper")
-        jobs = grid(hydra.sweeper.params, hydra.overrides.task) if is_grid else []
-        started.append((Path(hydra.sweep.dir).absolute(), jobs))
+        try:
+            jobs = grid(hydra.sweeper.params, hydra.overrides.task) if is_grid else []
+        except UserError as error:
+            stop(str(error))  # of any exception but SystemExit Hydra makes a warning, and goes on
+        started.append((Path(hydra.sweep.dir).absolute(), config.output_dir, jobs))
+        if "joblib" in hydra.launcher._target_:
+            killed.clear()
+            threading.Thread(target=_watch, daemon=True).start()
 
 
-def grid(params: Mapping[str, Any] | None, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of every job of a grid sweep. params: the experiment's own sweep, which overrides replace"""
+def _watch() -> None:
+    """Learn whose process is killed: a moment later, joblib kills the others."""
+    while started and not killed:
+        processes = {child.sentinel: child for child in multiprocessing.active_children()}
+        for sentinel in wait([*processes], timeout=0.2):
+            process = processes[sentinel]  # type: ignore[index]
+            if process.exitcode != 0:  # None where joblib asked a moment before
+                killed.add(process.pid or 0)
+
+
+def grid(params: Mapping[str, Any] | None, overrides: Sequence[str], extra: Sequence[str] = ()) -> list[list[str]]:
+    """The overrides of every job of a grid sweep. Raises `UserError` for a key without a list of values.
+
+    params: the experiment's own sweep, which overrides replace; extra: overrides that the search path depends on
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    words = [f"{key}={value}" for key, value in (params or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*words, *overrides])
+    loader = GlobalHydra.instance().config_loader()
+
+    def options(group: str, results_filter: ObjectType) -> list[str]:
+        return loader.get_group_options(group, results_filter, "config", [*extra])
+
+    words = [*(f"{key}={value}" for key, value in (params or {}).items()), *overrides]
+    parser = OverridesParser.create(SimpleNamespace(get_group_options=options))  # type: ignore[arg-type]
+    parsed = parser.parse_overrides(words)
+    for word, one in zip(words, parsed, strict=True):
+        key, _, value = word.partition("=")
+        if one.is_interval_sweep():
+            raise reject(key, value, "has no end of values", f"write {key}=range(0,1,0.1), or values with commas")
+        if one.is_sweep_override() and not any(True for _ in one.sweep_string_iterator()):
+            raise reject(key, value, "matches none", "see `al-bench ls`")
     return [job for batch in BasicSweeper.split_arguments(parsed, max_batch_size=None) for job in batch]
 
 
-def record_job(sweep: Path, number: int, overrides: list[str], folder: Path) -> None:
-    """Write a job's card, when the job starts."""
+def record_job(sweep: Path, number: int, overrides: list[str], folder: Path, refusal: str = "") -> None:
+    """Write a job's card, when the job starts. refusal: why it failed, when it has"""
     (sweep / CARDS).mkdir(parents=True, exist_ok=True)
-    write_json(sweep / CARDS / f"{number:04d}.json", {"overrides": overrides, "directory": str(folder)})
+    card = {"overrides": overrides, "directory": str(folder), "refusal": refusal}
+    write_json(sweep / CARDS / f"{number:04d}.json", card)
 
 
-def close() -> None:
-    """Summarise the sweep that ran, if one did. Raises `UserError` with a line for every job that did not finish."""
+def close(*, interrupted: bool = False) -> None:
+    """Summarise the sweep that ran, if one did. Raises `UserError` with a line for every job that did not finish.
+
+    interrupted: by the user, who gets their number instead
+    """
     if not started:
         return
-    sweep, expected = started.pop()
+    sweep, output_dir, expected = started.pop()
     if not (sweep / CARDS).exists():  # refused before its first job
         return
-    cards: dict[int, Any] = {n: {"overrides": words, "directory": ""} for n, words in enumerate(expected)}
-    cards |= {int(path.stem): read_json(path) for path in (sweep / CARDS).glob("*.json")}
-    rows = []
-    for number, card in sorted(cards.items()):
-        status = RunDirectory(Path(card["directory"])).status if card["directory"] else {}
-        outcome = {"state": status.get("state", "not started"), "error": status.get("error", "")}
-        rows.append({"job": number, "overrides": card["overrides"], **outcome, "directory": card["directory"]})
+    cards: dict[int, Any] = {n: {"overrides": words} for n, words in enumerate(expected)}
+    for path in (sweep / CARDS).glob("*.json"):
+        number = int(path.stem)
+        cards[number] = {"overrides": [], **cards.get(number, {}), **load_record(path)}
+    rows = [_row(number, card) for number, card in sorted(cards.items())]
+    shared = [word for word in rows[0]["overrides"] if len(rows) > 1 and all(word in row["overrides"] for row in rows)]
     (sweep / "summary.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    shared = [w for w in rows[0]["overrides"] if len(rows) > 1 and all(w in row["overrides"] for row in rows)]
-    table = Table(title=f"sweep {sweep.name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
-    for head in ("job", "overrides", "state", "error or directory"):
-        table.add_column(head, overflow="fold")
-    failures = []
-    for row in rows:
-        own, reason = " ".join(word for word in row["overrides"] if word not in shared), first_line(row["error"])
-        table.add_row(str(row["job"]), own, row["state"], reason or row["directory"])
-        if row["state"] != "finished":
-            job = f"job {row['job']} ({' '.join(row['overrides'])}) {row['state']}"
-            failures.append(f"{job}: {reason or 'no reason is recorded'}")
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table, markup=False)
-    finish_sweep(sweep, failed=bool(failures))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(
+        _table(sweep.name, rows, shared), markup=False
+    )
+    failures = [row for row in rows if row["state"] != "finished"]
+    if len(failures) < len(rows):
+        where = [] if output_dir == "outputs" else ["--output-dir", output_dir]
+        print(f"next: {shlex.join(['al-bench', 'report', *where])}")
+    if interrupted:
+        done = f"{len(rows) - len(failures)} of {len(rows)} jobs finished"
+        print(f"al-bench: {done}; the same command continues", file=sys.stderr)
+        return
+    finish_sweep(sweep, lambda text: print(text, file=sys.stderr))
     if failures:
-        raise UserError("\n".join(failures))
+        raise UserError(
+            "\n".join(f"job {row['job']} ({_own(row, shared)}) {row['state']}: {row['error']}" for row in failures)
+        )
+
+
+def _row(number: int, card: Mapping[str, Any]) -> dict[str, Any]:
+    """A job's line of summary.json: its state, the reason unless it finished, and the last scores of both models."""
+    state, error, directory = "not started", "", card.get("directory", "")
+    scores: dict[str, dict[str, float]] = {}
+    try:
+        if directory:
+            run = RunDirectory(Path(directory))
+            state, error = run.status.get("state", state), first_line(run.status.get("error", ""))
+            if state == "running" and not run.in_use:
+                state = "stopped" if killed and run.status["pid"] not in killed else "killed"
+            if state == "finished" and card.get("refusal"):  # the directory keeps what it says of its results
+                state, error = "refused", card["refusal"]
+            for decided, _ in run.rows():
+                scores |= {role: decided[role] for role in ("acquisition", "successor") if decided[role]}
+    except UserError as damage:
+        state, error = "damaged", str(damage)
+    error = error or REASONS.get(state, "no reason is recorded") if state != "finished" else ""
+    row = {"job": number, "overrides": card["overrides"], "state": state, "error": error, "directory": directory}
+    return row | {"scores": scores}
+
+
+def _own(row: Mapping[str, Any], shared: Sequence[str]) -> str:
+    return " ".join(word for word in row["overrides"] if word not in shared)
+
+
+def _table(name: str, rows: Sequence[dict[str, Any]], shared: Sequence[str]) -> Table:
+    table = Table(title=f"sweep {name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
+    for head in ("job", "overrides", "state", "acquisition", "successor", "error or directory"):
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        scores = [_score(row["scores"].get(role)) for role in ("acquisition", "successor")]
+        table.add_row(str(row["job"]), _own(row, shared), row["state"], *scores, row["error"] or row["directory"])
+    return table
+
+
+def _score(metrics: Mapping[str, float] | None) -> str:
+    """The metric that tables show by default, which the task decides."""
+    if not metrics:
+        return "-"
+    name = headline_among(metrics)
+    return f"{name} {metrics[name]:.4f}"

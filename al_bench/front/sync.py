@@ -1,18 +1,21 @@
-"""`al-bench sync`: log to MLflow the run directories that are not there yet."""
+"""`al-bench sync`: log to MLflow what its store lacks."""
 
+import sys
 from pathlib import Path
 
-from al_bench.analysis.store import Unreadable, read
+from al_bench.analysis.store import REMEDY, Unreadable, read
 from al_bench.errors import UserError, reject
 from al_bench.ledger.ledger import load_record
+from al_bench.ledger.mlflow_store import FILE
 from al_bench.ledger.rundir import RunDirectory
-from al_bench.ledger.tracking import Tracker
+from al_bench.ledger.sweep_run import CARDS
+from al_bench.ledger.tracking import Tracker, finish_sweep
 
 NEEDED = {"status.json": ("state", "started_at"), "identity.json": ("fingerprints",), "provenance.json": ("git",)}
 
 
 def sync(directories: list[str], tracking: str, output_dir: str) -> None:
-    """Log the runs below the given folders. Runs in progress log themselves and are skipped.
+    """Ask the store for the runs below the given folders, and log what it lacks. Runs in progress log themselves.
 
     Raises `UserError` where a folder holds no run, or the store fails; and at the end a line for each damaged run.
     """
@@ -20,8 +23,8 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
     if tracking != "sqlite" and "://" not in tracking:
         remedy = "for example --tracking http://localhost:5000"
         raise reject("--tracking", tracking, "is no MLflow URI", remedy)
-    failures: list[str] = []
     skipped: list[str] = []
+    sweeps: set[Path] = set()
     logged = 0
     for start in [Path(d).absolute() for d in directories] or [root / "runs"]:
         folders = sorted(path.parent for path in start.rglob("provenance.json"))
@@ -33,23 +36,30 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
                 print(f"running, logs itself: {folder}")
                 continue
             if (damaged := damage(folder)) is not None:
-                remedy = "give its command again, or delete the folder"
-                skipped.append(f"{folder}: not logged, since {damaged}; {remedy}")
+                skipped.append(f"{folder}: not logged, since {damaged}")
                 continue
-            sweep = Path(status["sweep"]) if "sweep" in status else None
-            exists = sweep is not None and sweep.is_dir()  # runs may have been copied here without it
-            tracker = Tracker(run, tracking, root, sweep if exists else None, failures.append)
-            if tracker.complete:
-                print(f"already logged: {folder}")
-            elif tracker.finish():
-                logged += 1
-                print(f"logged: {folder}")
-            elif failures:
-                reason = failures[0].replace("the run goes on, ", "")
-                raise UserError("\n".join([*skipped, f"{folder}: {reason}"]))
+            sweep = sweep_of(folder)
+            messages: list[str] = []
+            tracker = Tracker(run, tracking, root, sweep, messages.append)
+            if not tracker.sync():
+                reason = messages.pop().replace("the run goes on, ", "")
+                raise UserError("\n".join([*messages, *skipped, f"{folder}: {reason}"]))
+            for note in messages:
+                print(f"al-bench: note: {note}", file=sys.stderr)
+            logged += tracker.changed
+            print(f"{'logged' if tracker.changed else 'already logged'}: {folder}")
+            sweeps |= {sweep} if sweep is not None else set()
+    for sweep in sorted(sweeps):
+        finish_sweep(sweep, skipped.append)
     print(f"{logged} runs logged")
     if skipped:
         raise UserError("\n".join(skipped))
+
+
+def sweep_of(folder: Path) -> Path | None:
+    """The sweep that a run belongs to; None where there is none, as when only runs were copied here."""
+    sweep = load_record(folder / FILE).get("sweep") or load_record(folder / "status.json").get("sweep")
+    return Path(sweep) if sweep and (Path(sweep) / CARDS).is_dir() else None
 
 
 def damage(folder: Path) -> str | None:
@@ -60,7 +70,7 @@ def damage(folder: Path) -> str | None:
         return str(error)
     for name, keys in NEEDED.items():
         record = load_record(folder / name)
-        reasons += [f"{name} has no {key}" for key in keys if key not in record]
+        reasons += [f"{name} has no {key}; {REMEDY}" for key in keys if key not in record]
     if not reasons and "trajectory" not in load_record(folder / "identity.json")["fingerprints"]:
-        reasons = ["identity.json names no trajectory"]
+        reasons = [f"identity.json names no trajectory; {REMEDY}"]
     return next(iter(reasons), None)

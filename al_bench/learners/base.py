@@ -1,5 +1,6 @@
 """What the loop and the successor ask of a learner."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,10 @@ from al_bench.data.corpus import Corpus, Inputs, Labels
 from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged, values_of
 from al_bench.learners.predictions import Parts, Predictions, assembled
+
+Arrays = dict[str, np.ndarray]
+# Gives the arrays that were computed before, if not by this process: (a key of all that they depend on, compute).
+Cache = Callable[[str, Callable[[], Arrays]], Arrays]
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,12 @@ class Learner(Protocol):
 
         (n, width) float32 mean over a text's sub-words; tagging: a row for every word, the state of its first
         sub-word, or zeros where the word did not survive
+        """
+        ...
+
+    def cut_off(self, inputs: Unlabelled) -> np.ndarray:
+        """(n,) bool: texts that fill the model's length, so that their ends may be cut off; tagging: (total words,)
+        bool: words that are, which the model never sees.
         """
         ...
 

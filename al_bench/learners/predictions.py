@@ -36,7 +36,9 @@ class Predictions:
         return len(self.probs)
 
     def distributions(self) -> np.ndarray | Ragged:
-        """(n, classes); tagging: a row for every word, all of it on "O" where the word did not survive."""
+        """(n, classes); tagging: a row for every word, all of it on tag 0 ("O" of spans) where the word
+        did not survive.
+        """
         if isinstance(self.probs, np.ndarray):
             return self.probs
         assert self.lengths is not None
@@ -47,7 +49,7 @@ class Predictions:
         return Ragged(rows, offsets)
 
     def labels(self) -> Labels:
-        """The most probable label of each example or word; a word that did not survive is "O" (tag 0)."""
+        """The most probable label of each example or word; a word that did not survive has tag 0, "O" of spans."""
         likeliest = values_of(self.probs).argmax(axis=1)
         if self.lengths is None:
             return likeliest

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +12,8 @@ from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs, Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
-from al_bench.learners.base import UNWATCHED, FitSeeds, Model, Unlabelled, Watch
+from al_bench.data.tags import kind_of
+from al_bench.learners.base import UNWATCHED, Cache, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.embedding import Embedder
@@ -30,8 +30,8 @@ class PretrainedLearner:
     """A network, its tokenizer, and the corpora that they have encoded.
 
     role: the config key it was built from, for messages
-    label_names: classes, or IOB2 tags
-    cache: folder of encoded corpora and of their vectors, shared between runs, or None
+    label_names: classes, or tags
+    cache: of encoded corpora and of their vectors, shared between runs, or None
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
@@ -44,7 +44,7 @@ class PretrainedLearner:
     label_names: tuple[str, ...]
     device: torch.device
     precision: str
-    cache: Path | None = None
+    cache: Cache | None = None
     available: frozenset[str] = frozenset()
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
@@ -108,6 +108,15 @@ class PretrainedLearner:
         rows[encoded.places(ids)] = vectors.values
         return Ragged(rows, offsets)
 
+    def cut_off(self, inputs: Unlabelled) -> np.ndarray:
+        encoded = self.encoded(inputs)
+        full = encoded.tokens.lengths >= self.max_length
+        if encoded.lengths is None:
+            return full
+        cut = np.repeat(full, encoded.lengths)
+        cut[encoded.places(np.arange(len(encoded)))] = False
+        return cut
+
     def synchronise(self) -> None:
         machine.synchronise(self.device)
 
@@ -133,7 +142,8 @@ class PretrainedLearner:
 
     def dev_score(self, dev: Examples, predictions: Predictions) -> float:
         """The headline metric."""
-        return evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())[headline(self.task)]
+        metrics = evaluate(self.task, self.label_names, likeliest(dev.labels), predictions.labels())
+        return metrics[headline(kind_of(self.task, self.label_names))]
 
 
 def dev_split(labels: Labels, share: float | None, seeds: FitSeeds) -> np.ndarray:

@@ -24,7 +24,7 @@ import numpy as np
 from al_bench.config.identity import differences, digest
 from al_bench.costs import Costs
 from al_bench.errors import UserError
-from al_bench.ledger.ledger import damaged, locked, read_json, write_json, write_whole
+from al_bench.ledger.ledger import CycleLedger, damaged, locked, read_json, write_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,6 @@ class Store:
             claim(self.folder, self.identity, self.fingerprints)
             yield
 
-    def save(self, path: Path, array: np.ndarray) -> str:
-        """Write an array; returns the file's sha256."""
-        buffer = io.BytesIO()
-        np.save(buffer, array)
-        path.parent.mkdir(exist_ok=True)
-        write_whole(path, buffer.getvalue())
-        return hashlib.sha256(buffer.getvalue()).hexdigest()
-
-    def load(self, path: Path, sha256: str) -> np.ndarray:
-        """Read an array. Raises `UserError` where it is not the file that was written."""
-        content = path.read_bytes() if path.exists() else b""
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise damaged(path, self.folder)
-        return np.load(io.BytesIO(content))
-
     def costs_record(self, costs: Costs) -> dict[str, Any]:
         """The record of what results cost."""
         spent = {**vars(costs), "machine": self.machine}
@@ -75,13 +60,35 @@ def costs_from(record: dict[str, Any]) -> Costs:
     return Costs(record["seconds"], record["counts"], record["machine"])
 
 
+def save_array(path: Path, array: np.ndarray) -> str:
+    """Write an array; returns the file's sha256."""
+    array, header = np.asarray(array, order="C"), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    path.parent.mkdir(exist_ok=True)
+    # Not by `np.save`: to a full disk its error says neither which file nor why.
+    write_whole(path, header.getvalue(), array.data)
+    digest = hashlib.sha256(header.getvalue())
+    digest.update(array.data)
+    return digest.hexdigest()
+
+
+def load_array(path: Path, sha256: str, folder: Path) -> np.ndarray:
+    """Read an array. Raises `UserError` where it is not the file that was written; folder: as of `damaged`"""
+    content = path.read_bytes() if path.exists() else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise damaged(path, folder)
+    return np.load(io.BytesIO(content))
+
+
 def claim(folder: Path, identity: dict[str, Any], fingerprints: dict[str, Any]) -> None:
-    """Write identity.json, or check that data and weights are those that it records."""
+    """Write identity.json, or check that data and weights are those that results were committed with.
+
+    Nothing binds before the first commit: what a failed try was given may be mended.
+    """
     path = folder / "identity.json"
-    if not path.exists():
+    if not (finished(folder) or CycleLedger(folder).begun):
         write_json(path, {"identity": identity, "fingerprints": fingerprints})
-        return
-    if changed := differences(read_json(path)["fingerprints"], fingerprints):
+    elif changed := differences(read_json(path)["fingerprints"], fingerprints):
         raise UserError(
             f"{folder}: {' and '.join(changed)} changed since it was begun; "
             "restore what was there, or set another output_dir"
@@ -117,12 +124,12 @@ class Steps:
             folder = store.folder
             if not finished(folder):
                 step = compute()
-                hashes = {name: store.save(folder / f"{name}.npy", array) for name, array in step.arrays.items()}
+                hashes = {name: save_array(folder / f"{name}.npy", array) for name, array in step.arrays.items()}
                 write_json(folder / "costs.json", store.costs_record(step.costs))
                 write_json(folder / "values.json", {"values": step.values, "arrays_sha256": hashes})
             recorded = read_json(folder / "values.json")
             hashes = recorded["arrays_sha256"]
-            arrays = {name: store.load(folder / f"{name}.npy", sha256) for name, sha256 in hashes.items()}
+            arrays = {name: load_array(folder / f"{name}.npy", sha256, folder) for name, sha256 in hashes.items()}
             return Step(recorded["values"], arrays, costs_from(read_json(folder / "costs.json")))
 
 

@@ -1,191 +1,191 @@
 """The ledger's copy in MLflow: one MLflow run per run directory, written live or afterwards, never read as a source.
 
-A failure warns and loses nothing: `al-bench sync` logs the run directory again.
+A failure warns and loses nothing. `al-bench sync` asks the store what it has, and logs what is missing.
 """
 
-import logging
-import os
+import re
+import shlex
 import time
-import warnings
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from omegaconf import OmegaConf
 
-from al_bench.config.identity import flat
+from al_bench.config.identity import digest, flat
 from al_bench.costs import totals
-from al_bench.errors import first_line
+from al_bench.credentials import conceal
+from al_bench.errors import first_line, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, read_json, write_json
+from al_bench.ledger.mlflow_store import FILE, MlflowStore, entered
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.sweep_run import close_sweep
 
 ARTIFACTS = ("config.yaml", "ledger.jsonl", "costs.jsonl", "identity.json", "provenance.json", "status.json")
-BATCH = 100  # params in one call: MLflow's limit
-LONGEST_PARAM = 6000  # characters: MLflow's limit
-FILE = "mlflow.json"  # in the directory of a run or a sweep: its MLflow run, and how many cycles are logged
-
-
-def store_uri(tracking: str, output_dir: Path) -> str:
-    return f"sqlite:///{output_dir / 'mlflow.db'}" if tracking == "sqlite" else tracking
+# MLflow's limits: params and metrics in one call, characters of a param, characters of a name.
+PARAMS, METRICS, LONGEST_PARAM, LONGEST_NAME = 100, 1000, 6000, 250
+PARENT = "mlflow.parentRunId"
 
 
 class Tracker:
     """Copies a run directory's committed cycles to MLflow.
 
-    output_dir: of the default store and its lock
-    sweep: the sweep's directory, whose MLflow run is the parent; None for a single run
-    warn: called once with the reason why tracking stopped
+    output_dir: of the default store
+    sweep: the sweep's directory, whose MLflow run is the parent; None to leave the run where it is
+    warn: called with the reason why tracking stopped, and with a note where a store was mended
+
+    changed: whether the store lacked anything
     """
 
-    def __init__(self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Any) -> None:
-        self.run, self.output_dir, self.sweep = run, output_dir, sweep
-        self.uri = store_uri(tracking, output_dir) if tracking != "none" else None
+    def __init__(
+        self, run: RunDirectory, tracking: str, output_dir: Path, sweep: Path | None, warn: Callable[[str], None]
+    ) -> None:
+        self.run, self.output_dir, self.sweep, self.changed = run, output_dir, sweep, False
+        self._store = MlflowStore(conceal(tracking), output_dir, warn) if tracking != "none" else None
         self._warn = warn
         self._client: Any = None
-        self._record: dict[str, Any] = {}  # as in `FILE`
 
     def update(self) -> bool:
         """Log the cycles committed since the last update, one batch each. Returns whether all is logged."""
-        return self._attempt(self._log_cycles)
+        return self._attempt(self._continue)
 
     def finish(self) -> bool:
         """Log the remaining cycles, the files, and how the run ended; nothing where that is logged already."""
+        record, state = load_record(self.run.folder / FILE), self.run.status.get("state")
+        logged = state == "finished" == record.get("state") and self.sweep in (None, Path(record.get("sweep", "")))
+        same_store = self._store is not None and self._store.place.items() <= record.items()
+        return (logged and same_store) or self.sync()
+
+    def sync(self) -> bool:
+        """The same, as far as the store says that it lacks anything."""
         if not (self.run.folder / "provenance.json").exists():  # the run was refused before it began
             return False
-        return self.complete or self._attempt(self._finish)
+        return self._attempt(self._finish)
 
     @property
-    def complete(self) -> bool:
-        record, state = load_record(self.run.folder / FILE), self.run.status.get("state")
-        return record.get("uri") == self.uri and record.get("state") == state == "finished"
+    def is_open(self) -> bool:
+        return self._client is not None
 
-    def _attempt(self, step: Any) -> bool:
-        if self.uri is None:
+    def _attempt(self, step: Callable[[], None]) -> bool:
+        if self._store is None:
             return False
         try:
             if self._client is None:
                 self._open()
             step()
         except Exception as error:  # any failure of a tracking server must not cost a result
-            failure = f"tracking to {self.uri} failed ({first_line(error)[:200]})"
-            self._warn(f"{failure}; the run goes on, `al-bench sync` repairs it")
-            self.uri = None
-        return self.uri is not None
+            self._warn(failure(self._store, error))
+            self._store = None
+        return self._store is not None
 
     def _open(self) -> None:
-        folder, sweep = self.run.folder, self.sweep
+        """Find this run in the store, or make it, with its params."""
+        folder, sweep, store = self.run.folder, self.sweep, self._store
+        assert store is not None
         config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-        assert self.uri is not None
         tags = {
             "al_bench.trajectory": self.run.fingerprints["trajectory"],
             "al_bench.experiment": config["name"],
             "al_bench.directory": str(folder),
             "al_bench.commit": str(read_json(folder / "provenance.json")["git"]),
         }
-        # Several processes on a fresh SQLite store would run its migrations at once.
-        with FileLock(self.output_dir / ".mlflow.lock"):
-            self._client = connect(self.uri)
-            experiment = experiment_id(self._client, config["name"], self.uri, self.output_dir)
-            if sweep is not None:  # its own run is created by the first job
+        with store.held():
+            client = store.client()
+            experiment = store.experiment(client, config["name"])
+            if sweep is not None:  # its own run is made by the first job
                 own = {"al_bench.sweep": sweep.name}
-                parent, _ = self._entered(sweep, experiment, f"sweep {sweep.name}", own)
-                tags["mlflow.parentRunId"] = parent["run_id"]
+                tags[PARENT] = entered(client, store, sweep, experiment, f"sweep {sweep.name}", own).info.run_id
         started = int(self.run.status["started_at"] * 1000)
-        self._record, created = self._entered(folder, experiment, folder.name, tags, start_time=started)
-        if not created:
-            self._client.update_run(self._record["run_id"], status="RUNNING")
-            return
-        from mlflow.entities import Param
+        run = entered(client, store, folder, experiment, folder.name, tags, start_time=started)
+        self._client, self._run_id, self._status = client, run.info.run_id, run.info.status
+        self._record = load_record(folder / FILE)
+        if sweep is not None and self._record.get("sweep") != str(sweep):
+            self._move(sweep, tags[PARENT], run.data.tags.get(PARENT))
+        params = {fit(key): value for key, value in flat(config)}
+        missing = sorted(params.keys() - run.data.params.keys())
+        if missing:
+            from mlflow.entities import Param
 
-        params = []
-        for key, value in flat(config):
-            text = str(value)
-            params.append(Param(key, text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."))
-        for start in range(0, len(params), BATCH):
-            self._client.log_batch(self._record["run_id"], params=params[start : start + BATCH])
+            for start in range(0, len(missing), PARAMS):
+                names = missing[start : start + PARAMS]
+                self._log("log_batch", params=[Param(name, shortened(str(params[name]))) for name in names])
+        self._steps = {metric.step for metric in client.get_metric_history(self._run_id, "labelled")}
 
-    def _entered(
-        self, folder: Path, experiment: str, name: str, tags: dict[str, str], **options: Any
-    ) -> tuple[dict[str, Any], bool]:
-        """The record of a directory's MLflow run, which is created (True) where this store does not have it."""
-        record = load_record(folder / FILE)
-        if record.get("uri") == self.uri and {"run_id", "logged"} <= record.keys():
-            # An error: the run was deleted for good, or another store has the same name, so it is logged again.
-            with suppress(Exception):
-                if self._client.get_run(record["run_id"]).info.lifecycle_stage == "active":
-                    return record, False
-        tags = {"mlflow.runName": name, **tags}
-        run = self._client.create_run(experiment, tags=tags, run_name=name, **options)
-        record = {"uri": self.uri, "run_id": run.info.run_id, "logged": 0}
-        write_json(folder / FILE, record)
-        return record, True
+    def _move(self, sweep: Path, parent: str, old: str | None) -> None:
+        """Hang the run under a sweep. The one that it hung under is over, unless jobs of it still run."""
+        assert self._store is not None
+        if old != parent:
+            self._log("set_tag", PARENT, parent)
+        if "sweep" in self._record:
+            close_sweep(self._client, self._store, Path(self._record["sweep"]))
+        self._note(sweep=str(sweep))
+
+    def _note(self, **facts: str) -> None:
+        self._record |= facts
+        write_json(self.run.folder / FILE, self._record)
+
+    def _log(self, what: str, *arguments: Any, **options: Any) -> None:
+        self.changed = True
+        getattr(self._client, what)(self._run_id, *arguments, **options)
+
+    def _continue(self) -> None:
+        if self._status != "RUNNING":
+            self._log("update_run", status="RUNNING")
+            self._status = "RUNNING"
+        self._log_cycles()
 
     def _log_cycles(self) -> None:
         from mlflow.entities import Metric
 
-        for decided, spent in self.run.rows()[self._record["logged"] :]:
+        for decided, spent in self.run.rows():
+            cycle = decided["cycle"]
+            if cycle in self._steps:
+                continue
             # The commit's own time, so that a cycle that is logged twice gives the same points.
-            at, metrics = int(spent["finished_at"] * 1000), metrics_of(decided, spent)
-            points = [Metric(name, value, at, decided["cycle"]) for name, value in metrics.items()]
-            self._client.log_batch(self._record["run_id"], metrics=points)
-            self._record |= {"logged": self._record["logged"] + 1, "state": "running"}
-            write_json(self.run.folder / FILE, self._record)
+            at = int(spent["finished_at"] * 1000)
+            points = [Metric(fit(name), value, at, cycle) for name, value in metrics_of(decided, spent).items()]
+            points.reverse()  # so that `labelled`, by which a logged cycle is known, comes last
+            for start in range(0, len(points), METRICS):
+                self._log("log_batch", metrics=points[start : start + METRICS])
+            self._steps.add(cycle)
 
     def _finish(self) -> None:
+        status = self.run.status
         self._log_cycles()
-        run_id = self._record["run_id"]
+        self._log_files(as_before=self._record.get("state") == status["state"])
+        outcome = {"finished": "FINISHED", "failed": "FAILED"}.get(status["state"], "KILLED")
+        if self._status != outcome:
+            ended = int(status.get("ended_at", time.time()) * 1000)
+            self._log("set_terminated", status=outcome, end_time=ended)
+            self._status = outcome
+        if self._record.get("state") != status["state"]:
+            self._note(state=status["state"])
+
+    def _log_files(self, *, as_before: bool) -> None:
+        """as_before: only those that the store lacks, or has in another size"""
         queries = self.output_dir / "trajectories" / self.run.fingerprints["trajectory"] / "ledger.jsonl"
-        for path, place in [*((self.run.folder / name, None) for name in ARTIFACTS), (queries, "queries")]:
-            if path.exists():
-                self._client.log_artifact(run_id, str(path), place)
-        state, ended = self.run.status["state"], self.run.status.get("ended_at", time.time())
-        outcome = {"finished": "FINISHED", "interrupted": "KILLED"}.get(state, "FAILED")
-        self._client.set_terminated(run_id, status=outcome, end_time=int(ended * 1000))
-        write_json(self.run.folder / FILE, {**self._record, "state": state})
+        listed = [*self._client.list_artifacts(self._run_id), *self._client.list_artifacts(self._run_id, "queries")]
+        sizes = {file.path: file.file_size for file in listed}
+        for path, place in [*((self.run.folder / name, "") for name in ARTIFACTS), (queries, "queries")]:
+            logged = sizes.get(str(Path(place) / path.name)) if as_before else None
+            if path.exists() and path.stat().st_size != logged:
+                self._log("log_artifact", str(path), place or None)
 
 
-def finish_sweep(sweep: Path, *, failed: bool) -> None:
-    """Close the sweep's own MLflow run and give it the summary."""
-    record = load_record(sweep / FILE)
-    if not record:
-        return
-    with suppress(Exception):  # the summary is on disk
-        client = connect(record["uri"])
-        for path in sweep.glob("summary.*"):
-            client.log_artifact(record["run_id"], str(path))
-        client.set_terminated(record["run_id"], status="FAILED" if failed else "FINISHED")
-
-
-def connect(uri: str) -> Any:
-    """An MLflow client that gives up within seconds where no server answers."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from mlflow.tracking import MlflowClient
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri)
-
-
-def experiment_id(client: Any, name: str, uri: str, output_dir: Path) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        return experiment.experiment_id
-    # By default, a local store would put artifacts below the current folder.
-    place = (output_dir / "mlartifacts" / name).as_uri() if uri.startswith("sqlite:") else None
-    return client.create_experiment(name, artifact_location=place)
+def failure(store: MlflowStore, error: Exception) -> str:
+    """One line: what failed, why, and the command that logs what is missing."""
+    command = ["al-bench", "sync"]
+    command += [] if store.tracking == "sqlite" else ["--tracking", store.tracking]
+    command += [] if store.output_dir == Path("outputs").absolute() else ["--output-dir", str(store.output_dir)]
+    reason = without_secrets(first_line(root_cause(error)))[:300]
+    return f"tracking to {store} failed ({reason}); the run goes on, `{shlex.join(command)}` repairs it"
 
 
 def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, float]:
     """One cycle as MLflow metrics: role/metric, seconds/phase, seconds/total, and cost/count."""
     metrics = {key: float(decided[key]) for key in ("labelled", "words", "scored")}
-    for role in ("acquisition", "successor"):
-        metrics |= {f"{role}/{name}": value for name, value in (decided[role] or {}).items()}
+    for role in ("acquisition", "successor", "baseline"):  # a ledger from before there was a baseline has none
+        metrics |= {f"{role}/{name}": value for name, value in (decided.get(role) or {}).items()}
     reported = [(name, value) for name, value in flat(decided["pseudo"] or {}) if value is not None]
     metrics |= {f"pseudo/{name.replace('.', '/')}": float(value) for name, value in reported}
     seconds = spent["seconds"]
@@ -194,3 +194,33 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
         if name not in ("cycle", "finished_at") and isinstance(value, int | float):
             metrics[f"cost/{name}"] = value
     return metrics
+
+
+def fit(name: str) -> str:
+    """A name of a metric or a param as MLflow takes it: `R&D` becomes `R_26_D`, by the sign's number.
+
+    MLflow also refuses parts that a path would lose: an empty one, `.` and `..`.
+    """
+    parts = [re.sub(r"[^\w.\- :]", _number, part) for part in name.split("/")]
+    name = "/".join(part if part.strip(".") else part.replace(".", "_2e_") or "_" for part in parts)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 17]}-{digest(name)}"
+
+
+def _number(sign: re.Match[str]) -> str:
+    return f"_{ord(sign[0]):x}_"
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_PARAM else text[: LONGEST_PARAM - 3] + "..."
+
+
+def finish_sweep(sweep: Path, warn: Callable[[str], None]) -> None:
+    """Close the sweep's own MLflow run, wherever its jobs logged to."""
+    if not (record := load_record(sweep / FILE)).keys() >= {"tracking", "output_dir"}:
+        return
+    store = MlflowStore(record["tracking"], Path(record["output_dir"]), warn)
+    try:
+        with store.held():
+            close_sweep(store.client(), store, sweep)
+    except Exception as error:  # as above; the summary is on disk
+        warn(failure(store, error))

@@ -7,7 +7,7 @@ OUTPUT_DIR/trajectories/<id>/
   ledger.jsonl           a line per cycle: what was decided; the line is the cycle's commit
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from al_bench.acquisition.loop import NO_SCORES, Computed, Cycle
 from al_bench.config.identity import digest
 from al_bench.costs import Costs
 from al_bench.ledger.ledger import CycleLedger
-from al_bench.ledger.store import Store, costs_from
+from al_bench.ledger.store import Store, costs_from, load_array, save_array
 
 FIELDS = ("labelled", "words", "metrics", "extended", "query", "stop_set")  # JSON as they are
 
@@ -67,22 +67,18 @@ class Trajectory(CycleLedger):
         }
         for kind, array in arrays.items():
             path = array_path(self.folder, kind, cycle.number)
-            decided[f"{kind}_sha256"] = None if array is None else self._store.save(path, array)
+            decided[f"{kind}_sha256"] = None if array is None else save_array(path, array)
         self.commit(decided, {"cycle": cycle.number, **self._store.costs_record(costs)})
 
     def _read(self, decided: dict[str, Any], spent: dict[str, Any]) -> Computed:
-        number, arrays = decided["cycle"], {}
-        for kind in ("scores", "stop"):
-            if decided[f"{kind}_sha256"] is not None:
-                path = array_path(self.folder, kind, number)
-                arrays[kind] = self._store.load(path, decided[f"{kind}_sha256"])
-        scores = arrays.get("scores", NO_SCORES)
+        scores, stop_labels = (read_array(self.folder, kind, decided) for kind in ("scores", "stop"))
+        scores = NO_SCORES if scores is None else scores
         scored = np.flatnonzero(~np.isnan(scores))
         cycle = Cycle(
-            number,
+            decided["cycle"],
             **{name: decided[name] for name in FIELDS},
             seed_set=np.array(decided["seeded"], dtype=np.int64),
-            stop_labels=arrays.get("stop"),
+            stop_labels=stop_labels,
             queried=np.array(decided["queried"], dtype=np.int64),
             scored=scored,
             scores=scores[scored],
@@ -93,3 +89,9 @@ class Trajectory(CycleLedger):
 def array_path(folder: Path, kind: str, number: int) -> Path:
     """Where a trajectory's folder has an array of a cycle; kind: "scores" or "stop"."""
     return folder / kind / f"cycle_{number:04d}.npy"
+
+
+def read_array(folder: Path, kind: str, line: Mapping[str, Any]) -> np.ndarray | None:
+    """An array of a cycle, by the ledger's line; None where the cycle has none. Raises `UserError` as `load_array`."""
+    sha256 = line[f"{kind}_sha256"]
+    return None if sha256 is None else load_array(array_path(folder, kind, line["cycle"]), sha256, folder)

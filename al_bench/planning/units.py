@@ -17,7 +17,7 @@ from al_bench.config import identity as identities
 from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once
 from al_bench.learners.engine.batching import small_data_rule
-from al_bench.ledger.ledger import Ledger, load_record, read_json
+from al_bench.ledger.ledger import Ledger, load_record
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.store import finished, step_folder
 
@@ -60,7 +60,7 @@ def job_of(overrides: Sequence[str], config: RunConfig, precision: str) -> Job:
     cycles, at = list(range(config.schedule.cycles + 1)), config.evaluate_at
     asked = at if isinstance(at, list) else cycles if at == "all" else cycles[-1:]
     run = RunDirectory(Path(config.output_dir) / identities.run_folder(config))
-    state = "finished" if run.finished else "begun" if run.ledger.path.exists() else "to do"
+    state = "finished" if run.finished else "begun" if run.begun else "to do"
     every = units(config, precision, cycles if asked else [])
     return Job(tuple(overrides), config, state, tuple(every), tuple(units(config, precision, asked)))
 
@@ -177,14 +177,17 @@ class Past:
         self._other: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, fits
         for folder in sorted((output_dir / "trajectories").glob("*/")):
             identity = load_record(folder / "identity.json").get("identity", {})
-            for record in Ledger(folder / "costs.jsonl").read() if "acquisition" in identity else []:
+            for record in Ledger(folder / "costs.jsonl").scan()[0] if "acquisition" in identity else []:
                 self._add("acquisition", identity["dataset"], identity["acquisition"], record)
         for folder in filter(finished, sorted((output_dir / "steps").glob("*/"))):
-            identity = read_json(folder / "identity.json")["identity"]
+            identity, costs = (load_record(folder / f"{name}.json") for name in ("identity", "costs"))
+            if not identity or not costs:  # damage stops the run that needs it, not this estimate
+                continue
+            identity = identity["identity"]
             fit = identity.get("fit", identity)
             part = "verifier" if identity.get("by") == "verifier" else PARTS.get(identity["step"], "look_back")
             if "dataset" in fit:
-                self._add(part, fit["dataset"], fit["model"], read_json(folder / "costs.json"))
+                self._add(part, fit["dataset"], fit["model"], costs)
 
     def seconds(self, unit: Unit) -> float | None:
         """Of a fit; None where no fit of its rate and part was made on this machine."""

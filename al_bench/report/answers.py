@@ -27,7 +27,8 @@ More = dict[str, Any]  # text, detail, numbers to be added to an answer
 class Answer:
     """text: a sentence or two; detail: tests, for who wants to know
 
-    verdict: of the contrast (`contrasts.Contrast`), or equivalent, or fact; numbers: others that the text mentions
+    verdict: of the contrast (`contrasts.Contrast`), or equivalent, chance, fact
+    numbers: others that the text mentions
     """
 
     topic: str
@@ -50,7 +51,7 @@ def answers(setting: Setting, contrasts: Contrasts) -> list[Answer]:
     """All that can be said of a setting, in the order of the questions; contrasts: of all settings on the page."""
     asked = ((question, one) for question in QUESTIONS for one in contrasts.family(question))
     compared = [_answer(question, one) for question, one in asked if one.setting is setting]
-    return [*reached(setting), *compared, *costs(setting)]
+    return [*reached(setting), *blind(setting), *compared, *costs(setting)]
 
 
 def _answer(question: str, one: Answered) -> Answer:
@@ -66,7 +67,7 @@ def _answer(question: str, one: Answered) -> Answer:
 def _phrases(one: Answered) -> dict[str, Any]:
     setting, contrast, about = one.setting, one.contrast, one.first.about
     difference, unit, verdicts = contrast.difference, f" points of {score_name(setting)}", SENTENCES["verdicts"]
-    digits = 1 if abs(difference.mean) >= 0.1 else 2
+    digits = min(4, max(1, math.ceil(-math.log10(abs(difference.mean) or 1))))  # as many as show that it is not 0
     return {
         "about": about,
         "selecting": selecting(about, one.first.arm),
@@ -109,17 +110,18 @@ def _faster(one: Answered) -> More:
     setting, seeds = one.setting, list(one.contrast.seeds)
     column, things = ("words", "words") if one.first.about.unit == "words" else ("labelled", "labels")
     curves = []
-    for method in (one.second, one.first):
-        scores = setting.scores(method).loc[seeds].mean(axis=0).dropna()
-        at = setting.values(method, column).loc[seeds].mean(axis=0)[scores.index]
+    for arm in (one.second, one.first):
+        scores = setting.scores(arm).loc[seeds].mean(axis=0).dropna()
+        at = setting.values(arm, column).loc[seeds].mean(axis=0)[scores.index]
         curves.append((at.tolist(), scores.tolist()))
-    (labels, scores), curve = curves
-    factor = statistics.speed_up((labels, scores), curve, scores[-1])
-    if not factor.exact or factor.low < 1.05:
+    random, method = curves
+    target = random[1][-1]
+    needs, needed = (statistics.labels_to_reach(*curve, target) for curve in (random, method))
+    if not (needs.exact and needed.exact) or needs.low < 1.05 * needed.low:
         return {}
-    phrases = {"needed": number(labels[-1] / factor.low, 0), "all": number(labels[-1], 0), "things": things}
-    detail = fill("more", "faster", factor=number(factor.low), **phrases)
-    return {"detail": detail, "numbers": {"speed_up": factor.low}}
+    factor = needs.low / needed.low
+    phrases = {"needed": number(needed.low, 0), "all": number(needs.low, 0), "things": things}
+    return {"detail": fill("more", "faster", factor=number(factor), **phrases), "numbers": {"speed_up": factor}}
 
 
 def _saved(one: Answered) -> More:
@@ -158,7 +160,9 @@ def _closed(one: Answered) -> More:
     if share is None:
         return {"detail": fill("more", "no_gap", gap=interval(gap, sign=True))}
     shares = {"share": share.mean, "low": share.low, "high": share.high}
-    text = fill("more", "closed", **{name: percent(share) for name, share in shares.items()})
+    shown = shares if share.mean >= 0 else {"share": -share.mean, "low": -share.high, "high": -share.low}
+    key = "closed" if share.mean >= 0 else "widened"
+    text = fill("more", key, **{name: percent(end) for name, end in shown.items()})
     return {"text": text, "numbers": shares}
 
 
@@ -179,15 +183,17 @@ def reached(setting: Setting) -> Iterator[Answer]:
     best = max(finals, key=lambda method: finals[method].mean)
     final, (end, scores) = finals[best], setting.end(best)
     curve = 100 * setting.scores(best).loc[scores.index].mean(axis=0).dropna().loc[:end]
-    first, since = float(curve.iloc[0]), ""
+    first, moves, since = float(curve.iloc[0]), "up", ""
     if len(curve) > 1:
         start = budget_of(setting, best, int(curve.index[0]), scores.index).partition(HARD)[0]
-        direction = "up" if final.mean > first else "down"
-        since = fill("reached", "since", direction=direction, first=number(first), start=start)
+        level = number(final.mean) == number(first)  # as far as a reader can see
+        moves = "level" if level else "up" if final.mean > first else "down"
+        since = fill("reached", "since", moves, first=number(first), start=start)
     text = fill(
         "reached",
         "text",
         model=model(best),
+        moves=fill("reached", "moves", moves),
         final=interval(final),
         score=score_name(setting),
         budget=budget_of(setting, best, end, scores.index),
@@ -199,10 +205,34 @@ def reached(setting: Setting) -> Iterator[Answer]:
         enough = fill("reached", "enough", n=math.ceil(least)) if len(finals) < len(ends) else ""
         text += fill("reached", "best", methods=len(finals), enough=enough)
     ceiling = ceiling_of(setting, best)
-    if ceiling is not None and len(setting.end(ceiling)[1]):
-        top = float(setting.end(ceiling)[1].mean())
+    top = float(setting.end(ceiling)[1].mean()) if ceiling is not None else math.nan
+    if top > 0:
         text += fill("reached", "ceiling", share=percent(final.mean / top, 1), top=number(top))
     yield Answer("reached", sentence(text), numbers={"final": final.mean, "first": first})
+
+
+def blind(setting: Setting) -> Iterator[Answer]:
+    """The selections whose model was at chance when it queried."""
+    for method in setting.acquirers():
+        chance = setting.at_chance(method)
+        times, queries = int(chance.sum().sum()), int(chance.count().sum())
+        if times:
+            scores = 100 * setting.values(method, f"acquisition/{setting.metric}")[chance.columns].mean(axis=0)
+            text = fill(
+                "chance",
+                "text",
+                selecting=selecting(method.about),
+                blind=number(times, 0),
+                queries=count(queries, "query", "queries"),
+                seeds=count(len(chance), "seed"),
+                score=score_name(setting),
+                baseline=number(setting.baseline),
+                first=number(scores.iloc[0]),
+                last=number(scores.iloc[-1]),
+            )
+            examples = float(setting.values(method, "baseline/examples").max().max())
+            detail = fill("chance", "detail", examples=number(examples, 0))
+            yield Answer("chance", text, "chance", detail, numbers={"blind": times, "queries": queries})
 
 
 def costs(setting: Setting) -> Iterator[Answer]:

@@ -1,5 +1,6 @@
 """`al-bench report`: runs -> settings -> answers, tables, figures, texts -> one page, on disk and in MLflow."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import pandas as pd
 
 from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.store import load
-from al_bench.errors import UserError, first_line, of_disk
+from al_bench.errors import UserError, first_line, of_disk, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, write_whole
-from al_bench.ledger.tracking import FILE, connect, store_uri
+from al_bench.ledger.mlflow_store import FILE, MlflowStore, known_runs
 from al_bench.report.figures import style
 from al_bench.report.page import chapters_of, page
 
@@ -18,10 +19,10 @@ from al_bench.report.page import chapters_of, page
 def report(
     paths: Sequence[str], output: str | None, output_dir: str, figures: str | None, tracking: str | None
 ) -> None:
-    """Write the page of the runs below the given folders, say where, and log it to MLflow.
+    """Write the page of the runs below the given folders, say where, and log it to MLflow if that is asked for.
 
     output: the page's file, None: OUTPUT_DIR/report.html; figures: a folder for all figures, as PNG and SVG
-    tracking: the only store to log to, or "none"; None: where each sweep was logged
+    tracking: the store to log to, as in a run's config; never one that a folder names, which may be somebody else's
     Raises `UserError` where there is no run, or nothing can be written.
     """
     root = Path(output_dir).absolute()
@@ -38,8 +39,8 @@ def report(
             save_figures(chapters, Path(figures))
     except OSError as error:
         raise (of_disk(error) or error) from error
-    if tracking != "none":
-        publish(target, results.runs, None if tracking is None else store_uri(tracking, root))
+    if tracking not in (None, "none"):
+        publish(target, results.runs, MlflowStore(tracking, root, note))
     print(target)
 
 
@@ -52,21 +53,26 @@ def save_figures(chapters: Sequence[dict[str, Any]], folder: Path) -> None:
                 style.save(picture.figure, folder / name)
 
 
-def publish(page: Path, runs: pd.DataFrame, store: str | None) -> None:
-    """Log the page to the MLflow run of each sweep. store: the only one; whatever fails here warns."""
-    for folder in parents(runs):
-        known = load_record(folder / FILE)
-        if "run_id" not in known or (store is not None and known.get("uri") != store):
-            if store is not None:
-                print(f"{folder.name} is not logged to {store}, so its report is not either; see `al-bench sync`")
-            continue
-        try:
-            connect(known["uri"]).log_artifact(known["run_id"], str(page))
-        except Exception as error:  # any failure of a tracking server must not cost the page
-            first = first_line(error)[:200]
-            print(f"the report of {folder.name} could not be logged to {known['uri']} ({first})")
-        else:
-            print(f"logged to {known['uri']}, run {known['run_id']}")
+def publish(page: Path, runs: pd.DataFrame, store: MlflowStore) -> None:
+    """Log the page to the MLflow run of each sweep that the store has; whatever fails here warns."""
+    try:
+        with store.held():
+            client = store.client()
+        for folder in parents(runs):
+            record = load_record(folder / FILE)
+            known = known_runs(client, record["experiment"], record) if store.place.items() <= record.items() else []
+            for run in known:
+                client.log_artifact(run.info.run_id, str(page))
+                print(f"logged to {store}, run {run.info.run_id}")
+            if not known:
+                note(f"{folder.name} is not logged to {store}, so its report is not either; see `al-bench sync --help`")
+    except Exception as error:  # any failure of a tracking server must not cost the page
+        reason = without_secrets(first_line(root_cause(error)))
+        note(f"the report could not be logged to {store} ({reason}); the page is written")
+
+
+def note(text: str) -> None:
+    print(f"al-bench: note: {text}", file=sys.stderr)
 
 
 def parents(runs: pd.DataFrame) -> list[Path]:

@@ -90,8 +90,8 @@ def score_table(setting: Setting, best: Method | None) -> Table:
     """Scores in percent at some budgets, area under the curve, and what was spent. best: the one that is bold"""
     measures, budgets, rows = setting.measures, budgets_of(setting), []
     for method in setting.methods:
-        score, final, runs = setting.score(method), setting.end(method)[1], len(method.runs)
-        if final.empty:
+        score, (end, final), runs = setting.score(method), setting.end(method), len(method.runs)
+        if end is None or final.empty:
             continue
         at_cycles = [measures.sample(method.runs, score, cycle).array for cycle in budgets]
         iteration = setting.iterations(method, "seconds/iteration") if method.selects else np.empty(0)
@@ -102,13 +102,18 @@ def score_table(setting: Setting, best: Method | None) -> Table:
             amount(len(final), str(runs) if len(final) == runs else f"{len(final)} of {runs}"),
             *(estimate(100 * at if method.arm != "ceiling" else np.empty(0)) for at in at_cycles),
             estimate(final.to_numpy(), strong=method is best),
+            estimate(100 * measures.sample(method.runs, f"acquisition/{setting.metric}", end).array),
             estimate(100 * measures.sample(method.runs, score, "aulc").array if everywhere else np.empty(0)),
             estimate(iteration),
             amount(float(spent_by(setting, method).mean()), duration),
         ])  # fmt: skip
+    if rows and not math.isnan(setting.baseline):
+        blank, at = amount(math.nan), 2 + len(budgets)
+        constant = [blank] * at + [amount(setting.baseline, number)] + [blank] * (len(rows[0]) - at - 1)
+        rows.append([word(TEXTS["baseline"]), *constant[1:]])
     intervals = any(len(method.runs) >= FEW for method in setting.methods)
     caption = TEXTS["scores"].format(
-        score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric),
+        score="F1 of spans" if setting.metric == "f1" else sentence(setting.metric.replace("_", " ")),
         intervals=TEXTS["intervals"].format(few=FEW) if intervals else "",
         bold=TEXTS["bold"] if best else TEXTS["not_bold"] if len(setting.methods) > 1 else "",
     )

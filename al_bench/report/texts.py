@@ -106,7 +106,7 @@ def summary(line: dict[str, Any]) -> str:
 def _query(line: dict[str, Any], trajectory: Path, corpus: Corpus | None) -> dict[str, Any]:
     texts, ids, cycle = [], line["queried"], line["cycle"]
     if corpus is not None:
-        scores = load_array(trajectory, "scores", cycle)
+        scores = load_array(trajectory, "scores", line)
         for rank in evenly(len(ids), EACH):
             score = math.nan if scores is None else float(scores[ids[rank]])
             label, pieces = example(corpus, ids[rank])
@@ -122,7 +122,8 @@ def example(corpus: Corpus, number: int) -> tuple[str, list[tuple[str, str]]]:
     inputs: Any = corpus.train.inputs[number]
     labels, names = corpus.train.labels, corpus.label_names
     if isinstance(labels, Ragged):
-        pieces = spans(inputs[:LONGEST], [names[tag] for tag in labels.row(number)][:LONGEST])
+        tags = [names[tag] for tag in labels.row(number)][:LONGEST]
+        pieces = spans(inputs[:LONGEST], tags) if corpus.kind == "tagging" else [*zip(inputs, tags, strict=False)]
         return "", pieces + ([("…", "")] if len(inputs) > LONGEST else [])
     words = inputs.split()
     text = " ".join(words[:LONGEST]) + (" …" if len(words) > LONGEST else "")
@@ -142,7 +143,7 @@ def spans(words: list[str], tags: list[str]) -> list[tuple[str, str]]:
 
 def sizes(corpus: Corpus) -> str:
     """Such as "2,000 training examples (20,134 words), 500 test examples, 6 classes"."""
-    kinds = [name for name in corpus.label_names if name.startswith("B-")]
-    labels = f"{len(kinds)} span types" if corpus.task == "tagging" else f"{len(corpus.label_names)} classes"
+    kinds = {"tagging": "span types", "classification": "classes"}.get(corpus.kind, "tags")
+    labels = f"{len(corpus.counts(corpus.train.labels))} {kinds}"
     train = f"{len(corpus.train):,} training examples ({int(np.sum(corpus.train.words)):,} words)"
     return f"{train}, {len(corpus.test):,} test examples, {labels}"

@@ -11,6 +11,7 @@ PROSE = (Path(__file__).with_name(f"{name}.yaml") for name in ("sentences", "cap
 SENTENCES, CAPTIONS = (yaml.safe_load(path.read_text(encoding="utf-8")) for path in PROSE)
 
 
-def fill(topic: str, key: str, **phrases: Any) -> str:
-    """A sentence with what stands between its braces."""
-    return str(SENTENCES[topic][key]).format(**phrases).replace(" %", f"{HARD}%")
+def fill(topic: str, key: str, case: str = "", **phrases: Any) -> str:
+    """A sentence with what stands between its braces; case: of a sentence that has several"""
+    text = SENTENCES[topic][key]
+    return str(text[case] if case else text).format(**phrases).replace(" %", f"{HARD}%")

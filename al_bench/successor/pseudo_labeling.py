@@ -179,7 +179,7 @@ class Plasm:
     def report(self, kept: np.ndarray, shares: dict[str, float]) -> dict[str, Any]:
         """What the pseudo-labels were worth. Gold labels of the pool are looked at here and nowhere else."""
         corpus = self.s.corpus
-        metric = headline(corpus.task)
+        metric = headline(corpus.kind)
         true, labels = corpus.train.labels[self.rest], self.labels
         wrong = mistaken(true, labels)
 

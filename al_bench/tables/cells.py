@@ -14,8 +14,8 @@ from al_bench.analysis.statistics import Censored, Estimate, mean_interval
 from al_bench.analysis.words import number
 from al_bench.tables.specs import Column, Spec
 
-SHARES = ("acquisition/", "successor/", "pseudo/")
-COUNTS = ("pseudo/examples", "pseudo/kept")
+SHARES = ("acquisition/", "successor/", "baseline/", "pseudo/")
+COUNTS = ("baseline/examples", "pseudo/examples", "pseudo/kept")
 ERRORS = ("ece", "wrong")
 Key = tuple[Any, ...]  # a row's values of the spec's row columns; None: its runs do not use the thing
 STAR, UNTESTABLE = "*", "†"

@@ -1,6 +1,5 @@
 """Tables and report, on the same random sweeps: every number, mark and verdict that both show is the same."""
 
-import json
 import re
 
 import numpy as np
@@ -9,6 +8,7 @@ from sweeps import RIVALS, varied
 from synthetic import contrasts_of, write_runs
 
 from al_bench.analysis.contrasts import best_of
+from al_bench.ledger.ledger import read_json, write_json
 from al_bench.report.answers import answers
 from al_bench.report.tables import iteration_table, score_table
 from al_bench.tables.build import build
@@ -35,8 +35,7 @@ def random_sweep(folder, number: int) -> None:
         for run in rng.permutation(runs)[: rng.integers(0, 4)]:
             (run / "config.yaml").unlink()
         for run in rng.permutation(runs)[: rng.integers(0, 3)]:
-            text = (run / "provenance.json").read_text()
-            (run / "provenance.json").write_text(json.dumps({**json.loads(text), "host": "another"}))
+            write_json(run / "provenance.json", {**read_json(run / "provenance.json"), "host": "another"})
 
 
 @pytest.mark.parametrize("number", range(20))

@@ -1,12 +1,12 @@
 """Run directories as a frame: what a real run wrote, what each kind of run is called, and what damage does."""
 
-import json
 import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from made import write_ledger
 from synthetic import configs, write_runs
 
 from al_bench.analysis.measures import Measures
@@ -14,7 +14,8 @@ from al_bench.analysis.runs import columns_of
 from al_bench.analysis.store import COLUMNS, load
 from al_bench.costs import totals
 from al_bench.errors import UserError
-from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.ledger import Ledger, write_json
+from al_bench.ledger.rundir import RunDirectory, write_config
 from al_bench.ledger.tracking import metrics_of
 
 SMALL = "dataset=trec6 model@acquisition=minilm_l3 model@successor=minilm_l6 schedule.initial=100 schedule.step=50 schedule.cycles=2"
@@ -140,8 +141,8 @@ def garbled(run: Path) -> None:
 
 
 def shapeless(run: Path) -> None:
-    lines = (run / "ledger.jsonl").read_text().splitlines()
-    (run / "ledger.jsonl").write_text("\n".join([lines[0], json.dumps({"cycle": 1, "labelled": "many"}), ""]))
+    lines = Ledger(run / "ledger.jsonl").read()
+    write_ledger(run / "ledger.jsonl", [lines[0], {"cycle": 1, "labelled": "many"}])
 
 
 def unpaid(run: Path) -> None:
@@ -151,7 +152,7 @@ def unpaid(run: Path) -> None:
 
 def status(**values: object):
     def write(run: Path) -> None:
-        (run / "status.json").write_text(json.dumps(values))
+        write_json(run / "status.json", values)
 
     return write
 
@@ -171,6 +172,15 @@ def writing(name: str, text: str):
     return write
 
 
+def edited(name: str, old: str, new: str):
+    def write(run: Path) -> None:
+        text = (run / name).read_text()
+        assert old in text
+        (run / name).write_text(text.replace(old, new, 1))
+
+    return write
+
+
 def both(*steps):
     return lambda run: [step(run) for step in steps]
 
@@ -179,20 +189,34 @@ def both(*steps):
     ("damage", "reason", "cycles"),
     [
         (torn, "finished, but its ledger holds 2 of 3 cycles", 2),
-        (garbled, "ledger.jsonl is damaged in line 2; what is before it counts", 1),
+        (garbled, "ledger.jsonl is damaged, or of an earlier format: what is before line 2 counts", 1),
         (shapeless, "cycle 1 is not as a run writes it", 1),
         (unpaid, "costs.jsonl lacks 2 of 3 cycles", 3),
         (without("ledger.jsonl"), "finished, but its ledger holds 0 of 3 cycles", 0),
         (without("config.yaml"), "config.yaml is missing", None),
-        (writing("config.yaml", "{"), "config.yaml cannot be read", None),
-        (writing("config.yaml", "name: x\n"), "config.yaml cannot be read", None),
-        (writing("config.yaml", "\x00\xff"), "config.yaml cannot be read", None),
-        (writing("status.json", "[]"), "status.json is not a JSON object", 3),
-        (writing("status.json", "{"), "status.json cannot be read", 3),
+        (writing("config.yaml", "{"), "config.yaml is damaged", None),
+        (lambda run: write_config(run, "name: x\n"), "config.yaml cannot be read", None),
+        (edited("config.yaml", "seed: 1\n", "seed: 3\n"), "config.yaml is damaged", None),
+        (writing("config.yaml", "\x00\xff"), "config.yaml is damaged", None),
+        (writing("status.json", "[]"), "status.json is damaged", 3),
+        (writing("status.json", "{"), "status.json is damaged", 3),
+        (edited("status.json", '"started_at": 0.0', '"started_at": 1.0'), "status.json is damaged", 3),
+        (edited("provenance.json", '"made"', '"mine"'), "provenance.json is damaged", 3),
+        (edited("identity.json", '"float32"', '"bfloat16"'), "identity.json is damaged", 3),
+        (
+            edited("ledger.jsonl", '"cycle": 1,', '"cycle": 1, "more": 1,'),
+            "counts; restore it, or delete the folder",
+            1,
+        ),
+        (edited("costs.jsonl", '"peak_memory_bytes": 1', '"peak_memory_bytes": 2'), "costs.jsonl lacks 3 of 3", 3),
         (without("status.json"), "status.json is missing", 3),
         (both(without("status.json"), torn), "interrupted: 2 of 3 cycles", 2),
         (without("identity.json"), "identity.json is missing", 3),
-        (writing("identity.json", '{"identity": 3}'), "its files are not as a run writes them", None),
+        (
+            lambda run: write_json(run / "identity.json", {"identity": 3}),
+            "its files are not as a run writes them",
+            None,
+        ),
         (both(status(state="running"), torn), "running, or killed: 2 of 3 cycles", 2),
         (both(status(state="interrupted"), torn), "interrupted: 2 of 3 cycles", 2),
         (
@@ -225,9 +249,9 @@ def test_a_damaged_run_is_named_and_stops_no_other(tmp_path, damage, reason, cyc
 
 def test_a_run_whose_pool_was_exhausted_is_whole(tmp_path):
     (run,) = write_runs(tmp_path, f"{SMALL} seed=1")
-    lines = [json.loads(line) for line in (run / "ledger.jsonl").read_text().splitlines()]
+    lines = Ledger(run / "ledger.jsonl").read()
     lines[1]["query"] = {}
-    (run / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:2]))
+    write_ledger(run / "ledger.jsonl", lines[:2])
     results = load([tmp_path])
     assert results.problems == ()
     assert results.runs.state.tolist() == ["finished"]

@@ -1,15 +1,15 @@
 """Where a curve ends, and seconds that are of one machine only."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
+from made import write_ledger
 from sweeps import SWEEP, varied
 from synthetic import contrasts_of, write_runs
 
 from al_bench.analysis.measures import end_of
 from al_bench.analysis.runs import ARMS
+from al_bench.ledger.ledger import Ledger, read_json, write_json
 from al_bench.report.answers import answers
 from al_bench.tables.build import build
 from al_bench.tables.specs import available, parse, read
@@ -21,16 +21,16 @@ def moved(folders, host: str) -> None:
     """The runs, as another machine would have left them."""
     for folder in folders:
         path = folder / "provenance.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "host": host}))
+        write_json(path, {**read_json(path), "host": host})
 
 
 def computed_on(folder, cycles: int, **machines) -> None:
     """The first cycles, as taken over from another machine."""
     path = folder / "costs.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = Ledger(path).read()
     for line in lines[:cycles]:
         line["machines"] = machines
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_ledger(path, lines)
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_a_cycle_keeps_the_machine_that_computed_it(tmp_path):
 def test_the_resolved_precision_is_part_of_a_method(tmp_path):
     """A float32 run and two bfloat16 runs, all asked for as `auto`, are no three seeds of one method."""
     for folder, precision in zip(write_runs(tmp_path, SWEEP), ("float32", "bfloat16", "bfloat16"), strict=True):
-        record = json.loads((folder / "identity.json").read_text())
+        record = read_json(folder / "identity.json")
         record["fingerprints"]["precision"] = precision
-        (folder / "identity.json").write_text(json.dumps(record))
+        write_json(folder / "identity.json", record)
     contrasts = contrasts_of(tmp_path)
     assert sorted(m.seeds for m in contrasts.settings[0].methods) == [(1,), (2, 3)]
     made = build(parse({"title": "x", "rows": ["dataset"], "columns": {"score": {}}}, "x"), contrasts, "")
@@ -101,9 +101,9 @@ def test_the_resolved_precision_is_part_of_a_method(tmp_path):
 def test_a_query_is_not_charged_to_the_score_before_it(tmp_path):
     """What passed until a score: one-off work, the iterations before, and the cycle's own training."""
     (folder,) = write_runs(tmp_path, varied("seed=1"))
-    lines = [json.loads(line) for line in (folder / "costs.jsonl").read_text().splitlines()]
+    lines = Ledger(folder / "costs.jsonl").read()
     lines[0]["seconds"]["prepare"] = 100.0
-    (folder / "costs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_ledger(folder / "costs.jsonl", lines)
     contrasts = contrasts_of(tmp_path)
     (setting,) = contrasts.settings
     until = setting.values(setting.methods[0], "seconds/cumulative").iloc[0]
@@ -117,10 +117,10 @@ def test_a_query_is_not_charged_to_the_score_before_it(tmp_path):
 def test_the_bound_is_of_scoring_the_pool_alone(tmp_path):
     """Scoring the top again is no part of it: fewer candidates leave that as it is."""
     (folder,) = write_runs(tmp_path, varied("seed=1", "rescore=2"))
-    lines = [json.loads(line) for line in (folder / "costs.jsonl").read_text().splitlines()]
+    lines = Ledger(folder / "costs.jsonl").read()
     for line in lines[:-1]:
         line["seconds"] = {"train": 10.0, "predict": 10.0, "rescore": 20.0, "select": 0.0, "subsample": 0.0}
-    (folder / "costs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_ledger(folder / "costs.jsonl", lines)
     (setting,) = contrasts_of(tmp_path).settings
     assert setting.iterations(setting.methods[0], "amdahl").tolist() == pytest.approx([40 / 30])
 

@@ -1,12 +1,12 @@
 """Stopping criteria against hand-worked numbers; where they stop never depends on a label or a metric."""
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made import write_ledger
 from sklearn.metrics import cohen_kappa_score
 from synthetic import write_runs
 
@@ -14,6 +14,8 @@ from al_bench.analysis.arms import settings
 from al_bench.analysis.measures import Measures
 from al_bench.analysis.stopping import CRITERIA, Trail, changed, delta_f, kappa, read_trail, stops
 from al_bench.analysis.store import Results, load
+from al_bench.ledger.ledger import write_json
+from al_bench.ledger.store import save_array
 from al_bench.ledger.trajectory import array_path
 
 BY_NAME = {criterion.name: criterion for criterion in CRITERIA}
@@ -85,15 +87,13 @@ def write_trajectory(folder: Path, lines, strategy=None, task="classification", 
     """lines: by cycle, (predictions of the stop set, scores of the training split, what the ledger has)"""
     identity = {"strategy": strategy or {"name": "least_confidence"}, "dataset": {"task": task}}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "identity.json").write_text(json.dumps({"identity": identity}))
+    write_json(folder / "identity.json", {"identity": identity})
     records = []
     for cycle, (predictions, scores, line) in enumerate(lines):
         records.append({"cycle": cycle, **LINE, **line, **({"stop_set": stop_set} if cycle == 0 else {})})
-        for name, array in (("stop", np.array(predictions, np.int16)), ("scores", np.array(scores, np.float32))):
-            path = array_path(folder, name, cycle)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, array)
-    (folder / "ledger.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        for kind, array in (("stop", np.array(predictions, np.int16)), ("scores", np.array(scores, np.float32))):
+            records[-1][f"{kind}_sha256"] = save_array(array_path(folder, kind, cycle), array)
+    write_ledger(folder / "ledger.jsonl", records)
 
 
 NAN = np.nan

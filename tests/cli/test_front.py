@@ -32,6 +32,8 @@ def in_process_of_its_own(checkout: Path, folder: Path, *arguments: str) -> subp
         (["--help"], "al-bench run +experiment=demo"),
         (["--version"], "al-bench 0."),
         (["ls"], "conll_distil"),
+        (["ls", "model"], "minilm_l3"),
+        (["ls", "pseudo_labeling"], "plasm_knn"),
         (["sync", "--help"], "MLflow"),
         (["tables", "--help"], "al-bench tables ups --format latex"),
         (["ls", "tables"], "what a successor loses when another model selects"),
@@ -119,7 +121,13 @@ complete_line() { COMP_LINE="$1"; COMP_POINT=${#1}; COMP_WORDS=($1); COMP_CWORD=
     COMPREPLY=(); hydra_bash_completion; echo "${COMPREPLY[@]}"; }
 complete_line "al-bench run strategy=mn"
 complete_line "al-bench run schedule.cy"
+complete_line "al-bench plan strategy=mn"
+complete_line "al-bench re"
+complete_line "al-bench ls mod"
+complete_line "al-bench tables --format la"
 """
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["strategy=mnlp", "schedule.cycles="], done.stderr
+    assert done.stdout.split() == [
+        "strategy=mnlp", "schedule.cycles=", "strategy=mnlp", "report", "models", "latex",
+    ], done.stderr  # fmt: skip

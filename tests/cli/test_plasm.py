@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from al_bench.ledger.ledger import Ledger
-from al_bench.ledger.tracking import connect
+from al_bench.ledger.mlflow_store import connect
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

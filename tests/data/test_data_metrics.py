@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 from sklearn.metrics import f1_score
 
-from al_bench.data.metrics import calibration_error, evaluate, headline
+from al_bench.data.corpus import Corpus, Split
+from al_bench.data.metrics import at_chance, calibration_error, evaluate, headline, majority
 from al_bench.data.ragged import Ragged
 
 NAMES = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
@@ -64,6 +65,31 @@ def test_a_span_does_not_cross_sentences() -> None:
 
 def test_headlines() -> None:
     assert (headline("classification"), headline("tagging")) == ("accuracy", "f1")
+
+
+def test_the_majority_of_the_training_split_is_judged_by_the_test_split() -> None:
+    train, test = Split(["x"] * 5, np.array([2, 0, 2, 1, 2])), Split(["x"] * 4, np.array([0, 0, 0, 2]))
+    baseline = majority(Corpus("made", "classification", ("a", "b", "c"), train, test))
+    assert baseline == pytest.approx({"accuracy": 0.25, "macro_f1": 0.4 / 2, "micro_f1": 0.25, "examples": 4})
+
+
+def test_the_most_frequent_tag_finds_no_span() -> None:
+    rows = [["w"] * 4, ["w"] * 2]
+    split = Split(rows, Ragged.of([[0, 1, 2, 0], [0, 3]]))
+    baseline = majority(Corpus("made", "tagging", NAMES, split, split))
+    assert baseline["f1"] == 0
+    assert baseline["word_accuracy"] == pytest.approx(3 / 6)
+    assert baseline["examples"] == 2
+
+
+def test_guessing_is_at_chance_in_nineteen_of_twenty_samples() -> None:
+    guesses = np.random.default_rng(0).binomial(800, 0.5, size=4000) / 800
+    assert np.mean(at_chance(guesses, 0.5, 800)) == pytest.approx(0.95, abs=0.01)
+    assert at_chance(0.529, 0.5, 800)
+    assert not at_chance(0.530, 0.5, 800)
+    assert at_chance(0.4, 0.5, 800)
+    assert at_chance(0.0, 0.0, 800)
+    assert not at_chance(0.01, 0.0, 800)
 
 
 def test_calibration_error_by_hand():

@@ -110,7 +110,8 @@ def test_a_row_that_where_leaves_out_may_be_broken(load: Load) -> None:
 
 def test_conll(load: Load) -> None:
     content = "-DOCSTART- -X- O O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\n \t\nPeter NNP I-NP I-PER"
-    corpus = load({"train.txt": content, "test.txt": content}, task="tagging")
+    other = content.replace("rejects", "takes").replace("Peter", "Petra")
+    corpus = load({"train.txt": content, "test.txt": other}, task="tagging")
     assert words_and_tags(corpus) == [(["EU", "rejects"], ["B-ORG", "O"]), (["Peter"], ["B-PER"])]
     assert corpus.notes == ("tags converted from IOB1 to IOB2 (4 of them rewritten)",)
     assert corpus.train.words.tolist() == [2, 1]
@@ -162,9 +163,12 @@ def test_class_folders(load: Load) -> None:
 
 
 def test_the_imdb_layout_leaves_unsup_out(load: Load) -> None:
-    labelled = {f"{split}/{kind}/0_1.txt": kind for split in ("train", "test") for kind in ("neg", "pos")}
+    labelled = {f"{split}/{kind}/0_1.txt": f"{split} {kind}" for split in ("train", "test") for kind in ("neg", "pos")}
     corpus = load({**labelled, "train/unsup/0_0.txt": "?"})
-    assert list(corpus.train.inputs) == list(corpus.test.inputs) == ["neg", "pos"]
+    assert (list(corpus.train.inputs), list(corpus.test.inputs)) == (
+        ["train neg", "train pos"],
+        ["test neg", "test pos"],
+    )
     assert corpus.label_names == ("neg", "pos")
     assert corpus.notes == ("left out train/unsup: no class of the test split",)
 

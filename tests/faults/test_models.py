@@ -115,6 +115,17 @@ def test_pinned_weights_in_another_folder_are_not_all_of_a_model(al, own_run, ow
     assert "acquisition.tokenizer changed" in refused(al(*own_run, pinned, f"acquisition.path={copy}"))
 
 
+def test_a_sweep_says_which_results_are_of_another_model(al, own_run, own_model, tmp_path):
+    sweep = [*own_run, "-m", "seed=1,2"]
+    assert al(*sweep).code == 0
+    other_case(own_model)
+    done = al(*sweep)
+    assert done.code == 1
+    refusals = [line for line in done.err.splitlines() if " refused: " in line]
+    assert ["acquisition.tokenizer changed" in line for line in refusals] == [True, True], done.err
+    assert {json.loads(path.read_text())["state"] for path in tmp_path.rglob("status.json")} == {"finished"}
+
+
 def test_changed_data_of_a_finished_run(al, own_run, review_folder):
     assert al(*own_run).code == 0
     with (review_folder / "train.csv").open("a") as file:

@@ -1,7 +1,6 @@
 """Encoded once per (inputs, tokenizer, length), by however many runs."""
 
-import subprocess
-import sys
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 import transformers
 from filelock import FileLock
 from test_encoding import TOKENIZERS, assert_equal
-from tiny import SEEDS, build, settings, word_piece
+from tiny import SEEDS, build, cache_in, settings, word_piece
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.ragged import Ragged
@@ -22,13 +21,14 @@ from al_bench.learners.engine import embedding, encoding
 from al_bench.learners.engine.encoding import encode
 from al_bench.learners.engine.regression import Scaling
 from al_bench.learners.linear import LinearLearner
+from al_bench.ledger.cache import ArrayCache
 
 TEXTS = ["good film", "", "the plot was very bad", "a " * 50]
 SENTENCES = [["good", "\u200b", "film"], [], ["\u200b"], ["bad"] * 30]
 
 
 def folders(cache: Path) -> set[str]:
-    return {path.name for path in cache.iterdir()}
+    return {path.name for path in cache.iterdir() if path.suffix != ".lock"}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -37,9 +37,9 @@ def folders(cache: Path) -> set[str]:
 )
 def test_the_same_from_disk(name: str, inputs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = encode(inputs, TOKENIZERS[name], 16, None)
-    assert_equal(encode(inputs, TOKENIZERS[name], 16, tmp_path), fresh)
+    assert_equal(encode(inputs, TOKENIZERS[name], 16, cache_in(tmp_path)), fresh)
     monkeypatch.setattr(encoding, "_tokenise", lambda *_: pytest.fail("it is in the cache"))
-    assert_equal(encode(inputs, TOKENIZERS[name], 16, tmp_path), fresh)
+    assert_equal(encode(inputs, TOKENIZERS[name], 16, cache_in(tmp_path)), fresh)
     assert len(folders(tmp_path)) == 1
 
 
@@ -105,81 +105,10 @@ def test_the_key_changes_with_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
     assert encoding._key(["a b", "c"], tokenizer(), 16) == key
 
 
-# Another process with the same inputs; it says when it has encoded, and saves when it is told that all have.
-RIVAL = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from al_bench.data.ragged import Ragged
-from al_bench.learners.engine import encoding
-here, name = Path(sys.argv[1]), sys.argv[2]
-
-def tokenise(*_):
-    (here / name).touch()
-    while not (here / "go").exists():
-        time.sleep(0.001)
-    return encoding.Encoded(Ragged.of([[1, 2], [3]], np.int32))
-
-encoding._tokenise, encoding._key = tokenise, lambda *_: "key"
-print(encoding.encode(["a", "b"], None, 16, here / "cache").tokens.values.tolist())
-"""
-
-
-def test_two_processes_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RIVAL, str(tmp_path)]
-    names = ("one", "two")
-    jobs = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names]
-    deadline = time.monotonic() + 60
-    while not all((tmp_path / name).exists() for name in names):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    (tmp_path / "go").touch()
-    assert [job.communicate(timeout=60)[0] for job in jobs] == ["[1, 2, 3]\n"] * 2
-    assert [job.returncode for job in jobs] == [0, 0]
-    assert folders(tmp_path / "cache") == {"key"}, "one result, and no temporary folder left"
-
-
-def test_the_first_writer_wins(tmp_path: Path) -> None:
-    """What another process is reading is not replaced under it."""
-    first, second = (encode([text], TOKENIZERS["bert"], 16, None) for text in ("good", "bad film"))
-    for encoded in (first, second):
-        encoding._save(encoded, tmp_path / "key")
-    assert folders(tmp_path) == {"key"}
-    assert_equal(encoding._load(tmp_path / "key"), first)
-
-
-def test_what_a_killed_job_left_is_no_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        saved: list[Any] = []
-
-        def die(path: Path, array: np.ndarray) -> None:
-            saved.append(path)
-            if len(saved) == 3:
-                raise KeyboardInterrupt
-            path.write_bytes(array.tobytes()[:7])
-
-        patch.setattr(np, "save", die)
-        with pytest.raises(KeyboardInterrupt):
-            encode(SENTENCES, TOKENIZERS["bert"], 16, tmp_path)
-    assert len(folders(tmp_path)) == 1
-    expected = encode(SENTENCES, TOKENIZERS["bert"], 16, None)
-    assert_equal(encode(SENTENCES, TOKENIZERS["bert"], 16, tmp_path), expected)
-
-
-def test_a_disk_error_is_not_taken_for_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Path, "rename", full)
-    with pytest.raises(OSError, match="No space left"):
-        encode(TEXTS, TOKENIZERS["bert"], 16, tmp_path)
-    assert folders(tmp_path) == set()
-
-
 @pytest.mark.parametrize("task", ["classification", "tagging"])
 def test_cached_arrays_are_never_written_to(task: str, bert: Path, tmp_path: Path) -> None:
     inputs = Unlabelled(TEXTS if task == "classification" else SENTENCES)
-    learner = build(bert, task, cache=tmp_path)
+    learner = build(bert, task, cache=cache_in(tmp_path))
     learner.prepare(inputs)
     stored = {path: path.read_bytes() for path in tmp_path.rglob("*.npy")}
     assert stored
@@ -240,36 +169,36 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     return Work(monkeypatch)
 
 
-def linear(bert: Path, cache: Path | None, precision: str = "float32") -> LinearLearner:
+def linear(bert: Path, cache: ArrayCache | None, precision: str = "float32") -> LinearLearner:
     model = ModelConfig(name="tiny", learner="linear", path=str(bert), max_length=32, training=settings())
     return LinearLearner("acquisition", model, "classification", ("a", "b"), torch.device("cpu"), precision, cache)
 
 
 def test_preparing_takes_what_it_took_whoever_did_it(bert: Path, tmp_path: Path, work: Work) -> None:
     """Without a cache, with a cold one, again, and in another process with a warm one."""
-    learner = linear(bert, tmp_path)
+    learner = linear(bert, cache_in(tmp_path))
     seconds = [linear(bert, None).prepare(Unlabelled(TEXTS))]
     seconds += [learner.prepare(Unlabelled(list(TEXTS))) for _ in range(2)]
     work.done.clear()
-    seconds += [linear(bert, tmp_path).prepare(Unlabelled(TEXTS))]
+    seconds += [linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS))]
     assert work.done == ["standardise"], "the arrays are read"
     assert seconds == [1110.0] * 4
 
 
 def test_what_is_prepared_for_which_purpose(bert: Path, tmp_path: Path, work: Work) -> None:
     inputs = Unlabelled(TEXTS)
-    assert linear(bert, tmp_path).prepare(inputs, exact=True) == 1110.0, "exact is the run's own precision"
-    assert linear(bert, tmp_path, "bfloat16").prepare(inputs, exact=True) == 2110.0
-    assert linear(bert, tmp_path, "bfloat16").prepare(inputs) == 1110.0
-    assert linear(bert, tmp_path).prepare(inputs, embeddings=True) == 1110.0, "it embeds anyway"
-    for cache in (None, tmp_path):
+    assert linear(bert, cache_in(tmp_path)).prepare(inputs, exact=True) == 1110.0, "exact is the run's own precision"
+    assert linear(bert, cache_in(tmp_path), "bfloat16").prepare(inputs, exact=True) == 2110.0
+    assert linear(bert, cache_in(tmp_path), "bfloat16").prepare(inputs) == 1110.0
+    assert linear(bert, cache_in(tmp_path)).prepare(inputs, embeddings=True) == 1110.0, "it embeds anyway"
+    for cache in (None, cache_in(tmp_path)):
         fine_tuned = build(bert, cache=cache)
         assert fine_tuned.prepare(inputs) == fine_tuned.prepare(inputs, exact=True) == 100.0
         assert fine_tuned.prepare(inputs, embeddings=True) == 1100.0
 
 
 def test_no_later_phase_pays_for_what_is_prepared(bert: Path, tmp_path: Path, work: Work) -> None:
-    learner, inputs, ids = linear(bert, tmp_path, "bfloat16"), Unlabelled(TEXTS), np.arange(4)
+    learner, inputs, ids = linear(bert, cache_in(tmp_path), "bfloat16"), Unlabelled(TEXTS), np.arange(4)
     learner.prepare(inputs, exact=True)
     work.done.clear()
     model = learner.fit(inputs, ids, np.array([0, 1, 0, 1]), SEEDS)
@@ -281,25 +210,25 @@ def test_no_later_phase_pays_for_what_is_prepared(bert: Path, tmp_path: Path, wo
 
 def test_waiting_for_another_process_is_not_charged(bert: Path, tmp_path: Path, work: Work) -> None:
     """Another holder of the lock keeps it for long; the vectors are then computed, or there already."""
-    expected = linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
-    (vectors,) = tmp_path.glob("vectors-*.npy")
-    held, stored = threading.Event(), vectors.read_bytes()
+    expected = linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS))
+    (vectors,) = [path for path in tmp_path.glob("vectors-*") if path.is_dir()]
+    held = threading.Event()
 
-    def hold(leaves: bytes | None) -> None:
+    def hold(leaves: Path | None) -> None:
         with FileLock(vectors.with_suffix(".lock")):
             held.set()
             time.sleep(0.3)  # by now the learner waits
             work.now += 1e6
             if leaves is not None:
-                vectors.write_bytes(leaves)
+                leaves.rename(vectors)
 
-    for leaves in (None, stored):
-        vectors.unlink()
+    for leaves in (None, tmp_path / "elsewhere"):
+        shutil.rmtree(vectors) if leaves is None else vectors.rename(leaves)
         held.clear()
         holder = threading.Thread(target=hold, args=(leaves,))
         holder.start()
         held.wait()
-        assert linear(bert, tmp_path).prepare(Unlabelled(TEXTS)) == expected
+        assert linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS)) == expected
         assert work.now > 1e6
         holder.join()
 
@@ -311,9 +240,9 @@ def test_arrays_without_their_seconds_are_computed_again(
     with monkeypatch.context() as patch:
         patch.setattr(encoding, "VERSION", 1)
         patch.setattr(embedding, "VERSION", 1)
-        linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+        linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS))
     work.done.clear()
-    assert linear(bert, tmp_path).prepare(Unlabelled(TEXTS)) == 1110.0
+    assert linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS)) == 1110.0
     assert work.done == ["tokenise", "embed", "standardise"]
 
 
@@ -321,11 +250,11 @@ def test_seconds_are_of_this_kind_of_device(
     bert: Path, tmp_path: Path, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Vectors that other hardware computed are computed again, since nobody knows what they take here."""
-    linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS))
     work.done.clear()
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
-    linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS))
     assert work.done == ["embed", "standardise"]
     work.done.clear()
-    linear(bert, tmp_path).prepare(Unlabelled(TEXTS))
+    linear(bert, cache_in(tmp_path)).prepare(Unlabelled(TEXTS))
     assert work.done == ["standardise"]

@@ -13,7 +13,7 @@ import torch
 import transformers
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from tiny import FAMILIES, SEEDS, build, save_family, settings
+from tiny import FAMILIES, SEEDS, build, cache_in, save_family, settings
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.metrics import evaluate
@@ -26,6 +26,7 @@ from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradien
 from al_bench.learners.engine.training import unit_margins
 from al_bench.learners.linear import LinearLearner
 from al_bench.learners.pretrained import dev_split
+from al_bench.ledger.cache import ArrayCache
 
 Family = Callable[[str], Path]
 
@@ -45,7 +46,7 @@ def linear(
     task: str = "classification",
     *,
     labels: tuple[str, ...] | None = None,
-    cache: Path | None = None,
+    cache: ArrayCache | None = None,
     precision: str = "float32",
     max_length: int = 32,
     num_hidden_layers: int | None = None,
@@ -231,11 +232,11 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_vectors_are_computed_once(task: str, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.arange(len(inputs_of(task)))
     fresh = flat(linear(bert, task).embed(inputs_of(task), ids))
-    learner = linear(bert, task, cache=tmp_path)
+    learner = linear(bert, task, cache=cache_in(tmp_path))
     learner.prepare(inputs_of(task))
     files = sorted(path.name for path in tmp_path.glob("vectors-*"))
     forbid(monkeypatch)
-    for reader in (learner, linear(bert, task, cache=tmp_path), build(bert, task, cache=tmp_path)):
+    for reader in (learner, linear(bert, task, cache=cache_in(tmp_path)), build(bert, task, cache=cache_in(tmp_path))):
         np.testing.assert_array_equal(flat(reader.embed(inputs_of(task), ids)), fresh)
     assert sorted(path.name for path in tmp_path.glob("vectors-*")) == files
     stored, _ = learner._embedder(learner.encoded(inputs_of(task)), "float32")
@@ -261,11 +262,11 @@ def test_the_key_changes_with_all_that_matters(bert: Path, tmp_path: Path) -> No
         (bert, inputs_of("classification"), {"num_hidden_layers": 1}),
         (bert, inputs_of("classification"), {"precision": "bfloat16"}),
     ]
-    cache = tmp_path / "cache"
+    cache = cache_in(tmp_path)
     for count, (folder, inputs, changed) in enumerate(folders, start=1):
         learner = linear(folder, cache=cache, **changed)
         learner.prepare(inputs)
-        assert len(list(cache.glob("vectors-*.npy"))) == count
+        assert len(list(tmp_path.glob("vectors-*/vectors.npy"))) == count
         plain = linear(folder, **changed)
         ids = np.arange(len(inputs))
         np.testing.assert_array_equal(flat(learner.embed(inputs, ids)), flat(plain.embed(inputs, ids)))
@@ -280,11 +281,10 @@ def test_what_a_killed_job_left_is_no_result(bert: Path, tmp_path: Path, monkeyp
 
         patch.setattr(embedding.Embedder, "_embed", die)
         with pytest.raises(KeyboardInterrupt):
-            linear(bert, cache=tmp_path).prepare(inputs_of("classification"))
-    assert not list(tmp_path.glob("vectors-*.npy"))
-    vectors = linear(bert, cache=tmp_path).embed(inputs_of("classification"), IDS)
+            linear(bert, cache=cache_in(tmp_path)).prepare(inputs_of("classification"))
+    assert not list(tmp_path.glob("vectors-*/*"))
+    vectors = linear(bert, cache=cache_in(tmp_path)).embed(inputs_of("classification"), IDS)
     np.testing.assert_array_equal(vectors, linear(bert).embed(inputs_of("classification"), IDS))
-    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_parallel_jobs_embed_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +296,7 @@ def test_parallel_jobs_embed_once(bert: Path, tmp_path: Path, monkeypatch: pytes
         embed(self, *rest)
 
     monkeypatch.setattr(embedding.Embedder, "_embed", slowly)
-    learners = [linear(bert, cache=tmp_path) for _ in range(3)]
+    learners = [linear(bert, cache=cache_in(tmp_path)) for _ in range(3)]
     with ThreadPoolExecutor() as jobs:
         list(jobs.map(lambda learner: learner.prepare(inputs_of("classification")), learners))
     assert len(started) == 1
@@ -304,7 +304,7 @@ def test_parallel_jobs_embed_once(bert: Path, tmp_path: Path, monkeypatch: pytes
 
 def test_inputs_without_any_word(bert: Path, tmp_path: Path) -> None:
     nothing = Unlabelled([[], [LOST]])
-    learner = linear(bert, "tagging", cache=tmp_path)
+    learner = linear(bert, "tagging", cache=cache_in(tmp_path))
     model = learner.fit(nothing, np.array([0, 1]), Ragged.of([[], [1]]), SEEDS, watch=Watch(margins=True))
     said = model.predict(nothing, np.array([1, 0, 1]))
     assert flat(said.probs).shape == (0, 3)
@@ -641,7 +641,7 @@ def test_a_run(task: str, al: Any, request: pytest.FixtureRequest, tmp_path: Pat
     rows = [json.loads(line) for line in ledger.read_text().splitlines()]
     metric = "accuracy" if task == "classification" else "f1"
     assert all(0 <= row[role][metric] <= 1 for row in rows for role in ("acquisition", "successor"))
-    vectors = [np.load(path) for path in tmp_path.glob("outputs/cache/encodings/vectors-*.npy")]
+    vectors = [np.load(path) for path in tmp_path.glob("outputs/cache/encodings/vectors-*/vectors.npy")]
     # Two splits for either model, since the acquisition model has a layer less; and its stop set.
     assert len(vectors) == 5
     lines = (ledger.parent / "costs.jsonl").read_text().splitlines()

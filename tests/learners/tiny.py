@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -11,6 +12,7 @@ from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.optimizations import BFLOAT16, PACKED
 from al_bench.learners.transformer import TransformerLearner
+from al_bench.ledger.cache import ArrayCache
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 WORDS = ("good", "great", "bad", "awful", "film", "plot", "the", "was", "very", "anna", "oslo")
@@ -116,13 +118,18 @@ def settings(task: str = "classification", **changed: Any) -> TrainingConfig:
     return TrainingConfig(**{**PAPER_TRAINING[task], **fast, **changed})  # type: ignore[arg-type]
 
 
+def cache_in(folder: Path) -> ArrayCache:
+    """One that nothing is wrong with."""
+    return ArrayCache(folder, lambda note: pytest.fail(note))
+
+
 def build(
     folder: Path,
     task: str = "classification",
     labels: tuple[str, ...] | None = None,
     *,
     precision: str = "float32",
-    cache: Path | None = None,
+    cache: ArrayCache | None = None,
     max_length: int = 32,
     num_hidden_layers: int | None = None,
     available: frozenset[str] = TESTED,

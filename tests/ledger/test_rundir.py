@@ -8,7 +8,7 @@ from fakes import changed, config_of
 
 from al_bench.config.identity import run_identity
 from al_bench.errors import UserError
-from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.rundir import RunDirectory, read_config
 from al_bench.ledger.store import claim
 
 CONFIG = config_of()
@@ -21,14 +21,23 @@ def directory(tmp_path) -> RunDirectory:
     return RunDirectory(tmp_path / "runs" / "one")
 
 
+def work(directory: RunDirectory, config=CONFIG, fingerprints=FINGERPRINTS) -> None:
+    """A run's first cycle."""
+    claim(directory.folder, run_identity(config), fingerprints)
+    directory.commit({"cycle": 0}, {"cycle": 0, "seconds": {}})
+
+
 def done(directory: RunDirectory, config=CONFIG) -> None:
     with directory.claimed(config, JOB):
-        claim(directory.folder, run_identity(config), FINGERPRINTS)
+        work(directory, config)
 
 
-def failed(directory: RunDirectory, error: BaseException) -> None:
+def failed(directory: RunDirectory, error: BaseException, *, committed: bool = True) -> None:
     def fail() -> None:
-        claim(directory.folder, run_identity(CONFIG), FINGERPRINTS)
+        if committed:
+            work(directory)
+        else:
+            claim(directory.folder, run_identity(CONFIG), FINGERPRINTS)
         raise error
 
     with pytest.raises(type(error)), directory.claimed(CONFIG, JOB):
@@ -45,6 +54,7 @@ def test_a_run_that_ends_well(directory):
     assert directory.finished
     assert status["started_at"] <= status["ended_at"]
     assert status["overrides"] == ["seed=1"]
+    assert status["cycles"] == 0
     assert directory.fingerprints == FINGERPRINTS
     assert not (directory.folder / "traceback.txt").exists()
     assert "name: least_confidence" in (directory.folder / "config.yaml").read_text()
@@ -139,6 +149,14 @@ def test_other_data_or_weights_are_refused(directory, key):
     done(directory)
 
 
+@pytest.mark.parametrize("key", FINGERPRINTS)
+def test_before_the_first_cycle_data_and_weights_may_be_mended(directory, key):
+    failed(directory, UserError("no such file"), committed=False)
+    with directory.claimed(changed(CONFIG, {"schedule.step": 6}), JOB):
+        work(directory, fingerprints=FINGERPRINTS | {key: "mended"})
+    assert directory.fingerprints == FINGERPRINTS | {key: "mended"}
+
+
 def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"cannot be written .*set output_dir"):
@@ -162,6 +180,15 @@ def test_a_reason_never_replaces_what_a_run_left(directory):
     done(directory)
     directory.leave_reason(UserError("holds a run with another config"))
     assert directory.status["state"] == "finished"
+    directory.ledger.path.unlink()
+    directory.leave_reason(UserError("ledger.jsonl: missing or damaged"))
+    assert directory.status["state"] == "finished"
+
+
+def test_a_later_reason_replaces_one_of_a_run_that_committed_nothing(directory):
+    failed(directory, ValueError("early"), committed=False)
+    directory.leave_reason(ValueError("later"))
+    assert directory.status["error"] == "later"
 
 
 def test_a_reason_is_not_written_twice(directory):
@@ -199,7 +226,7 @@ def test_in_use(directory, tmp_path):
 @pytest.mark.parametrize("damage", ["costs are shorter", "a line is broken"])
 def test_a_damaged_ledger_is_named(directory, damage):
     done(directory)
-    for cycle in range(3):
+    for cycle in (1, 2):
         directory.commit({"cycle": cycle}, {"cycle": cycle, "seconds": {}})
     name = "costs.jsonl" if damage == "costs are shorter" else "ledger.jsonl"
     lines = (directory.folder / name).read_text().splitlines()
@@ -209,12 +236,69 @@ def test_a_damaged_ledger_is_named(directory, damage):
         directory.rows()
 
 
+@pytest.mark.parametrize("left", [0, 1, 2, None])
+def test_a_finished_run_that_lost_its_last_lines_is_not_finished(directory, left):
+    with directory.claimed(CONFIG, JOB):
+        work(directory)
+        for cycle in (1, 2):
+            directory.commit({"cycle": cycle}, {"cycle": cycle, "seconds": {}})
+    for ledger in (directory.ledger, directory.costs):
+        lines = ledger.path.read_bytes().splitlines(keepends=True)
+        ledger.path.unlink() if left is None else ledger.path.write_bytes(b"".join(lines[:left]))
+    with (
+        pytest.raises(UserError, match=r"ledger\.jsonl: missing or damaged, .*delete .*one to compute all"),
+        directory.claimed(CONFIG, JOB),
+    ):
+        pytest.fail("it was taken for finished")
+    assert directory.finished
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_ledger_that_lost_two_lines_is_damaged(directory, lines):
+    """A kill between the two files costs the ledger one line, not two."""
+    failed(directory, KeyboardInterrupt())
+    for cycle in range(1, lines + 2):
+        directory.commit({"cycle": cycle}, {"cycle": cycle, "seconds": {}})
+    content = directory.ledger.path.read_bytes().splitlines(keepends=True)
+    directory.ledger.path.write_bytes(b"".join(content[:lines]))
+    with pytest.raises(UserError, match=r"ledger\.jsonl: missing or damaged"):
+        directory.rows()
+
+
+def test_a_run_goes_on_without_its_status(directory):
+    done(directory)
+    for text in ("", "null", "[1]", "{", '{"state": "finished", "cycles": 1}'):
+        (directory.folder / "status.json").write_text(text)
+        assert (directory.status, directory.finished) == ({}, False)
+        with directory.claimed(CONFIG, JOB):
+            assert directory.rows() == [({"cycle": 0}, {"cycle": 0, "seconds": {}})]
+        assert directory.finished
+
+
+def test_a_committed_run_needs_its_identity(directory):
+    done(directory)
+    path = directory.folder / "identity.json"
+    path.write_text(path.read_text().replace("w1", "w2"))
+    with pytest.raises(UserError, match=r"identity\.json: missing or damaged"), directory.claimed(CONFIG, JOB):
+        pytest.fail("it was let in")
+
+
+def test_a_config_that_was_edited_is_no_config_of_the_run(directory):
+    done(directory)
+    text = read_config(directory.folder)
+    assert "step: 5" in text
+    path = directory.folder / "config.yaml"
+    for damage in (b"", b"null", path.read_bytes().replace(b"step: 5", b"step: 6"), path.read_bytes()[:-3], b"\xff"):
+        path.write_bytes(damage)
+        with pytest.raises(UserError, match=r"config\.yaml: missing or damaged"):
+            read_config(directory.folder)
+
+
 def test_a_torn_last_line_is_no_damage(directory):
     done(directory)
-    directory.commit({"cycle": 0}, {"cycle": 0})
     with (directory.folder / "ledger.jsonl").open("a") as file:
         file.write('{"cycle"')
-    assert directory.rows() == [({"cycle": 0}, {"cycle": 0})]
+    assert directory.rows() == [({"cycle": 0}, {"cycle": 0, "seconds": {}})]
 
 
 def test_who_waits_for_another_process_says_so(directory):

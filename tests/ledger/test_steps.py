@@ -1,6 +1,8 @@
 """Steps on disk: computed once, checked, refused where something changed behind them."""
 
 import json
+import re
+import shutil
 import threading
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from al_bench.costs import Costs
 from al_bench.errors import UserError
+from al_bench.ledger.ledger import read_json
 from al_bench.ledger.store import Step, Steps, finished, step_folder
 
 FINGERPRINTS = {"data": "d", "successor": "s"}
@@ -56,9 +59,33 @@ def test_other_data_or_weights_are_refused(tmp_path, changed):
         Steps(tmp_path, {**FINGERPRINTS, changed: "other"}).get(IDENTITY, ("successor",), never)
 
 
+def test_a_failed_step_binds_nothing(tmp_path):
+    """The package, the file or the network that it lacked may come with other weights."""
+    with pytest.raises(AssertionError):
+        Steps(tmp_path, FINGERPRINTS).get(IDENTITY, ("successor",), never)
+    mended = {**FINGERPRINTS, "successor": "mended"}
+    assert Steps(tmp_path, mended).get(IDENTITY, ("successor",), compute).values == {"f1": 0.5}
+    assert read_json(step_folder(tmp_path, IDENTITY) / "identity.json")["fingerprints"] == mended
+
+
 def test_weights_it_does_not_depend_on_may_change(tmp_path):
     Steps(tmp_path, {**FINGERPRINTS, "verifier": "v"}).get(IDENTITY, ("successor",), compute)
     Steps(tmp_path, {**FINGERPRINTS, "verifier": "w"}).get(IDENTITY, ("successor",), never)
+
+
+@pytest.mark.parametrize("name", ["values.json", "costs.json", "identity.json"])
+@pytest.mark.parametrize("damage", ["null", "", "[]", "{}", "changed"])
+def test_damaged_records_are_refused(tmp_path, name, damage):
+    steps = Steps(tmp_path, FINGERPRINTS)
+    steps.get(IDENTITY, ("successor",), compute)
+    path = step_folder(tmp_path, IDENTITY) / name
+    text = path.read_text()
+    path.write_text(damage.replace("changed", re.sub(r"\d", "7", text, count=1)))
+    assert path.read_text() != text
+    with pytest.raises(UserError, match=rf"{path}: missing or damaged.* delete {path.parent} to"):
+        steps.get(IDENTITY, ("successor",), never)
+    shutil.rmtree(path.parent)
+    assert steps.get(IDENTITY, ("successor",), compute).values == {"f1": 0.5}
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

@@ -14,7 +14,7 @@ from fakes import FakeLearner, changed, collected, config_of, corpus_of, fake_fo
 from al_bench.acquisition.loop import Computed, Setup, acquire
 from al_bench.config.schema import SubsamplingConfig
 from al_bench.errors import UserError
-from al_bench.ledger.ledger import Ledger
+from al_bench.ledger.ledger import Ledger, read_json
 from al_bench.ledger.trajectory import Trajectory
 
 CORPUS = corpus_of()
@@ -79,7 +79,7 @@ def test_what_is_on_disk(tmp_path):
     assert [line["stop_set"] for line in lines[1:]] == [None] * 3
     for cost in Ledger(folder / "costs.jsonl").read():
         assert (cost["computed_by"], cost["machine"]) == ("a-run", {"threads": 2})
-    assert json.loads((folder / "identity.json").read_text()) == {"identity": IDENTITY, "fingerprints": FINGERPRINTS}
+    assert read_json(folder / "identity.json") == {"identity": IDENTITY, "fingerprints": FINGERPRINTS}
 
 
 def test_time_and_place_are_not_in_the_ledger(tmp_path, whole):
@@ -385,6 +385,19 @@ def test_other_data_or_weights_behind_the_same_identity_are_refused(tmp_path, fi
     assert "\n" not in str(caught.value)
     assert snapshot(opened(tmp_path).folder) == before
     assert json.loads((opened(tmp_path).folder / "identity.json").read_text())["fingerprints"] == FINGERPRINTS
+
+
+def test_nothing_is_bound_before_the_first_cycle(tmp_path):
+    """What made a first try fail may be mended: the model's file, or a text."""
+
+    def fail() -> FakeLearner:
+        raise UserError("cannot be loaded")
+
+    with pytest.raises(UserError, match="cannot be loaded"):
+        list(acquire(Setup(CONFIG, CORPUS, fail), opened(tmp_path).cycle))
+    mended = {"data": "d2", "acquisition": "w2"}
+    acquired(tmp_path, fake_for(CORPUS), fingerprints=mended)
+    assert read_json(opened(tmp_path, fingerprints=mended).folder / "identity.json")["fingerprints"] == mended
 
 
 @pytest.mark.parametrize("kind", ["scores", "stop"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made import write_ledger
 from matplotlib.figure import Figure
 from sweeps import SWEEP, varied
 from synthetic import settings_of, write_runs
@@ -14,6 +15,8 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import gains
 from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
+from al_bench.ledger.store import save_array
+from al_bench.ledger.trajectory import array_path
 from al_bench.report.figures import comparisons, curves, style
 from al_bench.report.figures.style import COLORS, inline
 from al_bench.report.pictures import Picture, pictures
@@ -201,9 +204,9 @@ def test_stops_are_drawn_where_they_are(tmp_path):
         (folder / "stop").mkdir(parents=True)
         lines = [{"cycle": cycle, "labelled": 100, "seeded": [], "queried": [], "query": {}} for cycle in range(4)]
         lines[0]["stop_set"] = {"split": "dev", "examples": 100, "ids": list(range(100))}
-        (folder / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        for cycle in range(4):
-            np.save(folder / "stop" / f"cycle_{cycle:04d}.npy", predictions)
+        for cycle, line in enumerate(lines):
+            line["stop_sha256"] = save_array(array_path(folder, "stop", cycle), predictions)
+        write_ledger(folder / "ledger.jsonl", lines)
     figure = curves.stopping_points(setting, method, found_stops(setting, method))
     assert isinstance(figure, Figure)
     # All three seeds: classification change in cycle 1 (200 labels), kappa and delta F in cycle 3.

@@ -1,12 +1,12 @@
 """Who beats whom: made-up runs with known effects."""
 
-import json
-
 import numpy as np
+from made import write_ledger
 from sweeps import varied
 from synthetic import settings_of, write_runs
 from test_answers import effects
 
+from al_bench.ledger.ledger import Ledger
 from al_bench.report.tables import Table, penalty_table
 
 SEEDS = "seed=1,2,3,4,5"
@@ -44,9 +44,9 @@ def test_the_seed_set_that_all_share_does_not_count(tmp_path):
     """Whoever is best at all budgets that queries decide beats the others at all of them, not at three of four."""
     for command in ARMS:
         for folder in write_runs(tmp_path, command, effects(random=-5.0, mismatch=-2.0), 0.0005):
-            first, *rest = (folder / "ledger.jsonl").read_text().splitlines(keepends=True)
-            fitted = json.dumps(json.loads(first) | {"successor": {"accuracy": 0.5, "ece": 0.1}})
-            (folder / "ledger.jsonl").write_text("".join([f"{fitted}\n", *rest]))
+            first, *rest = Ledger(folder / "ledger.jsonl").read()
+            fitted = first | {"successor": {"accuracy": 0.5, "ece": 0.1}}
+            write_ledger(folder / "ledger.jsonl", [fitted, *rest])
     (setting,) = settings_of(tmp_path)
     assert [cell.sort for cell in penalty_table(setting).rows[0][2:4]] == [1.0, 1.0]
 

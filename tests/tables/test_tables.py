@@ -662,7 +662,7 @@ def test_damaged_runs_are_named(al, tmp_path):
     (broken / "config.yaml").unlink()
     done = al("tables", "ups")
     assert done.code == 0
-    assert done.err.startswith(f"al-bench: note: {broken}: config.yaml is missing\n")
+    assert done.err.startswith(f"al-bench: note: {broken}: config.yaml is missing; restore it, or delete ")
 
 
 def test_output_that_cannot_be_written(al, tmp_path):

@@ -5,8 +5,8 @@ from typing import Any
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.network import hub_or_cache
+from al_bench.data.readers.columns import examples
 from al_bench.data.readers.raw import Raw, Table, choose_splits, source_error
-from al_bench.data.readers.tables import examples
 from al_bench.errors import first_line
 
 

@@ -1,12 +1,14 @@
 """The result of every reader, and what the readers share: errors, decoding, names of splits."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from al_bench.config.schema import DatasetConfig, SplitNames
 from al_bench.errors import UserError, reject
+
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,17 @@ class Raw:
 class Table:
     """One split with named columns, which are read on demand.
 
-    classes: label names of the columns that hold label numbers (-1: unlabelled)
+    classes: label names of the columns that hold label numbers (negative: unlabelled)
+    hint: what else to try where a column is missing
+    notes: what the user should know
     """
 
     where: str
     columns: Sequence[str]
     read: Callable[[str], Sequence[Any]]
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    hint: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def source_of(config: DatasetConfig) -> str:
@@ -59,6 +65,11 @@ def require_task(config: DatasetConfig, task: str, where: str) -> None:
         raise reject("dataset.task", config.task, f"{where} holds {task} data", f"set dataset.task={task}")
 
 
+def whole(text: str) -> str:
+    """The text with U+FFFD in place of halves of surrogate pairs (an emoji cut in two), which no tokenizer takes."""
+    return text if text.isascii() else HALF_A_PAIR.sub("\ufffd", text)
+
+
 def choose_splits(available: Sequence[str], names: SplitNames) -> dict[str, str]:
     """{"train" | "dev" | "test": the first of its names that is available}, no name twice.
 
@@ -69,17 +80,3 @@ def choose_splits(available: Sequence[str], names: SplitNames) -> dict[str, str]
         if free := [name for name in getattr(names, role) if name in available and name not in chosen.values()]:
             chosen[role] = free[0]
     return chosen
-
-
-def read_text(path: Path, config: DatasetConfig) -> str:
-    """The whole file, decoded, with its line ends and without a byte order mark. Raises `UserError`."""
-    encoding = config.encoding.lower().replace("_", "-")
-    try:
-        # A byte order mark would join the first column's name or the first word.
-        return path.read_bytes().decode("utf-8-sig" if encoding in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
-        broken = f"byte {error.start} of {path} is not {config.encoding}"
-        raise reject("dataset.encoding", config.encoding, broken, "try dataset.encoding=latin-1") from None
-    except OSError as error:
-        broken = f"{path} cannot be read ({error.strerror})"
-        raise source_error(config, broken, "check the file and its rights") from None

@@ -7,16 +7,15 @@ import hashlib
 import json
 import time
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from filelock import FileLock
 from torch.func import functional_call
 
 from al_bench.data.ragged import Ragged
+from al_bench.learners.base import Arrays, Cache
 from al_bench.learners.engine.batching import scoring_batches
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.device import autocast, hardware
@@ -24,7 +23,7 @@ from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import TOKEN_BUDGET
 from al_bench.learners.engine.weights import IMMATERIAL
 
-VERSION = 2  # raised when the files below change
+VERSION = 3  # raised when the files below change
 
 
 class Embedder:
@@ -32,10 +31,10 @@ class Embedder:
 
     network: with or without a head, on the collator's device
     weights: the pretrained ones by their names in `network`, whose own weights a fit may have changed since
-    cache: folder shared between runs, or None
+    cache: of the vectors, shared between runs, or None
     """
 
-    def __init__(self, network: Any, weights: dict[str, torch.Tensor], collator: Collator, cache: Path | None) -> None:
+    def __init__(self, network: Any, weights: dict[str, torch.Tensor], collator: Collator, cache: Cache | None) -> None:
         self._encoder, self._collator, self._cache = network.base_model, collator, cache
         prefix = "" if self._encoder is network else f"{network.base_model_prefix}."
         self._weights = {
@@ -56,32 +55,17 @@ class Embedder:
         return self._vectors[encoded, precision]
 
     def _computed(self, encoded: Encoded, precision: str) -> tuple[np.ndarray, float]:
-        """(vectors, seconds), computed unless the folder has them."""
-        rows = len(encoded) if encoded.firsts is None else len(encoded.firsts.values)
-        shape = (rows, self._encoder.config.hidden_size)
-        if self._cache is None:
-            vectors = np.empty(shape, dtype=np.float32)
-            return vectors, self._fill(vectors, encoded, precision)
-        path = self._cache / f"vectors-{self._key(encoded, precision)}.npy"
-        if not path.exists():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            # Unlike tokenising, embedding takes minutes, so parallel jobs wait for the first instead of repeating it.
-            with FileLock(path.with_suffix(".lock")):
-                if not path.exists():
-                    # Renamed last: readers see all vectors or none, whenever this is killed.
-                    partial = path.with_suffix(".partial")
-                    vectors = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-                    seconds = self._fill(vectors, encoded, precision)
-                    vectors.flush()
-                    path.with_suffix(".seconds").write_text(repr(seconds))
-                    partial.rename(path)
-        return np.asarray(np.load(path, mmap_mode="r")), float(path.with_suffix(".seconds").read_text())
+        """(vectors, seconds), computed unless the cache has them."""
 
-    def _fill(self, vectors: np.ndarray, encoded: Encoded, precision: str) -> float:
-        """Embed, and return the seconds: without the wait for the lock, which the caller holds."""
-        start = time.perf_counter()
-        self._embed(encoded, precision, vectors)
-        return time.perf_counter() - start
+        def compute() -> Arrays:
+            rows = len(encoded) if encoded.firsts is None else len(encoded.firsts.values)
+            vectors = np.empty((rows, self._encoder.config.hidden_size), dtype=np.float32)
+            start = time.perf_counter()
+            self._embed(encoded, precision, vectors)
+            return {"vectors": vectors, "seconds": np.asarray(time.perf_counter() - start)}
+
+        arrays = self._cache(f"vectors-{self._key(encoded, precision)}", compute) if self._cache else compute()
+        return np.asarray(arrays["vectors"]), float(arrays["seconds"])
 
     @torch.inference_mode()
     def _embed(self, encoded: Encoded, precision: str, vectors: np.ndarray) -> None:

@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +11,9 @@ import tokenizers
 
 from al_bench.data.corpus import Inputs
 from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.learners.base import Arrays, Cache
 
-VERSION = 3  # raised when the arrays below change
+VERSION = 4  # raised when the arrays below change
 CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
@@ -50,21 +48,19 @@ class Encoded:
         return np.repeat(starts, self.firsts.lengths[ids]) + self.kept[self.firsts.positions(ids)]
 
 
-def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Path | None) -> Encoded:
-    """Encode texts (strings) or sentences (lists of words), or read the arrays that an earlier run cached.
+def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Cache | None) -> Encoded:
+    """Encode texts (strings) or sentences (lists of words), unless the cache has the arrays.
 
     Truncates to `max_length` sub-words. A word may have no sub-word left, because the tokenizer drops all its
     characters or the sentence is too long. Gold labels are not shortened; such words are predicted "O".
     """
-    folder = None if cache is None else cache / _key(inputs, tokenizer, max_length)
-    if folder is None or not folder.exists():
+
+    def compute() -> Arrays:
         start = time.perf_counter()
         encoded = _tokenise(inputs, tokenizer, max_length)
-        encoded = replace(encoded, seconds=time.perf_counter() - start)
-        if folder is None:
-            return encoded
-        _save(encoded, folder)
-    return _load(folder)
+        return _arrays(replace(encoded, seconds=time.perf_counter() - start))
+
+    return _encoded(compute() if cache is None else cache(_key(inputs, tokenizer, max_length), compute))
 
 
 def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
@@ -111,27 +107,20 @@ def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
     return digest.hexdigest()[:24]
 
 
-def _save(encoded: Encoded, folder: Path) -> None:
-    """Write a temporary folder and rename it: readers see all arrays or none, and the first writer wins."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".encoding-"))
+def _arrays(encoded: Encoded) -> Arrays:
+    """What `_encoded` makes it of again."""
+    arrays: Arrays = {}
     for field, value in vars(encoded).items():
         if isinstance(value, Ragged):
-            np.save(temporary / f"{field}.npy", value.values)
-            np.save(temporary / f"{field}_offsets.npy", value.offsets)
+            arrays |= {field: value.values, f"{field}_offsets": value.offsets}
         elif value is not None:
-            np.save(temporary / f"{field}.npy", value)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        shutil.rmtree(temporary)
-        if not folder.exists():
-            raise
+            arrays[field] = np.asarray(value)
+    return arrays
 
 
-def _load(folder: Path) -> Encoded:
-    arrays: dict[str, Any] = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
+def _encoded(arrays: Arrays) -> Encoded:
+    fields: dict[str, Any] = dict(arrays)
     for field in ("tokens", "firsts"):
-        if field in arrays:
-            arrays[field] = Ragged(arrays[field], arrays.pop(f"{field}_offsets"))
-    return Encoded(**arrays | {"seconds": float(arrays["seconds"])})
+        if field in fields:
+            fields[field] = Ragged(fields[field], fields.pop(f"{field}_offsets"))
+    return Encoded(**fields | {"seconds": float(arrays["seconds"])})

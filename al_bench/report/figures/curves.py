@@ -61,7 +61,7 @@ def score_label(setting: Setting) -> str:
 
 
 def score_name(setting: Setting) -> str:
-    return "F1" if setting.metric == "f1" else setting.metric
+    return "F1" if setting.metric == "f1" else setting.metric.replace("_", " ")
 
 
 def curve(axes: Axes, x: pd.Series | pd.Index, scores: pd.DataFrame, look: Look) -> None:
