@@ -46,6 +46,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `| head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if (on_disk := of_disk(error)) is None:
+            raise
+        stop(str(on_disk))
 
 
 def _command(arguments: list[str]) -> None:
