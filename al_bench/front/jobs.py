@@ -21,10 +21,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config.catalog import EXPERIMENT, listing, roots
+from al_bench.config.credentials import conceal
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, resolve, shipped_configs
-from al_bench.credentials import conceal
 from al_bench.errors import UserError, of_disk, reject
 from al_bench.front.cli import stop
 from al_bench.front.messages import culprit, explain

@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
-from al_bench.credentials import conceal
+from al_bench.config.credentials import conceal
 from al_bench.errors import UserError, first_line
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.rundir import RunDirectory
