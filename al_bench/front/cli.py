@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_bench import __version__
-from al_bench.credentials import concealed
+from al_bench.config.credentials import concealed
 from al_bench.errors import UserError, of_disk, without_secrets
 from al_bench.front.interrupts import Interrupted, interrupts
 

@@ -22,10 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config.catalog import EXPERIMENT, listing, roots
+from al_bench.config.credentials import conceal
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
 from al_bench.config.schema import TASKS, RunConfig, resolve, shipped_configs, without_absent
-from al_bench.credentials import conceal
 from al_bench.data.readers.files import data_name
 from al_bench.errors import UserError, known, of_disk, reject
 from al_bench.front.cli import stop

@@ -22,7 +22,7 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
-from al_bench.credentials import conceal
+from al_bench.config.credentials import conceal
 from al_bench.data.metrics import headline_among
 from al_bench.errors import UserError, first_line, reject
 from al_bench.front.cli import stop

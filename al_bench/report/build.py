@@ -9,6 +9,7 @@ import pandas as pd
 
 from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.store import load
+from al_bench.config.credentials import conceal
 from al_bench.errors import UserError, first_line, of_disk, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, write_whole
 from al_bench.ledger.mlflow_store import FILE, MlflowStore, known_runs
@@ -39,8 +40,8 @@ def report(
             save_figures(chapters, Path(figures))
     except OSError as error:
         raise (of_disk(error) or error) from error
-    if tracking not in (None, "none"):
-        publish(target, results.runs, MlflowStore(tracking, root, note))
+    if tracking is not None and tracking != "none":
+        publish(target, results.runs, MlflowStore(conceal(tracking), root, note))
     print(target)
 
 
