@@ -13,7 +13,19 @@ from matplotlib.ticker import MaxNLocator
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.analysis.stopping import CRITERIA
-from al_bench.report.figures.style import INK, MUTED, PAPER, Look, canvas, legend, looks, n_seeds, numbered, styled
+from al_bench.report.figures.style import (
+    INK,
+    MUTED,
+    PAPER,
+    Look,
+    canvas,
+    fitting,
+    legend,
+    looks,
+    n_seeds,
+    numbered,
+    styled,
+)
 
 AXES = {
     "labelled": "labelled examples",
@@ -134,7 +146,7 @@ def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> 
     labelled = setting.values(method, "labelled").mean(axis=0)
     curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
     top.set_ylabel(score_label(setting))
-    top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
+    top.set_title(fitting(f"{method.label} ({n_seeds(scores.count())})"), fontsize=7.5)
     for lane, criterion in enumerate(CRITERIA):
         rows = stopped[stopped.criterion == criterion.name]
         ended = rows.dropna(subset="cycle")
