@@ -6,11 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from made import write_ledger
+from pages import Page
 from sweeps import SWEEP, varied
 from synthetic import settings_of, write_runs
 
@@ -24,54 +24,7 @@ from al_bench.report import build, costs, tables
 from al_bench.report.build import report
 from al_bench.report.texts import spans
 
-EMPTY = {"meta", "br", "hr", "img", "input", "link", "path", "use", "rect", "circle", "line", "stop"}
 SECTIONS = ["run", "answers", "scores", "figures", "stopping", "queried", "costs", "origin"]
-
-
-class Page(HTMLParser):
-    """Checks nesting while it reads; text: what a reader sees, by section."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.loads: list[str] = []
-        self.links: list[str] = []
-        self.sections: list[str] = []
-        self.text: dict[str, str] = {"": ""}
-        self.scripts = 0
-        self.feed(html)
-        self.close()
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag, attributes):
-        named = dict(attributes)
-        assert len(named) == len(attributes), (tag, attributes)
-        if tag not in EMPTY:
-            self.open.append(tag)
-        self.ids += [named["id"]] if "id" in named else []
-        self.loads += [named[key] for key in ("src", "srcset", "data") if key in named]
-        self.links += [named["href"]] if "href" in named else []
-        self.scripts += tag == "script"
-        if tag == "section":
-            self.sections.append(named["id"])
-            self.text[named["id"]] = ""
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in EMPTY:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in EMPTY:
-            assert self.open.pop() == tag, (tag, self.getpos())
-
-    def handle_data(self, data):
-        if "script" not in self.open and "style" not in self.open:
-            self.text[self.sections[-1] if "section" in self.open else ""] += data
-
-    def all(self) -> str:
-        return " ".join(" ".join(self.text.values()).replace("\u00a0", " ").split())
 
 
 def page_of(folder: Path, runs: Path | None = None) -> Page:
