@@ -72,6 +72,8 @@ def test_several_columns_of_texts_are_joined(load: Load) -> None:
     corpus = load({"train.csv": train, "test.csv": train.replace("A", "B")}, text=["title", "body"])
     assert [text for text, _ in texts_and_labels(corpus)] == ["A long story", " only a body"]
     assert "the texts of train.csv are its columns title and body, joined by blanks" in corpus.notes
+    corpus = load({"train.csv": train, "test.csv": "title,label\nB,x\n"}, text=["title", "body"])
+    assert "test.csv has no column body: its texts are title alone" in corpus.notes
     row = {"title": None, "body": "only a body", "label": "y"}
     corpus = load({"train.jsonl": lines(row, {**row, "title": "T", "label": "x"}), "test.csv": train}, text=["title", "body"], splits=splits("train.jsonl"))  # fmt: skip
     assert [text for text, _ in texts_and_labels(corpus)] == ["only a body", "T only a body"]
