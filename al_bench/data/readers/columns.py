@@ -99,7 +99,11 @@ def _joined(columns: list[Sequence[Any]], rows: list[int]) -> list[Any]:
     if len(columns) == 1:
         return [columns[0][row] for row in rows]
     parts = [[column[row] for column in columns if not _is_missing(column[row])] for row in rows]
-    return [" ".join(map(str, cells)) if cells else None for cells in parts]
+    # A cell that is no text stands for the whole, which is then refused.
+    return [
+        next((cell for cell in cells if not isinstance(cell, str)), " ".join(map(str, cells)) or None)
+        for cells in parts
+    ]
 
 
 def _rows(table: Table, config: DatasetConfig, total: int, notes: list[str]) -> list[int]:
