@@ -178,7 +178,10 @@ def hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
 def hydra_words(words: list[str]) -> list[str]:
     """As Hydra 1.3 takes them: no option behind an override (KEY=VALUE or ~KEY), and quotes where it needs them."""
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    return [*(word for word in words if word not in overrides), *map(_quoted, overrides)]
+    options = [word for word in words if word not in overrides]
+    if options[-1:] in (["--info"], ["-i"]):  # whose topic may be left out, and is no override
+        options[-1] = "--info=all"
+    return [*options, *map(_quoted, overrides)]
 
 
 def _quoted(override: str) -> str:
