@@ -114,7 +114,8 @@ def run(words: list[str]) -> None:
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+\s+)(run|plan)\s", r"\1", os.environ["COMP_LINE"])
     register()
-    if again:
+    shows = options.cfg or options.info or options.help or options.hydra_help or options.shell_completion
+    if again and not shows:
         _remove(options)
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits

@@ -65,6 +65,8 @@ def test_force_computes_again_what_no_other_run_needs(al, words, tmp_path):
     (run,) = tmp_path.glob("outputs/runs/test/*/costs.jsonl")
     (trajectory,) = tmp_path.glob("outputs/trajectories/*/costs.jsonl")
     dates = [path.stat().st_mtime_ns for path in (run, trajectory)]
+    assert al("run", "--force", *words, "--cfg", "job").code == 0
+    assert run.exists(), "it was only to be shown"
     done = al("run", "--force", *words)
     assert done.code == 0, done.err
     assert "already finished" not in done.out
