@@ -79,6 +79,23 @@ def test_force_computes_again_what_no_other_run_needs(al, words, tmp_path):
     assert trajectory.stat().st_mtime_ns != dates[1]
 
 
+@pytest.mark.parametrize(
+    "config", ["strategy: {name: [", "no_such_key: 1\n", "- 1\n", "schedule: {seed_set: gone.txt}\n"]
+)
+def test_a_run_that_nobody_can_read_is_in_the_way_of_orphans(al, tmp_path, config):
+    """The remedy helps."""
+    run = tmp_path / "outputs" / "runs" / "test" / "odd"
+    run.mkdir(parents=True)
+    (run / "status.json").write_text("{}")
+    (run / "config.yaml").write_text(config)
+    done = al("rm", "--orphans")
+    assert done.code == 1
+    assert "nobody can tell what it needs" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert al("rm", "odd", "--yes").code == 0
+    assert al("rm", "--orphans").code == 0
+
+
 @pytest.mark.parametrize("arguments", [[], ["nothing_like_it"]])
 def test_refused(al, arguments):
     done = al("rm", *arguments)
