@@ -119,7 +119,8 @@ def run(words: list[str]) -> None:
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+\s+)(run|plan)\s", r"\1", os.environ["COMP_LINE"])
     register()
-    if again:
+    shows = options.cfg or options.info or options.help or options.hydra_help or options.shell_completion
+    if again and not shows:
         _remove(options)
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits
@@ -183,7 +184,10 @@ def hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
 def hydra_words(words: list[str]) -> list[str]:
     """As Hydra 1.3 takes them: no option behind an override (KEY=VALUE or ~KEY), and quotes where it needs them."""
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    return [*(word for word in words if word not in overrides), *map(_quoted, overrides)]
+    options = [word for word in words if word not in overrides]
+    if options[-1:] in (["--info"], ["-i"]):  # whose topic may be left out, and is no override
+        options[-1] = "--info=all"
+    return [*options, *map(_quoted, overrides)]
 
 
 def _quoted(override: str) -> str:

@@ -191,7 +191,8 @@ def _composed(words: list[str]) -> DictConfig:
 
 def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
-    os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given, also with hydra.job.chdir=true
+    if hydra.job.chdir:
+        os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given
     folder = Path(hydra.runtime.output_dir).resolve()
     own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     job: dict[str, Any] = {"overrides": list(hydra.overrides.task), **({"config_dir": own[0]} if own else {})}
