@@ -45,3 +45,10 @@ def sentences(n: int, seed: int = 0) -> list[list[tuple[str, str]]]:
 def write_ledger(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """As if each had been put, without the time that so many commits take."""
     path.write_bytes(b"".join(sealed(json.dumps(record, ensure_ascii=False).encode() for record in records)))
+
+
+def decided(outputs: Path) -> dict[str, bytes]:
+    """Every file of a run that says what was decided, none that says what it cost."""
+    names = ("runs/**/ledger.jsonl", "trajectories/*/ledger.jsonl", "trajectories/*/*/*.npy")
+    names += ("steps/*/values.json", "steps/*/*.npy")
+    return {str(p.relative_to(outputs)): p.read_bytes() for name in names for p in sorted(outputs.glob(name))}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.analysis.words import as_name
 from al_bench.config.identity import digest
 from al_bench.config.schema import PLAIN_TAGGING
 
@@ -17,7 +18,10 @@ ARMS = ("ceiling", "no mismatch", "ASM", "PLASM", "replay", "acquisition only", 
 
 
 def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a resolved config (`config.yaml`) gives a run; None for what the run does not use."""
+    """The columns that a resolved config (`config.yaml`) gives a run; None for what the run does not use.
+
+    The folder may be somebody else's: what it calls things is made fit to be shown.
+    """
     strategy, subsampling, pseudo = (config[k] for k in ("strategy", "subsampling", "pseudo_labeling"))
     acquires = config["replay"] is None and bool(STRATEGIES[strategy["name"]].needs)
     acquisition = config["acquisition"] if acquires else None
@@ -27,7 +31,7 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     rounds = subsampling["refresh"]
     refresh = rounds if isinstance(rounds, str) else ",".join(map(str, rounds))
     chosen = "replay" if config["replay"] is not None else strategy["name"]
-    return {
+    columns = {
         "name": config["name"],
         "dataset": config["dataset"]["name"],
         "task": PLAIN_TAGGING if config["dataset"]["scheme"] == "none" else config["dataset"]["task"],
@@ -50,6 +54,7 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
         "selector": f"{acquisition['name']} · {strategy['name']}" if acquisition else chosen,
         "arm": _arm(config, acquisition),
     }
+    return {key: as_name(value) if isinstance(value, str) else value for key, value in columns.items()}
 
 
 def parts_of(identity: Mapping[str, Any], fingerprints: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:

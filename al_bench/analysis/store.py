@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 
 from al_bench.analysis.runs import columns_of, keys_of, parts_of
+from al_bench.analysis.words import as_name, one_line
 from al_bench.costs import ITERATION, ONE_OFF, OVERHEAD, seconds_until_scores
 from al_bench.errors import UserError, first_line
 from al_bench.ledger.ledger import Ledger, read_json
@@ -100,9 +101,9 @@ def load(paths: Sequence[Path]) -> Results:
         try:
             records.append(read(folder))
         except Unreadable as error:
-            problems.append(Problem(folder, str(error)))
+            problems.append(Problem(folder, one_line(str(error))))
         else:
-            problems += [Problem(folder, reason) for reason in records[-1].problems]
+            problems += [Problem(folder, one_line(reason)) for reason in records[-1].problems]
     names = short_names([Path(record.row["directory"]) for record in records])
     index = pd.Index(names, name="run", dtype=str)
     # Of objects, so that None stays None: nan would not equal itself.
@@ -178,8 +179,8 @@ def _read(folder: Path) -> Recorded:
         "cycles_done": done,
         "evaluated": len({cycle for cycle, metric, *_ in cycles if metric.startswith("successor/")}),
         "output_dir": output_dir,
-        "host": provenance.get("host"),
-        "version": f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip(),
+        "host": as_name(str(provenance.get("host") or "")),
+        "version": as_name(f"{provenance.get('al_bench')} {(provenance.get('git') or '')[:8]}".strip()),
         "command": shlex.join(["al-bench", "run", *config_dir, *status.get("overrides", [])]),
     }
     parts = parts if "identity" in recorded else dict.fromkeys(parts, row["method"])

@@ -30,7 +30,7 @@ def stored(directory: str) -> Config:
     config: Config = yaml.safe_load(Path(directory, "config.yaml").read_text(encoding="utf-8"))
     own = load_record(Path(directory, "status.json")).get("config_dir")
     config["config_dir"] = own if own and Path(own).is_dir() else None
-    task, pseudo = config["dataset"]["task"], config["pseudo_labeling"]["name"] != "none"
+    task, pseudo = str(config["dataset"]["task"]), config["pseudo_labeling"]["name"] != "none"
     paper: Mapping[str, Any] = schema.PAPER_TRAINING.get(task, {})  # none where the file was edited to a wrong task
     special: dict[str, Mapping[str, Any]] = {"pseudo_labeler": schema.PAPER_PSEUDO_LABELER}
     special |= {"successor": schema.PAPER_ON_PSEUDO_LABELS} if pseudo else {}

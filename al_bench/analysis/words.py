@@ -1,6 +1,7 @@
 """Numbers as a careful writer sets them: true minus signs, and spaces that do not break before a unit."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from al_bench.analysis.statistics import FEW, Estimate
@@ -56,6 +57,23 @@ def spans_of(items: Sequence[str]) -> str:
         else:
             spans.append([item])
     return ", ".join(f"{span[0]}–{span[-1]}" if len(span) > 2 else ", ".join(span) for span in spans)
+
+
+def one_line(text: str) -> str:
+    """Without what would end a line or steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def as_name(text: str) -> str:
+    """A name that stands between backticks, which it must not end."""
+    return one_line(text).replace("`", "’")
+
+
+def code(text: str) -> str:
+    """A line of code, between as many backticks as it takes to hold those that are in it."""
+    text = one_line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}"
 
 
 def sentence(text: str) -> str:

@@ -209,6 +209,11 @@ def digest(identity: Any, length: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def file_name(text: str) -> str:
+    """The text as a part of a file's name: no separator, nothing that a shell or a system refuses, not too long."""
+    return re.sub(r"[^\w.+-]", "_", text).lstrip(".").encode(errors="replace")[:180].decode(errors="ignore")
+
+
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
     acquired = [config.strategy.name] if config.replay is None else ["replay"]
@@ -218,7 +223,7 @@ def run_folder(config: RunConfig) -> str:
     if config.pseudo_labeler is not None:
         parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
     parts.append(config.successor.name if config.successor else "acquire_only")
-    readable = re.sub(r"[^\w.+-]", "_", "-".join(parts))
+    readable = file_name("-".join(parts))
     return f"runs/{config.name}/{readable}-seed{config.seed}-{digest(run_identity(config), 8)}"
 
 

@@ -79,7 +79,7 @@ class Corpus:
         dev = "" if self.dev is None else f"{len(self.dev):,} dev, "
         sizes = f"{len(self.train):,} train ({words:,} words), {dev}{len(self.test):,} test"
         often = sorted(counts.items(), key=lambda item: -item[1])
-        named = [f"{name} {count:,}" for name, count in often[:SHOWN]]
+        named = [f"{name}: {count:,}" for name, count in often[:SHOWN]]
         rest = [f"{len(often) - SHOWN:,} others from {often[SHOWN][1]:,} to {often[-1][1]:,}"] if often[SHOWN:] else []
         return f"{self.name}: {sizes}, {len(counts)} {labels} ({', '.join(named + rest)} in train)"
 

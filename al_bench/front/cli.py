@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_bench import __version__
-from al_bench.credentials import concealed
+from al_bench.config.credentials import concealed
 from al_bench.errors import UserError, of_disk, without_secrets
 from al_bench.front.interrupts import Interrupted, interrupts
 
@@ -46,6 +46,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `| head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        if (on_disk := of_disk(error)) is None:
+            raise
+        stop(str(on_disk))
 
 
 def _command(arguments: list[str]) -> None:
@@ -115,7 +119,8 @@ def run(words: list[str]) -> None:
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+\s+)(run|plan)\s", r"\1", os.environ["COMP_LINE"])
     register()
-    if again:
+    shows = options.cfg or options.info or options.help or options.hydra_help or options.shell_completion
+    if again and not shows:
         _remove(options)
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, rather than prints and exits
@@ -179,7 +184,10 @@ def hydra_options(words: list[str], command: str = "run") -> argparse.Namespace:
 def hydra_words(words: list[str]) -> list[str]:
     """As Hydra 1.3 takes them: no option behind an override (KEY=VALUE or ~KEY), and quotes where it needs them."""
     overrides = [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-    return [*(word for word in words if word not in overrides), *map(_quoted, overrides)]
+    options = [word for word in words if word not in overrides]
+    if options[-1:] in (["--info"], ["-i"]):  # whose topic may be left out, and is no override
+        options[-1] = "--info=all"
+    return [*options, *map(_quoted, overrides)]
 
 
 def _quoted(override: str) -> str:

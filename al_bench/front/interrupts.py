@@ -75,17 +75,22 @@ class Interrupts:
                 return
             if not of_a_sweep:
                 words = f"interrupted: ending within {PATIENCE + 1:.0f} s, or at once if interrupted again"
-                print(f"al-bench: {words}; the same command continues", file=sys.stderr, flush=True)
-            end = time.monotonic() + PATIENCE + 1
-            bell.settimeout(PATIENCE + 1)
-            with suppress(TimeoutError):
-                again = _next_signal(bell)
-                while again is not None and of_a_sweep:
+                with suppress(OSError):  # whoever read it may be gone
+                    print(f"al-bench: {words}; the same command continues", file=sys.stderr, flush=True)
+            # A job's process ends before its sweep's patience does.
+            end = time.monotonic() + PATIENCE + (-1 if of_a_sweep else 1)
+            while (left := end - time.monotonic()) > 0:
+                bell.settimeout(left)
+                try:
                     again = _next_signal(bell)
+                except TimeoutError:
+                    break
                 if again is None and of_a_sweep:  # the process goes on, with another job
                     return
                 if again is None:  # the rest of the time is the interpreter's, which may wait for other threads
-                    time.sleep(max(0.0, end - time.monotonic()))
+                    time.sleep(left)
+                elif not of_a_sweep:
+                    break
         try:
             if self.run is not None:
                 self.run.leave_interrupted()

@@ -22,10 +22,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config.catalog import EXPERIMENT, listing, roots
+from al_bench.config.credentials import conceal
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
 from al_bench.config.schema import TASKS, RunConfig, resolve, shipped_configs, without_absent
-from al_bench.credentials import conceal
 from al_bench.data.readers.files import data_name
 from al_bench.errors import UserError, first_line, known, of_disk, reject
 from al_bench.front.cli import stop
@@ -191,7 +191,8 @@ def _composed(words: list[str]) -> DictConfig:
 
 def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
-    os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given, also with hydra.job.chdir=true
+    if hydra.job.chdir:
+        os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given
     folder = Path(hydra.runtime.output_dir).resolve()
     own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
     job: dict[str, Any] = {"overrides": list(hydra.overrides.task), **({"config_dir": own[0]} if own else {})}

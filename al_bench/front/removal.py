@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from al_bench.config import identity
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
@@ -100,7 +102,7 @@ def needs(run: Path, root: Path) -> set[Path]:
         steps = product(PRECISIONS, range(config.schedule.cycles + 1))
         folders = {step_folder(root / "steps", one) for at in steps for one in _steps(config, *at)}
         return folders | {root / "trajectories" / name for name in acquired}
-    except (OSError, ValueError, TypeError, UserError) as error:
+    except (OSError, ValueError, TypeError, UserError, OmegaConfBaseException, YAMLError) as error:
         broken = f"nobody can tell what it needs ({first_line(error)})"
         raise UserError(f"{run}: {broken}; remove this run first: al-bench rm {run.name}") from error
 

@@ -22,7 +22,7 @@ from hydra.experimental.callback import Callback
 from rich.console import Console
 from rich.table import Table
 
-from al_bench.credentials import conceal
+from al_bench.config.credentials import conceal
 from al_bench.data.metrics import headline_among
 from al_bench.errors import UserError, first_line, reject
 from al_bench.front.cli import stop
@@ -38,6 +38,7 @@ REASONS = {
     "killed": "its process was killed by a signal, perhaps for want of memory; the same command continues",
     "stopped": "joblib stopped it when the process of another job was killed; the same command continues",
     "running": "it goes on in a process of its own",
+    "damaged": "its status.json is damaged; delete it, then the same command continues",
 }
 
 # Directory, output_dir and jobs of the sweep in this process; empty in the processes of a launcher.
@@ -144,18 +145,19 @@ def _row(number: int, card: Mapping[str, Any]) -> dict[str, Any]:
     """A job's line of summary.json: its state, the reason unless it finished, and the last scores of both models."""
     state, error, directory = "not started", "", card.get("directory", "")
     scores: dict[str, dict[str, float]] = {}
-    try:
-        if directory:
-            run = RunDirectory(Path(directory))
-            state, error = run.status.get("state", state), first_line(run.status.get("error", ""))
-            if state == "running" and not run.in_use:
-                state = "stopped" if killed and run.status["pid"] not in killed else "killed"
-            if state == "finished" and card.get("refusal"):  # the directory keeps what it says of its results
-                state, error = "refused", card["refusal"]
+    run, path = RunDirectory(Path(directory)), Path(directory, "status.json")
+    if directory and path.exists():
+        status = load_record(path)
+        state, error = status.get("state", "damaged"), first_line(status.get("error", ""))
+        if state == "running" and not run.in_use:
+            state = "stopped" if killed and status["pid"] not in killed else "killed"
+        if state == "finished" and card.get("refusal"):  # the directory keeps what it says of its results
+            state, error = "refused", card["refusal"]
+        try:
             for decided, _ in run.rows():
                 scores |= {role: decided[role] for role in ("acquisition", "successor") if decided[role]}
-    except UserError as damage:
-        state, error = "damaged", str(damage)
+        except UserError as damage:
+            state, error = "damaged", str(damage)
     error = error or REASONS.get(state, "no reason is recorded") if state != "finished" else ""
     row = {"job": number, "overrides": card["overrides"], "state": state, "error": error, "directory": directory}
     return row | {"scores": scores}

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from al_bench.credentials import address, revealed
+from al_bench.config.credentials import address, revealed
 from al_bench.ledger.database import prepare, relocate, uri_of
 from al_bench.ledger.ledger import load_record, write_json
 

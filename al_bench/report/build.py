@@ -9,6 +9,8 @@ import pandas as pd
 
 from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.store import load
+from al_bench.config.credentials import conceal
+from al_bench.config.identity import file_name
 from al_bench.errors import UserError, first_line, of_disk, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, write_whole
 from al_bench.ledger.mlflow_store import FILE, MlflowStore, known_runs
@@ -34,23 +36,24 @@ def report(
     chapters = chapters_of(Contrasts.of(results))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, page(results, chapters).encode())
+        write_whole(target, page(results, chapters).encode(errors="replace"))
         if figures is not None:
             save_figures(chapters, Path(figures))
     except OSError as error:
         raise (of_disk(error) or error) from error
-    if tracking not in (None, "none"):
-        publish(target, results.runs, MlflowStore(tracking, root, note))
+    if tracking is not None and tracking != "none":
+        publish(target, results.runs, MlflowStore(conceal(tracking), root, note))
     print(target)
 
 
 def save_figures(chapters: Sequence[dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for chapter in chapters:
+    titles = [file_name(chapter["setting"].title) for chapter in chapters]
+    for number, (chapter, title) in enumerate(zip(chapters, titles, strict=True), 1):
+        setting = title if titles.count(title) == 1 else f"{title}-{number}"
         for picture in chapter["pictures"]:
             for kind in ("png", "svg"):
-                name = f"{chapter['setting'].title}-{picture.name}.{kind}".replace(" ", "_")
-                style.save(picture.figure, folder / name)
+                style.save(picture.figure, folder / f"{setting}-{picture.name}.{kind}")
 
 
 def publish(page: Path, runs: pd.DataFrame, store: MlflowStore) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from al_bench.analysis.contrasts import Contest, Contrasts, adjusted, contest
 from al_bench.analysis.measures import Measures
+from al_bench.analysis.words import code
 from al_bench.data.metrics import headline
 from al_bench.tables.cells import Cell, Key, Layout, Source, filled, pooled, unit_of
 from al_bench.tables.notes import annotate, legend
@@ -128,11 +129,11 @@ def provenance(layout: Layout, made_by: str) -> str:
     """How many runs, of which seeds and versions of the code, and the command that made the table of them."""
     used = {run for row in layout.sources for source in row.values() for run in source.sample.runs.values()}
     if not used:
-        return f"No runs. Made by `{made_by}`."
+        return f"No runs. Made by {code(made_by)}."
     runs = layout.measures.runs.loc[sorted(used)]
     seeds, names, versions = (sorted(runs[column].unique()) for column in ("seed", "name", "version"))
     plurals = ["s" if number > 1 else "" for number in (len(runs), len(seeds))]
     return (
         f"{len(runs)} run{plurals[0]} of {', '.join(names)}, seed{plurals[1]} {', '.join(map(str, seeds))}, "
-        f"by al-bench {', '.join(versions)}. Made by `{made_by}`."
+        f"by al-bench {', '.join(versions)}. Made by {code(made_by)}."
     )

@@ -12,6 +12,7 @@ from al_bench.analysis.contrasts import Contest
 from al_bench.analysis.measures import Measures
 from al_bench.analysis.statistics import ALPHA, pairs_needed, reachable
 from al_bench.analysis.suggest import filling, labeler_of
+from al_bench.analysis.words import code
 from al_bench.config.identity import differences
 from al_bench.ledger.ledger import load_record
 from al_bench.tables.cells import REFERENCE, UNTESTABLE, Cell, Layout
@@ -71,7 +72,7 @@ def remarks(layout: Layout, row: int, head: str) -> list[str]:
         if fill := filling(runs, wanted, missing):
             guessed = wanted.get("arm") == "PLASM" and "pseudo_labeler" not in wanted
             guessed = guessed and labeler_of(runs, wanted) is None
-            line += f"; `{fill}`{', or with another labeller' if guessed else ''}"
+            line += f"; {code(fill)}{', or with another labeller' if guessed else ''}"
         lines.append(line)
     return lines
 
@@ -84,7 +85,7 @@ def _silent(run: str, metric: str, measures: Measures) -> str:
     row = measures.runs.loc[run]
     if not measures.complete[run]:
         done = f"{row.cycles_done} of {row.cycles_planned} cycles"
-        return f"seed {row.seed} {STOPPED[row.state]} with {done}; `{row.command}`"
+        return f"seed {row.seed} {STOPPED[row.state]} with {done}; {code(row.command)}"
     evaluated = ", ".join(map(str, measures.wide(metric).loc[run].dropna().index))
     lacks = f"has {metric} at other cycles only ({evaluated})" if evaluated else f"has no {metric}"
     return f"seed {row.seed} {lacks}"

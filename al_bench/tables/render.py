@@ -10,6 +10,7 @@ from textwrap import wrap
 
 from al_bench.analysis.statistics import Estimate
 from al_bench.analysis.words import number, signed
+from al_bench.config.identity import file_name
 from al_bench.tables.build import Table
 from al_bench.tables.cells import Cell
 from al_bench.tables.notes import TEMPLATES
@@ -55,12 +56,22 @@ def key_text(value: object) -> str:
 
 
 def markdown(table: Table) -> str:
-    lines = [[*table.keys, *table.heads], *_lines(table, range(len(table.keys)), str, cell_text)]
-    escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
-    widths = [max(3, *map(len, column)) for column in zip(*escaped, strict=True)]
-    first, *rest = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in escaped)
+    lines = [list(map(plain, (*table.keys, *table.heads))), *_lines(table, range(len(table.keys)), plain, cell_text)]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    first, *rest = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
     rule = ["-" * width if i < len(table.keys) else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
     return TEMPLATES.get_template("table.md").render(table=table, lines=[first, rule, *rest]) + "\n"
+
+
+def plain(text: str) -> str:
+    """A name that Markdown reads as text, and not as a cell's end, a link, HTML, ..."""
+    return re.sub(r"[\\`|*\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text).replace("<", "&lt;")
+
+
+def prose(text: str) -> str:
+    """A sentence without HTML and links, which nothing but code may hold."""
+    harmless = {"<": "&lt;", "](": "]\\("}
+    return re.sub(r"(`+).+?(?<!`)\1(?!`)|<|\]\(", lambda part: harmless.get(part[0], part[0]), text, flags=re.S)
 
 
 def cell_text(cell: Cell, n: int | None) -> str:
@@ -147,5 +158,5 @@ def comma_separated(table: Table) -> str:
     return f"{out.getvalue()}# {table.provenance}\n"
 
 
-TEMPLATES.filters |= {"letter": letter, "tex": escape}
+TEMPLATES.filters |= {"letter": letter, "tex": escape, "prose": prose, "name": file_name}
 FORMATS = {"markdown": (markdown, "md"), "latex": (latex, "tex"), "csv": (comma_separated, "csv")}

@@ -51,7 +51,7 @@ class Spec:
     columns: dict[str, Column]  # head: column
     rows: list[str]  # columns of the runs
     where: dict[str, Any] = field(default_factory=dict)  # of all columns
-    metric: str = "successor/headline"  # as in MLflow; headline: accuracy, of tagging f1
+    metric: str = "successor/headline"  # as in MLflow; headline: see `data/metrics.py`
     # last budget | a cycle | aulc: area under the curve | rounds: mean over the cycles that query | total: sum
     at: str | int = "last"
     seeds: int | list[int] | None = None  # expected: how many, or which; null: whatever a row has

@@ -1,5 +1,7 @@
 """A stored config as a command line: what Hydra makes of it is the config again."""
 
+import shlex
+
 import pytest
 from sweeps import varied
 from synthetic import jobs, write_job
@@ -73,3 +75,21 @@ def test_pseudo_labels_bring_their_own_training_and_take_it_away_again(tmp_path)
     (before,) = jobs(line)
     (after,) = jobs(command(without_pseudo_labels(stored(str(write_job(tmp_path, line)))), [7]))
     assert (before.successor.training.epochs, after.successor.training.epochs) == (5, 10)
+
+
+@pytest.mark.parametrize("value", ["nonsense", "null", "[a]"])
+def test_a_task_that_does_not_exist(al, tmp_path, value):
+    """Of a config.yaml that somebody edited."""
+    path = write_job(tmp_path, ONE) / "config.yaml"
+    path.write_text(path.read_text().replace("task: classification", f"task: {value}", 1))
+    done = al("report", "--output-dir", tmp_path, "--tracking", "none")
+    assert "Traceback" not in done.err
+    assert done.code == 0, done.err
+
+
+def test_texts_that_hydra_would_take_for_something_else(tmp_path):
+    words = ["seed=7", "successor.name='007'", "acquisition.name='null'", "dataset.text=['Größe',b]", "name='1e5'"]
+    config = stored(str(write_job(tmp_path, shlex.join(words))))
+    (again,) = jobs(command(config, [7]))
+    assert (again.successor.name, again.acquisition.name, again.name) == ("007", "null", "1e5")
+    assert again.dataset.text == ["Größe", "b"]

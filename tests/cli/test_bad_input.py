@@ -57,7 +57,7 @@ CONFIG = {
     "list for text": (["dataset.path=[a,b]"], ["dataset.path=['a', 'b']: must be text or null"]),
     "text for a list": (
         ["dataset.text=sentence"],
-        ["dataset.text=sentence: must be a list such as [a,b]; write dataset.text=[sentence]"],
+        ["dataset.text=sentence: must be a list such as [a,b]; write 'dataset.text=[sentence]'"],
     ),
     "list for pairs": (["dataset.where=[1]"], ["dataset.where=[1]: must be pairs such as {a: b} or null"]),
     "text for yes or no": (
@@ -94,7 +94,7 @@ CONFIG = {
         ["--config-dir", "mine"],
         ["--config-dir=mine: no such folder; give the folder that holds your config groups"],
     ),
-    "name with a slash": (["name=a/b"], ["name=a/b: names a folder; use letters"]),
+    "name with a slash": (["name=a/b"], ["name=a/b: names a folder; use up to 200 letters"]),
     "unknown subsampling": (["subsampling.name=upps"], ["subsampling=upps: must be one of", ][:1]),
     "unknown device": (["device=gpu"], ["device=gpu: is no device; use auto, cpu, cuda, cuda:N or mps"]),
     "unknown precision": (["precision=fp16"], ["precision=fp16: must be one of auto, bfloat16, float32"]),
@@ -130,7 +130,7 @@ CONFIG = {
         ["dataset.limit.train=150", "schedule.initial=50", "schedule.step=10"],
         ["schedule.cycles=15: asks for 200 examples of a pool of 150 (dataset.limit.train)"],
     ),
-    "negative cycles": (["schedule.cycles=-1"], ["schedule.cycles=-1: must be at least 0; it counts queries"]),
+    "negative cycles": (["schedule.cycles=-1"], ["schedule.cycles=-1: must be from 0 to 100000; it counts queries"]),
     "evaluation after the end": (["evaluate_at=[0,16]"], ["evaluate_at=[0, 16]: must hold cycles from 0 to schedule.cycles=15"]),
     "evaluation nowhere": (["evaluate_at=[]"], ["evaluate_at=[]: must hold cycles"]),
     "evaluation in words": (["evaluate_at=often"], ['evaluate_at=often: must be "all", "last", "none" or a list of cycles']),

@@ -5,20 +5,13 @@ import random
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from made import decided
 
 from al_bench.ledger.ledger import Ledger
 
 KILLS = 20
-
-
-def decided(outputs: Path) -> dict[str, bytes]:
-    """Every file of a run that says what was decided, none that says what it cost."""
-    names = ("runs/**/ledger.jsonl", "trajectories/*/ledger.jsonl", "trajectories/*/*/*.npy")
-    names += ("steps/*/values.json", "steps/*/*.npy")
-    return {str(p.relative_to(outputs)): p.read_bytes() for name in names for p in sorted(outputs.glob(name))}
 
 
 @pytest.mark.slow

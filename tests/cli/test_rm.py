@@ -65,6 +65,8 @@ def test_force_computes_again_what_no_other_run_needs(al, words, tmp_path):
     (run,) = tmp_path.glob("outputs/runs/test/*/costs.jsonl")
     (trajectory,) = tmp_path.glob("outputs/trajectories/*/costs.jsonl")
     dates = [path.stat().st_mtime_ns for path in (run, trajectory)]
+    assert al("run", "--force", *words, "--cfg", "job").code == 0
+    assert run.exists(), "it was only to be shown"
     done = al("run", "--force", *words)
     assert done.code == 0, done.err
     assert "already finished" not in done.out
@@ -75,6 +77,23 @@ def test_force_computes_again_what_no_other_run_needs(al, words, tmp_path):
     assert al("rm", "other", "--yes").code == 0
     assert al("run", *words, "--force").code == 0
     assert trajectory.stat().st_mtime_ns != dates[1]
+
+
+@pytest.mark.parametrize(
+    "config", ["strategy: {name: [", "no_such_key: 1\n", "- 1\n", "schedule: {seed_set: gone.txt}\n"]
+)
+def test_a_run_that_nobody_can_read_is_in_the_way_of_orphans(al, tmp_path, config):
+    """The remedy helps."""
+    run = tmp_path / "outputs" / "runs" / "test" / "odd"
+    run.mkdir(parents=True)
+    (run / "status.json").write_text("{}")
+    (run / "config.yaml").write_text(config)
+    done = al("rm", "--orphans")
+    assert done.code == 1
+    assert "nobody can tell what it needs" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert al("rm", "odd", "--yes").code == 0
+    assert al("rm", "--orphans").code == 0
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing_like_it"]])

@@ -72,6 +72,8 @@ def test_several_columns_of_texts_are_joined(load: Load) -> None:
     corpus = load({"train.csv": train, "test.csv": train.replace("A", "B")}, text=["title", "body"])
     assert [text for text, _ in texts_and_labels(corpus)] == ["A long story", " only a body"]
     assert "the texts of train.csv are its columns title and body, joined by blanks" in corpus.notes
+    corpus = load({"train.csv": train, "test.csv": "title,label\nB,x\n"}, text=["title", "body"])
+    assert "test.csv has no column body: its texts are title alone" in corpus.notes
     row = {"title": None, "body": "only a body", "label": "y"}
     corpus = load({"train.jsonl": lines(row, {**row, "title": "T", "label": "x"}), "test.csv": train}, text=["title", "body"], splits=splits("train.jsonl"))  # fmt: skip
     assert [text for text, _ in texts_and_labels(corpus)] == ["only a body", "T only a body"]
@@ -312,7 +314,7 @@ def test_bare_types_without_o_need_to_be_said(load: Load) -> None:
     assert spans.label_names == ("O", "B-PRON", "I-PRON", "B-VERB", "I-VERB")
     plain = load({"train.txt": content, "test.txt": content}, task="tagging", scheme="none")
     assert (plain.kind, plain.label_names) == ("plain tagging", ("PRON", "VERB"))
-    assert "2 tags (PRON 1, VERB 1 in train)" in plain.summary
+    assert "2 tags (PRON: 1, VERB: 1 in train)" in plain.summary
 
 
 # ---------------------------------------------------------------------------------------------- spans
@@ -457,11 +459,11 @@ def test_texts_that_occur_twice_are_noted(load: Load) -> None:
 def test_the_summary_counts_examples_of_each_class(load: Load) -> None:
     content = rows(*((f"t{i}", label) for i, label in enumerate("abbccc")))
     corpus = load({"train.csv": content, "test.csv": rows(("u", "a"), ("v", "b"))})
-    assert corpus.summary == "small: 6 train (6 words), 2 test, 3 classes (c 3, b 2, a 1 in train)"
+    assert corpus.summary == "small: 6 train (6 words), 2 test, 3 classes (c: 3, b: 2, a: 1 in train)"
     many = rows(*((f"t{i}", f"k{i % 40:02}") for i in range(90)))
     summary = load({"train.csv": many, "test.csv": many}).summary
     assert summary.endswith(
-        "40 classes (" + "".join(f"k0{i} 3, " for i in range(8)) + "32 others from 3 to 2 in train)"
+        "40 classes (" + "".join(f"k0{i}: 3, " for i in range(8)) + "32 others from 3 to 2 in train)"
     )
 
 

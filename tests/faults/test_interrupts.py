@@ -130,6 +130,24 @@ def test_a_sweep_is_summed_up(al, tiny_run, tmp_path, interrupt_successor):
     assert al(*command).code == 0
 
 
+def test_a_sweep_is_summed_up_with_a_damaged_file(al, tiny_run, tmp_path, monkeypatch):
+    import al_bench.run as job
+
+    evaluate = job.evaluate_successor
+
+    def damaging(*arguments: object) -> object:
+        for path in tmp_path.glob("outputs/runs/test/*/status.json"):
+            if '"finished"' in path.read_text():
+                path.write_text(path.read_text()[:40])
+        return evaluate(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(job, "evaluate_successor", damaging)
+    done = al("run", "-m", *tiny_run, *QUICK, "seed=1,2")
+    assert done.code == 1
+    assert [row["state"] for row in rows(tmp_path)] == ["damaged", "finished"]
+    assert "job 0 (seed=1) damaged: its status.json is damaged" in done.err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", CODES)
 def test_parallel_jobs_are_interrupted_with_their_sweep(start, tiny_run, tmp_path, number):

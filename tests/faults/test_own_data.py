@@ -63,7 +63,7 @@ def test_the_least_to_type_for_a_table_of_ones_own(al, tmp_path, model):
     done = al("run", *words, "evaluate_at=none")
     assert done.code == 0, done.err
     assert "tickets: 32 train" in done.out
-    assert "classes (neg 16, pos 16 in train)" in done.out
+    assert "classes (neg: 16, pos: 16 in train)" in done.out
     assert {path.name.split("-")[0] for path in (tmp_path / "outputs").glob("runs/*/*")} == {"tickets"}
 
 
@@ -121,7 +121,7 @@ def test_plain_tags_go_through_every_command(al, tmp_path, tagged, model):
     first = al("run", *words)
     assert first.code == 0, first.err
     assert "pos: 60 train" in first.out
-    assert "3 tags (X " in first.out
+    assert "3 tags (X: " in first.out
     assert "acquisition word_accuracy 0." in first.out
     longer = al("run", *words, "schedule.cycles=2")  # continues the trajectory of the first
     assert longer.code == 0, longer.err

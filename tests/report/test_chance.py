@@ -1,42 +1,39 @@
 """A selector at chance is named while it runs, under the run's table, and on the page; old ledgers know no baseline."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sweeps import varied
-from synthetic import contrasts_of, write_runs
+from synthetic import write_runs
 
+from al_bench.analysis.contrasts import Contrasts
+from al_bench.analysis.store import load
 from al_bench.report.answers import answers
+from al_bench.report.figures.curves import learning_curves
 from al_bench.report.tables import score_table
 
-GOLDEN = Path(__file__).parents[1] / "tables" / "golden" / "runs"
+
+def with_scores(folder: Path, *scores: float) -> Contrasts:
+    """The acquisition model's accuracy by cycle, the same in every run; none: as the runs have it."""
+    results = load([folder])
+    cycles = results.cycles.copy()
+    for cycle, score in enumerate(scores):
+        cycles.loc[(cycles.metric == "acquisition/accuracy") & (cycles.cycle == cycle), "value"] = score
+    return Contrasts.of(replace(results, cycles=cycles))
 
 
-def said(folder: Path) -> list[str]:
-    """The page's answers about chance."""
-    contrasts = contrasts_of(folder)
+def about_chance(contrasts: Contrasts) -> list[str]:
     (setting,) = contrasts.settings
     texts = [one.text for one in answers(setting, contrasts) if one.topic == "chance"]
     return [text.replace("\u00a0", " ").replace("`", "") for text in texts]
 
 
-def with_scores(folders: list[Path], scores: list[float]) -> None:
-    """The acquisition model's accuracy by cycle, the same in every run."""
-    for folder in folders:
-        path = folder / "ledger.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        for line, score in zip(lines, scores, strict=True):
-            line["acquisition"]["accuracy"] = score
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
 def test_the_page_counts_the_queries(tmp_path):
     """The baseline is 0.25 of 500 examples, so chance ends at 0.282; the last of the four cycles queries nobody."""
-    folders = write_runs(tmp_path, varied("seed=1,2"))
-    assert said(tmp_path) == []
-    with_scores(folders, [0.20, 0.28, 0.29, 0.10])
-    (text,) = said(tmp_path)
+    write_runs(tmp_path, varied("seed=1,2"))
+    assert about_chance(with_scores(tmp_path)) == []
+    (text,) = about_chance(with_scores(tmp_path, 0.20, 0.28, 0.29, 0.10))
     assert text == (
         "minilm_l3 selects by least_confidence, but in 4 of 6 queries (2 seeds) it was at chance: its accuracy was not "
         "clearly above the 25.0 % of always predicting the most frequent label. At the first query it had 20.0 %, at "
@@ -45,8 +42,8 @@ def test_the_page_counts_the_queries(tmp_path):
 
 
 def test_the_scores_stand_beside_each_other(tmp_path):
-    with_scores(write_runs(tmp_path, varied("seed=1")), [0.3, 0.4, 0.5, 0.6])
-    made = score_table(contrasts_of(tmp_path).settings[0], None)
+    write_runs(tmp_path, varied("seed=1"))
+    made = score_table(with_scores(tmp_path, 0.3, 0.4, 0.5, 0.6).settings[0], None)
     at = list(made.heads).index("at the end")
     assert list(made.heads)[at + 1] == "selector there"
     method, constant = made.rows
@@ -55,13 +52,18 @@ def test_the_scores_stand_beside_each_other(tmp_path):
     assert {cell.text for i, cell in enumerate(constant) if i not in (0, at)} == {"–"}
 
 
-def test_ledgers_from_before_say_nothing(al, tmp_path):
-    """The golden runs were written without a baseline."""
-    done = al("report", GOLDEN, "--output", tmp_path / "page.html", "--tracking", "none")
-    assert done.code == 0, done.err
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "selector there" in page
-    assert "most frequent label" not in page
+def test_runs_without_a_baseline_say_nothing_of_it(tmp_path):
+    """As al-bench wrote them before it knew one."""
+    write_runs(tmp_path, varied("seed=1,2"))
+    results = load([tmp_path])
+    contrasts = Contrasts.of(
+        replace(results, cycles=results.cycles[~results.cycles.metric.str.startswith("baseline/")])
+    )
+    assert about_chance(contrasts) == []
+    (setting,) = contrasts.settings
+    assert [row[0].text for row in score_table(setting, None).rows] == ["least_confidence"]
+    figure = learning_curves(setting, "labelled", setting.methods)
+    assert "always the most frequent label" not in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @pytest.fixture

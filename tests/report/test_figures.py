@@ -120,7 +120,7 @@ def test_many_methods_get_several_panels(rivals):
 def test_lines_are_where_the_means_are(rivals):
     setting = setting_of(rivals)
     figure = curves.learning_curves(setting, "labelled", setting.methods)
-    (axes,) = figure.axes
+    axes, below = figure.axes
     shown = {
         tuple(np.round(line.get_ydata(), 9)): list(line.get_xdata())
         for line in axes.lines
@@ -133,13 +133,18 @@ def test_lines_are_where_the_means_are(rivals):
     assert shown == expected
     assert axes.get_ylabel() == "accuracy on the test split (%)"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == [*(f"{m.label} (n = 3)" for m in setting.methods), "acquisition model, where it is another"]
+    assert legend == [
+        *(f"{m.label} (n = 3)" for m in setting.methods),
+        "the model that selected, below",
+        "always the most frequent label",
+    ]
+    assert {line.get_ydata()[0] for line in below.lines} >= {25.0}, "the baseline"
 
 
 def test_random_waits_for_nothing(rivals):
     """Against seconds, random is a level, its last score; so is a ceiling."""
     setting = setting_of(rivals)
-    (axes,) = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
+    axes, _ = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
     levels = [line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1]
     expected = [100 * setting.scores(method).iloc[:, -1].mean() for method in (setting.methods[0], setting.methods[-1])]
     assert levels == pytest.approx(expected)
@@ -154,7 +159,7 @@ def test_one_run_that_is_ahead_is_not_what_random_is_worth(tmp_path):
         varied("strategy=random", "seed=3"),
     )
     random = next(method for method in setting.methods if method.arm == "random")
-    (axes,) = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
+    axes, _ = curves.learning_curves(setting, "seconds/cumulative", setting.methods).axes
     (level,) = (line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1)
     assert level == pytest.approx(100 * setting.scores(random)[2].mean())
 

@@ -3,70 +3,28 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from made import write_ledger
+from pages import Page
 from sweeps import SWEEP, varied
 from synthetic import settings_of, write_runs
 
 from al_bench.analysis.store import load
+from al_bench.ledger import mlflow_store
 from al_bench.ledger.ledger import read_json, write_json
+from al_bench.ledger.mlflow_store import connect
+from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.tracking import Tracker
 from al_bench.report import build, costs, tables
 from al_bench.report.build import report
 from al_bench.report.texts import spans
 
-EMPTY = {"meta", "br", "hr", "img", "input", "link", "path", "use", "rect", "circle", "line", "stop"}
 SECTIONS = ["run", "answers", "scores", "figures", "stopping", "queried", "costs", "origin"]
-
-
-class Page(HTMLParser):
-    """Checks nesting while it reads; text: what a reader sees, by section."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.loads: list[str] = []
-        self.links: list[str] = []
-        self.sections: list[str] = []
-        self.text: dict[str, str] = {"": ""}
-        self.scripts = 0
-        self.feed(html)
-        self.close()
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag, attributes):
-        named = dict(attributes)
-        assert len(named) == len(attributes), (tag, attributes)
-        if tag not in EMPTY:
-            self.open.append(tag)
-        self.ids += [named["id"]] if "id" in named else []
-        self.loads += [named[key] for key in ("src", "srcset", "data") if key in named]
-        self.links += [named["href"]] if "href" in named else []
-        self.scripts += tag == "script"
-        if tag == "section":
-            self.sections.append(named["id"])
-            self.text[named["id"]] = ""
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        if tag not in EMPTY:
-            self.open.pop()
-
-    def handle_endtag(self, tag):
-        if tag not in EMPTY:
-            assert self.open.pop() == tag, (tag, self.getpos())
-
-    def handle_data(self, data):
-        if "script" not in self.open and "style" not in self.open:
-            self.text[self.sections[-1] if "section" in self.open else ""] += data
-
-    def all(self) -> str:
-        return " ".join(" ".join(self.text.values()).replace("\u00a0", " ").split())
 
 
 def page_of(folder: Path, runs: Path | None = None) -> Page:
@@ -289,49 +247,64 @@ def test_help_imports_nothing_heavy(tmp_path):
 # ----------------------------------------------------------------------------------------------------- MLflow
 
 
-class Store:
-    def __init__(self, broken: bool = False) -> None:
-        self.logged: list[tuple[str, str]] = []
-        self.broken = broken
-
-    def log_artifact(self, run_id: str, path: str) -> None:
-        if self.broken:
-            raise ConnectionError("nobody answers\nand more")
-        self.logged.append((run_id, Path(path).name))
-
-
-def swept(tmp_path: Path, uri: str) -> Path:
+def swept(tmp_path: Path) -> Path:
     """Two runs of a sweep that was logged, one of a sweep that was not."""
     folders = write_runs(tmp_path, SWEEP)
     for folder, name in zip(folders, ("a", "a", "b"), strict=True):
         sweep = tmp_path / "sweeps" / name
         sweep.mkdir(parents=True, exist_ok=True)
         write_json(folder / "status.json", {**read_json(folder / "status.json"), "sweep": str(sweep)})
-    write_json(tmp_path / "sweeps/a/mlflow.json", {"uri": uri, "run_id": "parent", "logged": 0})
+        if name == "a":
+            assert Tracker(RunDirectory(folder), "sqlite", tmp_path, sweep, print).sync()
     return tmp_path
 
 
-def test_the_page_is_logged_to_the_sweep(tmp_path, monkeypatch, capsys):
-    store = Store()
-    monkeypatch.setattr(build, "connect", lambda uri: store)
-    report([], None, str(swept(tmp_path, "http://host")), None, None)
-    assert store.logged == [("parent", "report.html")]
-    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "report.html")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_the_page_is_logged_where_the_command_says(tmp_path, empty_database, capsys):
+    shutil.copy(empty_database, tmp_path)
+    output = swept(tmp_path)
+    record = read_json(output / "sweeps/a/mlflow.json")
+    client = connect(f"sqlite:///{output / 'mlflow.db'}")
+    report([], None, str(output), None, None)
+    assert not client.list_artifacts(record["run_id"])
+    capsys.readouterr()
+    report([], None, str(output), None, "sqlite")
+    assert [file.path for file in client.list_artifacts(record["run_id"])] == ["report.html"]
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
+        f"logged to {output}/mlflow.db, run {record['run_id']}",
+        str(output / "report.html"),
+    ]
+    assert shown.err.splitlines() == [
+        f"al-bench: note: b is not logged to {output}/mlflow.db, so its report is not either; see `al-bench sync --help`"
+    ]
 
 
-@pytest.mark.parametrize("tracking", ["none", "http://other"])
-def test_only_where_it_was_asked_for(tmp_path, monkeypatch, capsys, tracking):
-    store = Store()
-    monkeypatch.setattr(build, "connect", lambda uri: store)
-    report([], None, str(swept(tmp_path, "http://host")), None, tracking)
-    assert not store.logged
-    assert ("not logged to http://other" in capsys.readouterr().out) == (tracking != "none")
+def test_never_to_an_address_that_a_folder_names(tmp_path, monkeypatch, capsys):
+    """A folder of somebody else may name their server, which would get the page and the user's token."""
+    reached: list[str] = []
+    monkeypatch.setattr(mlflow_store, "connect", reached.append)
+    (folder,) = write_runs(tmp_path, varied("seed=1"))
+    place = {"tracking": "http://theirs", "uri": "http://theirs", "output_dir": str(tmp_path), "experiment": "0"}
+    write_json(folder / "mlflow.json", {"id": "x", "run_id": "y", **place})
+    (folder / "config.yaml").write_text(
+        (folder / "config.yaml").read_text().replace("tracking: sqlite", "tracking: http://theirs")
+    )
+    report([], None, str(tmp_path), None, None)
+    assert not reached
+    report([], None, str(tmp_path), None, "http://mine")
+    assert reached == ["http://mine"]
+    assert "is not logged to http://mine" in capsys.readouterr().err
 
 
 def test_a_failing_store_warns(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(build, "connect", lambda uri: Store(broken=True))
-    report([], None, str(swept(tmp_path, "http://host")), None, None)
-    assert "could not be logged to http://host (nobody answers)" in capsys.readouterr().out
+    def broken(uri: str) -> None:
+        raise ConnectionError("nobody answers\nand more")
+
+    monkeypatch.setattr(mlflow_store, "connect", broken)
+    write_runs(tmp_path, varied("seed=1"))
+    report([], None, str(tmp_path), None, "http://a:b@host")
+    assert "the report could not be logged to http://***@host (nobody answers)" in capsys.readouterr().err
     assert (tmp_path / "report.html").exists()
 
 
@@ -340,21 +313,6 @@ def test_a_run_on_its_own_is_its_own_parent(tmp_path):
     assert build.parents(load([tmp_path]).runs) == [folder]
     write_runs(tmp_path, varied("seed=2"))
     assert build.parents(load([tmp_path]).runs) == []
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_in_a_real_store(al, tiny_run, tmp_path):
-    words = [word for word in tiny_run if word != "tracking=none"]
-    done = al("run", "-m", *words, *REPORTED, "seed=1,2")
-    assert done.code == 0, done.err
-    assert al("report").code == 0
-    from al_bench.ledger.mlflow_store import connect
-
-    (sweep,) = (tmp_path / "outputs/sweeps").iterdir()
-    known = read_json(sweep / "mlflow.json")
-    files = {file.path for file in connect(known["uri"]).list_artifacts(known["run_id"])}
-    assert {"report.html", "summary.json"} <= files
 
 
 def test_the_mean_of_a_curve_is_of_all_budgets(rivals):

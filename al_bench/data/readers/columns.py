@@ -78,6 +78,9 @@ def _columns(table: Table, config: DatasetConfig, role: str, notes: list[str]) -
     chosen = present if role == "text" else present[:1]
     if double := next((name for name in chosen if columns.count(name) > 1), None):
         raise source_error(config, f"{table.where} has two columns {double!r}", "rename one of them")
+    if role == "text" and len(present) < len(candidates):
+        absent = " and ".join(name for name in candidates if name not in columns)
+        notes.append(f"{table.where} has no column {absent}: its texts are {' and '.join(chosen)} alone")
     if len(chosen) > 1:
         notes.append(f"the texts of {table.where} are its columns {' and '.join(chosen)}, joined by blanks")
     return chosen
@@ -96,7 +99,11 @@ def _joined(columns: list[Sequence[Any]], rows: list[int]) -> list[Any]:
     if len(columns) == 1:
         return [columns[0][row] for row in rows]
     parts = [[column[row] for column in columns if not _is_missing(column[row])] for row in rows]
-    return [" ".join(map(str, cells)) if cells else None for cells in parts]
+    # A cell that is no text stands for the whole, which is then refused.
+    return [
+        next((cell for cell in cells if not isinstance(cell, str)), " ".join(map(str, cells)) or None)
+        for cells in parts
+    ]
 
 
 def _rows(table: Table, config: DatasetConfig, total: int, notes: list[str]) -> list[int]:
@@ -167,8 +174,7 @@ def _text_problem(text: Any, label: Any, unlabelled: bool) -> Problem:
 
 def _tagging_problem(words: Any, tags: Any, unlabelled: bool) -> Problem:
     if not isinstance(words, list):
-        broken = f"has a {type(words).__name__} instead of a list of words"
-        return (True, "has no words") if _is_missing(words) else (False, broken)
+        return (True, "has no words") if _is_missing(words) else (False, f"has {words!r} instead of a list of words")
     if others := [word for word in words if not isinstance(word, str)]:
         return False, f"has {others[0]!r} among its words, which is no text"
     if unlabelled:

@@ -62,7 +62,7 @@ def _without_comments(block: list[Line], model: Line | None, config: DatasetConf
         if model is None or len(line.cells) != len(model.cells) or ("\t" in model.text and "\t" not in line.text):
             return True
         tag = _cell(line.cells, config.tag_column) or ""
-        return config.scheme != "none" and not TAG.fullmatch(tag)
+        return config.scheme not in ("io", "none") and not TAG.fullmatch(tag)
 
     first = next((place for place, line in enumerate(block) if not is_comment(line)), len(block))
     return block[first:]

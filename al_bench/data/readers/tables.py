@@ -26,6 +26,9 @@ def read_csv(path: Path, config: DatasetConfig) -> Raw:
     if not rows:
         raise source_error(config, f"{path.name} is empty", "give a file with a header and rows")
     header, *rows = rows if config.header else [[str(number) for number in range(len(rows[0]))], *rows]
+    if config.task == "tagging" and not set(config.text) & set(header):
+        remedy = "write a word and its tag a line, separated by a tab, as .tsv or .txt, or lists in JSON"
+        raise source_error(config, f"the cells of {path.name} hold no lists of words", remedy)
     columns = {name: [row[number] for row in rows] for number, name in enumerate(header)}
     hint = ", or dataset.header=false if its first line is an example" if config.header else ""
     return examples(Table(path.name, header, columns.__getitem__, hint=hint, notes=notes), config)

@@ -16,7 +16,7 @@ from al_bench.analysis.statistics import FEW, Estimate, mean_interval
 from al_bench.analysis.words import signed
 from al_bench.report.costs import spent_by
 from al_bench.report.figures.curves import level, score_label
-from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, legend, looks, n_seeds, styled
+from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, fitting, legend, looks, n_seeds, styled
 
 # What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
 LOOKS = (
@@ -47,7 +47,7 @@ def phase_seconds(setting: Setting) -> Figure:
         axes.bar_label(bars, counts, padding=2, rotation=90 if many else 0, fontsize=6)
         highest = max(highest, bottom.max() * (1.34 if many else 1.24))
         axes.grid(axis="x", visible=False)
-        axes.set_title(f"{method.selection} (n = {len(method.runs)})", fontsize=7.5)
+        axes.set_title(fitting(f"{method.selection} (n = {len(method.runs)})"), fontsize=7.5)
         axes.set_xticks(scored.index)
     rows[-1].set_ylim(0, highest)
     rows[-1].set_xlabel("cycle")

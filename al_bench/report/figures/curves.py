@@ -13,15 +13,27 @@ from matplotlib.ticker import MaxNLocator
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, mean_interval
 from al_bench.analysis.stopping import CRITERIA
-from al_bench.report.figures.style import INK, MUTED, PAPER, Look, canvas, legend, looks, n_seeds, numbered, styled
+from al_bench.report.figures.style import (
+    INK,
+    MUTED,
+    PAPER,
+    Look,
+    canvas,
+    fitting,
+    legend,
+    looks,
+    n_seeds,
+    numbered,
+    styled,
+)
 
 AXES = {
     "labelled": "labelled examples",
     "words": "labelled words",
     "seconds/cumulative": "seconds until the score was known",
 }
-BEYOND = 0.15  # of the span of all scores that a panel may grow by, either way, for what else it shows
 THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
+BASELINE: dict[str, Any] = {"color": INK, "linestyle": (0, (1, 3)), "linewidth": 0.8}
 
 
 @styled()
@@ -29,31 +41,44 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
     """Mean score of each method, all evaluated, with its 95 % t interval, from three runs on; axis: a key of `AXES`.
 
     A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
-    last budget, since it waits for no model.
+    last budget, since it waits for no model. Models that selected for another one have a panel of their own below:
+    they may be far weaker.
     """
-    figure, (axes,) = canvas(2.35, subplot_kw={"xlabel": AXES[axis], "ylabel": score_label(setting)})
     keys: dict[str, Any] = {}
-    selected = []
+    selectors = {m: 100 * setting.values(m, f"acquisition/{setting.metric}").mean(axis=0) for m in methods if mixed(m)}
+    selectors = {method: scores for method, scores in selectors.items() if len(scores)}
+    if selectors:
+        figure, (axes, below) = canvas(3.3, 2, sharex=True, height_ratios=(2.2, 1))
+    else:
+        figure, (axes,) = canvas(2.35)
+    figure.axes[-1].set_xlabel(AXES[axis])
+    axes.set_ylabel(score_label(setting))
     for method in methods:
         scores, look = 100 * setting.scores(method), looks(setting)[method.label]
         x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
-        acquisition = 100 * setting.values(method, f"acquisition/{setting.metric}").mean(axis=0)
-        if method.role == "successor" and method.arm != "no mismatch" and len(acquisition):
-            selected.append((x, acquisition.reindex(x.index), {**look, **THIN}))
+        if method in selectors:
+            below.plot(x, selectors[method].reindex(x.index), **{**look, **THIN})
         if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
             level(axes, setting.end(method)[1], look)
         else:
             curve(axes, x, scores, look)
         keys[f"{method.label} ({n_seeds(scores.count())})"] = look
-    low, high = axes.dataLim.intervaly
-    for x, acquisition, line in selected:
-        axes.plot(x, acquisition, zorder=2, **line)
-    if any(method.arm in ("ASM", "PLASM") for method in methods):
-        keys["acquisition model, where it is another"] = {"color": INK, **THIN}
+    if selectors:
+        below.set_ylabel("selector (%)")
+        keys["the model that selected, below"] = {"color": INK, **THIN}
+        if not math.isnan(setting.baseline):
+            below.axhline(setting.baseline, **BASELINE)
+            keys["always the most frequent label"] = BASELINE
+        _limit(below)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
-    _limit(axes, low, high)
+    _limit(axes)
     legend(figure, keys)
     return figure
+
+
+def mixed(method: Method) -> bool:
+    """Whether the model that selected is not the one whose score counts."""
+    return method.selects and method.role == "successor" and method.arm != "no mismatch"
 
 
 def score_label(setting: Setting) -> str:
@@ -84,15 +109,12 @@ def level(axes: Axes, scores: pd.Series, look: Look) -> None:
         axes.axhspan(one.low, one.high, color=look["color"], alpha=0.1, linewidth=0, zorder=1)
 
 
-def _limit(axes: Axes, low: float, high: float) -> None:
-    """By the curves that count and their bands: a weak acquisition model would leave them little room."""
-    if not math.isfinite(high - low):  # nothing is drawn
-        return
-    room = max(high - low, 1.0)
-    least, most = axes.dataLim.intervaly
-    bottom = max(least, low - BEYOND * room) - 0.06 * room
-    top = min(most, high + BEYOND * room) + 0.06 * room
-    axes.set_ylim(max(bottom, 0.0), min(top, 100.5))
+def _limit(axes: Axes) -> None:
+    """A little room around what is drawn, within what a score can be."""
+    low, high = axes.dataLim.intervaly
+    room = 0.06 * max(high - low, 1.0)
+    if math.isfinite(room):  # something is drawn
+        axes.set_ylim(max(low - room, -0.5), min(high + room, 100.5))
 
 
 @styled()
@@ -121,7 +143,7 @@ def pseudo_labels(setting: Setting, method: Method) -> Figure:
     if len(budgets) == 1:  # ticks beside it would be of nothing
         axes.set_xticks(list(budgets))
         axes.margins(x=0.5)
-    _limit(axes, *axes.dataLim.intervaly)
+    _limit(axes)
     legend(figure, keys)
     return figure
 
@@ -134,7 +156,7 @@ def stopping_points(setting: Setting, method: Method, stopped: pd.DataFrame) -> 
     labelled = setting.values(method, "labelled").mean(axis=0)
     curve(top, labelled.reindex(scores.columns), scores, looks(setting)[method.label])
     top.set_ylabel(score_label(setting))
-    top.set_title(f"{method.label} ({n_seeds(scores.count())})", fontsize=7.5)
+    top.set_title(fitting(f"{method.label} ({n_seeds(scores.count())})"), fontsize=7.5)
     for lane, criterion in enumerate(CRITERIA):
         rows = stopped[stopped.criterion == criterion.name]
         ended = rows.dropna(subset="cycle")

@@ -6,7 +6,9 @@ Ink, grid and paper are colours of their own, so that a page may replace them by
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from itertools import count
 from pathlib import Path
@@ -29,6 +31,7 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 # The page's colours, in `style.css`, by what a figure is drawn in.
 COLORS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
 COLORS |= {color: f"var(--series-{number})" for number, color in enumerate(SERIES)}
+LONGEST = 60  # characters of a label, in a column
 REFERENCE = r'(url\(|href=")#([\w-]+)'
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1.2, 1.2)), (0, (4, 1.2, 1.2, 1.2)))
@@ -70,7 +73,12 @@ def legend(figure: Figure, keys: Mapping[str, Look | Patch]) -> None:
     columns = 2 if len(keys) > 1 and max(map(len, keys)) <= 22 else 1
     rows = -(-len(keys) // columns)
     figure.set_figheight(figure.get_figheight() + 0.15 * rows + 0.05)
-    figure.legend(shown, list(keys), loc="outside lower left", ncols=columns)
+    figure.legend(shown, list(map(fitting, keys)), loc="outside lower left", ncols=columns)
+
+
+def fitting(label: str) -> str:
+    """A label cut to what a column holds: the layout would give the rest of the figure no room."""
+    return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def n_seeds(counts: Sequence[int]) -> str:
@@ -79,9 +87,18 @@ def n_seeds(counts: Sequence[int]) -> str:
     return f"n = {high}" if low == high else f"n = {low}–{high}"
 
 
+@contextmanager
+def drawing(salt: str) -> Iterator[None]:
+    """For a figure that is written; salt: of the names in an SVG."""
+    with styled(), matplotlib.rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
+        # Such a letter is a box in a PNG, and itself in an SVG.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        yield
+
+
 def save(figure: Figure, path: Path) -> None:
     """As PNG (300 dpi) or SVG, by the path's ending; the same figure gives the same SVG."""
-    with styled(), matplotlib.rc_context({"svg.hashsalt": path.stem}):
+    with drawing(path.stem):
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
@@ -89,7 +106,7 @@ def inline(figure: Figure, name: str, description: str) -> str:
     """An <svg> that scales with its box; name: unique in the page; description: for who cannot see it."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with styled(), matplotlib.rc_context({"svg.hashsalt": name}):
+    with drawing(name):
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     _, _, text = buffer.getvalue().partition("<svg")
     text = re.sub(r"^.*?>", "", text, count=1, flags=re.S)
