@@ -177,11 +177,11 @@ def test_every_file_damaged_in_every_way(al, command, whole, learner, tmp_path):
 
 
 def test_reports_are_made_of_the_other_runs(al, command, whole, tmp_path):
-    """With every file of one run's damaged, and of the trajectory that both share."""
+    """With every file of one run damaged, one of each kind in a step, and both trajectories."""
     assert al(*command, "seed=7", "output_dir=whole").code == 0
-    for path in kinds(whole).values():
-        if path.parts[0] in ("runs", "trajectories"):
-            (whole / path).write_bytes(RECORD["flipped"]((whole / path).read_bytes()))
+    files = {whole / path for path in kinds(whole).values() if path.parts[0] != "cache"}
+    for path in files | {*whole.glob("trajectories/*/ledger.jsonl")}:
+        path.write_bytes(flipped(path.read_bytes()))
     report = al("report", "--output-dir", "whole", "--tracking", "none")
     assert report.code == 0, report.err
     page = (whole / "report.html").read_text()
@@ -190,6 +190,9 @@ def test_reports_are_made_of_the_other_runs(al, command, whole, tmp_path):
     tables = al("tables", "iteration", "--output-dir", "whole")
     assert tables.code == 0, tables.err
     assert tables.err.count("config.yaml is damaged") == 1
+    plan = al("plan", *command[1:], "output_dir=whole")
+    (line,) = plan.err.splitlines()
+    assert "ledger.jsonl: missing or damaged" in line
 
 
 def test_a_damaged_card_leaves_the_other_jobs_in_the_summary(tmp_path):
