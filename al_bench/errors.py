@@ -60,8 +60,8 @@ def first_line(error: object) -> str:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What an error came from, where libraries wrap one error in another."""
-    while (cause := error.__cause__ or error.__context__) is not None:
+    """What an error came from, where libraries wrap one error in another. A line for the user is its own cause."""
+    while not isinstance(error, UserError) and (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
 

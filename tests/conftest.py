@@ -162,7 +162,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepare(path, "file:///nowhere", print)
+        prepare(path, "file:///nowhere", print, own=True)
     return path
 
 

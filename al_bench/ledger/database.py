@@ -30,8 +30,10 @@ class RuinedError(Exception):
     """A database that no version of MLflow can open."""
 
 
-def prepare(path: Path, artifacts: str, note: Callable[[str], None]) -> None:
+def prepare(path: Path, artifacts: str, note: Callable[[str], None], *, own: bool) -> None:
     """Let a file be a store of this version of MLflow. The caller holds the store.
+
+    own: whether it is the output folder's; another file, which the user named, may be anything and is not touched
 
     MLflow migrates a new file in dozens of steps. One that was stopped between two of them can never be opened again.
     So all steps are made in another file, which takes the place of this one when it is done.
@@ -45,11 +47,16 @@ def prepare(path: Path, artifacts: str, note: Callable[[str], None]) -> None:
         revision = revision_of(path) if path.exists() else None
         if revision == history.get_current_head():
             return
+        if revision is not None and not own:
+            remedy = f"`mlflow db upgrade '{uri_of(path)}'` may help, or name another file"
+            raise UserError(f"{path}: is no database of this version of MLflow; {remedy}")
         if revision is not None:
             _upgrade(path, temporary, history)
             kept = shutil.copyfile(path, _unused(path, "old"))
             note(f"tracking: {path} is of an older MLflow and was upgraded; it is kept as {kept.name}")
     except RuinedError as error:
+        if not own:
+            raise UserError(f"{path}: MLflow cannot open it ({error}); name another file") from error
         kept = path.rename(_unused(path, "ruined"))
         temporary.unlink(missing_ok=True)
         note(f"tracking: {path} cannot be opened ({error}); it is kept as {kept.name}, and a new one is made")

@@ -64,7 +64,7 @@ class MlflowStore:
         quiet()
         # No connection outlives its use, or this process would write to a file that was replaced.
         os.environ.setdefault("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
-        prepare(self.database, self._artifacts(), self.note)
+        prepare(self.database, self._artifacts(), self.note, own=self.tracking == "sqlite")
         return connect(uri_of(self.database))
 
     def experiment(self, client: Any, name: str) -> str:
@@ -96,6 +96,7 @@ def connect(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the credentials in it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         from mlflow.tracking import MlflowClient

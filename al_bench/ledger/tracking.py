@@ -51,8 +51,11 @@ class Tracker:
 
     def finish(self) -> bool:
         """Log the remaining cycles, the files, and how the run ended; nothing where that is logged already."""
-        record, state = load_record(self.run.folder / FILE), self.run.status.get("state")
-        logged = state == "finished" == record.get("state") and self.sweep in (None, Path(record.get("sweep", "")))
+        record, status = (load_record(self.run.folder / name) for name in (FILE, "status.json"))
+        logged = status.get("state") == "finished" == record.get("state") and self.sweep in (
+            None,
+            Path(record.get("sweep", "")),
+        )
         same_store = self._store is not None and self._store.place.items() <= record.items()
         return (logged and same_store) or self.sync()
 

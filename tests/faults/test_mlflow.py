@@ -125,6 +125,29 @@ def test_a_deleted_database_is_filled_again(run, database):
     assert_logged(connect(f"sqlite:///{database}"), run)
 
 
+OTHERS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "text": (lambda path: path.write_text("my notes" * 100), "MLflow cannot open it (file is not a database)"),
+    "mine": (
+        lambda path: edited(path, "CREATE TABLE mine (x)"),
+        "is no database of this version of MLflow; `mlflow db",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_file_of_the_users_stays(run, tmp_path, kind):
+    """`tracking=sqlite:///FILE` may name anything by mistake."""
+    path = tmp_path / "mine"
+    make, reason = OTHERS[kind]
+    make(path)
+    content = path.read_bytes()
+    done, (line,) = track(run, f"sqlite:///{path}")
+    assert not done
+    assert reason in line
+    assert path.read_bytes() == content
+    assert sorted(tmp_path.glob("mine*")) == [path]
+
+
 def test_the_database_of_another_version_stays(run, database):
     edited(database, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
     content = database.read_bytes()
@@ -175,7 +198,7 @@ def count(*arguments):
     if seen == int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-prepare(Path(sys.argv[1]), "file:///nowhere", print)
+prepare(Path(sys.argv[1]), "file:///nowhere", print, own=True)
 print(seen)
 """
 
