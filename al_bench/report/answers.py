@@ -218,6 +218,7 @@ def blind(setting: Setting) -> Iterator[Answer]:
         times, queries = int(chance.sum().sum()), int(chance.count().sum())
         if times:
             scores = 100 * setting.values(method, f"acquisition/{setting.metric}")[chance.columns].mean(axis=0)
+            first, last = number(scores.iloc[0]), number(scores.iloc[-1])
             text = fill(
                 "chance",
                 "text",
@@ -227,8 +228,7 @@ def blind(setting: Setting) -> Iterator[Answer]:
                 seeds=count(len(chance), "seed"),
                 score=score_name(setting),
                 baseline=number(setting.baseline),
-                first=number(scores.iloc[0]),
-                last=number(scores.iloc[-1]),
+                since=fill("chance", "since", first=first, last=last) if len(scores) > 1 else "",
             )
             examples = float(setting.values(method, "baseline/examples").max().max())
             detail = fill("chance", "detail", examples=number(examples, 0))

@@ -1,5 +1,6 @@
 """What was queried: lengths, overlaps between selections, and a sample of the texts, read from their source again."""
 
+import json
 import math
 import os
 from pathlib import Path
@@ -60,7 +61,9 @@ def corpus_of(setting: Setting) -> tuple[Corpus | None, str]:
     path = Path(setting.methods[0].runs.directory.iloc[0], "config.yaml")
     try:
         written = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]
-        config: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), written))
+        # A recorded config is resolved: `${oc.env:TOKEN}` in somebody else's is text, and asks for nothing.
+        literal = json.loads(json.dumps(written).replace("${", r"\\${"))
+        config: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(DatasetConfig), literal))
         corpus = load_corpus(config)
     except UserError as error:
         return None, f"The texts cannot be shown: their source is not there any more ({error})."

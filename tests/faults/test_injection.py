@@ -10,11 +10,12 @@ from made import reviews
 from markdown_it import MarkdownIt
 from pages import Page
 from sweeps import varied
-from synthetic import configs, write_run
+from synthetic import configs, settings_of, write_run
 
 from al_bench.analysis.words import code
 from al_bench.config.identity import file_name
 from al_bench.ledger.ledger import read_json, write_json
+from al_bench.report.texts import corpus_of
 from al_bench.tables.render import prose
 
 HTML = "<script>alert(1)</script>\"><img src=x onerror=alert(1)>' onfocus='alert(1)"
@@ -127,6 +128,19 @@ def test_labels_and_texts_of_a_real_run(al, tiny_run, review_folder, tmp_path):
     assert HTML in page.text["queried"]
     assert "javascript:alert(1)" in page.text["queried"]
     assert [path.parent.name for path in tmp_path.rglob("*curve_labels.svg")] == ["figures"]
+
+
+def test_a_config_asks_for_no_secret(tmp_path, monkeypatch):
+    """The page says where the texts are not, and so would print what the environment holds."""
+    monkeypatch.setenv("PLANTED", "hunter2")
+    ((words, config),) = configs(varied("seed=1", "schedule.cycles=1"))
+    dataset = replace(config.dataset, path="${oc.env:PLANTED}/x.csv")
+    write_run(tmp_path, words, replace(config, dataset=dataset), lambda row: 0.0, 0.004)
+    (setting,) = settings_of(tmp_path)
+    corpus, reason = corpus_of(setting)
+    assert corpus is None
+    assert "${oc.env:PLANTED}/x.csv" in reason
+    assert "hunter2" not in reason
 
 
 @pytest.mark.parametrize("name", [*NAMES, "..", ".", "-rf", "a/b", "a\0b", "😀" * 100])

@@ -70,7 +70,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
             below.axhline(setting.baseline, **BASELINE)
             keys["always the most frequent label"] = BASELINE
         _limit(below)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}".replace(",", "\u2009"))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}".replace(",", "\u2009"))
     _limit(axes)
     legend(figure, keys)
     return figure
@@ -112,7 +112,7 @@ def level(axes: Axes, scores: pd.Series, look: Look) -> None:
 def _limit(axes: Axes) -> None:
     """A little room around what is drawn, within what a score can be."""
     low, high = axes.dataLim.intervaly
-    room = 0.06 * max(high - low, 1.0)
+    room = max(0.06 * (high - low), 0.5)
     if math.isfinite(room):  # something is drawn
         axes.set_ylim(max(low - room, -0.5), min(high + room, 100.5))
 
@@ -191,7 +191,7 @@ def query_lengths(setting: Setting, lengths: Mapping[Method, pd.DataFrame]) -> F
         look = looks(setting)[method.label]
         curve(axes, values.columns, values, look)
         keys[f"{method.selection} ({n_seeds(values.count())})"] = look
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
     legend(figure, keys)
     return figure
