@@ -104,7 +104,7 @@ CONFIG = {
     "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, words"]),
     "unknown task": (["dataset.task=ner"], ["dataset.task=ner: must be one of classification, tagging"]),
     "unknown format": (["dataset.format=xml"], ["dataset.format=xml: must be one of"]),
-    "unknown scheme": (["dataset.scheme=bio"], ["dataset.scheme=bio: must be one of auto, bilou, iob1, iob2"]),
+    "unknown scheme": (["dataset.scheme=bio"], ["dataset.scheme=bio: must be one of auto, bilou, io, iob1, iob2, none"]),
     "unknown encoding": (["dataset.encoding=utf-9"], ["dataset.encoding=utf-9: is no encoding Python knows"]),
     "no column": (["dataset.text=[]"], ["dataset.text=[]: names no column"]),
     "MNLP on classification": (
@@ -250,7 +250,11 @@ OPTIONS = {
     ),
     "a list": ("dataset/mine", "- a\n", "dataset/mine.yaml: holds a list; write keys and values"),
     "no YAML": ("dataset/mine", "name: [a\n", "dataset/mine.yaml: line 2 is no valid YAML"),
-    "no task": ("dataset/mine", "name: mine\npath: .\n", "dataset.task=???: has no value; set dataset.task=..."),
+    "no task": (
+        "dataset/mine",
+        "name: mine\npath: .\n",
+        "dataset.task=???: has no value; set dataset.task=classification or tagging",
+    ),
     "experiment outside the root": (
         "experiment/mine",
         "name: mine\n",
