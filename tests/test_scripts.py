@@ -70,6 +70,29 @@ def test_the_exit_code_is_of_the_runs(tmp_path, fails, code):
     assert ("al-bench tables --output-dir mine" in done.stderr) == (fails == "tables")
 
 
+def test_each_data_set_has_its_own_path_and_keeps_its_name(tmp_path):
+    words = ["conll2003", "imdb", "imdb.path=/data/aclImdb", "ag_news.path=/data/ag", "seed=7"]
+    done = reproduce(tmp_path, ECHO, "random", *words)
+    assert [line for line in done.stdout.splitlines() if line.startswith("run ")] == [
+        "run +experiment=paper/conll2003/random seed=7",
+        "run +experiment=paper/imdb/random seed=7 dataset.path=/data/aclImdb dataset.name=imdb",
+    ]
+    assert sum(line.startswith("plan ") for line in done.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["random", "dataset.path=/data/conll"], "write DATASET.path=/data/conll"),
+        (["threshold", "imdb"], "leave the data set out, or choose another"),
+    ],
+)
+def test_data_that_do_not_fit_the_experiments(tmp_path, words, remedy):
+    done = reproduce(tmp_path, ECHO, *words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert remedy in done.stderr
+
+
 @pytest.mark.parametrize("words", [(), ("asn",)])
 def test_no_such_block(tmp_path, words):
     done = reproduce(tmp_path, ECHO, *words)

@@ -56,8 +56,8 @@ CONFIG = {
     "text for a number": (["schedule.step=ten"], ["schedule.step=ten: must be a number; the default is 0.01"]),
     "list for text": (["dataset.path=[a,b]"], ["dataset.path=['a', 'b']: must be text or null"]),
     "text for a list": (
-        ["dataset.text=sentence"],
-        ["dataset.text=sentence: must be a list such as [a,b]; write 'dataset.text=[sentence]'"],
+        ["dataset.splits.train=all"],
+        ["dataset.splits.train=all: must be a list such as [a,b]; write 'dataset.splits.train=[all]'"],
     ),
     "list for pairs": (["dataset.where=[1]"], ["dataset.where=[1]: must be pairs such as {a: b} or null"]),
     "text for yes or no": (
@@ -104,7 +104,7 @@ CONFIG = {
     "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, words"]),
     "unknown task": (["dataset.task=ner"], ["dataset.task=ner: must be one of classification, tagging"]),
     "unknown format": (["dataset.format=xml"], ["dataset.format=xml: must be one of"]),
-    "unknown scheme": (["dataset.scheme=bio"], ["dataset.scheme=bio: must be one of auto, bilou, iob1, iob2"]),
+    "unknown scheme": (["dataset.scheme=bio"], ["dataset.scheme=bio: must be one of auto, bilou, io, iob1, iob2, none"]),
     "unknown encoding": (["dataset.encoding=utf-9"], ["dataset.encoding=utf-9: is no encoding Python knows"]),
     "no column": (["dataset.text=[]"], ["dataset.text=[]: names no column"]),
     "MNLP on classification": (
@@ -255,7 +255,11 @@ OPTIONS = {
     ),
     "a list": ("dataset/mine", "- a\n", "dataset/mine.yaml: holds a list; write keys and values"),
     "no YAML": ("dataset/mine", "name: [a\n", "dataset/mine.yaml: line 2 is no valid YAML"),
-    "no task": ("dataset/mine", "name: mine\npath: .\n", "dataset.task=???: has no value; set dataset.task=..."),
+    "no task": (
+        "dataset/mine",
+        "name: mine\npath: .\n",
+        "dataset.task=???: has no value; set dataset.task=classification or tagging",
+    ),
     "experiment outside the root": (
         "experiment/mine",
         "name: mine\n",
@@ -327,19 +331,19 @@ DATA = {
     "blanks only": Data({"train.csv": csv([(" ", "pos"), ("  ", "neg")])}, ["train.csv has no examples"]),
     "latin-1 bytes": Data(
         {"train.csv": GOOD.replace("plot", "é").encode("latin-1")},
-        ["train.csv is not utf-8; try dataset.encoding=latin-1"],
+        ["train.csv is not utf-8; try dataset.encoding=cp1252"],
     ),
     "no text column": Data(
         {"train.csv": csv(ROWS, "review,label")},
-        ["train.csv has no column text; it has review, label; set dataset.text=[COLUMN]"],
+        ["train.csv has no column text; it has review, label; set dataset.text=COLUMN"],
     ),
     "no label column": Data(
         {"train.csv": csv(ROWS, "text,class")},
-        ["train.csv has no column label; it has text, class; set dataset.label=[COLUMN]"],
+        ["train.csv has no column label; it has text, class; set dataset.label=COLUMN"],
     ),
     "one class": Data({"train.csv": csv([ROWS[0]] * 40)}, ["the training split has one class only"]),
     "labels missing in places": Data({"train.csv": GOOD + "the film,\n"}, ["row 61 of train.csv has no label"]),
-    "ragged rows": Data({"train.csv": GOOD + "good, but long,pos\n"}, ["row 61 of train.csv has 3 fields, its header 2"]),
+    "ragged rows": Data({"train.csv": GOOD + "good, but long,pos\n"}, ["row 61 of train.csv has 3 fields, its first line 2"]),
     "quote left open": Data({"train.csv": GOOD + '"the film,pos\n'}, ["train.csv is malformed in line"]),
     "double column": Data({"train.csv": csv(ROWS, "text,text")}, ["train.csv has two columns 'text'"]),
     "malformed JSON": Data({"train.jsonl": '{"text": "a", "label": \n'}, ["train.jsonl is malformed in line 1"]),
