@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 QUICK = ["schedule.cycles=1", "training.epochs=1", "evaluate_at=last"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-LONG = ["schedule.cycles=8", "training.epochs=400", "evaluate_at=last", "progress=plain"]
+LONG = ["schedule.cycles=8", "training.epochs=100", "evaluate_at=last", "progress=plain"]
 
 
 class Process:
@@ -35,7 +35,7 @@ class Process:
         return self.log.read_text()
 
     def until(self, *words: str) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while not all(word in self.text for word in words):
             assert time.monotonic() < end, self.text
             assert self.popen.poll() is None, self.text
