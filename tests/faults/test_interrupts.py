@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,14 @@ class Process:
         with self.log.open("w") as file:
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
             self.popen = subprocess.Popen(
-                [sys.executable, *words], cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+                [sys.executable, *words],
+                cwd=folder,
+                env=environment,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                # The tests may run in a shell's background, where Ctrl-C is ignored.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
 
     @property
