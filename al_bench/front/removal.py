@@ -75,16 +75,18 @@ def force(folders: Iterable[Path], output_dir: Path) -> None:
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    yield from sorted(path.parent for path in (root / "runs").rglob("status.json"))
+    folders = sorted(path.parent for path in (root / "runs").rglob("status.json"))
+    yield from (folder for folder in folders if not folder.name.startswith("."))
 
 
 def unneeded(root: Path, runs: Iterable[Path]) -> list[Path]:
-    """Trajectories and steps that none of the runs needs, and the cache where none of them is in progress."""
+    """Trajectories and steps that no run needs, the cache where none is in progress, and what a kill left of removals."""
     runs = list(runs)
     needed = {result for run in runs for result in needs(run, root)}
     results = [path.parent for kind in ("trajectories", "steps") for path in (root / kind).glob("*/identity.json")]
     caches = [root / "cache"] if (root / "cache").exists() and not any(map(in_use, runs)) else []
-    return [*(folder for folder in sorted(results) if folder not in needed), *caches]
+    halves = [path for place in ("runs/*/", "trajectories/", "steps/", "") for path in root.glob(f"{place}.*.removed")]
+    return [*(folder for folder in sorted(results) if folder not in needed), *caches, *halves]
 
 
 def needs(run: Path, root: Path) -> set[Path]:

@@ -86,6 +86,9 @@ def test_a_run_that_nobody_can_read_is_in_the_way_of_orphans(al, tmp_path, confi
     """The remedy helps."""
     run = tmp_path / "outputs" / "runs" / "test" / "odd"
     run.mkdir(parents=True)
+    left = run.with_name(".killed.removed")
+    left.mkdir()
+    (left / "status.json").write_text("{}")
     (run / "status.json").write_text("{}")
     (run / "config.yaml").write_text(config)
     done = al("rm", "--orphans")
@@ -93,7 +96,8 @@ def test_a_run_that_nobody_can_read_is_in_the_way_of_orphans(al, tmp_path, confi
     assert "nobody can tell what it needs" in done.err
     assert len(done.err.splitlines()) == 1
     assert al("rm", "odd", "--yes").code == 0
-    assert al("rm", "--orphans").code == 0
+    assert ".killed.removed" in al("rm", "--orphans", "--yes").out
+    assert list(run.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["nothing_like_it"]])

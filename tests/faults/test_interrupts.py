@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 QUICK = ["schedule.cycles=1", "training.epochs=1", "evaluate_at=last"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-LONG = ["schedule.cycles=8", "training.epochs=400", "evaluate_at=last", "progress=plain"]
+LONG = ["schedule.cycles=8", "training.epochs=100", "evaluate_at=last", "progress=plain"]
 
 
 class Process:
@@ -27,7 +28,14 @@ class Process:
         with self.log.open("w") as file:
             environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
             self.popen = subprocess.Popen(
-                [sys.executable, *words], cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True
+                [sys.executable, *words],
+                cwd=folder,
+                env=environment,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                # The tests may run in a shell's background, where Ctrl-C is ignored.
+                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
 
     @property
@@ -35,7 +43,7 @@ class Process:
         return self.log.read_text()
 
     def until(self, *words: str) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while not all(word in self.text for word in words):
             assert time.monotonic() < end, self.text
             assert self.popen.poll() is None, self.text
