@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_bench import __version__
-from al_bench.config.credentials import concealed
+from al_bench.config.credentials import conceal_all
 from al_bench.errors import UserError, of_disk, without_secrets
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
@@ -26,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    arguments = sys.argv[1:] = concealed(sys.argv[1:])
+    arguments = sys.argv[1:] = conceal_all(sys.argv[1:])
     if arguments and arguments[0].startswith("-sc"):  # Hydra's completion asks the program's first word
         arguments = ["run", *arguments]
     try:
