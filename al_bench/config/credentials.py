@@ -14,23 +14,23 @@ VARIABLE = "AL_BENCH_TRACKING"
 ADDRESS = re.compile(r"""(?:\+{0,2}tracking=|--tracking=|)["']?([a-z][a-z0-9+.-]*://.*?)["']?""")
 
 
-def concealed(words: Iterable[str]) -> list[str]:
+def conceal_all(words: Iterable[str]) -> list[str]:
     """A command line without the credentials of its tracking address."""
     return [word.replace(m[1], conceal(m[1])) if (m := ADDRESS.fullmatch(word)) else word for word in words]
 
 
 def conceal(uri: str) -> str:
-    """The address with `***` for its credentials, which `revealed` puts back."""
+    """The address with `***` for its credentials, which `full_address` puts back."""
     safe = without_secrets(uri)
     if safe != uri:
         os.environ[VARIABLE] = uri
     return safe
 
 
-def revealed(uri: str) -> str:
+def full_address(uri: str) -> str:
     """The address to connect to: with its credentials where they are known, else without any."""
-    known = os.environ.get(VARIABLE, "")
-    return known if address(known) == address(uri) else address(uri)
+    secret = os.environ.get(VARIABLE, "")
+    return secret if address(secret) == address(uri) else address(uri)
 
 
 def address(uri: str) -> str:

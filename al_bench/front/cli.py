@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import yaml
 
 from al_bench import __version__
-from al_bench.config.credentials import concealed
+from al_bench.config.credentials import conceal_all
 from al_bench.errors import UserError, of_disk, without_secrets
 from al_bench.front.interrupts import Interrupted, interrupts
 
@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    arguments = sys.argv[1:] = concealed(sys.argv[1:])
+    arguments = sys.argv[1:] = conceal_all(sys.argv[1:])
     if arguments and arguments[0].startswith("-sc"):  # Hydra's completion asks the program's first word
         if (words := _completions(os.environ.get("COMP_LINE", ""))) is not None:
             print(" ".join(words))

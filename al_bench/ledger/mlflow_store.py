@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from al_bench.config.credentials import address, revealed
+from al_bench.config.credentials import address, full_address
 from al_bench.ledger.database import prepare, relocate, uri_of
 from al_bench.ledger.ledger import load_record, write_json
 
@@ -101,7 +101,7 @@ def connect(uri: str) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         from mlflow.tracking import MlflowClient
     quiet()
-    return MlflowClient(tracking_uri=revealed(uri))
+    return MlflowClient(tracking_uri=full_address(uri))
 
 
 def quiet() -> None:
@@ -110,7 +110,7 @@ def quiet() -> None:
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 
-def entered(
+def enter(
     client: Any, store: MlflowStore, folder: Path, experiment: str, name: str, tags: dict[str, str], **options: Any
 ) -> Any:
     """The MLflow run of a directory, which is made where the store does not have it, and then noted in `FILE`.

@@ -17,7 +17,7 @@ from al_bench.config.identity import digest, flat
 from al_bench.costs import totals
 from al_bench.errors import first_line, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, read_json, write_json
-from al_bench.ledger.mlflow_store import FILE, MlflowStore, entered
+from al_bench.ledger.mlflow_store import FILE, MlflowStore, enter
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.sweep_run import close_sweep
 
@@ -52,12 +52,12 @@ class Tracker:
     def finish(self) -> bool:
         """Log the remaining cycles, the files, and how the run ended; nothing where that is logged already."""
         record, status = (load_record(self.run.folder / name) for name in (FILE, "status.json"))
-        logged = status.get("state") == "finished" == record.get("state") and self.sweep in (
+        complete = status.get("state") == "finished" == record.get("state") and self.sweep in (
             None,
             Path(record.get("sweep", "")),
         )
         same_store = self._store is not None and self._store.place.items() <= record.items()
-        return (logged and same_store) or self.sync()
+        return (complete and same_store) or self.sync()
 
     def sync(self) -> bool:
         """The same, as far as the store says that it lacks anything."""
@@ -97,9 +97,9 @@ class Tracker:
             experiment = store.experiment(client, config["name"])
             if sweep is not None:  # its own run is made by the first job
                 own = {"al_bench.sweep": sweep.name}
-                tags[PARENT] = entered(client, store, sweep, experiment, f"sweep {sweep.name}", own).info.run_id
+                tags[PARENT] = enter(client, store, sweep, experiment, f"sweep {sweep.name}", own).info.run_id
         started = int(self.run.status["started_at"] * 1000)
-        run = entered(client, store, folder, experiment, folder.name, tags, start_time=started)
+        run = enter(client, store, folder, experiment, folder.name, tags, start_time=started)
         self._client, self._run_id, self._status = client, run.info.run_id, run.info.status
         self._record = load_record(folder / FILE)
         if sweep is not None and self._record.get("sweep") != str(sweep):

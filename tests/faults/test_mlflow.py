@@ -35,10 +35,10 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def track(run: RunDirectory, tracking: str = "sqlite", sweep: Path | None = None) -> tuple[bool, list[str]]:
-    """Whether all of the run is in the store now, and what was said."""
-    said: list[str] = []
-    done = Tracker(run, tracking, run.folder.parent.parent.parent, sweep, said.append).sync()
-    return done, said
+    """Whether all of the run is in the store now, and the lines for the user."""
+    lines: list[str] = []
+    done = Tracker(run, tracking, run.folder.parent.parent.parent, sweep, lines.append).sync()
+    return done, lines
 
 
 def assert_logged(client: Any, run: RunDirectory, *, every_point: bool = True) -> None:
@@ -64,14 +64,14 @@ def assert_logged(client: Any, run: RunDirectory, *, every_point: bool = True) -
 def quick_migrations(empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The migrations of a new file take seconds; here they are a copy of their result."""
 
-    def copied(path: Path, artifacts: str) -> None:
+    def copy(path: Path, artifacts: str) -> None:
         if not path.exists():
             shutil.copy(empty_database, path)
 
-    monkeypatch.setattr(databases, "_complete", copied)
+    monkeypatch.setattr(databases, "_complete", copy)
 
 
-def edited(path: Path, statement: str) -> None:
+def edit(path: Path, statement: str) -> None:
     with closing(sqlite3.connect(path)) as tables, tables:
         tables.execute(statement)
 
@@ -80,15 +80,15 @@ def edited(path: Path, statement: str) -> None:
 RUINS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no database": (lambda path: path.write_bytes(b"SQLite, said nobody" * 100), "file is not a database"),
     "cut off": (lambda path: os.truncate(path, path.stat().st_size // 2), "database disk image is malformed"),
-    "before its first revision": (lambda path: edited(path, "DELETE FROM alembic_version"), ""),
+    "before its first revision": (lambda path: edit(path, "DELETE FROM alembic_version"), ""),
     "between two revisions": (
-        lambda path: edited(path, "UPDATE alembic_version SET version_num = '27a6a02d2cf1'"),
+        lambda path: edit(path, "UPDATE alembic_version SET version_num = '27a6a02d2cf1'"),
         "duplicate column name: run_link",
     ),
     "within a revision": (
         lambda path: [
-            edited(path, "UPDATE alembic_version SET version_num = '90e64c465722'"),
-            edited(path, "CREATE TABLE _alembic_tmp_runs (run_uuid TEXT)"),
+            edit(path, "UPDATE alembic_version SET version_num = '90e64c465722'"),
+            edit(path, "CREATE TABLE _alembic_tmp_runs (run_uuid TEXT)"),
         ],
         "",
     ),
@@ -127,10 +127,7 @@ def test_a_deleted_database_is_filled_again(run, database):
 
 OTHERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "text": (lambda path: path.write_text("my notes" * 100), "MLflow cannot open it (file is not a database)"),
-    "mine": (
-        lambda path: edited(path, "CREATE TABLE mine (x)"),
-        "is no database of this version of MLflow; `mlflow db",
-    ),
+    "mine": (lambda path: edit(path, "CREATE TABLE mine (x)"), "is no database of this version of MLflow; `mlflow db"),
 }
 
 
@@ -149,7 +146,7 @@ def test_a_file_of_the_users_stays(run, tmp_path, kind):
 
 
 def test_the_database_of_another_version_stays(run, database):
-    edited(database, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
+    edit(database, "UPDATE alembic_version SET version_num = 'ffffffffffff'")
     content = database.read_bytes()
     done, (line,) = track(run)
     assert not done
@@ -219,7 +216,7 @@ def test_the_database_of_an_older_version_is_upgraded(run, database):
     config.set_main_option("sqlalchemy.url", f"sqlite:///{database}")
     command.upgrade(config, "acf3f17fdcc7")
     engine.dispose()
-    edited(database, "INSERT INTO experiments (name, artifact_location, lifecycle_stage) VALUES ('old', 'x', 'active')")
+    edit(database, "INSERT INTO experiments (name, artifact_location, lifecycle_stage) VALUES ('old', 'x', 'active')")
     content = database.read_bytes()
     done, (note,) = track(run)
     assert done
@@ -289,16 +286,16 @@ def test_a_locked_database_is_one_line(run, database, monkeypatch, capfd):
 
 def test_a_database_that_locks_during_the_run_is_one_line(run, database, monkeypatch, capfd):
     """MLflow logs a traceback of ninety lines there."""
-    locked = []
-    entered = mlflow_store.entered
+    others = []
+    enter = mlflow_store.enter
 
-    def locking(*arguments: Any, **options: Any) -> Any:
-        entry = entered(*arguments, **options)
-        locked.append(sqlite3.connect(database, isolation_level=None))
-        locked[0].execute("BEGIN IMMEDIATE")
-        return entry
+    def enter_and_lock(*arguments: Any, **options: Any) -> Any:
+        run = enter(*arguments, **options)
+        others.append(sqlite3.connect(database, isolation_level=None))
+        others[0].execute("BEGIN IMMEDIATE")
+        return run
 
-    monkeypatch.setattr("al_bench.ledger.tracking.entered", locking)
+    monkeypatch.setattr("al_bench.ledger.tracking.enter", enter_and_lock)
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -310,7 +307,7 @@ def test_a_database_that_locks_during_the_run_is_one_line(run, database, monkeyp
         done, (line,) = track(run)
     finally:
         event.remove(Engine, "before_cursor_execute", impatient)
-        locked[0].close()
+        others[0].close()
     assert not done
     assert "failed (database is locked)" in line
     assert capfd.readouterr().err == ""
@@ -361,10 +358,10 @@ def test_failures_at_every_call(run, database, tmp_path, monkeypatch, step, afte
         client = Flaky(connect(f"sqlite:///{database}"), fails_at, after)
         with monkeypatch.context() as patch:
             patch.setattr(mlflow_store, "connect", lambda uri, client=client: client)
-            done, said = track(run, sweep=sweep)
+            done, lines = track(run, sweep=sweep)
         cut = not done
         assert cut == (client.calls >= fails_at)
-        assert [line.count("cut") for line in said] == [1] * cut
+        assert [line.count("cut") for line in lines] == [1] * cut
         assert track(run, sweep=sweep) == (True, [])
         assert_logged(client.client, run, every_point=fails_at % 4 == 0)
         everything = client.client.search_runs([read_json(run.folder / "mlflow.json")["experiment"]])

@@ -112,16 +112,16 @@ def test_requests_that_are_cut(port, tmp_path, monkeypatch, capfd, retries):
         cut_at += 3
         for after in (False, True):
             (folder,) = write_runs(tmp_path / f"{cut_at}{after}" / "outputs", varied("seed=1"))
-            run, output_dir, said = RunDirectory(folder), folder.parent.parent.parent, []
+            run, output_dir, lines = RunDirectory(folder), folder.parent.parent.parent, []
             proxy = Proxy(port, cut_at, after)
-            Tracker(run, f"http://alice:s3cret@127.0.0.1:{proxy.server_port}", output_dir, None, said.append).sync()
+            Tracker(run, f"http://alice:s3cret@127.0.0.1:{proxy.server_port}", output_dir, None, lines.append).sync()
             proxy.shutdown()
             proxy.server_close()
             monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())  # as in the process that syncs
             unbroken = proxy.requests < cut_at
             cuts += not unbroken
             assert proxy.names == {"Basic YWxpY2U6czNjcmV0"}
-            assert "s3cret" not in "".join(said)
+            assert "s3cret" not in "".join(lines)
             assert Tracker(run, f"http://127.0.0.1:{port}", output_dir, None, print).sync()
 
             record = read_json(folder / "mlflow.json")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from al_bench.config.credentials import VARIABLE, address, conceal, concealed, revealed
+from al_bench.config.credentials import VARIABLE, address, conceal, conceal_all, full_address
 from al_bench.errors import without_secrets
 
 SECRET = "s3cret!x"
@@ -114,10 +114,10 @@ def test_what_a_secret_is(text, safe):
 
 def test_the_address_is_put_together_again():
     words = ["-m", "tracking='http://a:b@h'", "dataset.path=x://y:z@w", "--tracking=http://c:d@i", "http://e:f@j"]
-    assert concealed(words[:3]) == ["-m", "tracking='http://***@h'", "dataset.path=x://y:z@w"]
-    assert revealed("http://***@h") == revealed("http://h") == "http://a:b@h"
-    assert concealed(words[3:]) == ["--tracking=http://***@i", "http://***@j"]
-    assert revealed("http://***@j") == "http://e:f@j"
-    assert revealed("http://***@h") == "http://h", "MLflow may have its own credentials for it"
+    assert conceal_all(words[:3]) == ["-m", "tracking='http://***@h'", "dataset.path=x://y:z@w"]
+    assert full_address("http://***@h") == full_address("http://h") == "http://a:b@h"
+    assert conceal_all(words[3:]) == ["--tracking=http://***@i", "http://***@j"]
+    assert full_address("http://***@j") == "http://e:f@j"
+    assert full_address("http://***@h") == "http://h", "MLflow may have its own credentials for it"
     assert conceal("http://h") == "http://h"
     assert address("http://a:b@h") == address("http://***@h") == address("http://h")
