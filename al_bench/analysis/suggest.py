@@ -196,6 +196,8 @@ def _leaves(tree: Config) -> list[tuple[str, Any]]:
 def _content(group: str, name: str) -> Config:
     """What an option's file sets, with the options that it builds on."""
     content = yaml.safe_load((schema.shipped_configs() / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    if "${" in str(content.get("name")):  # which stands for the option's name, but where the user gives a path
+        content["name"] = name
     bases = [base for base in content.pop("defaults", []) if base != "_self_"]
     for base in reversed(bases):
         content = _content(group, base) | content
