@@ -204,6 +204,8 @@ def _content(group: str, name: str, config_dir: str | None) -> Config:
     files = [root / group / f"{name}.yaml" for root in roots(config_dir)]
     last = next(file for file in reversed(files) if file.exists())
     content = yaml.safe_load(last.read_text(encoding="utf-8")) or {}
+    if "${" in str(content.get("name")):  # which stands for the option's name, but where the user gives a path
+        content["name"] = name
     bases = [base for base in content.pop("defaults", []) if isinstance(base, str) and base != "_self_"]
     for base in reversed(bases):
         content = _content(group, base, config_dir) | content

@@ -80,7 +80,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def unneeded(root: Path, runs: Iterable[Path]) -> list[Path]:
-    """Trajectories and steps that no run needs, the cache where none is in progress, and what a kill left of removals."""
+    """Trajectories and steps that no run needs, the cache while nothing runs, and what a kill left of removals."""
     runs = list(runs)
     needed = {result for run in runs for result in needs(run, root)}
     results = [path.parent for kind in ("trajectories", "steps") for path in (root / kind).glob("*/identity.json")]
