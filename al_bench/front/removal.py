@@ -80,7 +80,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 
 def unneeded(root: Path, runs: Iterable[Path]) -> list[Path]:
-    """Trajectories and steps that no run needs, the cache while nothing runs, and what a kill left of removals."""
+    """Trajectories and steps that no run needs, the cache where none is in progress, and halves of killed removals."""
     runs = list(runs)
     needed = {result for run in runs for result in needs(run, root)}
     results = [path.parent for kind in ("trajectories", "steps") for path in (root / kind).glob("*/identity.json")]
@@ -103,7 +103,9 @@ def needs(run: Path, root: Path) -> set[Path]:
         acquired = ids if config.replay is None else [Path(config.replay).name]
         steps = product(PRECISIONS, range(config.schedule.cycles + 1))
         folders = {step_folder(root / "steps", one) for at in steps for one in _steps(config, *at)}
-        return folders | {root / "trajectories" / name for name in acquired}
+        # A run of an earlier format has a trajectory that is named otherwise today.
+        recorded = load_record(run / "identity.json").get("fingerprints", {}).get("trajectory", "")
+        return folders | {root / "trajectories" / name for name in (*acquired, recorded)}
     except (OSError, ValueError, TypeError, UserError, OmegaConfBaseException, YAMLError) as error:
         broken = f"nobody can tell what it needs ({first_line(error)})"
         raise UserError(f"{run}: {broken}; remove this run first: al-bench rm {run.name}") from error
