@@ -215,7 +215,7 @@ def test_runs_that_differ_never_share_a_folder():
 
 def test_names_show_in_the_folder():
     folder = run_folder(resolved(name="study", acquisition__name="org/small", dataset__name="../news"))
-    assert folder.startswith("runs/study/.._news-org_small-least_confidence-ups-plasm-full-large-seed42-")
+    assert folder.startswith("runs/study/_news-org_small-least_confidence-ups-plasm-full-large-seed42-")
     assert "acquire_only" in run_folder(resolved(successor=None, evaluate_at="none"))
     assert run_folder(resolved(replay="ids.jsonl")).startswith("runs/run/news-replay-plasm-full-large-seed42-")
 
