@@ -199,7 +199,7 @@ def test_a_damaged_card_leaves_the_other_jobs_in_the_summary(tmp_path):
     for number in range(3):
         sweep.record_job(tmp_path, number, [f"seed={number}"], tmp_path / "runs" / str(number))
     (tmp_path / "jobs" / "0001.json").write_text("null")
-    sweep.started.append((tmp_path, [[f"seed={number}"] for number in range(3)]))
+    sweep.started.append((tmp_path, "outputs", [[f"seed={number}"] for number in range(3)]))
     with pytest.raises(UserError) as caught:
         sweep.close()
     assert [line.partition(")")[0] for line in str(caught.value).splitlines()] == [

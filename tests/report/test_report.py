@@ -18,7 +18,7 @@ from al_bench.analysis.store import load
 from al_bench.ledger import mlflow_store
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.ledger.mlflow_store import connect
-from al_bench.ledger.rundir import RunDirectory
+from al_bench.ledger.rundir import RunDirectory, read_config, write_config
 from al_bench.ledger.tracking import Tracker
 from al_bench.report import build, costs, tables
 from al_bench.report.build import report
@@ -287,9 +287,7 @@ def test_never_to_an_address_that_a_folder_names(tmp_path, monkeypatch, capsys):
     (folder,) = write_runs(tmp_path, varied("seed=1"))
     place = {"tracking": "http://theirs", "uri": "http://theirs", "output_dir": str(tmp_path), "experiment": "0"}
     write_json(folder / "mlflow.json", {"id": "x", "run_id": "y", **place})
-    (folder / "config.yaml").write_text(
-        (folder / "config.yaml").read_text().replace("tracking: sqlite", "tracking: http://theirs")
-    )
+    write_config(folder, read_config(folder).replace("tracking: sqlite", "tracking: http://theirs"))
     report([], None, str(tmp_path), None, None)
     assert not reached
     report([], None, str(tmp_path), None, "http://mine")
