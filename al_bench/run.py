@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
-from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.identity import (
     content_hash,
     fits_acquisition,
@@ -19,22 +18,14 @@ from al_bench.config.identity import (
     run_identity,
     trajectory_identity,
 )
-from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
-from al_bench.data.corpus import Corpus, Split
 from al_bench.data.loading import load_corpus
 from al_bench.data.metrics import majority
-from al_bench.data.ragged import values_of
 from al_bench.errors import UserError, known
-from al_bench.learners.base import Learner, Unlabelled
-from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
-from al_bench.learners.engine.optimizations import optimizations_of
 from al_bench.learners.engine.weights import identify
-from al_bench.learners.families import LEARNERS
-from al_bench.ledger.cache import ArrayCache
 from al_bench.ledger.ledger import Row, load_record, remove_leftovers, write_json
-from al_bench.ledger.provenance import machine, provenance
+from al_bench.ledger.provenance import provenance
 from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.store import Steps, claim
@@ -42,17 +33,7 @@ from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
-
-
-class Display(Protocol):
-    """Where a run reports its progress; `front/progress.py` shows it in a terminal."""
-
-    def say(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def phase(self, name: str) -> None: ...
-    def cycle(self, decided: dict[str, Any], spent: dict[str, Any], *, fresh: bool) -> None: ...
-    def table(self, rows: list[Row], title: str) -> None: ...
-    def close(self) -> None: ...
+from al_bench.workbench import Display, Workbench
 
 
 def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any], display: Display) -> None:
@@ -131,74 +112,6 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
             tracker.update()
         display.cycle(*committed[cycle.number], fresh=fresh)
         labelled = np.union1d(labelled, cycle.queried)
-
-
-class Workbench:
-    """What all stages of a run share.
-
-    learners: by role, as far as they were needed
-    account: who computes, on which machine, and what to do while another process computes, for results on disk
-    Raises `UserError` for a device that this machine lacks and for data that contradict the config.
-    """
-
-    def __init__(self, config: RunConfig, display: Display, run_name: str, jobs: int) -> None:
-        self.config, self.display = config, display
-        self.output_dir = Path(config.output_dir).absolute()
-        self.device = resolve_device(config.device)
-        self.precision = resolve_precision(config.precision, self.device)
-        self.corpus = load_corpus(config.dataset)
-        validate_with_data(config, self.corpus)
-        display.say(self.corpus.summary)
-        for note in self.corpus.notes:
-            display.say(f"note: {note}")
-        self.hardware = hardware(self.device)
-        here = machine(self.hardware, self.precision, config.engine, jobs)
-        waiting = partial(display.say, "waiting: another process is computing what this run needs next")
-        self.account: dict[str, Any] = {"run": run_name, "machine": here, "waiting": waiting}
-        self.learners: dict[str, Learner] = {}
-        self.fingerprints = {"data": self.corpus.fingerprint, **self._checked_models()}
-
-    def _checked_models(self) -> dict[str, dict[str, str]]:
-        """The fingerprints of all models that will be fitted, which are those that can be: hours later is too late."""
-        config, fingerprints = self.config, {}
-        for role, model in models_of(config).items():
-            self.display.phase(f"checking the {role.replace('_', '-')}")
-            embeddings = role == "acquisition" and "embeddings" in STRATEGIES[config.strategy.name].needs
-            kind, classes = LEARNERS[model.learner], len(self.corpus.label_names)
-            kind.check(role, model, config.dataset.task, classes, embeddings=embeddings)
-            fingerprints[role] = identify(role, model)
-        return fingerprints
-
-    def learner(self, role: str) -> Learner:
-        """The role's learner, built at its first use: recorded results need none."""
-        if role not in self.learners:
-            title, model, corpus = role.replace("_", "-"), getattr(self.config, role), self.corpus
-            self.display.phase(f"loading the {title}")
-            kind = LEARNERS[model.learner]
-            cache = ArrayCache(self.output_dir / "cache" / "encodings", self.display.say)
-            computing = (self.device, self.precision)
-            available = optimizations_of(self.config.engine, *computing)
-            learner: Learner = kind(role, model, corpus.task, corpus.label_names, *computing, cache, available)
-            self.display.say(f"{title} {model.name}: {learner.computes}")
-            # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
-            learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
-            if cuts := [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]:
-                self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
-            self.learners[role] = learner
-        return self.learners[role]
-
-
-def cut_off(learner: Learner, corpus: Corpus, name: str) -> str:
-    """What is too long in a split, in words; empty if nothing is."""
-    split: Split = getattr(corpus, name)
-    cut = learner.cut_off(Unlabelled(split.inputs))
-    if not cut.any():
-        return ""
-    if corpus.task == "classification":
-        return f"the ends of up to {cut.sum():,} of {len(cut):,} texts of {name}"
-    begins = np.array([label.startswith("B-") for label in corpus.label_names])[values_of(split.labels)]
-    entities = f" and {(cut & begins).sum():,} of {begins.sum():,} entities" if corpus.kind == "tagging" else ""
-    return f"{cut.sum():,} of {len(cut):,} words{entities} of {name}"
 
 
 def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], list[dict[str, Any]]]:

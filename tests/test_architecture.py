@@ -20,13 +20,14 @@ ROOMS = (
     "ledger",
     "successor",
     "planning",
+    "workbench",
     "run",
     "analysis",
     "tables",
     "report",
     "front",
 )
-TOP = {"__init__", "__main__", "costs", "errors", "run", "seeds"}
+TOP = {"__init__", "__main__", "costs", "errors", "run", "seeds", "workbench"}
 
 
 def modules() -> dict[str, Path]:
