@@ -52,12 +52,10 @@ class Tracker:
     def finish(self) -> bool:
         """Log the remaining cycles, the files, and how the run ended; nothing where that is logged already."""
         record, status = (load_record(self.run.folder / name) for name in (FILE, "status.json"))
-        complete = status.get("state") == "finished" == record.get("state") and self.sweep in (
-            None,
-            Path(record.get("sweep", "")),
-        )
+        complete = status.get("state") == "finished" == record.get("state")
+        in_place = self.sweep is None or record.get("sweep") == str(self.sweep)
         same_store = self._store is not None and self._store.place.items() <= record.items()
-        return (complete and same_store) or self.sync()
+        return (complete and in_place and same_store) or self.sync()
 
     def sync(self) -> bool:
         """The same, as far as the store says that it lacks anything."""
