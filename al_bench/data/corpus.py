@@ -75,6 +75,7 @@ class Corpus:
         """One line for the user."""
         counts = self.counts(self.train.labels)
         labels = {"tagging": "entity types", "classification": "classes"}.get(self.kind, "tags")
+        labels = labels if len(counts) > 1 else labels.removesuffix("s")  # there are two classes at least
         words = int(self.train.words.sum())
         dev = "" if self.dev is None else f"{len(self.dev):,} dev, "
         sizes = f"{len(self.train):,} train ({words:,} words), {dev}{len(self.test):,} test"

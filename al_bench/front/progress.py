@@ -128,8 +128,8 @@ def chance_note(rows: list[Row], metric: str) -> str | None:
     if not blind:
         return None
     return (
-        f"the acquisition model selected at chance in {len(blind)} of {len(queried)} cycles, last in {blind[-1]}: "
-        f"its {metric} is not clearly above that of always predicting one label"
+        f"the acquisition model selected at chance in {len(blind)} of {len(queried)} cycles, the last of them cycle "
+        f"{blind[-1]}: its {metric} is not clearly above that of always predicting one label"
     )
 
 

@@ -81,7 +81,7 @@ def test_a_run_says_so(al, short_run):
     assert "Always predicting the most frequent label has accuracy 0.5000." in done.out
     (note,) = [line for line in lines if line.startswith("note: the acquisition model")]
     assert note == (
-        "note: the acquisition model selected at chance in 2 of 2 cycles, last in 1: its accuracy is not clearly above "
+        "note: the acquisition model selected at chance in 2 of 2 cycles, the last of them cycle 1: its accuracy is not clearly above "
         "that of always predicting one label"
     )
 
