@@ -20,7 +20,7 @@ from al_bench.config.identity import (
 )
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
-from al_bench.data.loading import load_corpus
+from al_bench.data.loading import fingerprint_of
 from al_bench.data.metrics import majority
 from al_bench.errors import UserError, known
 from al_bench.learners.engine.weights import identify
@@ -68,7 +68,7 @@ def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None
     """Raise `UserError` where a finished run's results are of other data or models than those that are there now."""
     try:
         models = {role: identify(role, model) for role, model in models_of(config).items()}
-        current = {"data": load_corpus(config.dataset).fingerprint, **models}
+        current = {"data": fingerprint_of(config.dataset), **models}
     except UserError as error:
         display.say(f"note: not compared with the data and the models of now: {error}")
     else:

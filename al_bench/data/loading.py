@@ -2,9 +2,11 @@
 
 import codecs
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from al_bench.errors import known, reject
 from al_bench.seeds import stream
 
 CONTROL = re.compile("[\x80-\x9f]")
+_fingerprints: dict[tuple[Any, ...], str] = {}
 
 
 def load_corpus(config: DatasetConfig) -> Corpus:
@@ -58,6 +61,16 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     notes += repeated(splits)
     digest = fingerprint(config.task, names, splits)
     return Corpus(config.name, config.task, names, **splits, notes=tuple(notes), fingerprint=digest)
+
+
+def fingerprint_of(config: DatasetConfig) -> str:
+    """The fingerprint of a config's corpus. The jobs of a sweep read files once that do not change meanwhile."""
+    root = Path(config.path or os.devnull).expanduser()
+    files = [(file, file.stat()) for file in (root, *sorted(root.rglob("*"))) if file.exists()]
+    key = (repr(config), *((file, facts.st_size, facts.st_mtime_ns) for file, facts in files))
+    if key not in _fingerprints:
+        _fingerprints[key] = load_corpus(config).fingerprint
+    return _fingerprints[key]
 
 
 def _mended(raw: Raw, config: DatasetConfig, notes: list[str]) -> Raw:

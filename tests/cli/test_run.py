@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from al_bench import run
+from al_bench import workbench
 from al_bench.learners.engine.optimizations import PACKED
 from al_bench.ledger.ledger import Ledger
 
@@ -90,6 +90,6 @@ def test_a_run_prints_its_optimizations(al, quick_run, monkeypatch):
         chosen_for.append((engine, device.type, precision))
         return frozenset({PACKED})
 
-    monkeypatch.setattr(run, "optimizations_of", choose)
+    monkeypatch.setattr(workbench, "optimizations_of", choose)
     assert f"tiny: {PACKED}" in al(*words, "engine=plain", "output_dir=other").out
     assert set(chosen_for) == {("plain", "cpu", "bfloat16")}

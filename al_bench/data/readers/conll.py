@@ -1,9 +1,9 @@
 """CoNLL files: one word a line, its tag in another column, a blank line after each sentence."""
 
 import re
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.readers.files import lines_of, read_text
@@ -15,8 +15,7 @@ COMMENT = re.compile(r"#(\s|begin document|end document)")
 WORD_NUMBER = re.compile(r"\d+([-.]\d+)?")  # CoNLL-U: 3; 3-4 spans two words, 3.1 is a word that was left out
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     number: int
     text: str
     cells: list[str]
@@ -71,14 +70,14 @@ def _without_comments(block: list[Line], model: Line | None, config: DatasetConf
 def _word_and_tag(line: Line, model: Line, path: Path, config: DatasetConfig) -> tuple[str, str]:
     """model: a line with which this one shares the number of its columns"""
     word, tag = _cell(line.cells, config.word_column), _cell(line.cells, config.tag_column)
-    shape = f"line {line.number} of {path.name} has {len(line.cells)} columns ({line.text.strip()!r})"
-    if word is None or tag is None or len(line.cells) < 2:
-        remedy = "set dataset.word_column and dataset.tag_column (0 is the first, -1 the last)"
-        raise source_error(config, shape, remedy)
-    if len(line.cells) != len(model.cells):
-        broken = f"{shape}, but line {model.number} has {len(model.cells)}"
-        raise source_error(config, broken, "mend the line; where words hold blanks, separate columns by tabs")
-    return word, tag
+    if word is not None and tag is not None and 2 <= len(line.cells) == len(model.cells):
+        return word, tag
+    broken = f"line {line.number} of {path.name} has {len(line.cells)} columns ({line.text.strip()!r})"
+    remedy = "set dataset.word_column and dataset.tag_column (0 is the first, -1 the last)"
+    if word is not None and tag is not None and len(line.cells) > 1:
+        broken += f", but line {model.number} has {len(model.cells)}"
+        remedy = "mend the line; where words hold blanks, separate columns by tabs"
+    raise source_error(config, broken, remedy)
 
 
 def _cells(line: str) -> list[str]:
@@ -86,7 +85,7 @@ def _cells(line: str) -> list[str]:
     line = line.rstrip(" \t")
     if "\t" in line:
         return [cell.strip(" ") for cell in line.split("\t")]
-    return re.split(" +", line.lstrip(" "))
+    return [cell for cell in line.split(" ") if cell]
 
 
 def _cell(cells: list[str], column: int) -> str | None:
