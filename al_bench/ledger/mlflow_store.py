@@ -95,17 +95,19 @@ def connect(uri: str) -> Any:
     """An MLflow client that gives up within seconds where no server answers."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # with the credentials in it
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from mlflow.tracking import MlflowClient
     quiet()
+    from mlflow.tracking import MlflowClient
+
     return MlflowClient(tracking_uri=full_address(uri))
 
 
 def quiet() -> None:
     """Keep MLflow's log off the screen. It also raises what it logs, and that is told in one line."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import mlflow.tracking  # noqa: F401, or it would set the levels below when it is imported later
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 

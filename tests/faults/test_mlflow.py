@@ -227,6 +227,15 @@ def test_the_database_of_an_older_version_is_upgraded(run, database):
     assert_logged(client, run)
 
 
+def test_a_new_database_is_made_without_a_word(tmp_path):
+    """MLflow sets the level of its log when it is imported, and then logs every step."""
+    code = "import sys; from pathlib import Path; from al_bench.ledger.mlflow_store import MlflowStore"
+    code += "; store = MlflowStore('sqlite', Path(sys.argv[1]), print); store.client()"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "mlflow.db").exists()
+
+
 @pytest.mark.slow
 def test_kills_while_the_database_is_made(run, tmp_path):
     """At 20 moments, evenly over all statements of the migrations."""
