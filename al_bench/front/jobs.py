@@ -31,7 +31,7 @@ from al_bench.errors import UserError, first_line, known, of_disk, reject
 from al_bench.front.cli import stop
 from al_bench.front.interrupts import Interrupted, interrupts
 from al_bench.front.messages import culprit, explain
-from al_bench.front.sweep import grid, record_job, started
+from al_bench.front.sweep import grid, record_job, started, words_of
 from al_bench.ledger.rundir import RunDirectory
 
 
@@ -59,7 +59,7 @@ def _output_folder(*, _root_: DictConfig) -> str:
 
 def _run_folder(*, _root_: DictConfig) -> str:
     try:
-        return run_folder(checked(_root_, _root_.hydra.overrides.task))
+        return run_folder(checked(_root_, words_of(_root_.hydra)))
     except Exception:
         if _root_.hydra.mode != RunMode.MULTIRUN:
             raise
@@ -195,7 +195,7 @@ def run_job(composed: DictConfig) -> None:
         os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given
     folder = Path(hydra.runtime.output_dir).resolve()
     own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    job: dict[str, Any] = {"overrides": list(hydra.overrides.task), **({"config_dir": own[0]} if own else {})}
+    job: dict[str, Any] = {"overrides": words_of(hydra), **({"config_dir": own[0]} if own else {})}
     if hydra.mode != RunMode.MULTIRUN:
         try:
             execute(composed, folder, None, job)

@@ -19,6 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
+from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -56,7 +57,7 @@ class SweepStarted(Callback):
         # Another sweeper decides on its jobs as it goes.
         is_grid = hydra.sweeper._target_.endswith("BasicSweeper")
         try:
-            jobs = grid(hydra.sweeper.params, hydra.overrides.task) if is_grid else []
+            jobs = grid(hydra.sweeper.params, words_of(hydra)) if is_grid else []
         except UserError as error:
             stop(str(error))  # of any exception but SystemExit Hydra makes a warning, and goes on
         started.append((Path(hydra.sweep.dir).absolute(), config.output_dir, jobs))
@@ -73,6 +74,11 @@ def _watch() -> None:
             process = processes[sentinel]  # type: ignore[index]
             if process.exitcode != 0:  # None where joblib asked a moment before
                 killed.add(process.pid or 0)
+
+
+def words_of(hydra: Any) -> list[str]:
+    """The overrides as they were given: what ${oc.env:NAME} stands for may be secret, or overridden by a later word."""
+    return list(OmegaConf.to_container(hydra.overrides.task))  # type: ignore[arg-type]
 
 
 def grid(params: Mapping[str, Any] | None, overrides: Sequence[str], extra: Sequence[str] = ()) -> list[list[str]]:

@@ -80,6 +80,7 @@ def fuzz(examples: int) -> Any:
 @example(words=["dataset.package=__main__:x", "dataset.path=null"])
 @example(words=["schedule.cycles=10**30"])
 @example(words=["dataset.encoding=undefined"])
+@example(words=["training.dev_share=${oc.env:NOPE}", "training.dev_share=null"])
 def test_some_mistakes(al, least_run, words):
     check(al, least_run, words)
 
