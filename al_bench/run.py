@@ -10,20 +10,11 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
-from al_bench.config.identity import (
-    content_hash,
-    fits_acquisition,
-    model_identity,
-    models_of,
-    run_identity,
-    trajectory_identity,
-)
+from al_bench.config.identity import content_hash, fits_acquisition, model_identity, run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
-from al_bench.data.loading import fingerprint_of
 from al_bench.data.metrics import majority
 from al_bench.errors import UserError, known
-from al_bench.learners.engine.weights import identify
 from al_bench.ledger.ledger import Row, load_record, remove_leftovers, write_json
 from al_bench.ledger.provenance import provenance
 from al_bench.ledger.replay import replay
@@ -33,7 +24,7 @@ from al_bench.ledger.tracking import Tracker
 from al_bench.ledger.trajectory import Trajectory
 from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
-from al_bench.workbench import Display, Workbench
+from al_bench.workbench import Display, Workbench, fingerprints_of
 
 
 def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any], display: Display) -> None:
@@ -67,8 +58,7 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
 def verify(config: RunConfig, directory: RunDirectory, display: Display) -> None:
     """Raise `UserError` where a finished run's results are of other data or models than those that are there now."""
     try:
-        models = {role: identify(role, model) for role, model in models_of(config).items()}
-        current = {"data": fingerprint_of(config.dataset), **models}
+        current = fingerprints_of(config)
     except UserError as error:
         display.say(f"note: not compared with the data and the models of now: {error}")
     else:

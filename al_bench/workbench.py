@@ -11,7 +11,7 @@ from al_bench.config.identity import models_of
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig
 from al_bench.data.corpus import Corpus, Split
-from al_bench.data.loading import load_corpus
+from al_bench.data.loading import fingerprint_of, load_corpus
 from al_bench.data.ragged import values_of
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
@@ -87,6 +87,12 @@ class Workbench:
                 self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
             self.learners[role] = learner
         return self.learners[role]
+
+
+def fingerprints_of(config: RunConfig) -> dict[str, Any]:
+    """Of the data and of all models of a resolved config. Raises `UserError` where one cannot be read."""
+    models = {role: identify(role, model) for role, model in models_of(config).items()}
+    return {"data": fingerprint_of(config.dataset), **models}
 
 
 def cut_off(learner: Learner, corpus: Corpus, name: str) -> str:

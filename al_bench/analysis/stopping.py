@@ -131,8 +131,8 @@ def read_trail(folder: Path, task: str, cycles: int | None = None) -> Trail:
     if stop_set.get("split") == "pool":
         labelled = {i for line in lines[:-1] for i in (*line["seeded"], *line["queried"])}
         kept = np.array([i not in labelled for i in stop_set["ids"]])
-        words = np.array(stop_set.get("words") or np.ones(len(kept), dtype=int))
-        chosen = np.repeat(kept, words)
+        # A text has one label, however many words.
+        chosen = kept if task == "classification" else np.repeat(kept, stop_set["words"])
         predictions = [None if p is None or len(p) != len(chosen) else p[chosen] for p in predictions]
     return Trail(task, tuple(predictions), _entropies(folder, lines, task), str(stop_set.get("split", "")))
 

@@ -13,7 +13,7 @@ import yaml
 
 from al_bench import __version__
 from al_bench.config.credentials import conceal_all
-from al_bench.errors import UserError, of_disk, without_secrets
+from al_bench.errors import UserError, first_line, of_disk, without_secrets
 from al_bench.front.interrupts import Interrupted, interrupts
 
 # Command: its help, examples and arguments, and the function that gets them. Hydra reads those of `run` and `plan`.
@@ -147,7 +147,7 @@ def _remove(options: argparse.Namespace) -> None:
     configs = [config for _, config in jobs_of(options) if not isinstance(config, UserError)]
     for folder in {config.output_dir for config in configs}:
         root = Path(folder).absolute()
-        force([root / run_folder(config) for config in configs if config.output_dir == folder], root)
+        force({root / run_folder(config): config for config in configs if config.output_dir == folder}, root)
 
 
 def plan(words: list[str]) -> None:
@@ -208,10 +208,13 @@ def _for_user(error: Exception, options: argparse.Namespace) -> Exception:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | BrokenPipeError):
         return error
     if on_disk := of_disk(error):  # Hydra writes into the run's directory, too
         return on_disk
+    if "srun" in str(error):  # submitit's RuntimeError
+        remedy = "run this on a Slurm cluster, or with hydra/launcher=submitit_local"
+        return UserError(f"hydra/launcher: Slurm is not here ({first_line(error)}); {remedy}")
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
     of_config = isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError)
     # Whether composing the config failed, rather than anything that ran on it.

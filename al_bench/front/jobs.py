@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from al_bench.config.catalog import EXPERIMENT, listing, roots
+from al_bench.config.catalog import CHOICES, EXPERIMENT, listing, roots
 from al_bench.config.credentials import conceal
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.rules import validate
@@ -83,6 +83,11 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
 
     overrides: the command line's, for the message
     """
+    for word in overrides:
+        key, _, value = word.lstrip("+").partition("=")
+        if key in CHOICES.values() and value.startswith("["):  # of which Hydra would take the last
+            several = f"give one, or run each of them: -m {key}={value.strip('[]')}"
+            raise reject(key, value, "is a list, but one option is chosen", several)
     try:
         # Resolved first, or the schema would not see what a value such as ${seed} stands for.
         merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed, resolve=True))

@@ -138,7 +138,9 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
 
     if match := re.search(r"Ambiguous value for argument '(.+?)=(.+)'", text):
         key, values = match.groups()
-        remedy = f"add -m to run each of them, or write '{key}=[{values}]' for a list"
+        hint = KEYS.get(key, "")
+        takes_lists = hint is Any or _kind(hint).startswith("a list")
+        remedy = "add -m to run each of them" + f", or write '{key}=[{values}]' for a list" * takes_lists
         return rule(key, values, "holds several values", remedy)
     if "Could not override 'experiment'" in text:
         name, broken = value("experiment"), "no such key, since none is chosen yet"

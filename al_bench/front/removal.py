@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,7 @@ from yaml import YAMLError
 from al_bench.config import identity
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.errors import UserError, first_line, reject
-from al_bench.ledger.ledger import is_locked, load_record
+from al_bench.ledger.ledger import is_locked, load_record, read_json
 from al_bench.ledger.store import step_folder
 
 PRECISIONS = ("float32", "bfloat16")  # a run that did not begin has not resolved its own
@@ -62,15 +62,33 @@ def rm(names: Sequence[str], failed: bool, orphans: bool, yes: bool, output_dir:
     print(f"removed {len(chosen)} folders, {size}")
 
 
-def force(folders: Iterable[Path], output_dir: Path) -> None:
-    """Remove runs, and what they alone need, so that it is computed again. Raises `UserError` for one in progress."""
-    asked = [folder for folder in folders if folder.exists()]
+def force(runs: Mapping[Path, RunConfig], output_dir: Path) -> None:
+    """Remove runs, and what they alone need, so that it is computed again. What other runs share stays, with a line.
+
+    Raises `UserError`, with nothing removed, for a run in progress, for data or a model that cannot be read, and for
+    shared results that are of other data or another model than those of now.
+    """
+    from al_bench.workbench import fingerprints_of  # imports torch, which `rm` does not need
+
+    asked = {folder: config for folder, config in runs.items() if folder.exists()}
     for folder in asked:
         if in_use(folder):
             raise UserError(f"--force: {folder} is in progress; end it first, or leave --force out")
-    own = {result for folder in asked for result in needs(folder, output_dir)}
-    others = set(run_folders(output_dir)) - set(asked)
-    for folder in [*asked, *(own & set(unneeded(output_dir, others)))]:
+    needed = {folder: needs(folder, output_dir) for folder in asked}
+    alone = set().union(*needed.values()) & set(unneeded(output_dir, set(run_folders(output_dir)) - set(asked)))
+    shared = set()
+    for folder, config in asked.items():
+        current = fingerprints_of(config)
+        for result in (result for result in needed[folder] - alone if (result / "identity.json").exists()):
+            recorded = read_json(result / "identity.json")["fingerprints"]
+            if changed := identity.differences(recorded, {key: current.get(key) for key in recorded}):
+                remedy = "remove those runs, too (al-bench rm), or set another output_dir"
+                broken = f"{' and '.join(changed)} changed since, and other runs share it"
+                raise UserError(f"--force: {result}: {broken}; {remedy}")
+            shared.add(result)
+    for result in sorted(shared):
+        print(f"kept, since other runs share it: {result}")
+    for folder in [*asked, *alone]:
         remove(folder)
 
 

@@ -22,6 +22,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from al_bench.config.credentials import conceal
 from al_bench.data.metrics import headline_among
@@ -174,7 +175,8 @@ def _own(row: Mapping[str, Any], shared: Sequence[str]) -> str:
 
 
 def _table(name: str, rows: Sequence[dict[str, Any]], shared: Sequence[str]) -> Table:
-    table = Table(title=f"sweep {name}: {' '.join(shared)}".rstrip(": "), title_justify="left")
+    title = Text(f"sweep {name}: {' '.join(shared)}".rstrip(": "), "table.title")  # brackets are no markup
+    table = Table(title=title, title_justify="left")
     for head in ("job", "overrides", "state", "acquisition", "successor", "error or directory"):
         table.add_column(head, overflow="fold")
     for row in rows:

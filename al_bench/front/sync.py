@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 from al_bench.analysis.store import REMEDY, Unreadable, read
-from al_bench.errors import UserError, reject
+from al_bench.errors import UserError
 from al_bench.ledger.ledger import load_record
-from al_bench.ledger.mlflow_store import FILE
+from al_bench.ledger.mlflow_store import FILE, require_address
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.sweep_run import CARDS
 from al_bench.ledger.tracking import Tracker, finish_sweep
@@ -20,9 +20,7 @@ def sync(directories: list[str], tracking: str, output_dir: str) -> None:
     Raises `UserError` where a folder holds no run, or the store fails; and at the end a line for each damaged run.
     """
     root = Path(output_dir).absolute()
-    if tracking != "sqlite" and "://" not in tracking:
-        remedy = "for example --tracking http://localhost:5000"
-        raise reject("--tracking", tracking, "is no MLflow URI", remedy)
+    require_address(tracking)
     skipped: list[str] = []
     sweeps: set[Path] = set()
     logged = 0

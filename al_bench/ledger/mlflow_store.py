@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from al_bench.config.credentials import address, full_address
+from al_bench.errors import reject
 from al_bench.ledger.database import prepare, relocate, uri_of
 from al_bench.ledger.ledger import load_record, write_json
 
@@ -22,6 +23,13 @@ HELD_UP = 60  # seconds for other jobs that open the store
 # MLflow run it hangs, and state: how it stood when all of it was logged.
 FILE = "mlflow.json"
 ID = "al_bench.id"
+
+
+def require_address(tracking: str) -> None:
+    """Raise `UserError` for what MLflow would take for a folder."""
+    if tracking != "sqlite" and "://" not in tracking:
+        remedy = "for example --tracking http://localhost:5000"
+        raise reject("--tracking", tracking, "is no MLflow URI", remedy)
 
 
 @dataclass(frozen=True)

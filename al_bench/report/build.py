@@ -13,7 +13,7 @@ from al_bench.config.credentials import conceal
 from al_bench.config.identity import file_name
 from al_bench.errors import UserError, first_line, of_disk, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, write_whole
-from al_bench.ledger.mlflow_store import FILE, MlflowStore, known_runs
+from al_bench.ledger.mlflow_store import FILE, MlflowStore, known_runs, require_address
 from al_bench.report.figures import style
 from al_bench.report.page import chapters_of, page
 
@@ -27,6 +27,8 @@ def report(
     tracking: the store to log to, as in a run's config; never one that a folder names, which may be somebody else's
     Raises `UserError` where there is no run, or nothing can be written.
     """
+    if tracking is not None and tracking != "none":
+        require_address(tracking)
     root = Path(output_dir).absolute()
     results = load([Path(path) for path in paths] or [root])
     if results.runs.empty and not results.problems:

@@ -124,13 +124,12 @@ def test_the_threshold_of_entropy_is_of_entropy_alone(tmp_path, strategy):
 
 def test_of_a_pool_only_what_was_never_labelled_counts(tmp_path):
     """Examples that a model was trained on say nothing of how it changes on others."""
-    pool = {"split": "pool", "examples": 3, "ids": [2, 5, 7]}
+    pool = {"split": "pool", "examples": 3, "ids": [2, 5, 7], "words": [1, 2, 3]}
     lines = [([0, 1, 0], [NAN], {"seeded": [0], "queried": [5]}), ([1, 0, 0], [NAN], {"queried": [9]})]
     write_trajectory(tmp_path, lines, stop_set=pool)
     assert [p.tolist() for p in read_trail(tmp_path, "classification").predictions] == [[0, 0], [1, 0]]
-    words = {**pool, "words": [1, 2, 3]}
     tagged = [([0, 1, 1, 2, 0, 2], [NAN], {"queried": [5]}), ([0, 1, 1, 2, 0, 0], [NAN], {})]
-    write_trajectory(tmp_path / "tagged", tagged, stop_set=words)
+    write_trajectory(tmp_path / "tagged", tagged, stop_set=pool)
     predictions = read_trail(tmp_path / "tagged", "tagging").predictions
     assert [p.tolist() for p in predictions] == [[0, 2, 0, 2], [0, 2, 0, 0]]
 

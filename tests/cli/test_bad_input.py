@@ -85,7 +85,16 @@ CONFIG = {
         ["dataset.where.label: no such key; to add it to dataset.where write +dataset.where.label=VALUE"],
     ),
     "bracket left open": (["dataset.text=[a"], ["dataset.text=[a: is no KEY=VALUE"]),
-    "several values without -m": (["seed=1,2"], ["seed=1,2: holds several values; add -m"]),
+    "several values without -m": (["seed=1,2"], ["seed=1,2: holds several values; add -m to run each of them"]),
+    "several columns without a list": (
+        ["dataset.text=a,b"],
+        ["dataset.text=a,b: holds several values; add -m to run each of them, or write 'dataset.text=[a,b]' for a list"],
+    ),
+    "a list of options": (
+        ["strategy=[entropy,random]"],
+        ["strategy=[entropy,random]: is a list, but one option is chosen; give one, or run each of them: -m "
+         "strategy=entropy,random"],
+    ),
     "interpolation of nothing": (["name=${nope}"], ["name=${nope}: Interpolation key 'nope' not found"]),
     "unknown option of the program": (["--sweep"], ["unrecognized arguments: --sweep; see `al-bench run --help`"]),
     "unknown kind of --cfg": (["--cfg", "jobs"], ["invalid choice: 'jobs'"]),

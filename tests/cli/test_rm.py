@@ -70,6 +70,7 @@ def test_force_computes_again_what_no_other_run_needs(al, words, tmp_path):
     done = al("run", "--force", *words)
     assert done.code == 0, done.err
     assert "already finished" not in done.out
+    assert f"kept, since other runs share it: {trajectory.parent}" in done.out
     assert [path.stat().st_mtime_ns == date for path, date in zip((run, trajectory), dates, strict=True)] == [
         False,
         True,

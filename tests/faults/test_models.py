@@ -90,6 +90,26 @@ def test_a_changed_model_is_named_and_its_results_are_not_shown(al, own_run, own
     assert "already finished" in al(*own_run).out, "the other remedy"
 
 
+def test_force_removes_nothing_where_it_could_not_compute_again(al, own_run, own_model, review_folder, tmp_path):
+    for name in ("test", "other"):
+        assert al(*own_run, f"name={name}").code == 0
+    before = ledgers(tmp_path)
+    other_activation(own_model)
+    line = refused(al(*own_run, "--force"))
+    assert "acquisition.config changed since, and other runs share it; remove those runs, too" in line
+    assert ledgers(tmp_path) == before
+    assert al("rm", "other", "--yes").code == 0, "the remedy"
+    data = next(path for path in sorted(review_folder.iterdir()) if path.is_file())
+    content = data.read_bytes()
+    data.write_bytes(b"\xff\xfe\xfd")
+    refused(al(*own_run, "--force"))
+    assert ledgers(tmp_path).items() <= before.items()
+    assert list(tmp_path.glob("outputs/runs/test/*/ledger.jsonl"))
+    data.write_bytes(content)
+    assert al(*own_run, "--force").code == 0
+    assert "already finished" in al(*own_run).out
+
+
 def test_an_interrupted_run_goes_on_with_the_same_model_only(al, own_run, own_model, interrupt_successor):
     interrupt_successor(2)
     assert al(*own_run).code == 130
