@@ -41,10 +41,14 @@ def explain(error: BaseException, overrides: Sequence[str] = ()) -> str:
         lines = error.message.splitlines()
         reason = lines[1] if lines[0].startswith("Error") else lines[0]
         key, _, value = str(error.override).partition("=")
-        if not key.isascii():
-            return f"{shown(error.override)}: a key has ASCII letters here; set it in an option file, see --config-dir"
-        has_parts = set(value) & set("[]{}()'\"")
-        example = 'KEY=["VALUE"]' if has_parts else f'{key}="{shown(value) or "VALUE"}"'
+        if not re.fullmatch("[!-~]*", key):
+            remedy = "set it in an option file, see --config-dir"
+            return f"{shown(error.override)}: a key has ASCII signs and no blank here; {remedy}"
+        if called := re.fullmatch(r"(\w+)\((.+)\)", value):  # such as glob, with a pattern
+            example = f'{key}={called[1]}("{called[2]}")'
+        else:
+            has_parts = set(value) & set("[]{}()'\"")
+            example = 'KEY=["VALUE"]' if has_parts else f'{key}="{shown(value) or "VALUE"}"'
         return f"{shown(error.override)}: is no KEY=VALUE ({reason}); quote what is special: '{example}'"
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark

@@ -84,6 +84,8 @@ CONFIG = {
         ["dataset.where={label: x}"],
         ["dataset.where.label: no such key; to add it to dataset.where write +dataset.where.label=VALUE"],
     ),
+    "a pattern with brackets": (["strategy=glob([be]*)"], ["quote what is special: 'strategy=glob(\"[be]*\")'"]),
+    "a blank in a key": (["+dataset.where.a b=c"], ["+dataset.where.a b=c: a key has ASCII signs and no blank here"]),
     "bracket left open": (["dataset.text=[a"], ["dataset.text=[a: is no KEY=VALUE"]),
     "several values without -m": (["seed=1,2"], ["seed=1,2: holds several values; add -m to run each of them"]),
     "several columns without a list": (

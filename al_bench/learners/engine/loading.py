@@ -50,8 +50,11 @@ def load_tokenizer(source: Source, task: str) -> Any:
     if source.has(*VOCABULARIES):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source.folder, use_fast=True, trust_remote_code=False)
     # Of a family without files transformers makes a tokenizer to which every word is unknown.
-    if tokenizer is None or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+    if tokenizer is None:
         raise reject(source.role, source.name, "has no tokenizer files", "put tokenizer.json beside the weights")
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        remedy = "put the tokenizer.json that belongs to the weights beside them"
+        raise reject(source.role, source.name, "has a tokenizer without any word", remedy)
     if not tokenizer.is_fast:
         raise reject(source.role, source.name, "has no fast tokenizer, as words need", "save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
