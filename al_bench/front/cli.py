@@ -212,7 +212,7 @@ def _for_user(error: Exception, options: argparse.Namespace) -> Exception:
         return error
     if on_disk := of_disk(error):  # Hydra writes into the run's directory, too
         return on_disk
-    if "srun" in str(error):  # submitit's RuntimeError
+    if isinstance(error, RuntimeError) and 'Could not detect "srun"' in str(error):  # submitit's
         remedy = "run this on a Slurm cluster, or with hydra/launcher=submitit_local"
         return UserError(f"hydra/launcher: Slurm is not here ({first_line(error)}); {remedy}")
     raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts

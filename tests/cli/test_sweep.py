@@ -97,3 +97,13 @@ def test_parallel_launchers(al, tiny_run, tmp_path, launcher):
     logged = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/test/*/mlflow.json")]
     assert [entry["state"] for entry in logged] == ["finished"] * 2
     assert len({entry["run_id"] for entry in logged}) == 2
+
+
+def test_slurm_that_is_not_there_is_one_line(al, quick_run, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setenv("PATH", "")
+    done = al("run", "-m", "hydra/launcher=submitit_slurm", *quick_run, "seed=1,2")
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert line.startswith("al-bench: hydra/launcher: Slurm is not here")
+    assert "hydra/launcher=submitit_local" in line
