@@ -110,7 +110,7 @@ def unneeded(root: Path, runs: Iterable[Path]) -> list[Path]:
 def needs(run: Path, root: Path) -> set[Path]:
     """The folders of the results that a run was or will be made of, as if its successor were evaluated at each cycle.
 
-    Raises `UserError` where that cannot be told.
+    Raises `UserError` where its config does not say that.
     """
     if not (run / "config.yaml").exists():  # refused before it began
         return set()

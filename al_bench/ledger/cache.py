@@ -20,7 +20,7 @@ from al_bench.ledger.store import save_array
 
 @dataclass(frozen=True)
 class ArrayCache:
-    """A `learners.base.Cache` in a folder; note: told what was damaged, and is computed again"""
+    """A `learners.base.Cache` in a folder; note: called with what was damaged, and is computed again"""
 
     root: Path
     note: Callable[[str], None]

@@ -58,7 +58,7 @@ class RunDirectory(CycleLedger):
                     "choose another directory, or leave hydra.run.dir to its default"
                 )
             if self.finished:
-                self.rows()  # damage is told before "already finished" is
+                self.rows()  # damage is reported before "already finished" is
                 yield
                 return
             started = time.time()

@@ -90,7 +90,7 @@ def kinds(whole: Path) -> dict[str, Path]:
     places = {}
     for path in sorted(whole.rglob("*")):
         room, *parts = path.relative_to(whole).parts
-        if room in READ_AGAIN and path.suffix in DAMAGES and ".hydra" not in parts:
+        if room in READ_AGAIN and path.suffix in DAMAGES:
             kind = parts[1:] if room in ("trajectories", "steps") else parts[2:]
             places.setdefault("/".join([room, *kind]), path.relative_to(whole))
     return places
@@ -256,7 +256,7 @@ def test_random_faults_of_all_kinds(al, command, whole, capfd, monkeypatch):
             fault = rng.choice(["kill", "terminate", "full disk", "damage", "damage"])
             before = committed(outputs)
             if fault == "damage":
-                files = [path for path in outputs.rglob("*") if path.suffix in DAMAGES and ".hydra" not in path.parts]
+                files = [path for path in outputs.rglob("*") if path.suffix in DAMAGES]
                 if not files:
                     continue
                 path = rng.choice(sorted(files))
