@@ -57,12 +57,14 @@ class Clock:
 
     synchronise: waits for the device; called at the edges of a phase only, so that work inside stays
     asynchronous. listener: called with the name of each phase as it begins.
+    A phase within a phase has its seconds for itself: they are not the outer one's, too.
     """
 
     def __init__(self, synchronise: Callable[[], None], listener: Listener | None = None) -> None:
         self.seconds: dict[str, float] = {}
         self._synchronise = synchronise
         self._listener = listener
+        self._inner: list[float] = []  # of each open phase, the seconds of the phases within it
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -70,11 +72,15 @@ class Clock:
             self._listener(name)
         self._synchronise()
         start = time.perf_counter()
+        self._inner.append(0.0)
         try:
             yield
             self._synchronise()
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent - self._inner.pop()
+            if self._inner:
+                self._inner[-1] += spent
 
     def move(self, seconds: float, source: str, target: str) -> None:
         """Charge seconds of the phase `source` to `target` instead."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
-from al_bench.config.identity import content_hash, fits_acquisition, model_identity, run_identity, trajectory_identity
+from al_bench.acquisition.needs import acquires
+from al_bench.config.identity import content_hash, model_identity, run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once
 from al_bench.data.metrics import majority
@@ -116,7 +117,7 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
         # The whole file is read now: one that cannot be replayed must not leave a fingerprint in the run.
         cycles, trajectory_id = iter(list(replay(source, corpus))), f"replay-{content_hash(source)[:12]}"
     else:
-        learner = partial(bench.learner, "acquisition") if fits_acquisition(config) else None
+        learner = partial(bench.learner, "acquisition") if acquires(config) else None
         fingerprints = {key: hashes for key, hashes in bench.fingerprints.items() if key in ("data", "acquisition")}
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)

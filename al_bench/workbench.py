@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.needs import needs_of
 from al_bench.config.identity import models_of
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig
@@ -64,7 +64,7 @@ class Workbench:
         config, fingerprints = self.config, {}
         for role, model in models_of(config).items():
             self.display.phase(f"checking the {role.replace('_', '-')}")
-            embeddings = role == "acquisition" and "embeddings" in STRATEGIES[config.strategy.name].needs
+            embeddings = role == "acquisition" and "embeddings" in needs_of(config)
             kind, classes = LEARNERS[model.learner], len(self.corpus.label_names)
             kind.check(role, model, config.dataset.task, classes, embeddings=embeddings)
             fingerprints[role] = identify(role, model)

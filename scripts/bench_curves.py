@@ -16,7 +16,8 @@ from benching import MINILM, Report, arguments, prepared, training
 
 from al_bench.acquisition.loop import Setup, acquire
 from al_bench.analysis.statistics import tost
-from al_bench.config.schema import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig, resolve
+from al_bench.config.resolution import resolve
+from al_bench.config.schema import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig
 from al_bench.data.loading import load_corpus
 from al_bench.data.metrics import headline
 from al_bench.learners.engine.optimizations import optimizations_of

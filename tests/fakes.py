@@ -10,7 +10,8 @@ from zlib import crc32
 import numpy as np
 
 from al_bench.acquisition.loop import Computed, Setup, acquire
-from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, ScheduleConfig, StrategyConfig, resolve
+from al_bench.config.resolution import resolve
+from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, ScheduleConfig, StrategyConfig
 from al_bench.data.corpus import Corpus, Inputs, Labels, Split
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import UNWATCHED, FitCosts, FitSeeds, Unlabelled, Watch

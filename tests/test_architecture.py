@@ -12,6 +12,7 @@ ROOMS = (
     "errors",
     "seeds",
     "costs",
+    "plugins",
     "config.schema",  # apart from the rest of config: all rooms read it, and the rest of config reads rooms
     "data",
     "learners",
@@ -27,7 +28,7 @@ ROOMS = (
     "report",
     "front",
 )
-TOP = {"__init__", "__main__", "costs", "errors", "run", "seeds", "workbench"}
+TOP = {"__init__", "__main__", "costs", "errors", "plugins", "run", "seeds", "workbench"}
 
 
 def modules() -> dict[str, Path]:

@@ -12,19 +12,20 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 
+from al_bench.acquisition.needs import fits, needs_of
 from al_bench.acquisition.pool import Pool
-from al_bench.acquisition.selection import StopSet, costs_of, prefix, ranked, seed_set, stop_set, target
+from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.distance import Reference
-from al_bench.acquisition.subsampling import candidates
+from al_bench.acquisition.strategies.protocol import ordered
+from al_bench.acquisition.subsampling import propose
+from al_bench.acquisition.view import View
 from al_bench.config.schema import RunConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Learner, Model, Unlabelled, evaluate_on_test, setup_seconds
-from al_bench.learners.predictions import Predictions
+from al_bench.seeds import number as seed_of
 from al_bench.seeds import stream
 
 NO_IDS = np.empty(0, dtype=np.int64)
@@ -64,7 +65,7 @@ class Cycle:
 class Setup:
     """All that a cycle is computed from.
 
-    learner: builds it, or gives the one built before; None for strategies that need no model
+    learner: builds it, or gives the one built before; None where neither strategy nor candidate pool needs a model
     """
 
     config: RunConfig
@@ -89,7 +90,7 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     pool = Pool.unlabelled_of(len(corpus.train)).label(first)
     # The seed of a seed set that comes from a file draws nothing, this set neither: it is no part of the identity.
     seed = seeds["seed_set"] if schedule.seed_set is None else 0
-    stop = stop_set(corpus, first, stream(seed, "stop_set")) if setup.learner else None
+    stop = stop_set(corpus, first, stream(seed, "stop_set")) if fits(setup.config) else None
     for number in range(schedule.cycles + 1):
         queries = number < schedule.cycles and len(pool.unlabelled) > 0
         cycle, spent = remember(number, queries, partial(compute_cycle, setup, pool, stop, number, queries))
@@ -113,9 +114,11 @@ def compute_cycle(
     counts, model = Counter[str](), None
     if learner is not None:
         inputs = Unlabelled(corpus.train.inputs)
-        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0)
+        embeds = "pretrained" in needs_of(setup.config)
+        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, embeddings=embeds)
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
+    if learner is not None and fits(setup.config):
         with clock.phase("train"):
             model = learner.fit(inputs, labelled, corpus.train.labels[labelled], fit_seeds(setup.config, number))
         clock.move(model.costs.capture_seconds, "train", "capture")
@@ -139,60 +142,60 @@ def compute_cycle(
 
 
 def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]) -> Cycle:
-    """The cycle with its query: sub-pool, predictions, scores, and the top of them within the budget."""
-    config, unit, seeds = setup.config, setup.config.schedule.unit, vars(setup.config.seeds)
-    costs = costs_of(setup.corpus.train.words, unit)
-    budget = target(config.schedule.step, costs, unit)
+    """The cycle with its query: a part of the pool, and what the strategy selects of it within the budget."""
+    config, seeds, number = setup.config, vars(setup.config.seeds), cycle.number
+    chosen, strategy = config.strategy, STRATEGIES[config.strategy.name]
+    costs = costs_of(setup.corpus.train.words, config.schedule.unit)
+    budget = Budget(target(config.schedule.step, costs, config.schedule.unit), config.schedule.unit, costs)
+    view = view_of(setup, pool, model, number, clock, counts)
     with clock.phase("subsample"):
-        rng = stream(seeds["subsampling"], "subsampling", cycle.number)
-        ids, extended = candidates(pool, config.subsampling, cycle.number, costs, budget, unit, rng)
-    strategy, rng = config.strategy, stream(seeds["strategy"], "strategy", cycle.number)
-    if model is None:  # a random draw is no score to remember
-        scores = STRATEGIES[strategy.name].score(Predictions.blank(len(ids)), rng, strategy.aggregate)
-    else:
-        with clock.phase("predict"):
-            scores = score(setup, pool, model, ids, rng, counts)
-        if diverged := np.count_nonzero(~np.isfinite(scores)):
+        rng = stream(seeds["subsampling"], "subsampling", number)
+        candidates = propose(config.subsampling, number, view, budget, rng)
+    ids, rng = candidates.ids, stream(seeds["strategy"], "strategy", number)
+    with clock.phase("select"):
+        selection = strategy.select(view, ids, budget, rng, chosen)
+        order, scores = selection.order, selection.scores
+        if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
             raise UserError(
-                f"strategy={strategy.name}: {diverged} scores in cycle {cycle.number} "
+                f"strategy={chosen.name}: {diverged} scores in cycle {number} "
                 "are not finite because training diverged; lower acquisition.training.learning_rate"
             )
-    with clock.phase("select"):
-        order = ranked(ids, scores, rng)
-        size = prefix(costs[order], budget, unit)
-    if model is not None and config.rescore:
+        refuse_broken(chosen.name, order, ids, budget)
+    if scores is not None and strategy.needs and config.rescore:
         with clock.phase("rescore"):
-            top = np.sort(order[: math.ceil(config.rescore * size)])
-            scores[np.searchsorted(ids, top)] = score(setup, pool, model, top, rng, counts, exact=True)
-            order = ranked(ids, scores, rng)
-            size = prefix(costs[order], budget, unit)
-    queried = order[:size]
-    description = describe(setup.corpus, queried, scores[np.searchsorted(ids, queried)])
-    cycle = replace(cycle, queried=queried, extended=extended, query=description)
-    return cycle if model is None else replace(cycle, scored=ids, scores=scores.astype(np.float32))
+            top = np.sort(order[: math.ceil(config.rescore * budget.size(order))])
+            scores[np.searchsorted(ids, top)] = strategy.score(view.exactly(), top, rng, chosen)
+            order = ordered(view, ids, scores, rng, chosen)
+    queried = order[: budget.size(order)]
+    description = describe(setup.corpus, queried, None if scores is None else scores[np.searchsorted(ids, queried)])
+    cycle = replace(cycle, queried=queried, extended=candidates.extended, query=description)
+    if scores is None or not strategy.needs:  # a random draw is no score to remember
+        return cycle
+    return replace(cycle, scored=ids, scores=scores.astype(np.float32))
 
 
-def score(
-    setup: Setup, pool: Pool, model: Model, ids: np.ndarray, rng: Generator, counts: Counter[str], exact: bool = False
-) -> np.ndarray:
-    """(n,) float64 scores of candidates; each part of them is scored as its predictions come, which are not kept.
+def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Clock, counts: Counter[str]) -> View:
+    """What the strategy and the candidate pool of a query round may look at."""
+    config, learner = setup.config, setup.learner() if setup.learner else None
+    seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
+    labels = setup.corpus.train.labels
+    return View(setup.corpus, pool, labels, needs_of(config), model, learner, seed, clock, counts)
 
-    exact: in float32 whatever the precision of the run
-    """
-    config, train = setup.config.strategy, setup.corpus.train
-    strategy, inputs = STRATEGIES[config.name], Unlabelled(train.inputs)
-    embeddings = "embeddings" in strategy.needs
-    function = partial(strategy.score, rng=rng, aggregate=config.aggregate)
-    if embeddings:
-        labelled = pool.labelled
-        predictions = model.predict(inputs, labelled, exact=exact, embeddings=True)
-        counts.update(reference_examples=len(labelled), reference_tokens=predictions.tokens)
-        function = partial(function, reference=Reference(predictions, train.labels[labelled]))
-    scores, word = np.empty(len(ids)), "rescored" if exact else "scored"
-    for places, predictions in model.parts(inputs, ids, exact=exact, embeddings=embeddings):
-        scores[places] = function(predictions)
-        counts.update({f"{word}_examples": len(places), f"{word}_tokens": predictions.tokens})
-    return scores
+
+def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:
+    """Raise `UserError` for an order that is no order of candidates, or too short for the budget."""
+    order = np.asarray(order)
+    if order.dtype.kind not in "iu" or order.ndim != 1:
+        broken = f"is an array of {order.dtype} with {order.ndim} axes, not of ids"
+    elif len(np.unique(order)) < len(order):
+        broken = "has an id twice"
+    elif outside := np.count_nonzero(~np.isin(order, candidates)):
+        broken = f"has {outside} ids that are no candidates"
+    elif len(order) < len(candidates) and not budget.is_spent(order):
+        broken = f"has {len(order)} of {len(candidates)} candidates, which do not use up the budget"
+    else:
+        return
+    raise UserError(f"strategy={name}: its order {broken}; mend the strategy, see `al-bench check {name}`")
 
 
 def without_query(cycle: Cycle, costs: Costs) -> Computed:

@@ -1,5 +1,6 @@
 """From budgets, costs and scores to example ids; the seed set and the stopping set."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,40 @@ def target(budget: int | float, costs: np.ndarray, unit: str) -> float:
         return budget
     share = budget * float(costs.sum())
     return share if unit == "words" else max(1, round(share))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a query may cost.
+
+    amount: in `unit`; costs: (n,) of every example of the training split, by id
+    """
+
+    amount: float
+    unit: str
+    costs: np.ndarray
+
+    def size(self, order: np.ndarray) -> int:
+        """How many of the ordered ids it buys; all of them where it exceeds their costs."""
+        return prefix(self.costs[order], self.amount, self.unit)
+
+    def is_spent(self, order: np.ndarray) -> bool:
+        """Whether the ids use it up, so that a greedy strategy need not go on."""
+        spent = float(self.costs[order].sum())
+        return spent >= self.amount if self.unit == "examples" else spent > self.amount
+
+    def examples(self, candidates: np.ndarray) -> int:
+        """How many of the candidates it buys at their mean cost, at least one: of clusters, for example."""
+        if not len(candidates):
+            return 0
+        mean = max(float(self.costs[candidates].mean()), 1e-9)
+        return min(len(candidates), max(1, math.ceil(self.amount / mean - 1e-9)))
+
+    def completed(self, order: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The order, followed by the other candidates in random order where it does not use up the budget."""
+        if self.is_spent(order):
+            return order
+        return np.concatenate([order, rng.permutation(np.setdiff1d(candidates, order))])
 
 
 def prefix(costs: np.ndarray, budget: float, unit: str) -> int:

@@ -1,54 +1,121 @@
-"""Which part of the pool a query round scores: pure functions of the pool, settings and a generator.
+"""Which part of the pool a query round looks at: candidate pools, as functions of a view, a generator and settings.
 
-UPS, unlabelled pool subsampling: Tsvigun et al., "Towards Computationally Feasible Deep Active Learning"
-(Findings of NAACL 2022), section 4.1.
+A candidate pool prefers some of the unlabelled examples. What all candidate pools have in common is here: rounds that
+look at the whole pool, and the extension of a part that cannot fill the query.
 """
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
-from al_bench.acquisition.pool import Pool
-from al_bench.acquisition.selection import prefix, ranked
-from al_bench.config.schema import SubsamplingConfig
+from al_bench.acquisition.selection import Budget, ranked
+from al_bench.acquisition.view import View
+from al_bench.config.schema import TASKS, SubsamplingConfig
+from al_bench.plugins import Component, Registry
 
 
-def candidates(
-    pool: Pool, settings: SubsamplingConfig, cycle: int, costs: np.ndarray, budget: float, unit: str, rng: Generator
-) -> tuple[np.ndarray, int]:
-    """Ids, rising, that a cycle may query: the whole pool in refresh rounds, else a part of it.
+@dataclass(frozen=True)
+class Preference:
+    """order: all unlabelled ids, most wanted first; drawn: (n,) bool, which of these make up the part"""
 
-    A draw that cannot fill the query is extended along its order of preference; with it comes by how many.
-    costs: (n,) of the whole training split
-    budget, unit: the query's, which the part must be able to fill
+    order: np.ndarray
+    drawn: np.ndarray
+
+
+@dataclass(frozen=True)
+class CandidatePool(Component):
+    """A function (view, rng, **settings) -> `Preference`.
+
+    needs: as of a strategy; needs_scores: reads the last-known scores, so that the strategy must give some
+    tasks: that it works on; source: the paper
+    """
+
+    needs: tuple[str, ...] = ()
+    needs_scores: bool = False
+    tasks: tuple[str, ...] = TASKS
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """ids: rising; extended: how many of them were added because the part could not fill the query"""
+
+    ids: np.ndarray
+    extended: int = 0
+
+
+def propose(settings: SubsamplingConfig, cycle: int, view: View, budget: Budget, rng: Generator) -> Candidates:
+    """What a cycle may query: the whole pool in refresh rounds, else a part of it.
+
+    A part that cannot fill the query is extended along its order of preference.
     """
     if settings.name == "none" or settings.refresh == "all" or cycle in settings.refresh:
-        return pool.unlabelled, 0
-    order, drawn = draw(pool, settings, rng)
-    sample, rest = order[drawn], order[~drawn]
-    missing = budget - float(costs[sample].sum())
-    short = missing > 0 or (unit == "words" and missing == 0)
-    added = rest[: prefix(costs[rest], missing, unit) if short else 0]
-    return np.sort(np.concatenate([sample, added])), len(added)
+        return Candidates(view.pool)
+    kind = CANDIDATE_POOLS[settings.name]
+    preference = kind.call(view, rng, **own_settings(settings))
+    order, drawn = preference.order, preference.drawn
+    part, rest = order[drawn], order[~drawn]
+    left = replace(budget, amount=budget.amount - float(budget.costs[part].sum()))
+    added = rest[: 0 if budget.is_spent(part) else left.size(rest)]
+    return Candidates(np.sort(np.concatenate([part, added])), len(added))
 
 
-def draw(pool: Pool, settings: SubsamplingConfig, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Unlabelled ids in the order in which the subsampling prefers them, and which of these it draws: (n,) bool.
+def own_settings(settings: SubsamplingConfig) -> dict[str, Any]:
+    """What a candidate pool's function takes: `gamma` and `temperature` where it has them, and its params."""
+    kind = CANDIDATE_POOLS[settings.name]
+    shared = {key: getattr(settings, key) for key in ("gamma", "temperature") if key in kind.defaults}
+    return {**shared, **settings.params}
 
-    random: a share or a count, uniformly without replacement
-    naive: the top share or count by last-known score
-    ups: each i with probability exp(-max(0, r_i - gamma) / T), independently; r_i is i's rank by falling last-known
-        score divided by the pool's size: 0 is the most uncertain
+
+def whole(view: View, rng: Generator) -> Preference:
+    """All unlabelled examples."""
+    return Preference(view.pool, np.ones(len(view.pool), dtype=bool))
+
+
+def random(view: View, rng: Generator, *, gamma: Any = 0.1) -> Preference:
+    """A share or a count, drawn uniformly without replacement."""
+    return first(rng.permutation(view.pool), gamma)
+
+
+def naive(view: View, rng: Generator, *, gamma: Any = 0.1) -> Preference:
+    """The top share or count by last-known score."""
+    return first(by_last_score(view, rng), gamma)
+
+
+def ups(view: View, rng: Generator, *, gamma: float = 0.1, temperature: float = 0.01) -> Preference:
+    """Each i with probability exp(-max(0, r_i - gamma) / T), independently.
+
+    r_i: i's rank by falling last-known score divided by the pool's size; 0 is the most uncertain
     """
-    unlabelled, gamma, temperature = pool.unlabelled, settings.gamma, settings.temperature
-    assert gamma is not None
-    if settings.name == "random":
-        order = rng.permutation(unlabelled)
-    else:  # examples that were never scored come before all others, since they may be the best
-        order = ranked(unlabelled, np.nan_to_num(pool.score[unlabelled], nan=np.inf), rng)
-    if settings.name == "ups":
-        assert temperature is not None
-        rank = np.arange(len(order)) / max(len(order), 1)
-        keep = np.exp(-np.maximum(0.0, rank - gamma) / max(temperature, 1e-8))
-        return order, rng.random(len(order)) < keep
+    order = by_last_score(view, rng)
+    rank = np.arange(len(order)) / max(len(order), 1)
+    keep = np.exp(-np.maximum(0.0, rank - gamma) / max(temperature, 1e-8))
+    return Preference(order, rng.random(len(order)) < keep)
+
+
+def by_last_score(view: View, rng: Generator) -> np.ndarray:
+    """Unlabelled ids by falling last-known score; those never scored come first, since they may be the best."""
+    return ranked(view.pool, np.nan_to_num(view.scores[view.pool], nan=np.inf), rng)
+
+
+def first(order: np.ndarray, gamma: int | float) -> Preference:
+    """The first of an order: a count (int) or a share (float)."""
     count = gamma if isinstance(gamma, int) else round(gamma * len(order))
-    return order, np.arange(len(order)) < count
+    return Preference(order, np.arange(len(order)) < count)
+
+
+candidate_pool = CandidatePool.of
+UPS = 'Tsvigun et al., "Towards Computationally Feasible Deep Active Learning" (Findings of NAACL 2022), section 4.1'
+CANDIDATE_POOLS = Registry(
+    "subsampling",
+    "subsampling",
+    CandidatePool.of,
+    {
+        "none": candidate_pool(whole),
+        "random": candidate_pool(random),
+        "naive": candidate_pool(naive, needs_scores=True),
+        "ups": candidate_pool(ups, needs_scores=True, source=UPS),
+    },
+)

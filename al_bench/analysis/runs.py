@@ -23,7 +23,9 @@ def columns_of(config: Mapping[str, Any]) -> dict[str, Any]:
     The folder may be somebody else's: what it calls things is made fit to be shown.
     """
     strategy, subsampling, pseudo = (config[k] for k in ("strategy", "subsampling", "pseudo_labeling"))
-    acquires = config["replay"] is None and bool(STRATEGIES[strategy["name"]].needs)
+    # One from outside may be gone; nearly all of them look at a model.
+    needs_model = strategy["name"] not in STRATEGIES or bool(STRATEGIES[strategy["name"]].needs)
+    acquires = config["replay"] is None and needs_model
     acquisition = config["acquisition"] if acquires else None
     successor = config["successor"]
     sampled = subsampling["name"] if acquires else "none"

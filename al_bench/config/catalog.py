@@ -1,17 +1,22 @@
 """`al-bench ls`: every option that can be composed, with the first comment of its file."""
 
 from pathlib import Path
+from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import shipped_configs
 from al_bench.errors import UserError, did_you_mean, known, reject
+from al_bench.plugins import Registry
 
 EXPERIMENT = "+experiment="
 # The keys for which an option is chosen, and the group of these options.
 GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
 GROUPS |= {key: key for key in ("strategy", "subsampling", "pseudo_labeling", "schedule")}
 CHOICES = {key: key if key == group else f"{group}@{key}" for key, group in GROUPS.items()}  # on a command line
+# Of the groups whose options may come from outside.
+REGISTRIES: dict[str, Registry[Any]] = {"strategy": STRATEGIES, "subsampling": CANDIDATE_POOLS}
 KINDS = {
     "datasets": "dataset", "models": "model", "strategies": "strategy", "subsamplings": "subsampling",
     "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment", "tables": "tables",
@@ -46,8 +51,8 @@ def listing(group: str, config_dir: str | None) -> dict[str, str]:
             lines = path.read_text(encoding="utf-8").splitlines()
             first = next((line for line in lines if not line.startswith("# @")), "")  # "# @" is for Hydra
             options[option] = first.removeprefix("#").strip() if first.startswith("#") else ""
-    if group == "strategy":
-        options = {name: text or STRATEGIES[name].summary for name, text in options.items()}
+    for name in REGISTRIES[group].outside() if group in REGISTRIES else ():
+        options.setdefault(name, REGISTRIES[group][name].summary)
     return dict(sorted(options.items()))
 
 

@@ -12,11 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from al_bench.acquisition.needs import acquires, needs_of
 from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.strategies.batches import STOCHASTIC
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.acquisition.view import FITTED
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
 
-FORMAT = 7  # raised when equal configs no longer give equal ledgers
+FORMAT = 8  # raised when equal configs no longer give equal ledgers
 
 # Keys that say where, how visibly and on which device a run is executed, and its name (the names of datasets and
 # models do not count either). `seed` and the shared `training` count through `seeds` and the models' own training,
@@ -31,8 +35,9 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     for role in ROLES:
         model = getattr(config, role)
         material[role] = model and model_identity(model)
-    if not fits_acquisition(config):
+    if not acquires(config):
         material["acquisition"] = None
+    material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
     if config.replay is not None:
@@ -40,14 +45,9 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     return {"format": FORMAT, **material, **_data_identity(config)}
 
 
-def fits_acquisition(config: RunConfig) -> bool:
-    """Whether the run needs an acquisition model: neither a replay nor a strategy without a model does."""
-    return config.replay is None and bool(STRATEGIES[config.strategy.name].needs)
-
-
 def models_of(config: RunConfig) -> dict[str, ModelConfig]:
     """The models that the run fits, by role; `config` is resolved."""
-    roles = [*(ROLES[:1] if fits_acquisition(config) else ()), *(ROLES[1:] if config.evaluate_at != [] else ())]
+    roles = [*(ROLES[:1] if acquires(config) else ()), *(ROLES[1:] if config.evaluate_at != [] else ())]
     return {role: model for role in roles if (model := getattr(config, role)) is not None}
 
 
@@ -60,21 +60,51 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     identity = {"format": FORMAT, **_data_identity(config)}
     seeds = identity["seeds"]
     del identity["schedule"]["cycles"]
-    if not STRATEGIES[config.strategy.name].needs:
+    strategy = strategy_identity(config)
+    needs = needs_of(config)
+    if not needs:
         seeds = {key: seeds[key] for key in ("seed_set", "strategy")}
-        return {**identity, "strategy": {"name": config.strategy.name}, "seeds": seeds}
-    subsampling = asdict(config.subsampling)
+        return {**identity, "strategy": strategy, "seeds": seeds}
     if config.subsampling.name == "none":
-        subsampling = {"name": "none"}
         seeds["subsampling"] = None
+    acquisition, rescore = model_identity(config.acquisition), config.rescore
+    if needs.isdisjoint(FITTED):
+        acquisition["training"] = None
+        seeds |= {"model": None, "order": None}
     return {
         **identity,
-        "acquisition": model_identity(config.acquisition),
-        "strategy": asdict(config.strategy),
-        "subsampling": subsampling,
+        "acquisition": acquisition,
+        "strategy": strategy,
+        "subsampling": subsampling_identity(config),
         **_rounding(config, config.acquisition, precision),
-        "rescore": config.rescore,
+        "rescore": rescore,
     }
+
+
+def strategy_identity(config: RunConfig) -> dict[str, Any]:
+    """Of a strategy what it reads; of one from outside also its code."""
+    chosen = config.strategy
+    if not STRATEGIES[chosen.name].needs:
+        material: dict[str, Any] = {"name": chosen.name, "params": chosen.params}
+    else:
+        material = asdict(chosen)
+        if chosen.batch not in STOCHASTIC:
+            del material["beta"]
+    return _with_code(material, STRATEGIES.code(chosen.name))
+
+
+def subsampling_identity(config: RunConfig) -> dict[str, Any]:
+    """As `strategy_identity`, of a candidate pool."""
+    chosen = config.subsampling
+    if chosen.name == "none":
+        return {"name": "none"}
+    settings = CANDIDATE_POOLS[chosen.name].defaults
+    material = {key: v for key, v in asdict(chosen).items() if key in settings or key not in ("gamma", "temperature")}
+    return _with_code(material, CANDIDATE_POOLS.code(chosen.name))
+
+
+def _with_code(material: dict[str, Any], code: str | None) -> dict[str, Any]:
+    return material if code is None else {**material, "code": code}
 
 
 def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
@@ -217,7 +247,7 @@ def file_name(text: str) -> str:
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
     acquired = [config.strategy.name] if config.replay is None else ["replay"]
-    if fits_acquisition(config):
+    if acquires(config):
         acquired = [config.acquisition.name, *acquired, config.subsampling.name]
     parts = [config.dataset.name, *acquired]
     if config.pseudo_labeler is not None:

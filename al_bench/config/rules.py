@@ -7,9 +7,11 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.uncertainty import AGGREGATES
+from al_bench.acquisition.strategies.batches import STOCHASTIC
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
@@ -20,13 +22,17 @@ Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the
 
 def validate(config: RunConfig) -> None:
     """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
-    problems = [*_homes(config)]
+    problems, lines = [*_homes(config)], []
     if not problems:
         problems = [*_value_problems(config, "")]
         for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
-            problems += check(config)
-    if problems:
-        raise UserError("\n".join(rule(key, _value(config, key), *why) for key, *why in problems))
+            try:
+                problems += check(config)
+            except UserError as error:  # of a component that does not exist, or has no such parameter
+                lines.append(str(error))
+    lines += [rule(key, _value(config, key), *why) for key, *why in problems]
+    if lines:
+        raise UserError("\n".join(dict.fromkeys(lines)))
 
 
 def _value(config: RunConfig, key: str) -> Any:
@@ -133,23 +139,42 @@ def _schedule(config: RunConfig) -> Iterator[Problem]:
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
-    strategy, task = STRATEGIES.get(config.strategy.name), config.dataset.task
-    if config.strategy.aggregate not in AGGREGATES:
-        yield "strategy.aggregate", *not_one_of(config.strategy.aggregate, list(AGGREGATES))
-    if strategy is None:
-        yield "strategy", *not_one_of(config.strategy.name, list(STRATEGIES))
-        return
+    chosen, task, candidates = config.strategy, config.dataset.task, config.subsampling.name
+    if not is_aggregate(chosen.aggregate):
+        allowed = [*AGGREGATES, "topK (such as top3)"]
+        yield "strategy.aggregate", *not_one_of(chosen.aggregate, allowed)
+    strategy = STRATEGIES[chosen.name]
     if task in TASKS and task not in strategy.tasks:
         names = known(name for name, other in STRATEGIES.items() if task in other.tasks)
         yield "strategy", f"does not work on {task}", f"choose one of {names}"
-    if config.subsampling.name != "none" and not strategy.needs:
-        broken = f"saves nothing: strategy={config.strategy.name} scores no pool"
-        yield "subsampling", broken, "use subsampling=none with it"
+    yield from _value_problems(strategy.settings(**strategy.typed(chosen.params, "strategy.params")), "strategy.params")
+    if candidates != "none" and not strategy.needs:
+        yield "subsampling", f"saves nothing: strategy={chosen.name} scores no pool", "use subsampling=none with it"
+    elif CANDIDATE_POOLS[candidates].needs_scores and not strategy.scores:
+        broken = f"reads last-known scores, and strategy={chosen.name} gives none"
+        yield "subsampling", broken, "use another one, such as random"
+    if strategy.needs and strategy.scores:
+        if config.rescore and chosen.batch in STOCHASTIC:
+            yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
+    else:
+        why = f"orders scores, and strategy={chosen.name} gives none"
+        if chosen.batch != "top":
+            yield "strategy.batch", why, "set it to top"
+        if config.rescore:
+            yield "rescore", f"computes scores again, and strategy={chosen.name} gives none", "set rescore=0"
+    if chosen.no_entity == "last":
+        if config.dataset.kind != "tagging":
+            yield "strategy.no_entity", "is of tagging with entities", "set it to score"
+        elif not strategy.scores or not {"predictions", "embeddings"} & set(strategy.needs):
+            yield "strategy.no_entity", f"strategy={chosen.name} predicts no tags", "set it to score"
 
 
 def _subsampling(config: RunConfig) -> Iterator[Problem]:
     sub = config.subsampling
-    if sub.name in ("random", "naive", "ups"):
+    kind, task = CANDIDATE_POOLS[sub.name], config.dataset.task
+    if task in TASKS and task not in kind.tasks:
+        yield "subsampling", f"does not work on {task}", "choose another one"
+    if "gamma" in kind.defaults:
         if sub.gamma is None or isinstance(sub.gamma, bool):
             yield "subsampling.gamma", "is missing", "set a share such as 0.1"
         elif isinstance(sub.gamma, int) and sub.name == "ups":
@@ -157,10 +182,14 @@ def _subsampling(config: RunConfig) -> Iterator[Problem]:
         else:
             limits: tuple[float, float] = (1, math.inf) if isinstance(sub.gamma, int) else (0, 1)
             yield from _between("subsampling.gamma", sub.gamma, *limits, "a float is a share, an int a count")
-    if sub.name == "ups":
+    if "temperature" in kind.defaults:
         if sub.temperature is None:
             yield "subsampling.temperature", "is missing", "the paper uses 0.01"
         yield from _between("subsampling.temperature", sub.temperature, 0, math.inf, "the paper uses 0.01")
+    shared = {key: getattr(sub, key) for key in ("gamma", "temperature") if key in kind.defaults}
+    if None not in shared.values():
+        settings = kind.settings(**kind.typed({**shared, **sub.params}, "subsampling.params"))
+        yield from _value_problems(settings, "subsampling.params")
     if isinstance(sub.refresh, list):
         if not all(map(_is_count, sub.refresh)):
             yield "subsampling.refresh", "must hold query rounds 0, 1, 2, ...", "try [0,1,4,8]"

@@ -1,11 +1,11 @@
 """The typed schema of a run, with the values that each key may have, and the folder of the shipped configs.
 
 `configs/` composes to a `RunConfig`. Hydra checks its names and types, `rules.py` its values: those that `one_of` and
-`between` declare here, and what concerns several keys. `resolve` fills in every open value. All of it works on the
-config alone: no data, no model, no torch.
+`between` declare here, and what concerns several keys. `resolution.py` fills in every open value. All of it works on
+the config alone: no data, no model, no torch.
 """
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -155,15 +155,23 @@ class ModelConfig:
 
 @dataclass
 class StrategyConfig:
-    name: str = "???"  # a key of al_bench.acquisition.strategies.STRATEGIES
-    aggregate: str = "mean"  # tagging: mean | max | sum of the words' scores; mnlp and random take none
+    name: str = "???"  # see `al-bench ls strategies`, or MODULE:ATTRIBUTE of your own
+    # Tagging: mean | max | sum of the words' scores, or topK, the mean of the K highest; mnlp and random take none.
+    aggregate: str = "mean"
+    # How scores make a batch: the top, the bottom (a bracket), or a draw that prefers high scores (Kirsch et al. 2023).
+    batch: str = one_of("top", "bottom", "power", "softmax", "soft_rank")
+    beta: float = at_least(1e-6, "1 is usual", 1.0)  # of such a draw: the greater, the more it prefers the top
+    # Tagging: sentences in which the model predicts no entity are scored like others, or queried last.
+    no_entity: str = one_of("score", "last")
+    params: dict[str, Any] = field(default_factory=dict)  # the strategy's own
 
 
 @dataclass
 class SubsamplingConfig:
-    name: str = one_of("none", "random", "naive", "ups")
+    name: str = "none"  # see `al-bench ls subsamplings`, or MODULE:ATTRIBUTE of your own
     gamma: int | float | None = None  # share (float) of the pool, or count (int; random and naive)
     temperature: float | None = None  # ups
+    params: dict[str, Any] = field(default_factory=dict)  # of others, their own
     refresh: Any = "none"  # query rounds that score the whole pool: a list of 0-based rounds, "all" or "none"
 
 
@@ -256,53 +264,6 @@ PAPER_ON_PSEUDO_LABELS = {"epochs": 5, "min_steps": 350}
 PAPER_MAX_LENGTH = {"classification": 256, "tagging": 512}
 
 
-def resolve(config: RunConfig) -> RunConfig:
-    """The same config with every open value filled in, but for device and precision.
-
-    `subsampling.refresh` becomes "all" or a list of rounds, `evaluate_at` "all", "last" or a list of cycles.
-    """
-    task = config.dataset.task
-    pseudo = uses_pseudo_labels(config)
-
-    def resolved(model: Any, **special: float | int) -> Any:  # a model or None
-        if model is None:
-            return None
-        own = {key: value for key, value in vars(config.training).items() if value is not None}
-        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
-        length = model.max_length or PAPER_MAX_LENGTH[task]
-        return replace(model, name=model.name or _source_name(model), max_length=length, training=training)
-
-    dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
-    if dataset.path is not None:
-        dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
-    if config.subsampling.name == "none":
-        refresh = "all"
-    elif refresh != "all":
-        refresh = sorted(set(refresh)) if isinstance(refresh, list) else []
-    if config.successor is None or at in ("none", None, False):
-        at = []
-    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
-    return replace(
-        config,
-        dataset=dataset,
-        output_dir=str(Path(config.output_dir).expanduser()),
-        acquisition=resolved(config.acquisition),
-        successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
-        pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
-        verifier=resolved(config.verifier or config.successor) if verified else None,
-        training=_with_defaults(config.training, PAPER_TRAINING[task]),
-        subsampling=replace(config.subsampling, refresh=refresh),
-        evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
-        seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
-    )
-
-
-def _source_name(model: ModelConfig) -> str:
-    if model.path is not None:
-        return Path(model.path).expanduser().absolute().name
-    return str(model.package or model.hub).partition(":")[0].rpartition("/")[2]
-
-
 def without_absent(config: RunConfig) -> RunConfig:
     """The same config, in which a role whose model is `none` has none."""
     roles = ("successor", "pseudo_labeler", "verifier")
@@ -312,8 +273,3 @@ def without_absent(config: RunConfig) -> RunConfig:
 
 def uses_pseudo_labels(config: RunConfig) -> bool:
     return config.pseudo_labeling.name != "none"
-
-
-def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
-    missing = {f.name: defaults[f.name] for f in fields(settings) if getattr(settings, f.name) is None}
-    return replace(settings, **missing)

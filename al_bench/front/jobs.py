@@ -24,8 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 from al_bench.config.catalog import CHOICES, EXPERIMENT, listing, roots
 from al_bench.config.credentials import conceal
 from al_bench.config.identity import digest, run_folder
+from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate
-from al_bench.config.schema import TASKS, RunConfig, resolve, shipped_configs, without_absent
+from al_bench.config.schema import TASKS, RunConfig, shipped_configs, without_absent
 from al_bench.data.readers.files import data_name
 from al_bench.errors import UserError, first_line, known, of_disk, reject
 from al_bench.front.cli import stop

@@ -1,6 +1,6 @@
 """What the loop and the successor ask of a learner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,6 +88,16 @@ class Model:
         """As `predict`, some examples at a time and in any order: (positions in `ids`, predictions)."""
         raise NotImplementedError
 
+    def samples(
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
+        """Probabilities under random dropout masks, one mask per draw for all texts: (positions in `ids`, probs,
+        sub-words), some examples at a time.
+
+        probs: (k, draws, classes) float32; of sentences `Ragged` with values (words, draws, tags)
+        """
+        raise NotImplementedError
+
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """(n,) self-influence of labelled examples: the squared norm of the loss's gradient in all parameters,
         a mean over the watched checkpoints (TracIn, Pruthi et al. 2020); of a sentence divided by its words.
@@ -146,6 +156,12 @@ class Learner(Protocol):
         """
         ...
 
+    def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
+        """(n, max_length) float32 losses of the pretrained masked language model at a random 15 % of the sub-words of
+        each text, 0 elsewhere. Raises `UserError` where the checkpoint has no such head.
+        """
+        ...
+
     def cut_off(self, inputs: Unlabelled) -> np.ndarray:
         """(n,) bool: texts that fill the model's length, so that their ends may be cut off; tagging: (total words,)
         bool: words that are, which the model never sees.
@@ -161,11 +177,13 @@ class Learner(Protocol):
         ...
 
 
-def setup_seconds(learner: Learner, inputs: Unlabelled, *, exact: bool = False) -> dict[str, float]:
+def setup_seconds(
+    learner: Learner, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False
+) -> dict[str, float]:
     """Prepare the inputs. Returns the seconds of all that a learner does once: load, check and prepare."""
     # Graphs are captured within fits, which say how long it took.
     overheads = {k: v for k, v in learner.overheads.items() if k != "capture"}
-    return {**overheads, "prepare": learner.prepare(inputs, exact=exact)}
+    return {**overheads, "prepare": learner.prepare(inputs, exact=exact, embeddings=embeddings)}
 
 
 def evaluate_on_test(model: Model, corpus: Corpus) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from al_bench.acquisition.needs import fits
 from al_bench.config import identity as identities
 from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once
@@ -72,7 +73,7 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
     counted here: another job may make that query first.
     """
     acquired = None
-    if identities.fits_acquisition(config):
+    if fits(config):
         acquired = identities.model_identity(config.acquisition)
         trajectory = identities.digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())

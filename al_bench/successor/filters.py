@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from al_bench.acquisition.strategies.uncertainty import aggregated, least_confidence, mnlp
+from al_bench.acquisition.aggregates import aggregated
+from al_bench.acquisition.strategies.uncertainty import least_confidence, mnlp
 from al_bench.config.schema import FilterConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged, like, values_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.strategies.uncertainty import aggregated
+from al_bench.acquisition.aggregates import aggregated
 from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig
 from al_bench.costs import Costs

@@ -3,7 +3,6 @@
 import math
 import tracemalloc
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import distance
 
+from al_bench.acquisition.aggregates import AGGREGATES
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.distance import Reference
-from al_bench.acquisition.strategies.uncertainty import AGGREGATES
+from al_bench.acquisition.strategies.distance import Reference, distances
 from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 
@@ -41,12 +40,12 @@ def sentences(rows: Sequence[Sequence[Sequence[float]]], tags: int = 2) -> Predi
 
 
 def score(name: str, predictions: Predictions, aggregate: str = "mean", seed: int = 0) -> np.ndarray:
-    function = STRATEGIES[name].score
-    if "embeddings" in STRATEGIES[name].needs:
+    function = STRATEGIES[name].call
+    if name == "mahalanobis":
         assert isinstance(predictions.probs, np.ndarray)
         classes = predictions.probs.shape[1]
         corners = np.concatenate([np.eye(classes), 0.95 * np.eye(classes) + 0.05 / classes])
-        function = partial(function, reference=labelled(corners, [*range(classes)] * 2))
+        return distances(predictions, labelled(corners, [*range(classes)] * 2))
     return function(predictions, np.random.default_rng(seed), aggregate)
 
 
@@ -136,7 +135,7 @@ def test_sentences_like_the_reference(name, aggregate, rows):
 def far(points: np.ndarray | Sequence[Sequence[float]], reference: Reference) -> np.ndarray:
     points = np.array(points, dtype=np.float32)
     predictions = Predictions(np.full((len(points), 2), 0.5, dtype=np.float32), embeddings=points)
-    return STRATEGIES["mahalanobis"].score(predictions, np.random.default_rng(0), "mean", reference=reference)
+    return distances(predictions, reference)
 
 
 def pair_by_pair(points: np.ndarray, reference: Reference, ridge: float = 0.0) -> list[float]:
@@ -262,7 +261,7 @@ def test_mahalanobis_of_a_large_pool():
     probs = np.full((len(points), 2), 0.5, dtype=np.float32)
     predictions = Predictions(probs, embeddings=points)
     tracemalloc.start()
-    scores = STRATEGIES["mahalanobis"].score(predictions, rng, "mean", reference=reference)
+    scores = distances(predictions, reference)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200e6

@@ -19,6 +19,7 @@ from al_bench.config.identity import (
     run_identity,
     trajectory_identity,
 )
+from al_bench.config.resolution import resolve
 from al_bench.config.schema import (
     DatasetConfig,
     FilterConfig,
@@ -28,7 +29,6 @@ from al_bench.config.schema import (
     ScheduleConfig,
     StrategyConfig,
     SubsamplingConfig,
-    resolve,
 )
 
 BASE = RunConfig(

@@ -1,38 +1,28 @@
-"""Every query strategy by name. A strategy scores the candidates; higher is queried first."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
+"""Every query strategy by name. Those from outside have the same rights."""
 
 from al_bench.acquisition.strategies.distance import mahalanobis
+from al_bench.acquisition.strategies.protocol import Strategy, by_score
 from al_bench.acquisition.strategies.uncertainty import breaking_ties, entropy, least_confidence, mnlp, uniform
+from al_bench.plugins import Registry
 
-
-@dataclass(frozen=True)
-class Strategy:
-    """score: (predictions of n candidates, generator, name of an aggregate) -> (n,) float64
-
-    needs: what the model must supply. Nothing means that no model is fitted at all; "embeddings", that the
-        predictions hold them, and that the labelled examples are given with theirs, as reference=Reference.
-    """
-
-    summary: str
-    score: Callable[..., np.ndarray]
-    needs: tuple[str, ...] = ("probs",)
-    tasks: tuple[str, ...] = ("classification", "tagging")
-
-
-STRATEGIES = {
-    "random": Strategy("uniform draws; fits no acquisition model", uniform, needs=()),
-    "least_confidence": Strategy("1 - probability of the likeliest label", least_confidence),
-    "entropy": Strategy("entropy of the label distribution", entropy),
-    "breaking_ties": Strategy("1 - gap between the two likeliest labels (margin)", breaking_ties),
-    "mnlp": Strategy("length-normalised log-probability of the tags", mnlp, tasks=("tagging",)),
-    "mahalanobis": Strategy(
-        "distance of the embedding from the nearest class centroid",
-        mahalanobis,
-        needs=("probs", "embeddings"),
-        tasks=("classification",),
-    ),
-}
+STRATEGIES = Registry(
+    "strategy",
+    "strategy",
+    Strategy.of,
+    {
+        "random": by_score(uniform, needs=(), summary="uniform draws; fits no acquisition model"),
+        "least_confidence": by_score(
+            least_confidence, summary="1 - probability of the likeliest label", source="Lewis and Gale 1994"
+        ),
+        "entropy": by_score(entropy, summary="entropy of the label distribution", source="Shannon 1948"),
+        "breaking_ties": by_score(
+            breaking_ties,
+            summary="1 - gap between the two likeliest labels (margin)",
+            source="Scheffer et al. 2001; Luo et al. 2005",
+        ),
+        "mnlp": by_score(
+            mnlp, tasks=("tagging",), summary="length-normalised log-probability of the tags", source="Shen et al. 2018"
+        ),
+        "mahalanobis": mahalanobis,
+    },
+)

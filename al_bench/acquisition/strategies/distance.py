@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.random import Generator
 
+from al_bench.acquisition.strategies.protocol import by_view
+from al_bench.acquisition.view import View
 from al_bench.data.corpus import Labels
 from al_bench.learners.predictions import Predictions
 
@@ -35,8 +37,23 @@ class Reference:
         return middle, whitening, (centroids - middle) @ whitening
 
 
-def mahalanobis(predictions: Predictions, rng: Generator, aggregate: str, *, reference: Reference) -> np.ndarray:
-    """min_c (x - m_c)' S^-1 (x - m_c) of the embedding x (Lee et al. 2018).
+@by_view(
+    needs=("predictions", "embeddings"),
+    tasks=("classification",),
+    summary="distance of the embedding from the nearest class centroid",
+    source="Lee et al. 2018",
+    cost="n",
+)
+def mahalanobis(view: View, ids: np.ndarray, rng: Generator) -> np.ndarray:
+    """(n,) `distances` of candidates from the labelled texts, part by part."""
+    reference, scores = Reference(view.predictions(view.labelled), view.labels), np.empty(len(ids))
+    for places, predictions in view.parts(ids):
+        scores[places] = distances(predictions, reference)
+    return scores
+
+
+def distances(predictions: Predictions, reference: Reference) -> np.ndarray:
+    """(n,) min_c (x - m_c)' S^-1 (x - m_c) of the embedding x (Lee et al. 2018).
 
     m_c: the mean of the labelled embeddings of class c, for every class that has some
     S: the covariance within classes, pooled: sum_i (x_i - m_c(i)) (x_i - m_c(i))' / n, plus a ridge, since n

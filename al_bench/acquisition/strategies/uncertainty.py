@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from al_bench.data.ragged import Ragged, like, values_of
+from al_bench.acquisition.aggregates import aggregated
+from al_bench.data.ragged import like, values_of
 from al_bench.learners.predictions import Predictions
 
 TINY = np.finfo(np.float64).tiny
@@ -42,27 +43,3 @@ def mnlp(predictions: Predictions, rng: np.random.Generator, aggregate: str) -> 
 def _each(predictions: Predictions, score: Callable[[np.ndarray], np.ndarray], aggregate: str) -> np.ndarray:
     """Score rows of probabilities in float64 and, where rows are words, aggregate them by sentence."""
     return aggregated(like(predictions.probs, score(values_of(predictions.probs).astype(np.float64))), aggregate)
-
-
-def aggregated(scores: np.ndarray | Ragged, aggregate: str) -> np.ndarray:
-    """(n,): scores of texts as they are, those of words by sentence."""
-    return AGGREGATES[aggregate](scores) if isinstance(scores, Ragged) else scores
-
-
-def _sum(scores: Ragged) -> np.ndarray:
-    rows = np.repeat(np.arange(len(scores)), scores.lengths)
-    return np.bincount(rows, weights=scores.values, minlength=len(scores))
-
-
-def _mean(scores: Ragged) -> np.ndarray:
-    return _sum(scores) / np.maximum(scores.lengths, 1)
-
-
-def _max(scores: Ragged) -> np.ndarray:
-    highest = np.zeros(len(scores))
-    filled = scores.lengths > 0
-    highest[filled] = np.maximum.reduceat(scores.values, scores.offsets[:-1][filled])
-    return highest
-
-
-AGGREGATES: dict[str, Callable[[Ragged], np.ndarray]] = {"mean": _mean, "max": _max, "sum": _sum}

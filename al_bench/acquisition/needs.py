@@ -1,0 +1,21 @@
+"""Which parts of the acquisition model a run needs: the encoder, and a fit in every cycle. Decided here for all."""
+
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.acquisition.view import FITTED
+from al_bench.config.schema import RunConfig
+
+
+def needs_of(config: RunConfig) -> frozenset[str]:
+    """Of `view.NEEDS`, what the strategy and the candidate pool look at."""
+    return frozenset(STRATEGIES[config.strategy.name].needs) | frozenset(CANDIDATE_POOLS[config.subsampling.name].needs)
+
+
+def acquires(config: RunConfig) -> bool:
+    """Whether the run loads an acquisition model: neither a replay nor a strategy without needs does."""
+    return config.replay is None and bool(needs_of(config))
+
+
+def fits(config: RunConfig) -> bool:
+    """Whether it also fits that model in every cycle; an encoder as it comes needs no fit."""
+    return config.replay is None and not needs_of(config).isdisjoint(FITTED)

@@ -1,0 +1,93 @@
+"""A query strategy: one function, and what it needs. Three decorators make a strategy of it, with or without facts.
+
+by_score    (predictions, rng, aggregate, **settings) -> (n,) scores; part by part, so that no pool is in memory
+by_view     (view, ids, rng, **settings) -> (n,) scores of all ids
+selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batches whose members depend on each other
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from al_bench.acquisition.selection import Budget, ranked
+from al_bench.acquisition.strategies.batches import keys
+from al_bench.acquisition.view import NEEDS, View
+from al_bench.config.schema import TASKS, StrategyConfig
+from al_bench.learners.predictions import Predictions
+from al_bench.plugins import Component
+
+
+@dataclass(frozen=True)
+class Selection:
+    """order: candidates, most wanted first, of which the budget buys the first ones; at least as many as it buys
+    scores: (n,) float64 of all candidates, in their order; None where a strategy scores none, which UPS, naive
+        subsampling and rescoring cannot work with
+    """
+
+    order: np.ndarray
+    scores: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Strategy(Component):
+    """form: of the function, "by_score", "by_view" or "selecting"
+    needs: of `view.NEEDS`, what it looks at. Nothing means that no model is loaded; nothing of `view.FITTED`, that
+        none is fitted
+    tasks: that it works on
+    bracket: looks at what no real annotator has, as a bound for what others could reach
+    source: the paper
+    cost: of a query beside the passes that its needs tell, in n candidates, b queried and m labelled examples
+    """
+
+    form: str = "selecting"
+    needs: tuple[str, ...] = ("predictions",)
+    tasks: tuple[str, ...] = TASKS
+    bracket: bool = False
+    source: str = ""
+    cost: str = "n"
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.needs) - set(NEEDS):
+            raise TypeError(f"needs={sorted(unknown)}, which no view has")
+
+    @property
+    def scores(self) -> bool:
+        """Whether it scores each candidate."""
+        return self.form != "selecting"
+
+    def score(self, view: View, ids: np.ndarray, rng: Generator, config: StrategyConfig) -> np.ndarray:
+        """(n,) float64 scores of the ids, higher is queried first."""
+        if self.form == "by_view":
+            return np.asarray(self.call(view, ids, rng, **config.params), dtype=np.float64)
+        if not self.needs:
+            return self.call(Predictions.blank(len(ids)), rng, config.aggregate, **config.params)
+        scores = np.empty(len(ids))
+        for places, predictions in view.parts(ids):
+            scores[places] = self.call(predictions, rng, config.aggregate, **config.params)
+        return scores
+
+    def select(
+        self, view: View, candidates: np.ndarray, budget: Budget, rng: Generator, config: StrategyConfig
+    ) -> Selection:
+        """The candidates, or as many as the budget buys, most wanted first."""
+        if not self.scores:
+            return self.call(view, candidates, budget, rng, **config.params)
+        scores = self.score(view, candidates, rng, config)
+        return Selection(ordered(view, candidates, scores, rng, config), scores)
+
+
+def ordered(
+    view: View, candidates: np.ndarray, scores: np.ndarray, rng: Generator, config: StrategyConfig
+) -> np.ndarray:
+    """The candidates in the order in which their scores, and how these make a batch, want them."""
+    order = ranked(candidates, keys(scores, config.batch, config.beta, rng), rng)
+    if config.no_entity == "last":
+        has_entity = view.has_entity[order]
+        order = np.concatenate([order[has_entity], order[~has_entity]])
+    return order
+
+
+by_score = Strategy.of(form="by_score")
+by_view = Strategy.of(form="by_view")
+selecting = Strategy.of(form="selecting")

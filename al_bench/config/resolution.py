@@ -1,0 +1,74 @@
+"""A config with every open value filled in: a function of the config alone."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.config.schema import (
+    PAPER_MAX_LENGTH,
+    PAPER_ON_PSEUDO_LABELS,
+    PAPER_PSEUDO_LABELER,
+    PAPER_TRAINING,
+    ModelConfig,
+    RunConfig,
+    uses_pseudo_labels,
+)  # fmt: skip
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """The same config with every open value filled in, but for device and precision.
+
+    `subsampling.refresh` becomes "all" or a list of rounds, `evaluate_at` "all", "last" or a list of cycles.
+    """
+    task = config.dataset.task
+    pseudo = uses_pseudo_labels(config)
+
+    def resolved(model: Any, **special: float | int) -> Any:  # a model or None
+        if model is None:
+            return None
+        own = {key: value for key, value in vars(config.training).items() if value is not None}
+        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        length = model.max_length or PAPER_MAX_LENGTH[task]
+        return replace(model, name=model.name or _source_name(model), max_length=length, training=training)
+
+    dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
+    if dataset.path is not None:
+        dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
+    if config.subsampling.name == "none":
+        refresh = "all"
+    elif refresh != "all":
+        refresh = sorted(set(refresh)) if isinstance(refresh, list) else []
+    if config.successor is None or at in ("none", None, False):
+        at = []
+    strategy, candidates = STRATEGIES[config.strategy.name], CANDIDATE_POOLS[config.subsampling.name]
+    shared = {key: getattr(config.subsampling, key) for key in ("gamma", "temperature") if key in candidates.defaults}
+    own = candidates.typed({**shared, **config.subsampling.params}, "subsampling.params")
+    own = {key: value for key, value in own.items() if key not in shared}
+    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    return replace(
+        config,
+        dataset=dataset,
+        output_dir=str(Path(config.output_dir).expanduser()),
+        acquisition=resolved(config.acquisition),
+        successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
+        pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
+        verifier=resolved(config.verifier or config.successor) if verified else None,
+        training=_with_defaults(config.training, PAPER_TRAINING[task]),
+        strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
+        subsampling=replace(config.subsampling, refresh=refresh, params=own),
+        evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
+        seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
+    )
+
+
+def _source_name(model: ModelConfig) -> str:
+    if model.path is not None:
+        return Path(model.path).expanduser().absolute().name
+    return str(model.package or model.hub).partition(":")[0].rpartition("/")[2]
+
+
+def _with_defaults(settings: Any, defaults: dict[str, Any]) -> Any:
+    missing = {f.name: defaults[f.name] for f in fields(settings) if getattr(settings, f.name) is None}
+    return replace(settings, **missing)
