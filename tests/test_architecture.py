@@ -23,6 +23,7 @@ ROOMS = (
     "planning",
     "workbench",
     "run",
+    "conformance",
     "analysis",
     "tables",
     "report",
