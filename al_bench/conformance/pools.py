@@ -10,9 +10,8 @@ import numpy as np
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS, CandidatePool, Preference, own_settings
 from al_bench.config.identity import subsampling_identity
 from al_bench.config.schema import TASKS, StrategyConfig, SubsamplingConfig
-from al_bench.conformance.rounds import Round, config_of, cycles_of, rounds
+from al_bench.conformance.rounds import Round, config_of, rounds, runs_in_the_loop
 from al_bench.conformance.suite import Broken, Suite
-from al_bench.conformance.synthetic import corpus_of
 from al_bench.errors import known
 
 STREAMS = range(6)
@@ -134,15 +133,6 @@ def needs_what_it_declares(tried: Tried) -> None:
         raise Broken("reads view.scores, which some strategies do not give", "declare needs_scores=True")
     if tried.kind.needs_scores and not reads_scores:
         raise Broken("never reads view.scores", "leave needs_scores out, which refuses strategies without scores")
-
-
-def runs_in_the_loop(tried: Tried) -> None:
-    """Runs three rounds of the loop, twice the same."""
-    for at in tried.rounds():
-        corpus = corpus_of(at.corpus.task)
-        first, again = ([cycle.queried.tolist() for cycle in cycles_of(at.config, corpus)] for _ in range(2))
-        if first != again:
-            raise Broken(f"another run of the same seeds queries something else ({at.where})", "keep no state")
 
 
 SUITE = Suite(

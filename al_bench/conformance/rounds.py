@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from al_bench.config.schema import (
     StrategyConfig,
     SubsamplingConfig,
 )
+from al_bench.conformance.suite import Broken
 from al_bench.conformance.synthetic import SyntheticLearner, corpus_of, frozen
 from al_bench.costs import Clock
 from al_bench.data.corpus import Corpus, Labels
@@ -157,3 +158,15 @@ def rounds(
     for task in tasks:
         for unit in UNITS:
             yield Round(config_of(task, unit, strategy, subsampling), corpus_of(task), **changes)
+
+
+class HasRounds(Protocol):
+    def rounds(self, **changes: Any) -> Iterator[Round]: ...
+
+
+def runs_in_the_loop(tried: HasRounds) -> None:
+    """Runs three rounds of the loop, twice the same."""
+    for at in tried.rounds():
+        first, again = ([cycle.queried.tolist() for cycle in cycles_of(at.config, at.corpus)] for _ in range(2))
+        if first != again:
+            raise Broken(f"another run of the same seeds queries something else ({at.where})", "keep no state")

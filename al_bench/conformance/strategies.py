@@ -13,9 +13,8 @@ from al_bench.acquisition.strategies.protocol import Selection, Strategy
 from al_bench.acquisition.view import FITTED
 from al_bench.config.identity import strategy_identity
 from al_bench.config.schema import TASKS, StrategyConfig
-from al_bench.conformance.rounds import Round, config_of, cycles_of, rounds
+from al_bench.conformance.rounds import Round, config_of, rounds, runs_in_the_loop
 from al_bench.conformance.suite import Broken, Suite
-from al_bench.conformance.synthetic import corpus_of
 from al_bench.errors import UserError, known
 
 STREAMS = range(6)
@@ -185,15 +184,6 @@ def needs_what_it_declares(tried: Tried) -> None:
                 unused.remove(need)
     if unused:
         raise Broken(f"never looks at {known(unused)}", "leave it out of `needs`, since it costs time")
-
-
-def runs_in_the_loop(tried: Tried) -> None:
-    """Runs three rounds of the loop, twice the same."""
-    for at in tried.rounds():
-        corpus = corpus_of(at.corpus.task)
-        first, again = ([cycle.queried.tolist() for cycle in cycles_of(at.config, corpus)] for _ in range(2))
-        if first != again:
-            raise Broken(f"another run of the same seeds queries something else ({at.where})", "keep no state")
 
 
 SUITE = Suite(
