@@ -25,7 +25,7 @@ class Reference:
     @cached_property
     def space(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """(origin, whitening, whitened centroids), computed once for all parts of a pool; None: training diverged."""
-        assert self.predictions.embeddings is not None
+        assert isinstance(self.predictions.embeddings, np.ndarray)
         assert isinstance(self.labels, np.ndarray)
         embeddings = self.predictions.embeddings.astype(np.float64)
         if not np.isfinite(embeddings).all():
@@ -61,7 +61,7 @@ def distances(predictions: Predictions, reference: Reference) -> np.ndarray:
         unlike all labelled ones would be near; with the ridge it is far.
     Where no class has two texts that differ, the distance is Euclidean.
     """
-    assert predictions.embeddings is not None
+    assert isinstance(predictions.embeddings, np.ndarray)
     if reference.space is None:
         return np.full(len(predictions), np.nan)
     middle, whitening, targets = reference.space
