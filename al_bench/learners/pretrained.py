@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from al_bench.learners.engine.dropout import dropouts, no_dropout
 from al_bench.learners.engine.embedding import Embedder
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.loading import inspect, last_layer, load_network, set_head_dropout
+from al_bench.learners.engine.surprisal import LanguageModel, surprisal
 from al_bench.learners.engine.training import Examples
 from al_bench.learners.engine.weights import fetch
 from al_bench.learners.predictions import Predictions
@@ -115,6 +117,15 @@ class PretrainedLearner:
         rows = np.zeros((offsets[-1], vectors.values.shape[1]), dtype=np.float32)
         rows[encoded.places(ids)] = vectors.values
         return Ragged(rows, offsets)
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        return LanguageModel(fetch(self.role, self.config), self.collator)
+
+    def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
+        encoded = self.encoded(inputs)
+        losses = self.language_model.losses(encoded, self.precision)
+        return surprisal(losses, encoded.tokens, self.tokenizer.all_special_ids, ids, seed, self.max_length)
 
     def cut_off(self, inputs: Unlabelled) -> np.ndarray:
         encoded = self.encoded(inputs)
