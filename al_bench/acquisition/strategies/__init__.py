@@ -1,6 +1,8 @@
 """Every query strategy by name. Those from outside have the same rights."""
 
 from al_bench.acquisition.strategies.distance import mahalanobis
+from al_bench.acquisition.strategies.diversity import alps, coreset, coreset_pretrained, embedding_kmeans
+from al_bench.acquisition.strategies.informative import cluster_margin, information_density
 from al_bench.acquisition.strategies.protocol import Strategy, by_score
 from al_bench.acquisition.strategies.uncertainty import breaking_ties, entropy, least_confidence, mnlp, uniform
 from al_bench.plugins import Registry
@@ -24,5 +26,11 @@ STRATEGIES = Registry(
             mnlp, tasks=("tagging",), summary="length-normalised log-probability of the tags", source="Shen et al. 2018"
         ),
         "mahalanobis": mahalanobis,
+        "coreset": coreset,
+        "coreset_pretrained": coreset_pretrained,
+        "embedding_kmeans": embedding_kmeans,
+        "alps": alps,
+        "cluster_margin": cluster_margin,
+        "information_density": information_density,
     },
 )
