@@ -18,7 +18,7 @@ from al_bench.learners.predictions import Predictions
 
 TEXTS = [[0.5, 0.25, 0.25], [1.0, 0.0, 0.0], [0.7, 0.2, 0.1]]
 WORDS = [[[0.5, 0.5], [0.8, 0.2]], [[0.9, 0.1]], [], [[1.0, 0.0], [0.6, 0.4], [0.5, 0.5]]]
-UNCERTAINTY = [name for name, strategy in STRATEGIES.items() if strategy.needs == ("probs",)]
+UNCERTAINTY = [name for name, strategy in STRATEGIES.items() if strategy.form == "by_score" and strategy.needs]
 
 
 def texts(rows: Sequence[Sequence[float]]) -> Predictions:
@@ -272,7 +272,8 @@ def test_mahalanobis_of_a_large_pool():
 
 # --------------------------------------------------------------------------- what every strategy owes
 
-CASES = [(name, task) for name, strategy in STRATEGIES.items() for task in strategy.tasks]
+SCORING = ["random", *UNCERTAINTY, "mahalanobis"]
+CASES = [(name, task) for name in SCORING for task in STRATEGIES[name].tasks]
 conformance = pytest.mark.parametrize(("name", "task"), CASES)
 looking = pytest.mark.parametrize(("name", "task"), [case for case in CASES if STRATEGIES[case[0]].needs])
 
