@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.needs import acquires, needs_of
+from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
@@ -37,6 +37,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
         material[role] = model and model_identity(model)
     if not acquires(config):
         material["acquisition"] = None
+    elif not fits(config):
+        material["acquisition"] = encoder_identity(config.acquisition)
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
@@ -69,7 +71,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         seeds["subsampling"] = None
     acquisition, rescore = model_identity(config.acquisition), config.rescore
     if needs.isdisjoint(FITTED):
-        acquisition["training"] = None
+        acquisition = encoder_identity(config.acquisition)
         seeds |= {"model": None, "order": None}
     return {
         **identity,
@@ -114,7 +116,9 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
     if cycle > 0:
         return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
     data = _data_identity(config)
-    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set")}
+    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
+    if seed_needs(config):
+        drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
     return {"dataset": data["dataset"], "seed_set": {**drawn, "seed": data["seeds"]["seed_set"]}}
 
 
@@ -199,8 +203,10 @@ def content_hash(source: Path) -> str:
 
 
 def _data_identity(config: RunConfig) -> dict[str, Any]:
-    """Dataset, schedule and seeds; a seed set from a file counts by the file's content."""
+    """Dataset, schedule and seeds; a seed set from a file counts by the file's content, a strategy also by its code."""
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
+    if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
+        schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
     if config.schedule.seed_set is not None:
         content = Path(config.schedule.seed_set).expanduser().read_bytes()
         schedule |= {"seed_set": hashlib.sha256(content).hexdigest(), "initial": None, "stratified": False}
@@ -226,6 +232,12 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     if model.path is not None:
         material["path"] = str(Path(model.path).expanduser().absolute())
     return material
+
+
+def encoder_identity(model: ModelConfig) -> dict[str, Any]:
+    """A model whose encoder is used as it comes: however it would be fitted."""
+    material = model_identity(model)
+    return {key: value for key, value in material.items() if key not in ("learner", "training", "regularization")}
 
 
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
+from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
@@ -139,6 +141,35 @@ def _schedule(config: RunConfig) -> Iterator[Problem]:
         yield "schedule.stratified", "needs one class per example", "use it with classification only"
     if schedule.seed_set is not None and not Path(schedule.seed_set).expanduser().is_file():
         yield "schedule.seed_set", "no such file", "give a file with one id a line"
+    if schedule.seed_by != "random":
+        yield from _seed_by(config)
+
+
+def _seed_by(config: RunConfig) -> Iterator[Problem]:
+    """Of a seed set that a strategy selects."""
+    schedule, task = config.schedule, config.dataset.task
+    able = [name for name, other in STRATEGIES.items() if seeds(other) and task in other.tasks]
+    if schedule.seed_by not in STRATEGIES:
+        yield "schedule.seed_by", *not_one_of(schedule.seed_by, ["random", *able])
+        return
+    strategy = STRATEGIES[schedule.seed_by]
+    if not seeds(strategy):
+        lacking = known(set(strategy.needs) - set(PRETRAINED))
+        yield "schedule.seed_by", f"needs {lacking} of a fitted model, and none is", f"choose one of {known(able)}"
+    elif task in TASKS and task not in strategy.tasks:
+        yield "schedule.seed_by", f"does not work on {task}", f"choose one of {known(able)}"
+    elif required := {f.name for f in fields(strategy.settings)} - strategy.defaults.keys():
+        broken = f"has settings without a default ({known(required)}), which a seed set cannot give"
+        yield "schedule.seed_by", broken, "give them defaults, or choose another strategy"
+    if schedule.seed_set is not None:
+        yield "schedule.seed_by", "selects the seed set, and schedule.seed_set has it", "set one of the two"
+    if schedule.stratified:
+        yield "schedule.seed_by", "knows no class to stratify by", "set schedule.stratified=false, or this to random"
+
+
+def seeds(strategy: Strategy) -> bool:
+    """Whether it can select a seed set: before any fit."""
+    return set(strategy.needs) <= set(PRETRAINED)
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:

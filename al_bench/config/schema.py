@@ -211,6 +211,7 @@ class ScheduleConfig:
     unit: str = one_of("examples", "words")
     stratified: bool = False  # seed set by class shares; classification
     seed_set: str | None = None  # a file of ids (one a line) instead of a draw
+    seed_by: str = "random"  # or a strategy that looks at no fitted model, such as embedding_kmeans, which selects it
 
 
 @dataclass

@@ -30,6 +30,7 @@ SUBSAMPLINGS = {
 EVERY = [
     pytest.param(name, task, unit, subsampling, id=f"{name}-{task}-{unit}-{subsampling}")
     for name, strategy in STRATEGIES.items()
+    if strategy.scores and set(strategy.needs) <= {"predictions", "embeddings"}
     for task in strategy.tasks
     for unit in ("examples", "words")
     for subsampling in (SUBSAMPLINGS if strategy.needs else ["none"])
