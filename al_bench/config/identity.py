@@ -258,7 +258,7 @@ def file_name(text: str) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    drawn = "" if config.strategy.batch == "top" else f"_{config.strategy.batch}"
+    drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
     acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
     if acquires(config):
         acquired = [config.acquisition.name, *acquired, config.subsampling.name]

@@ -187,7 +187,7 @@ def _strategy(config: RunConfig) -> Iterator[Problem]:
     elif CANDIDATE_POOLS[candidates].needs_scores and not strategy.scores:
         broken = f"reads last-known scores, and strategy={chosen.name} gives none"
         yield "subsampling", broken, "use another one, such as random"
-    if strategy.needs and strategy.scores:
+    if strategy.scores:  # those of random draws are no scores, but a sweep over strategies may have them among others
         if config.rescore and chosen.batch in STOCHASTIC:
             yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
     else:
