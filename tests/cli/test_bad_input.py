@@ -78,7 +78,7 @@ CONFIG = {
     "model in a role of its own": (["+model@judge=minilm_l3"], ["judge: no such key"]),
     "experiment that is not there": (
         ["+experiment=dmeo"],
-        ["experiment=dmeo: must be one of ag_news_distil, conll_distil, conll_distil_ups, debug, demo; did you mean demo?"],
+        ["experiment=dmeo: must be one of ag_news_distil, brackets, conll_distil, conll_distil_ups, debug, demo; did you mean demo?"],
     ),
     "experiment without its plus": (["experiment=demo"], ["add one: +experiment=demo"]),
     "not an override": (["seed"], ["seed: is no KEY=VALUE"]),
