@@ -119,6 +119,8 @@ def test_subsamplings_and_schedules(group):
 def test_strategies_are_the_table():
     assert set(OPTIONS["strategy"]) == set(STRATEGIES)
     for name, strategy in STRATEGIES.items():
+        content = yaml.safe_load((CONFIGS / "strategy" / f"{name}.yaml").read_text(encoding="utf-8"))
+        assert content.get("params", {}) == strategy.defaults, "each can be set without a plus"
         assert (
             composed(
                 f"strategy={name}", f"dataset={'conll2003' if 'classification' not in strategy.tasks else 'ag_news'}"
