@@ -236,8 +236,7 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
 
 def encoder_identity(model: ModelConfig) -> dict[str, Any]:
     """A model whose encoder is used as it comes: however it would be fitted."""
-    material = model_identity(model)
-    return {key: value for key, value in material.items() if key not in ("learner", "training", "regularization")}
+    return model_identity(model) | {"training": None, "regularization": None}
 
 
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:

@@ -149,8 +149,8 @@ def _seed_by(config: RunConfig) -> Iterator[Problem]:
     """Of a seed set that a strategy selects."""
     schedule, task = config.schedule, config.dataset.task
     able = [name for name, other in STRATEGIES.items() if seeds(other) and task in other.tasks]
-    if schedule.seed_by not in STRATEGIES:
-        yield "schedule.seed_by", *not_one_of(schedule.seed_by, ["random", *able])
+    if ":" not in schedule.seed_by and schedule.seed_by not in STRATEGIES:
+        yield "schedule.seed_by", *not_one_of(schedule.seed_by, able)
         return
     strategy = STRATEGIES[schedule.seed_by]
     if not seeds(strategy):

@@ -178,7 +178,8 @@ class Past:
         self._other: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, fits
         for folder in sorted((output_dir / "trajectories").glob("*/")):
             identity = load_record(folder / "identity.json").get("identity", {})
-            for record in Ledger(folder / "costs.jsonl").scan()[0] if "acquisition" in identity else []:
+            fitted = (identity.get("acquisition") or {}).get("training")  # else the encoder was used as it comes
+            for record in Ledger(folder / "costs.jsonl").scan()[0] if fitted else []:
                 self._add("acquisition", identity["dataset"], identity["acquisition"], record)
         for folder in filter(finished, sorted((output_dir / "steps").glob("*/"))):
             identity, costs = (load_record(folder / f"{name}.json") for name in ("identity", "costs"))
