@@ -58,6 +58,10 @@ class Predictions:
         labels[self.places()] = likeliest
         return Ragged(labels, offsets_of(self.lengths))
 
+    def surviving(self, labels: Labels) -> np.ndarray:
+        """(units,) of the labels of all examples or words those whose probabilities are here."""
+        return values_of(labels) if isinstance(self.probs, np.ndarray) else values_of(labels)[self.places()]
+
     def places(self) -> np.ndarray:
         """Tagging: where each surviving word stands among all words of all sentences."""
         assert isinstance(self.probs, Ragged)
