@@ -5,8 +5,8 @@
 
 The pool lies in 50 clusters of 384 directions; the model's predictions, embeddings and samples are looked up, so that
 what is measured is the selection: 100 of the pool are queried, 1,000 are labelled, 6 classes. Each measurement is a
-process of its own on one thread, with a limit on its time. Results go to docs/strategies.csv, a line each, replacing the
-line of the same measurement; `python scripts/strategies_doc.py` makes docs/strategies.md of them.
+process of its own on one thread, with a limit on its time. Results go to docs/strategies.csv, a line each, in the place
+of the same measurement's line; `python scripts/strategies_doc.py` makes docs/strategies.md of them.
 """
 
 import argparse

@@ -19,15 +19,16 @@ HEAD = f"""# Query strategies and candidate pools
 
 <!-- made by scripts/strategies_doc.py; do not edit -->
 
-`strategy=NAME` and `subsampling=NAME` choose one; `al-bench ls strategies` and `al-bench ls subsamplings` list them, with those that
-you have installed; [extending.md](extending.md) says how to write one.
+`strategy=NAME` and `subsampling=NAME` choose one; `al-bench ls strategies` and `al-bench ls subsamplings` list them,
+with those that you have installed; [extending.md](extending.md) says how to write one.
 
-- **needs**: `predictions`, `embeddings` (inputs of the last layer) and `samples` (Monte Carlo dropout) are of the acquisition model as it is
-  fitted in each cycle; `pretrained` (vectors) and `surprisal` (losses of the masked language model) of its encoder before any fit. What needs
-  nothing of the fitted model fits none. `gold` looks at labels that no annotator has given: a bracket, not a method.
+- **needs**: `predictions`, `embeddings` (inputs of the last layer) and `samples` (Monte Carlo dropout) are of the
+  acquisition model as it is fitted in each cycle; `pretrained` (vectors) and `surprisal` (losses of the masked
+  language model) of its encoder before any fit. What needs nothing of the fitted model fits none. `gold` looks at
+  labels that no annotator has given: a bracket, not a method.
 - **cost**: beside the passes of the model that the needs tell, with n candidates, b queried and m labelled examples.
-- **seconds** of one query, beside these passes: {QUERIED} examples of 1,000 to 1,000,000 candidates with synthetic vectors of {WIDTH} directions, on one
-  thread ({{processor}}). `python scripts/bench_strategies.py` measures them.
+- **seconds** of one query, beside these passes: {QUERIED} examples of 1,000 to 1,000,000 candidates with synthetic
+  vectors of {WIDTH} directions, on one thread ({{processor}}). `python scripts/bench_strategies.py` measures them.
 """
 
 

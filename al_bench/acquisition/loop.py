@@ -8,19 +8,19 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.needs import fits, needs_of
+from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.protocol import ordered
 from al_bench.acquisition.subsampling import propose
-from al_bench.acquisition.view import View
-from al_bench.config.schema import RunConfig
+from al_bench.acquisition.view import DIVERGED, View
+from al_bench.config.schema import RunConfig, StrategyConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError
@@ -65,13 +65,24 @@ class Cycle:
 class Setup:
     """All that a cycle is computed from.
 
-    learner: builds it, or gives the one built before; None where neither strategy nor candidate pool needs a model
+    learner: builds it, or gives the one built before; None where no selection needs a model
+    seeded: the seed set, where it is recorded; None: it is drawn or selected now
     """
 
     config: RunConfig
     corpus: Corpus
     learner: Callable[[], Learner] | None
     listener: Listener | None = None
+    seeded: np.ndarray | None = None
+
+    @cached_property
+    def seed(self) -> tuple[np.ndarray, dict[str, float]]:
+        """Ids of the seed set, and the seconds of a strategy that selected them."""
+        schedule, train = self.config.schedule, self.corpus.train
+        rng = stream(vars(self.config.seeds)["seed_set"], "seed_set")
+        if schedule.seed_by == "random":
+            return seed_set(schedule, costs_of(train.words, schedule.unit), train.labels, rng), {}
+        return (self.seeded, {}) if self.seeded is not None else select_seed_set(self, rng)
 
 
 Computed = tuple[Cycle, Costs]
@@ -85,8 +96,7 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
         that a shorter run ended with has no query; where `queries` asks for one, `compute(recorded)` adds it.
     """
     corpus, schedule, seeds = setup.corpus, setup.config.schedule, vars(setup.config.seeds)
-    costs = costs_of(corpus.train.words, schedule.unit)
-    first = seed_set(schedule, costs, corpus.train.labels, stream(seeds["seed_set"], "seed_set"))
+    first, _ = setup.seed
     pool = Pool.unlabelled_of(len(corpus.train)).label(first)
     # The seed of a seed set that comes from a file draws nothing, this set neither: it is no part of the identity.
     seed = seeds["seed_set"] if schedule.seed_set is None else 0
@@ -112,6 +122,8 @@ def compute_cycle(
     learner = setup.learner() if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
+    if number == 0:
+        clock.seconds |= setup.seed[1]
     if learner is not None:
         inputs = Unlabelled(corpus.train.inputs)
         embeds = "pretrained" in needs_of(setup.config)
@@ -141,6 +153,27 @@ def compute_cycle(
     return cycle, Costs({**costs.seconds, **clock.seconds}, {**costs.counts, **counts})
 
 
+def select_seed_set(setup: Setup, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
+    """What a strategy that needs no fitted model selects of the whole pool, and the seconds of the phase "seed"."""
+    schedule, train = setup.config.schedule, setup.corpus.train
+    strategy, learner = STRATEGIES[schedule.seed_by], setup.learner() if setup.learner else None
+    if learner is not None:  # encoding is a phase of its own
+        learner.prepare(Unlabelled(train.inputs), embeddings="pretrained" in strategy.needs)
+    clock = Clock(learner.synchronise if learner else lambda: None)
+    if setup.listener is not None:
+        setup.listener("seed")
+    pool = Pool.unlabelled_of(len(train))
+    seed = seed_of(vars(setup.config.seeds)["seed_set"], "masks")
+    view = View(setup.corpus, pool, train.labels, frozenset(strategy.needs), None, learner, seed, clock)
+    costs = costs_of(train.words, schedule.unit)
+    budget = Budget(target(schedule.initial, costs, schedule.unit), schedule.unit, costs)
+    chosen = StrategyConfig(schedule.seed_by, params=strategy.typed({}, "strategy.params"))
+    with clock.phase("select"):
+        order = strategy.select(view, view.pool, budget, rng, chosen).order
+    refuse_broken(schedule.seed_by, order, view.pool, budget)
+    return order[: budget.size(order)], {"seed": sum(clock.seconds.values())}
+
+
 def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]) -> Cycle:
     """The cycle with its query: a part of the pool, and what the strategy selects of it within the budget."""
     config, seeds, number = setup.config, vars(setup.config.seeds), cycle.number
@@ -156,10 +189,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            raise UserError(
-                f"strategy={chosen.name}: {diverged} scores in cycle {number} "
-                "are not finite because training diverged; lower acquisition.training.learning_rate"
-            )
+            raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {DIVERGED}")
         refuse_broken(chosen.name, order, ids, budget)
     if scores is not None and strategy.needs and config.rescore:
         with clock.phase("rescore"):
@@ -179,7 +209,9 @@ def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Cl
     config, learner = setup.config, setup.learner() if setup.learner else None
     seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
     labels = setup.corpus.train.labels
-    return View(setup.corpus, pool, labels, needs_of(config), model, learner, seed, clock, counts)
+    return View(
+        setup.corpus, pool, labels, query_needs(config), model, learner, seed, clock, counts, config.strategy.aggregate
+    )
 
 
 def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:

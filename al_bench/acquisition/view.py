@@ -23,6 +23,7 @@ from al_bench.learners.predictions import Parts, Predictions, assembled
 FITTED = ("predictions", "embeddings", "samples", "gold")  # of the acquisition model as it is fitted in each cycle
 PRETRAINED = ("pretrained", "surprisal")  # of its encoder as it comes, before any fit
 NEEDS = (*FITTED, *PRETRAINED)
+DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass
@@ -33,6 +34,7 @@ class View:
     answers: labels of all examples, which only `labels` and `gold` read
     model: None where nothing of `FITTED` is needed; learner: None where nothing is
     seed: of the random masks of `samples` and `surprisal`
+    aggregate: how scores of words become one of their sentence, see `aggregates.aggregated`
     exact: passes are in float32 whatever the precision of the run
     """
 
@@ -45,6 +47,7 @@ class View:
     seed: int = 0
     clock: Clock = field(default_factory=lambda: Clock(lambda: None))
     counts: Counter[str] = field(default_factory=Counter)
+    aggregate: str = "mean"
     exact: bool = False
     _cache: dict[tuple[str, bytes], object] = field(default_factory=dict, repr=False)
 
@@ -126,7 +129,7 @@ class View:
         key = ("predictions", ids.tobytes())
         if key not in self._cache:
             assembly = assembled(self.parts(ids))
-            refuse_diverged(assembly.probs)
+            finite(assembly.probs)
             self._cache[key] = assembly
         predictions = self._cache[key]
         assert isinstance(predictions, Predictions)
@@ -141,6 +144,11 @@ class View:
         if of == "fitted":
             vectors = self.predictions(ids).embeddings
             assert vectors is not None, "embeddings are needed, so that predictions hold them"
+            if not np.isfinite(values_of(vectors)).all():
+                raise UserError(
+                    "acquisition: its embeddings are not finite because training diverged; "
+                    "lower acquisition.training.learning_rate"
+                )
         else:
             self._need("pretrained")
             assert self.learner is not None
@@ -166,7 +174,7 @@ class View:
                     pieces.append((places, probs))
             order = np.argsort(np.concatenate([places for places, _ in pieces]))
             samples = joined([probs for _, probs in pieces])[order]
-            refuse_diverged(samples)
+            finite(samples)
             self._cache[key] = samples
         return self._cache[key]  # type: ignore[return-value]
 
@@ -195,8 +203,10 @@ class View:
             raise UserError(f"strategy: looks at {any_of[0]} without needing it; declare needs=({any_of[0]!r}, ...)")
 
 
-def refuse_diverged(probs: np.ndarray | Ragged) -> None:
-    """Raise `UserError` for predictions that no strategy can select by."""
-    if bad := np.count_nonzero(~np.isfinite(values_of(probs))):
-        broken = f"{bad} probabilities are not finite because training diverged"
-        raise UserError(f"acquisition: {broken}; lower acquisition.training.learning_rate")
+def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
+    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
+    assert rows is not None, "they are needed, so that predictions hold them"
+    values = values_of(rows)
+    if not np.isfinite(values).all():
+        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
+    return values

@@ -5,16 +5,19 @@ by_view     (view, ids, rng, **settings) -> (n,) scores of all ids
 selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batches whose members depend on each other
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 
+from al_bench.acquisition.aggregates import aggregated
 from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.strategies.batches import keys
 from al_bench.acquisition.view import NEEDS, View
 from al_bench.config.schema import TASKS, StrategyConfig
+from al_bench.data.ragged import like
 from al_bench.errors import UserError
 from al_bench.learners.predictions import Predictions
 from al_bench.plugins import Component
@@ -101,6 +104,19 @@ def ordered(
         has_entity = view.has_entity[order]
         order = np.concatenate([order[has_entity], order[~has_entity]])
     return order
+
+
+def part_by_part(view: View, ids: np.ndarray, score: Callable[[np.ndarray, Predictions], np.ndarray]) -> np.ndarray:
+    """(n,) scores of the ids, of which only a part is in memory at a time.
+
+    score: (some of the ids, their predictions) -> (units,) of texts, or of words, which are aggregated by sentence
+    """
+    scores = np.empty(len(ids))
+    for places, predictions in view.parts(ids):
+        if len(places):
+            units = like(predictions.probs, score(ids[places], predictions))
+            scores[places] = aggregated(units, view.aggregate)
+    return scores
 
 
 by_score = Strategy.of(form="by_score")
