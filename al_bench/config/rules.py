@@ -13,9 +13,11 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import COLUMN_ROLES, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.filters import FILTERS, settings
+from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
 
@@ -73,6 +75,11 @@ def _homes(config: RunConfig) -> Iterator[Problem]:
             Path(_value(config, key) or "").expanduser()
         except RuntimeError:
             yield key, "no such home folder", "write the whole path"
+
+
+def _unknown(registry: Registry[Any], name: str) -> bool:
+    """Whether a name is none of a registry's; MODULE:ATTRIBUTE is looked up when it is used."""
+    return ":" not in name and name not in list(registry)
 
 
 def _is_count(value: Any, below: float = math.inf) -> bool:
@@ -218,13 +225,17 @@ def _pseudo_labeling(config: RunConfig) -> Iterator[Problem]:
 
 def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
     yield from _value_problems(chosen, where)
-    drop = chosen.drop
+    if _unknown(FILTERS, chosen.by):
+        yield f"{where}.by", *not_one_of(chosen.by, list(FILTERS))
+        return
+    kind, drop = FILTERS[chosen.by], chosen.drop
+    yield from _value_problems(kind.settings(**settings(chosen, f"{where}.params")), f"{where}.params")
     if chosen.threshold is not None:
-        if chosen.by != "confidence":
+        if not kind.confidence:
             yield f"{where}.threshold", "is of the confidence filter", "set drop instead"
         yield from _between(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
     elif drop == "disagreement":
-        if chosen.by not in CONTRADICTING:
+        if not kind.contradicts:
             yield f"{where}.drop", f"{chosen.by} contradicts nobody", "set a share such as 0.1, or adaptive"
     elif drop != "adaptive" and not (_is_count(drop, 1) or (isinstance(drop, float) and 0 <= drop < 1)):
         yield f"{where}.drop", "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"

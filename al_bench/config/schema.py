@@ -14,11 +14,6 @@ TASKS = ("classification", "tagging")
 PLAIN_TAGGING = "plain tagging"  # tagging with tags that are no spans, such as parts of speech
 COLUMN_ROLES = ("text", "label", "words", "tags")  # of a table
 
-# Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
-AFTER_A_FIT = ("tracin", "aum")
-CONTRADICTING = ("verifier", "knn")
-FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
-
 
 def shipped_configs() -> Path:
     """The config tree: inside the package in a wheel, beside it in a checkout."""
@@ -179,13 +174,14 @@ class SubsamplingConfig:
 class FilterConfig:
     """One filter of pseudo-labelled examples. It drops the most suspicious ones, and never gold examples."""
 
-    by: str = one_of(*FILTERS, default="???")
+    by: str = "???"  # tracin | aum | verifier | knn | confidence, or MODULE:ATTRIBUTE of your own
     # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - the share that is dropped
-    # already), or "disagreement" (verifier and knn: every label that they contradict).
+    # already), or "disagreement" (of those that contradict labels: each that they do).
     drop: Any = "adaptive"
     threshold: float | None = None  # confidence, instead of `drop`: keep the labels above it
     checkpoints: int = at_least(1, "the paper uses 3", 3)  # tracin: last epochs whose weights are used
     neighbours: int = at_least(1, "10 is usual", 10)  # knn: gold examples that vote
+    params: dict[str, Any] = field(default_factory=dict)  # of others, their own
 
 
 @dataclass

@@ -57,6 +57,14 @@ class Predictions:
         labels[self.places()] = likeliest
         return Ragged(labels, offsets_of(self.lengths))
 
+    def beside(self, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+        """((u, classes) probabilities, (u,) label numbers) of the examples; tagging: of the words that survived.
+
+        labels: of each example or word
+        """
+        numbers = values_of(labels)
+        return values_of(self.probs), numbers if self.lengths is None else numbers[self.places()]
+
     def places(self) -> np.ndarray:
         """Tagging: where each surviving word stands among all words of all sentences."""
         assert isinstance(self.probs, Ragged)
