@@ -64,9 +64,9 @@ class Workbench:
         config, fingerprints = self.config, {}
         for role, model in models_of(config).items():
             self.display.phase(f"checking the {role.replace('_', '-')}")
-            embeddings = role == "acquisition" and "embeddings" in needs_of(config)
+            needs = needs_of(config) if role == "acquisition" else frozenset()
             kind, classes = LEARNERS[model.learner], len(self.corpus.label_names)
-            kind.check(role, model, config.dataset.task, classes, embeddings=embeddings)
+            kind.check(role, model, config.dataset.task, classes, needs)
             fingerprints[role] = identify(role, model)
         return fingerprints
 

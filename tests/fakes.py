@@ -174,22 +174,19 @@ class FakeModel:
     def predict(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
-        back = np.isin(ids, self.fit.ids).any()
-        of = "labelled" if back else "pool"
+        of = "rest"
         if exact:  # ids of the test split and of the stopping set are others
             of = "test" if inputs.inputs is self.learner.test or not len(self.learner.test) else "stop"
-            of = "labelled exactly" if embeddings else of
         self.learner.events.append(f"predict {of}")
-        if not exact:
-            (self.learner.compared if back else self.learner.asked).append(ids)
         return self._said(inputs, ids, embeddings)
 
     def parts(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, Predictions]]:
         """The later half first: nobody may rely on the order."""
-        self.learner.events.append(f"look at pool{' exactly' if exact else ''}")
-        self.learner.asked.append(ids)
+        back = len(ids) > 0 and np.isin(ids, self.fit.ids).all()
+        self.learner.events.append(f"look {'back' if back else 'at pool'}{' exactly' if exact else ''}")
+        (self.learner.compared if back else self.learner.asked).append(ids)
         half = len(ids) // 2
         for places in (np.arange(half, len(ids)), np.arange(half)):
             yield places, self._said(inputs, ids[places], embeddings)

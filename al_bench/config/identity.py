@@ -247,7 +247,8 @@ def file_name(text: str) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    acquired = [config.strategy.name] if config.replay is None else ["replay"]
+    drawn = "" if config.strategy.batch == "top" else f"_{config.strategy.batch}"
+    acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
     if acquires(config):
         acquired = [config.acquisition.name, *acquired, config.subsampling.name]
     parts = [config.dataset.name, *acquired]

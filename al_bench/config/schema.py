@@ -166,8 +166,8 @@ class SubsamplingConfig:
     name: str = "none"  # see `al-bench ls subsamplings`, or MODULE:ATTRIBUTE of your own
     gamma: int | float | None = None  # share (float) of the pool, or count (int; random and naive)
     temperature: float | None = None  # ups
-    params: dict[str, Any] = field(default_factory=dict)  # of others, their own
     refresh: Any = "none"  # query rounds that score the whole pool: a list of 0-based rounds, "all" or "none"
+    params: dict[str, Any] = field(default_factory=dict)  # of others, their own
 
 
 @dataclass

@@ -48,7 +48,7 @@ def of_confidence(predictions: Predictions) -> np.ndarray:
 
 def of_verifier(predictions: Predictions, labels: Labels) -> Suspicion:
     """1 - the pseudo-label's probability by a second model, trained on gold alone (VERIPS, Rauch et al. 2023)."""
-    probs, own = predictions.beside(labels)
+    probs, own = values_of(predictions.probs), predictions.surviving(labels)
     doubt = 1.0 - probs[np.arange(len(own)), own]
     return _of_examples(predictions.probs, doubt, probs.argmax(axis=1) != own)
 

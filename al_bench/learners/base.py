@@ -191,7 +191,5 @@ def evaluate_on_test(model: Model, corpus: Corpus) -> dict[str, float]:
     predictions = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
     metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, predictions.labels())
     # Of each prediction the confidence, and whether it is right; tagging: of the surviving words.
-    probs, gold = values_of(predictions.probs), values_of(corpus.test.labels)
-    if isinstance(predictions.probs, Ragged):
-        gold = gold[predictions.places()]
+    probs, gold = values_of(predictions.probs), predictions.surviving(corpus.test.labels)
     return {**metrics, "ece": calibration_error(probs.max(axis=1), probs.argmax(axis=1) == gold)}

@@ -121,10 +121,15 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     **model("successor", RUN),  # one acquisition, many successors
     "strategy.name": ("entropy", TRAJECTORY_AND_RUN),
     "strategy.aggregate": ("max", TRAJECTORY_AND_RUN),
+    "strategy.batch": ("bottom", TRAJECTORY_AND_RUN),
+    "strategy.beta": (2.0, NOTHING),  # of stochastic batches
+    "strategy.no_entity": ("last", TRAJECTORY_AND_RUN),
+    "strategy.params": ({}, NOTHING),  # this strategy has none
     "subsampling.name": ("none", TRAJECTORY_AND_RUN),
     "subsampling.gamma": (0.2, TRAJECTORY_AND_RUN),
     "subsampling.temperature": (0.1, TRAJECTORY_AND_RUN),
     "subsampling.refresh": ([0, 1], TRAJECTORY_AND_RUN),
+    "subsampling.params": ({}, NOTHING),
     "pseudo_labeling.name": ("other", NOTHING),
     "pseudo_labeling.labels": ("soft", RUN),
     "pseudo_labeling.smoothing": (0.1, RUN),
