@@ -20,6 +20,7 @@ from al_bench.acquisition.view import FITTED
 from al_bench.config.schema import FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
 from al_bench.filters import FILTERS, needed, shared_settings
+from al_bench.learners.metrics import METRICS
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
 
@@ -41,6 +42,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
+    del material["metrics"]
+    material |= metrics_identity(config)
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
     return {"format": FORMAT, **material, **_data_identity(config)}
@@ -72,6 +75,8 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     if needs.isdisjoint(FITTED):
         acquisition["training"] = None
         seeds |= {"model": None, "order": None}
+    else:
+        identity |= metrics_identity(config)
     return {
         **identity,
         "acquisition": acquisition,
@@ -80,6 +85,12 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         **_rounding(config, config.acquisition, precision),
         "rescore": rescore,
     }
+
+
+def metrics_identity(config: RunConfig) -> dict[str, Any]:
+    """Of the metrics that were chosen; without any, runs are what they were before there was a choice."""
+    chosen = [_with_code({"name": name}, METRICS.code(name)) for name in config.metrics]
+    return {"metrics": chosen} if chosen else {}
 
 
 def strategy_identity(config: RunConfig) -> dict[str, Any]:
@@ -135,6 +146,7 @@ def fit_identity(
         "model": model_identity(model),
         **_rounding(config, model, precision),
         "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
+        **metrics_identity(config),
     }
     if filters is None:
         return identity

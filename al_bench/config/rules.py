@@ -15,8 +15,10 @@ from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import COLUMN_ROLES, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import is_shipped
 from al_bench.errors import UserError, known, not_one_of, reject, rule
 from al_bench.filters import FILTERS, settings
+from al_bench.learners.metrics import METRICS
 from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
@@ -27,7 +29,7 @@ def validate(config: RunConfig) -> None:
     problems, lines = [*_homes(config)], []
     if not problems:
         problems = [*_value_problems(config, "")]
-        for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
+        for check in CHECKS:
             try:
                 problems += check(config)
             except UserError as error:  # of a component that does not exist, or has no such parameter
@@ -244,6 +246,18 @@ def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
         yield f"{where}.drop", "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
 
 
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    for name in config.metrics:
+        if _unknown(METRICS, name):
+            yield "metrics", *not_one_of(name, list(METRICS))
+        elif is_shipped(name):
+            yield "metrics", f"{name} is a metric that every run has", "give it another name"
+        elif len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            yield "metrics", f"{name} has settings without a default, and no run sets them", "give each a default"
+    if len(set(config.metrics)) < len(config.metrics):
+        yield "metrics", "has one twice", "leave it out"
+
+
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
     at, cycles, replay = config.evaluate_at, config.schedule.cycles, config.replay
     if not isinstance(at, list):
@@ -273,6 +287,11 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "name", "names a folder", "use up to 200 letters, digits, _ . + and -, and not dots alone"
     if not config.output_dir:
         yield "output_dir", "is empty", "name a folder, or leave it out for outputs"
+
+
+CHECKS = (
+    _dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+)  # fmt: skip
 
 
 def validate_with_data(config: RunConfig, corpus: Corpus) -> None:

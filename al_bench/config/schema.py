@@ -235,6 +235,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
+    metrics: list[str] = field(default_factory=list)  # more of both models: brier, nll, or MODULE:ATTRIBUTE of your own
     rescore: float = 0.0  # score the top candidates, this many times the query's size, again in float32
     replay: str | None = None  # a trajectory's folder, or a file of ids per cycle, instead of acquiring
     seed: int = seed(42)

@@ -85,7 +85,7 @@ class Fit:
         def evaluate() -> Step:
             model = self.model
             with self.clock.phase("evaluate"):
-                metrics = evaluate_on_test(model, self.s.corpus)
+                metrics = evaluate_on_test(model, self.s.corpus, self.s.config.metrics)
             return Step(metrics, costs=self.spent())
 
         step = self.s.steps.get(self.identity, self.roles, evaluate)
