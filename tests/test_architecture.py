@@ -16,6 +16,9 @@ ROOMS = (
     "config.schema",  # apart from the rest of config: all rooms read it, and the rest of config reads rooms
     "data",
     "learners",
+    "acquisition.aggregates",  # apart from the rest of acquisition: filters read them, and the loop may ask filters
+    "acquisition.strategies.uncertainty",
+    "filters",
     "acquisition",
     "config",  # the rules and the identity of a run ask the strategies what they need
     "ledger",

@@ -144,7 +144,7 @@ def compute_cycle(
             cycle = replace(cycle, seed_set=labelled, stop_set=stop.record if stop else None)
         if model is not None and stop is not None:  # no selection sees what follows
             with clock.phase("evaluate"):
-                metrics = evaluate_on_test(model, corpus)
+                metrics = evaluate_on_test(model, corpus, setup.config.metrics)
                 cycle = replace(cycle, metrics=metrics, stop_labels=stop.labels(model))
     if queries:
         cycle = query(setup, pool, cycle, model, clock, counts)

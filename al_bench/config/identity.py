@@ -17,9 +17,11 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import AFTER_A_FIT, SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
+from al_bench.filters import FILTERS, needed, shared_settings
 from al_bench.learners.families import LEARNERS
+from al_bench.learners.metrics import METRICS
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
 
@@ -43,6 +45,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
+    del material["metrics"]
+    material |= metrics_identity(config)
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
     return {"format": FORMAT, **material, **_data_identity(config)}
@@ -74,6 +78,8 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     if needs.isdisjoint(FITTED):
         acquisition = encoder_identity(config.acquisition)
         seeds |= {"model": None, "order": None}
+    else:
+        identity |= metrics_identity(config)
     return {
         **identity,
         "acquisition": acquisition,
@@ -82,6 +88,12 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         **_rounding(config, config.acquisition, precision),
         "rescore": rescore,
     }
+
+
+def metrics_identity(config: RunConfig) -> dict[str, Any]:
+    """Of the metrics that were chosen; without any, runs are what they were before there was a choice."""
+    chosen = [_with_code({"name": name}, METRICS.code(name)) for name in config.metrics]
+    return {"metrics": chosen} if chosen else {}
 
 
 def strategy_identity(config: RunConfig) -> dict[str, Any]:
@@ -139,12 +151,13 @@ def fit_identity(
         "model": model_identity(model),
         **_rounding(config, model, precision),
         "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
+        **metrics_identity(config),
     }
     if filters is None:
         return identity
     labels = pseudo_labels_identity(config, precision, cycle)
     pseudo = {"pseudo_labels": labels, **training_set_identity(config, filters)}
-    if config.verifier is not None and any(chosen.by == "verifier" for chosen in filters):
+    if config.verifier is not None and needed(filters, "verifier"):
         pseudo["verifier"] = model_identity(config.verifier)
     return {**identity, "pseudo": pseudo}
 
@@ -159,15 +172,16 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
     """A filter's suspicions of the pseudo-labels; number: of the filter in the config."""
     filters = config.pseudo_labeling.filters
     chosen = filters[number]
+    kind = FILTERS[chosen.by]
     identity = {"step": "suspicion", **filter_identity(chosen)}
     del identity["drop"], identity["threshold"]
     identity["labels"] = pseudo_labels_identity(config, precision, cycle)
-    if chosen.by in AFTER_A_FIT:
+    if kind.looks_back:
         before = filters[: first_look_back(filters)]
         identity["fit"] = fit_identity(config, precision, cycle, "successor", before)
-    elif chosen.by == "verifier":
-        identity["fit"] = fit_identity(config, precision, cycle, "verifier")
-    elif chosen.by == "knn":
+    if "verifier" in kind.needs:
+        identity["verifier"] = fit_identity(config, precision, cycle, "verifier")
+    if "pretrained" in kind.needs:
         assert config.successor is not None
         identity["model"] = model_identity(config.successor)
     return identity
@@ -175,7 +189,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
 
 def first_look_back(filters: Sequence[FilterConfig]) -> int | None:
     """The number of the first filter that looks back on a fit on pseudo-labels; None if there is none."""
-    return next((number for number, chosen in enumerate(filters) if chosen.by in AFTER_A_FIT), None)
+    return next((number for number, chosen in enumerate(filters) if FILTERS[chosen.by].looks_back), None)
 
 
 def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) -> dict[str, Any]:
@@ -186,11 +200,10 @@ def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) ->
 
 
 def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
-    """The settings that a filter reads: knn `neighbours`, tracin `checkpoints`; a threshold replaces a share."""
+    """The settings that a filter reads; a threshold replaces a share. Of one from outside also its code."""
     drop = chosen.drop if chosen.threshold is None else None
-    read = {"tracin": ("checkpoints",), "knn": ("neighbours",)}.get(chosen.by, ())
-    own = {key: getattr(chosen, key) for key in read}
-    return {"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}
+    own = {**shared_settings(chosen), "params": chosen.params}
+    return _with_code({"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}, FILTERS.code(chosen.by))
 
 
 def content_hash(source: Path) -> str:

@@ -15,6 +15,7 @@ from al_bench.config.schema import (
     RunConfig,
     uses_pseudo_labels,
 )  # fmt: skip
+from al_bench.filters import needed, own_params
 from al_bench.learners.families import LEARNERS
 
 
@@ -49,7 +50,11 @@ def resolve(config: RunConfig) -> RunConfig:
     shared = {key: getattr(config.subsampling, key) for key in ("gamma", "temperature") if key in candidates.defaults}
     own = candidates.typed({**shared, **config.subsampling.params}, "subsampling.params")
     own = {key: value for key, value in own.items() if key not in shared}
-    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    labels = config.pseudo_labeling
+    if pseudo:
+        filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
+        labels = replace(labels, filters=filters)
+    verified = pseudo and needed(labels.filters, "verifier")
     return replace(
         config,
         dataset=dataset,
@@ -61,6 +66,7 @@ def resolve(config: RunConfig) -> RunConfig:
         training=_with_defaults(config.training, PAPER_TRAINING[task]),
         strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
         subsampling=replace(config.subsampling, refresh=refresh, params=own),
+        pseudo_labeling=labels,
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )

@@ -15,20 +15,13 @@ from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import (
-    COLUMN_ROLES,
-    CONTRADICTING,
-    NEEDS_OF_FILTERS,
-    SOURCE,
-    TASKS,
-    FilterConfig,
-    ModelConfig,
-    RunConfig,
-    uses_pseudo_labels,
-)  # fmt: skip
+from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import is_shipped
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.filters import FILTERS, settings
 from al_bench.learners.families import GIVES, LEARNERS
+from al_bench.learners.metrics import METRICS
 from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
@@ -39,7 +32,7 @@ def validate(config: RunConfig) -> None:
     problems, lines = [*_homes(config)], []
     if not problems:
         problems = [*_value_problems(config, "")]
-        for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
+        for check in CHECKS:
             try:
                 problems += check(config)
             except UserError as error:  # of a component that does not exist, or has no such parameter
@@ -174,7 +167,7 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if pseudo.gold_weight != 1:
         yield "pseudo_labeling.gold_weight", "successor", ("weights",)
     for number, chosen in enumerate(pseudo.filters):
-        yield f"pseudo_labeling.filters[{number}].by", "successor", NEEDS_OF_FILTERS.get(chosen.by, ())
+        yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
 
 
 def _budget(key: str, value: int | float) -> Iterator[Problem]:
@@ -313,16 +306,32 @@ def _pseudo_labeling(config: RunConfig) -> Iterator[Problem]:
 
 def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
     yield from _value_problems(chosen, where)
-    drop = chosen.drop
+    if _unknown(FILTERS, chosen.by):
+        yield f"{where}.by", *not_one_of(chosen.by, list(FILTERS))
+        return
+    kind, drop = FILTERS[chosen.by], chosen.drop
+    yield from _value_problems(kind.settings(**settings(chosen, f"{where}.params")), f"{where}.params")
     if chosen.threshold is not None:
-        if chosen.by != "confidence":
+        if not kind.confidence:
             yield f"{where}.threshold", "is of the confidence filter", "set drop instead"
         yield from _between(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
     elif drop == "disagreement":
-        if chosen.by not in CONTRADICTING:
+        if not kind.contradicts:
             yield f"{where}.drop", f"{chosen.by} contradicts nobody", "set a share such as 0.1, or adaptive"
     elif drop != "adaptive" and not (_is_count(drop, 1) or (isinstance(drop, float) and 0 <= drop < 1)):
         yield f"{where}.drop", "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
+
+
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    for name in config.metrics:
+        if _unknown(METRICS, name):
+            yield "metrics", *not_one_of(name, list(METRICS))
+        elif is_shipped(name):
+            yield "metrics", f"{name} is a metric that every run has", "give it another name"
+        elif len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            yield "metrics", f"{name} has settings without a default, and no run sets them", "give each a default"
+    if len(set(config.metrics)) < len(config.metrics):
+        yield "metrics", "has one twice", "leave it out"
 
 
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
@@ -354,6 +363,11 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "name", "names a folder", "use up to 200 letters, digits, _ . + and -, and not dots alone"
     if not config.output_dir:
         yield "output_dir", "is empty", "name a folder, or leave it out for outputs"
+
+
+CHECKS = (
+    _dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+)  # fmt: skip
 
 
 def validate_with_data(config: RunConfig, corpus: Corpus) -> None:

@@ -146,6 +146,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "schedule.seed_by": ("embedding_kmeans", TRAJECTORY_AND_RUN),
     **{f"training.{key}": (value, TRAJECTORY_AND_RUN) for key, value in TRAINING.items()},
     "evaluate_at": ("last", RUN),
+    "metrics": (["brier"], TRAJECTORY_AND_RUN),
     "rescore": (2.0, TRAJECTORY_AND_RUN),
     "replay": ("ids.jsonl", RUN),
     "seed": (1, TRAJECTORY_AND_RUN),
@@ -286,7 +287,7 @@ def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
 
 
 MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
-MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine")
+MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine", "metrics")
 
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key != "strategy.name"])
