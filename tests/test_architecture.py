@@ -15,6 +15,7 @@ ROOMS = (
     "plugins",
     "config.schema",  # apart from the rest of config: all rooms read it, and the rest of config reads rooms
     "data",
+    "oracles",
     "learners",
     "acquisition",
     "config",  # the rules and the identity of a run ask the strategies what they need

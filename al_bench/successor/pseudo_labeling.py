@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.aggregates import aggregated
+from al_bench.acquisition.annotation import mistaken
 from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.config.schema import AFTER_A_FIT, FilterConfig
 from al_bench.costs import Costs
@@ -117,7 +117,7 @@ class Plasm:
         config, classes = self.s.config.pseudo_labeling, len(self.s.corpus.label_names)
         ids = np.concatenate([self.labelled, self.rest[kept]])
         order = np.argsort(ids, kind="stable")
-        gold, pseudo = self.s.corpus.train.labels[self.labelled], self.labels
+        gold, pseudo = self.s.labels(self.labelled), self.labels
         if config.labels == "soft":
             gold, pseudo = _smoothed(gold, classes, 0.0), self._shaped(self.pseudo.arrays["distributions"])
         elif config.smoothing > 0:
@@ -168,7 +168,7 @@ class Plasm:
         clock.seconds |= named(Costs(once), "successor").seconds
         with clock.phase("neighbours"):
             gold, pseudo = (learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest))
-            gold_labels = corpus.train.labels[self.labelled]
+            gold_labels = self.s.labels(self.labelled)
             suspicion = of_neighbours(gold, gold_labels, pseudo, self.labels, len(corpus.label_names), k)
         return _step(suspicion, clock.seconds)
 
@@ -201,11 +201,6 @@ class Plasm:
             "filter_recall": float(hits / wrong.sum()) if removed and wrong.any() else None,
             "unfiltered_successor": self.unfiltered,
         }
-
-
-def mistaken(true: Labels, labels: Labels) -> np.ndarray:
-    """(n,) bool: whose label, or any of whose tags, is wrong."""
-    return aggregated(like(true, values_of(true) != values_of(labels)), "max") > 0
 
 
 def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:
