@@ -1,6 +1,6 @@
 """Oracles that err at random: at a rate, by a confusion matrix, or in the spans of a sentence."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +36,19 @@ def noisy(corpus: Corpus, rng: Generator, *, rate: float, abstain: float) -> Ans
 class Confusion:
     """Settings of `noisy_confusion`: rows {gold label: {answer: probability}}, here or in a CSV file."""
 
-    matrix: dict[str, dict[str, float]] = field(default_factory=dict)
+    matrix: dict[str, dict[str, float]] | None = None
     file: str | None = None
 
 
 def noisy_confusion(
-    corpus: Corpus, rng: Generator, *, matrix: dict[str, dict[str, float]], file: str | None
+    corpus: Corpus, rng: Generator, *, matrix: dict[str, dict[str, float]] | None, file: str | None
 ) -> Answers:
     """Each label becomes another one with a probability of its own.
 
     What a row leaves of 1 is the probability of the right label; a label without a row is always right.
     """
-    if file is not None:
-        matrix = {**_matrix_in(Path(file)), **matrix}
-    rows = confusion(matrix, corpus.label_names)
+    wrong = {**(_matrix_in(Path(file)) if file is not None else {}), **(matrix or {})}
+    rows = confusion(wrong, corpus.label_names)
     gold = values_of(corpus.train.labels)
     # Of a row's cumulative sums, how many lie below a uniform number.
     labels = (rng.random(len(gold))[:, None] >= np.cumsum(rows, axis=1)[gold, :-1]).sum(axis=1)
