@@ -22,13 +22,14 @@ from al_bench.errors import reject
 from al_bench.filters import FILTERS, needed, shared_settings
 from al_bench.learners.families import LEARNERS
 from al_bench.learners.metrics import METRICS
+from al_bench.oracles import ORACLES
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
 
-# Keys that say where, how visibly and on which device a run is executed, and its name (the names of datasets and
-# models do not count either). `seed` and the shared `training` count through `seeds` and the models' own training,
-# into which they were resolved.
-IMMATERIAL = {"name", "device", "output_dir", "tracking", "progress", "seed", "training"}
+# Keys that say where, how visibly and on which device a run is executed, what an hour of it costs, and its name (the
+# names of datasets and models do not count either). `seed` and the shared `training` count through `seeds` and the
+# models' own training, into which they were resolved.
+IMMATERIAL = {"name", "device", "price", "output_dir", "tracking", "progress", "seed", "training"}
 ROLES = ("acquisition", "successor", "pseudo_labeler", "verifier")
 
 
@@ -49,7 +50,9 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     material |= metrics_identity(config)
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
-    return {"format": FORMAT, **material, **_data_identity(config)}
+    # The ledger counts money, whatever the unit of the budgets.
+    oracle = {**oracle_identity(config), "price": asdict(config.oracle.price)}
+    return {"format": FORMAT, **material, **_data_identity(config), "oracle": oracle}
 
 
 def models_of(config: RunConfig) -> dict[str, ModelConfig]:
@@ -70,7 +73,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     strategy = strategy_identity(config)
     needs = needs_of(config)
     if not needs:
-        seeds = {key: seeds[key] for key in ("seed_set", "strategy")}
+        seeds = {key: seeds[key] for key in ("seed_set", "strategy", "oracle")}
         return {**identity, "strategy": strategy, "seeds": seeds}
     if config.subsampling.name == "none":
         seeds["subsampling"] = None
@@ -118,21 +121,42 @@ def subsampling_identity(config: RunConfig) -> dict[str, Any]:
     return _with_code(material, CANDIDATE_POOLS.code(chosen.name))
 
 
+def oracle_identity(config: RunConfig) -> dict[str, Any]:
+    """What its answers depend on: settings, of files their content, code; and where money is the budget, its price."""
+    chosen, kind = config.oracle, ORACLES[config.oracle.name]
+    params = dict(chosen.params)
+    for name in kind.files:
+        if params.get(name) is not None:
+            params[name] = file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
+    price = {"price": asdict(chosen.price)} if config.schedule.unit == "money" else {}
+    return _with_code({"name": chosen.name, "params": params, **price}, ORACLES.code(chosen.name))
+
+
+def file_hash(key: str, path: Path) -> str:
+    """sha256 of a file that a key names."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise reject(key, path, f"cannot be read ({error.strerror})", "give a file") from error
+
+
 def _with_code(material: dict[str, Any], code: str | None) -> dict[str, Any]:
     return material if code is None else {**material, "code": code}
 
 
 def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
-    """What determines the labelled examples of a cycle: before the first query, the seed set alone."""
+    """What determines the labelled examples of a cycle and their labels: before a query, the seed set alone."""
+    data = _data_identity(config)
+    answers = {"oracle": data["oracle"], "seed": data["seeds"]["oracle"]}
     if config.replay is not None:
-        return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle}
+        return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle, "answers": answers}
     if cycle > 0:
         return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
-    data = _data_identity(config)
     drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
     if seed_needs(config):
         drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
-    return {"dataset": data["dataset"], "seed_set": {**drawn, "seed": data["seeds"]["seed_set"]}}
+    seed_set = {**drawn, "seed": data["seeds"]["seed_set"]}
+    return {"dataset": data["dataset"], "seed_set": seed_set, "answers": answers}
 
 
 def fit_identity(
@@ -217,15 +241,20 @@ def content_hash(source: Path) -> str:
 
 
 def _data_identity(config: RunConfig) -> dict[str, Any]:
-    """Dataset, schedule and seeds; a seed set from a file counts by the file's content, a strategy also by its code."""
+    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, a strategy also by its
+    code.
+    """
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
     if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
         schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
     if config.schedule.seed_set is not None:
-        content = Path(config.schedule.seed_set).expanduser().read_bytes()
-        schedule |= {"seed_set": hashlib.sha256(content).hexdigest(), "initial": None, "stratified": False}
+        content = file_hash("schedule.seed_set", Path(config.schedule.seed_set).expanduser())
+        schedule |= {"seed_set": content, "initial": None, "stratified": False}
         seeds["seed_set"] = None
-    return {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds}
+    if not ORACLES[config.oracle.name].random:
+        seeds["oracle"] = None
+    oracle = oracle_identity(config)
+    return {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds, "oracle": oracle}
 
 
 def dataset_identity(config: RunConfig) -> dict[str, Any]:

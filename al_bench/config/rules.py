@@ -14,7 +14,7 @@ from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
-from al_bench.config.identity import ROLES
+from al_bench.config.identity import ROLES, file_hash
 from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.data.metrics import is_shipped
@@ -22,6 +22,7 @@ from al_bench.errors import UserError, known, not_one_of, reject, rule
 from al_bench.filters import FILTERS, settings
 from al_bench.learners.families import GIVES, LEARNERS
 from al_bench.learners.metrics import METRICS
+from al_bench.oracles import ORACLES
 from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
@@ -61,7 +62,8 @@ def _value_problems(group: Any, where: str) -> Iterator[Problem]:
         if value not in key.metadata.get("one_of", [value]):
             yield name, *not_one_of(value, key.metadata["one_of"])
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
+        typed = "params" in (key.name, where.rpartition(".")[2])  # by its component
+        if not typed and any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
             yield name, "must hold single values", "leave the inner brackets out"
         if "between" in key.metadata:
             yield from _between(name, value, *key.metadata["between"])
@@ -170,25 +172,27 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
 
 
-def _budget(key: str, value: int | float) -> Iterator[Problem]:
+def _budget(key: str, value: int | float, unit: str) -> Iterator[Problem]:
     if isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-        yield key, "must be positive", "an int counts, a float up to 1.0 is a share"
-    elif isinstance(value, float) and value > 1:
+        yield key, "must be positive", "an int counts, a float up to 1.0 is a share; in money both are amounts"
+    elif isinstance(value, float) and value > 1 and unit != "money":
         yield key, "is a share above 1.0", f"write {value:.0f} for a count"
 
 
 def _schedule(config: RunConfig) -> Iterator[Problem]:
     schedule, limit = config.schedule, config.dataset.limit.train
-    problems = [*_budget("schedule.initial", schedule.initial), *_budget("schedule.step", schedule.step)]
+    budgets = {"schedule.initial": schedule.initial, "schedule.step": schedule.step}
+    problems = [p for key, budget in budgets.items() for p in _budget(key, budget, schedule.unit)]
     yield from problems
-    if not problems and schedule.cycles > 0:  # budgets that are fine one by one may be too large together
-        budgets = (schedule.initial, schedule.step * schedule.cycles)
-        share = sum(budget for budget in budgets if isinstance(budget, float))
+    # Budgets that are fine one by one may be too large together.
+    if not problems and schedule.cycles > 0 and schedule.unit != "money":
+        together = (schedule.initial, schedule.step * schedule.cycles)
+        share = sum(budget for budget in together if isinstance(budget, float))
         broken = None
         if share > 1 + 1e-9:
             broken = f"asks for {share:.0%} of the training split (initial + cycles x step)"
-        elif not share and limit is not None and schedule.unit == "examples" and sum(budgets) > limit:
-            broken = f"asks for {sum(budgets)} examples of a pool of {limit} (dataset.limit.train)"
+        elif not share and limit is not None and schedule.unit == "examples" and sum(together) > limit:
+            broken = f"asks for {sum(together)} examples of a pool of {limit} (dataset.limit.train)"
         if broken:
             yield "schedule.cycles", broken, "lower schedule.cycles, schedule.step or schedule.initial"
     if schedule.stratified and config.dataset.task == "tagging":
@@ -224,6 +228,22 @@ def _seed_by(config: RunConfig) -> Iterator[Problem]:
 def seeds(strategy: Strategy) -> bool:
     """Whether it can select a seed set: before any fit."""
     return set(strategy.needs) <= set(PRETRAINED)
+
+
+def _oracle(config: RunConfig) -> Iterator[Problem]:
+    chosen, dataset = config.oracle, config.dataset
+    kind = ORACLES[chosen.name]
+    if dataset.task in TASKS and dataset.kind not in kind.kinds:
+        names = known(name for name, other in ORACLES.items() if dataset.kind in other.kinds)
+        yield "oracle", f"does not label {dataset.kind} data", f"choose one of {names}"
+    params = kind.typed(chosen.params, "oracle.params")
+    yield from _value_problems(kind.settings(**params), "oracle.params")
+    for name in kind.files:
+        if params[name] is not None:
+            file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
+    price = chosen.price
+    if config.schedule.unit == "money" and not (price.example or price.word):
+        yield "schedule.unit", "is money, and a label costs nothing", "set oracle.price.example or oracle.price.word"
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
@@ -366,7 +386,7 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
 
 
 CHECKS = (
-    _dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+    _dataset, _models, _schedule, _oracle, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
 )  # fmt: skip
 
 
@@ -375,9 +395,10 @@ def validate_with_data(config: RunConfig, corpus: Corpus) -> None:
     schedule = config.schedule
     if schedule.seed_set is not None or schedule.cycles == 0 or config.replay is not None:
         return
-    costs = costs_of(corpus.train.words, schedule.unit)
-    initial, total = target(schedule.initial, costs, schedule.unit), int(costs.sum())
+    costs = costs_of(corpus.train.words, schedule.unit, config.oracle.price)
+    initial, total = target(schedule.initial, costs, schedule.unit), float(costs.sum())
     if initial >= total:
-        broken = f"takes {initial:,.0f} {schedule.unit}, but the training split has {total:,} and none would be left"
+        has = f"takes {initial:,.10g} {schedule.unit}, but the training split has {total:,.10g}"
+        broken = f"{has} and none would be left"
         remedy = "lower schedule.initial, or set schedule.cycles=0 to train on everything"
         raise reject("schedule.initial", schedule.initial, broken, remedy)
