@@ -189,6 +189,12 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
         metrics |= {f"{role}/{name}": value for name, value in (decided.get(role) or {}).items()}
     reported = [(name, value) for name, value in flat(decided["pseudo"] or {}) if value is not None]
     metrics |= {f"pseudo/{name.replace('.', '/')}": float(value) for name, value in reported}
+    if decided.get("answered"):  # a ledger from before there were oracles has none
+        asked, answered = decided["asked"], decided["answered"]
+        metrics |= {"oracle/asked": asked, "oracle/answered": answered, "oracle/abstained": 1 - answered / asked}
+        metrics |= {"oracle/right": decided["right"] / answered}
+    if decided.get("money_labels"):
+        metrics["money/labels"] = decided["money_labels"]
     seconds = spent["seconds"]
     metrics |= {f"seconds/{name}": value for name, value in {**seconds, **totals(seconds)}.items()}
     for name, value in spent.items():
