@@ -7,7 +7,7 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.analysis.words import as_name, detailed
-from al_bench.config.identity import digest
+from al_bench.config.identity import digest, is_bracket
 from al_bench.config.schema import PLAIN_TAGGING
 from al_bench.plugins import Registry
 
@@ -89,17 +89,6 @@ def _acquires(config: Mapping[str, Any], identity: Mapping[str, Any] | None) -> 
         return identity["acquisition"] is not None
     shipped = STRATEGIES.shipped.get(config["strategy"]["name"])
     return shipped is None or bool(shipped.needs)  # nearly all from outside look at a model
-
-
-def is_bracket(strategy: Mapping[str, Any]) -> bool:
-    """Whether a strategy, as an identity or a config has it, is a bound that no real annotator can reach or would want.
-
-    Its results are shown and marked, and take no part in any comparison.
-    """
-    shipped = STRATEGIES.shipped.get(strategy["name"])
-    return (
-        strategy.get("batch") == "bottom" or bool(strategy.get("bracket")) or (shipped is not None and shipped.bracket)
-    )
 
 
 def strategy_name(strategy: Mapping[str, Any]) -> str:
