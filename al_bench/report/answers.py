@@ -323,7 +323,11 @@ def selecting(method: Method, *, themselves: bool = False, part: bool = True) ->
     who = "it selects for itself" if own else f"`{about.acquisition}` selects"
     pool = f" from a part of the pool (`{about.subsampling}`)" if part and about.subsampling != "none" else ""
     mark = " (a bracket)" if method.bracket else ""
-    return f"{who} by `{about.strategy}`{mark}{pool}" + (_settings(method.differs[0]) if themselves else "")
+    text = f"{who} by `{about.strategy}`{mark}{pool}"
+    if not themselves:
+        return text
+    oracle = fill("oracle", "labels", oracle=about.oracle, share="") if about.oracle != GOLD else ""
+    return f"{text}{oracle}{_settings(method.differs[0])}"
 
 
 def model(method: Method) -> str:

@@ -15,7 +15,19 @@ from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, Estimate, mean_interval
 from al_bench.analysis.words import signed
 from al_bench.report.figures.curves import level, score_label
-from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, fitting, legend, looks, n_seeds, styled
+from al_bench.report.figures.style import (
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    as_point,
+    canvas,
+    fitting,
+    legend,
+    looks,
+    n_seeds,
+    styled,
+)
 
 # What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
 LOOKS = (
@@ -88,7 +100,7 @@ def score_against_cost(setting: Setting, costs: Mapping[Method, pd.Series], what
             y, x = mean_interval(final), mean_interval(spent)
             axes.scatter(spent, final, s=7, color=look["color"], alpha=0.6, linewidths=0)
             errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}
-            keys[name] = look | {"linestyle": "none"}
+            keys[name] = as_point(look) | {"linestyle": "none"}
             axes.errorbar(x.mean, y.mean, **errors, **keys[name], elinewidth=0.7, capsize=1.5)
             (bounds if method.bracket else points).append((x.mean, y.mean))
     front = pareto(points)

@@ -18,6 +18,7 @@ from al_bench.report.figures.style import (
     MUTED,
     PAPER,
     Look,
+    as_point,
     canvas,
     fitting,
     legend,
@@ -63,6 +64,7 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
         if free or (method.arm == "ceiling" and axis != "money/total"):
             level(axes, setting.end(method)[1], look)
         else:
+            look = as_point(look)
             curve(axes, x, scores, look)
         keys[f"{method.label} ({n_seeds(scores.count())})"] = look
     if selectors:
