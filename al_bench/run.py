@@ -14,7 +14,14 @@ import numpy as np
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.needs import acquires
 from al_bench.acquisition.pool import Pool
-from al_bench.config.identity import content_hash, model_identity, run_identity, trajectory_identity
+from al_bench.config.identity import (
+    content_hash,
+    is_bracket,
+    model_identity,
+    run_identity,
+    strategy_identity,
+    trajectory_identity,
+)
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once, machine_money
 from al_bench.data.metrics import majority
@@ -50,7 +57,8 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
                 display.say("already finished, nothing to do")
             else:
                 work(config, directory, display, tracker, job.get("jobs", 1))
-        display.table(directory.rows(), folder.name)
+        bracket = config.replay is None and is_bracket(strategy_identity(config))
+        display.table(directory.rows(), folder.name + (" (a bracket)" if bracket else ""))
         display.say(f"run directory: {folder}")
     finally:
         display.close()

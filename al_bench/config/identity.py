@@ -7,7 +7,7 @@ the data and the models that a config names are recorded at first use and checke
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,19 @@ def strategy_identity(config: RunConfig) -> dict[str, Any]:
         material = asdict(chosen)
         if chosen.batch not in STOCHASTIC:
             del material["beta"]
+    if STRATEGIES[chosen.name].bracket:  # so that results stay marked where the strategy is gone
+        material["bracket"] = True
     return _with_code(material, STRATEGIES.code(chosen.name))
+
+
+def is_bracket(strategy: Mapping[str, Any]) -> bool:
+    """Whether a strategy, as an identity or a config has it, is a bound that nobody who annotates can reach or wants.
+
+    Its results are shown and marked, and take no part in any comparison. Nothing is imported for it.
+    """
+    shipped = STRATEGIES.shipped.get(strategy["name"])
+    by_kind = shipped is not None and shipped.bracket
+    return by_kind or strategy.get("batch") == "bottom" or bool(strategy.get("bracket"))
 
 
 def subsampling_identity(config: RunConfig) -> dict[str, Any]:
