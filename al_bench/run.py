@@ -32,7 +32,7 @@ from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.store import Steps, claim
 from al_bench.ledger.tracking import Tracker
-from al_bench.ledger.trajectory import Trajectory
+from al_bench.ledger.trajectory import Trajectory, of_other_code
 from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
 from al_bench.workbench import Display, Workbench, fingerprints_of
@@ -143,6 +143,8 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
         cycles = acquire(setup, trajectory.cycle)
         trajectory_id = trajectory.id
         rows = trajectory.rows()
+        if not rows and (change := of_other_code(root, identity)):
+            bench.display.say(f"note: {change}; a new trajectory begins")
         if learner is not None and len(rows) <= config.schedule.cycles:
             machines += [spent["machine"] for _, spent in rows]
     return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}, machines

@@ -27,6 +27,7 @@ ROOMS = (
     "planning",
     "workbench",
     "run",
+    "conformance",
     "analysis",
     "tables",
     "report",
