@@ -31,7 +31,7 @@ class View:
     """One query round's.
 
     needs: of `NEEDS`, what may be looked at; gold: of brackets, which no real annotator could run
-    answers: labels of all examples, which only `labels` and `gold` read
+    answers: the oracle's, of which only `labels` reads
     model: None where nothing of `FITTED` is needed; learner: None where nothing is
     seed: of the random masks of `samples` and `surprisal`
     aggregate: how scores of words become one of their sentence, see `aggregates.aggregated`

@@ -10,19 +10,21 @@ from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import shipped_configs
 from al_bench.errors import UserError, did_you_mean, first_line, known, reject
+from al_bench.oracles import ORACLES
 from al_bench.plugins import Registry
 
 EXPERIMENT = "+experiment="
 # The keys for which an option is chosen, and the group of these options.
 GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
-GROUPS |= {key: key for key in ("strategy", "subsampling", "pseudo_labeling", "schedule")}
+GROUPS |= {key: key for key in ("strategy", "subsampling", "oracle", "pseudo_labeling", "schedule")}
 CHOICES = {key: key if key == group else f"{group}@{key}" for key, group in GROUPS.items()}  # on a command line
 # Of the groups whose options may come from outside.
-REGISTRIES: dict[str, Registry[Any]] = {"strategy": STRATEGIES, "subsampling": CANDIDATE_POOLS}
+REGISTRIES: dict[str, Registry[Any]] = {"strategy": STRATEGIES, "subsampling": CANDIDATE_POOLS, "oracle": ORACLES}
 SHARED = {"subsampling": ("gamma", "temperature")}  # settings that are keys of the group, not of its `params`
 KINDS = {
     "datasets": "dataset", "models": "model", "strategies": "strategy", "subsamplings": "subsampling",
-    "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment", "tables": "tables",
+    "oracles": "oracle", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment",
+    "tables": "tables",
 }  # fmt: skip
 
 

@@ -58,11 +58,16 @@ def _command(arguments: list[str]) -> None:
     elif arguments[:1] == ["plan"] and not {"-h", "--help"} & set(arguments):
         plan(arguments[1:])
     else:
-        options = vars(_parser().parse_args(arguments))
+        parser, commands = _parsers()
+        if arguments[:1] and arguments[0] in commands:  # of whose words some may stand behind options
+            name, options = arguments[0], vars(commands[arguments[0]].parse_intermixed_args(arguments[1:]))
+        else:
+            options = vars(parser.parse_args(arguments))
+            name = options.pop("command")
         from al_bench.plugins import look_in
 
         look_in(Path.cwd(), options.get("config_dir"))
-        resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
+        resolve_name(COMMANDS[name]["function"])(**options)
 
 
 def _completions(line: str) -> list[str] | None:
@@ -86,7 +91,8 @@ def _completions(line: str) -> list[str] | None:
     return [*names.get(command, []), *(argument for argument in arguments if argument.startswith("--"))]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Of all commands, and of each."""
     raw = argparse.RawDescriptionHelpFormatter
     about = "Simulate active learning for text: what each iteration costs, and what a successor loses."
     parser = Parser("al-bench", description=about, formatter_class=raw)
@@ -102,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(argument, **settings)
     parser.epilog += "\n`al-bench COMMAND --help` explains a command. "
     parser.epilog += "A killed run continues where it was: give the same command again.\n"
-    return parser
+    return parser, commands.choices
 
 
 def stop(message: str, code: int = 1) -> NoReturn:
