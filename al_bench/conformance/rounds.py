@@ -28,7 +28,7 @@ from al_bench.conformance.synthetic import SyntheticLearner, corpus_of, frozen
 from al_bench.costs import Clock
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged, like, values_of
-from al_bench.learners.base import Unlabelled
+from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.predictions import Predictions
 
 UNITS = ("examples", "words")
@@ -53,9 +53,9 @@ def config_of(
     return resolve(config)
 
 
-def cycles_of(config: RunConfig, corpus: Corpus) -> list[Cycle]:
-    """All cycles of the real loop, of which nothing is written."""
-    learner = SyntheticLearner(corpus.task, len(corpus.label_names))
+def cycles_of(config: RunConfig, corpus: Corpus, learner: Learner | None = None) -> list[Cycle]:
+    """All cycles of the real loop, of which nothing is written. learner: another one than the synthetic"""
+    learner = learner or SyntheticLearner(corpus.task, len(corpus.label_names))
     setup = Setup(config, corpus, (lambda: learner) if acquires(config) else None)
     return [cycle for cycle, _ in acquire(setup, lambda number, queries, compute: compute(None))]
 
