@@ -131,7 +131,8 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
-        cycles = acquire(Setup(config, corpus, learner, bench.display.phase, bench.annotator), trajectory.cycle)
+        setup = Setup(config, corpus, learner, bench.display.phase, trajectory.seed_set, bench.annotator)
+        cycles = acquire(setup, trajectory.cycle)
         trajectory_id = trajectory.id
         rows = trajectory.rows()
         if learner is not None and len(rows) <= config.schedule.cycles:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.annotation import Annotator, accounted
-from al_bench.acquisition.needs import fits, needs_of
+from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.protocol import ordered
+from al_bench.acquisition.strategies.protocol import DIVERGED, ordered
 from al_bench.acquisition.subsampling import propose
 from al_bench.acquisition.view import View
-from al_bench.config.schema import RunConfig
+from al_bench.config.schema import RunConfig, StrategyConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
 from al_bench.data.ragged import values_of
@@ -82,7 +82,8 @@ class Cycle:
 class Setup:
     """All that a cycle is computed from.
 
-    learner: builds it, or gives the one built before; None where neither strategy nor candidate pool needs a model
+    learner: builds it, or gives the one built before; None where no selection needs a model
+    seeded: the seed set, where it is recorded; None: it is drawn or selected now
     oracle: at work on the corpus; None: built here
     """
 
@@ -90,6 +91,7 @@ class Setup:
     corpus: Corpus
     learner: Callable[[], Learner] | None
     listener: Listener | None = None
+    seeded: np.ndarray | None = None
     oracle: Annotator | None = None
 
     @cached_property
@@ -103,13 +105,16 @@ class Setup:
         return costs_of(self.corpus.train.words, config.schedule.unit, config.oracle.price)
 
     @cached_property
-    def seed_set(self) -> np.ndarray:
-        """Ids of the first examples that the oracle is asked for."""
+    def seed(self) -> tuple[np.ndarray, dict[str, float]]:
+        """Ids of the first examples that the oracle is asked for, and the seconds of a strategy that selected them."""
         schedule, labels = self.config.schedule, self.corpus.train.labels
+        rng = stream(vars(self.config.seeds)["seed_set"], "seed_set")
+        if schedule.seed_by != "random":
+            return (self.seeded, {}) if self.seeded is not None else select_seed_set(self, rng)
         if schedule.stratified:  # nobody knows the gold classes: by what the oracle says
             answers = self.annotator.answers()
             labels = np.where(answers.known, values_of(answers.labels), ABSTAINED)
-        return seed_set(schedule, self.costs, labels, stream(vars(self.config.seeds)["seed_set"], "seed_set"))
+        return seed_set(schedule, self.costs, labels, rng), {}
 
     @cached_property
     def stop_set(self) -> StopSet | None:
@@ -117,7 +122,7 @@ class Setup:
             return None
         # The seed of a seed set that comes from a file draws nothing, this set neither: it is no part of the identity.
         seed = vars(self.config.seeds)["seed_set"] if self.config.schedule.seed_set is None else 0
-        return stop_set(self.corpus, self.seed_set, stream(seed, "stop_set"))
+        return stop_set(self.corpus, self.seed[0], stream(seed, "stop_set"))
 
 
 def annotator_of(config: RunConfig, corpus: Corpus) -> Annotator:
@@ -137,7 +142,7 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     train, cycles = setup.corpus.train, setup.config.schedule.cycles
     pool = Pool.unlabelled_of(len(train), train.labels)
     for number in range(cycles + 1):
-        left = len(pool.unlabelled) - (len(setup.seed_set) if number == 0 else 0)
+        left = len(pool.unlabelled) - (len(setup.seed[0]) if number == 0 else 0)
         queries = number < cycles and left > 0
         cycle, spent = remember(number, queries, partial(compute_cycle, setup, pool, number, queries))
         yield (cycle, spent) if queries else without_query(cycle, spent)
@@ -160,6 +165,8 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
     learner = setup.learner() if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
+    if number == 0:
+        clock.seconds |= setup.seed[1]
     if learner is not None:
         inputs = Unlabelled(corpus.train.inputs)
         embeds = "pretrained" in needs_of(setup.config)
@@ -186,7 +193,7 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
 
 def first_asked(setup: Setup) -> Cycle:
     """Cycle 0 before its fit: with the answers for the seed set. Raises `UserError` where nothing is to learn there."""
-    corpus, ids, stop = setup.corpus, np.sort(setup.seed_set), setup.stop_set
+    corpus, ids, stop = setup.corpus, np.sort(setup.seed[0]), setup.stop_set
     labels = setup.annotator.label(ids)
     answers = accounted(corpus, ids, labels)
     known = np.unique(labels[labels != ABSTAINED])
@@ -197,6 +204,26 @@ def first_asked(setup: Setup) -> Cycle:
         raise reject("oracle", setup.config.oracle.name, broken, remedy)
     record = stop.record if stop else None
     return Cycle(0, 0, 0, None, seed_set=ids, seed_labels=labels, seed_answers=answers, stop_set=record)
+
+
+def select_seed_set(setup: Setup, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
+    """What a strategy that needs no fitted model selects of the whole pool, and the seconds of the phase "seed"."""
+    schedule, train = setup.config.schedule, setup.corpus.train
+    strategy, learner = STRATEGIES[schedule.seed_by], setup.learner() if setup.learner else None
+    if learner is not None:  # encoding is a phase of its own
+        learner.prepare(Unlabelled(train.inputs), embeddings="pretrained" in strategy.needs)
+    clock = Clock(learner.synchronise if learner else lambda: None)
+    if setup.listener is not None:
+        setup.listener("seed")
+    pool = Pool.unlabelled_of(len(train), train.labels)
+    seed = seed_of(vars(setup.config.seeds)["seed_set"], "masks")
+    view = View(setup.corpus, pool, pool.answers, frozenset(strategy.needs), None, learner, seed, clock)
+    budget = Budget(target(schedule.initial, setup.costs, schedule.unit), schedule.unit, setup.costs)
+    chosen = StrategyConfig(schedule.seed_by, params=strategy.typed({}, "strategy.params"))
+    with clock.phase("select"):
+        order = strategy.select(view, view.pool, budget, rng, chosen).order
+    refuse_broken(schedule.seed_by, order, view.pool, budget)
+    return order[: budget.size(order)], {"seed": sum(clock.seconds.values())}
 
 
 def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]) -> Cycle:
@@ -214,10 +241,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            raise UserError(
-                f"strategy={chosen.name}: {diverged} scores in cycle {number} "
-                "are not finite because training diverged; lower acquisition.training.learning_rate"
-            )
+            raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {DIVERGED}")
         refuse_broken(chosen.name, order, ids, budget)
     if scores is not None and strategy.needs and config.rescore:
         with clock.phase("rescore"):
@@ -239,7 +263,8 @@ def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Cl
     """What the strategy and the candidate pool of a query round may look at."""
     config, learner = setup.config, setup.learner() if setup.learner else None
     seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
-    return View(setup.corpus, pool, pool.answers, needs_of(config), model, learner, seed, clock, counts)
+    needs, aggregate = query_needs(config), config.strategy.aggregate
+    return View(setup.corpus, pool, pool.answers, needs, model, learner, seed, clock, counts, aggregate)
 
 
 def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:

@@ -14,7 +14,7 @@ from al_bench.acquisition.aggregates import aggregated, averaged
 from al_bench.acquisition.pool import Pool
 from al_bench.costs import Clock
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.data.ragged import Ragged, joined, like
+from al_bench.data.ragged import Ragged, joined, like, values_of
 from al_bench.errors import UserError
 from al_bench.learners.base import Learner, Model, Unlabelled
 from al_bench.learners.predictions import Parts, Predictions, assembled
@@ -33,6 +33,7 @@ class View:
     answers: the oracle's, of which only `labels` reads
     model: None where nothing of `FITTED` is needed; learner: None where nothing is
     seed: of the random masks of `samples` and `surprisal`
+    aggregate: how scores of words become one of their sentence, see `aggregates.aggregated`
     exact: passes are in float32 whatever the precision of the run
     """
 
@@ -45,6 +46,7 @@ class View:
     seed: int = 0
     clock: Clock = field(default_factory=lambda: Clock(lambda: None))
     counts: Counter[str] = field(default_factory=Counter)
+    aggregate: str = "mean"
     exact: bool = False
     _cache: dict[tuple[str, bytes], object] = field(default_factory=dict, repr=False)
 
@@ -136,6 +138,11 @@ class View:
         if of == "fitted":
             vectors = self.predictions(ids).embeddings
             assert vectors is not None, "embeddings are needed, so that predictions hold them"
+            if not np.isfinite(values_of(vectors)).all():
+                raise UserError(
+                    "acquisition: its embeddings are not finite because training diverged; "
+                    "lower acquisition.training.learning_rate"
+                )
         else:
             self._need("pretrained")
             assert self.learner is not None

@@ -12,13 +12,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.needs import acquires, needs_of
+from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import AFTER_A_FIT, SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
+from al_bench.learners.families import LEARNERS
 from al_bench.oracles import ORACLES
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
@@ -38,6 +39,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
         material[role] = model and model_identity(model)
     if not acquires(config):
         material["acquisition"] = None
+    elif not fits(config):
+        material["acquisition"] = encoder_identity(config.acquisition)
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
@@ -72,7 +75,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         seeds["subsampling"] = None
     acquisition, rescore = model_identity(config.acquisition), config.rescore
     if needs.isdisjoint(FITTED):
-        acquisition["training"] = None
+        acquisition = encoder_identity(config.acquisition)
         seeds |= {"model": None, "order": None}
     return {
         **identity,
@@ -137,7 +140,9 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
         return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle, "answers": answers}
     if cycle > 0:
         return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
-    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set")}
+    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
+    if seed_needs(config):
+        drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
     seed_set = {**drawn, "seed": data["seeds"]["seed_set"]}
     return {"dataset": data["dataset"], "seed_set": seed_set, "answers": answers}
 
@@ -223,8 +228,10 @@ def content_hash(source: Path) -> str:
 
 
 def _data_identity(config: RunConfig) -> dict[str, Any]:
-    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content."""
+    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, code by its own."""
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
+    if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
+        schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
     if config.schedule.seed_set is not None:
         content = file_hash("schedule.seed_set", Path(config.schedule.seed_set).expanduser())
         schedule |= {"seed_set": content, "initial": None, "stratified": False}
@@ -241,23 +248,31 @@ def dataset_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
-    """A model by its weights: their hash where the config pins it, else where they come from."""
-    material = asdict(model)
-    del material["name"]
-    if model.learner == "linear":  # its solver has no epochs
-        material["training"] = {"dev_share": model.training.dev_share}
-    else:
-        del material["regularization"]
-    if model.sha256 is not None:
-        return material | dict.fromkeys(("path", "package", "hub", "revision"))
-    if model.path is not None:
-        material["path"] = str(Path(model.path).expanduser().absolute())
-    return material
+    """A model by its learner, what this reads, and its weights: their hash where the config pins it, else where they
+    come from.
+    """
+    kind = LEARNERS[model.learner]
+    material = {key: value for key, value in asdict(model).items() if key in kind.reads}
+    if training := {key.partition(".")[2] for key in kind.reads if key.startswith("training.")}:
+        material["training"] = {key: getattr(model.training, key) for key in sorted(training)}
+    material |= {"learner": model.learner, "params": model.params}
+    if kind.source:
+        material |= {key: getattr(model, key) for key in SOURCE}
+        if model.sha256 is not None:
+            material |= dict.fromkeys(("path", "package", "hub", "revision"))
+        elif model.path is not None:
+            material["path"] = str(Path(model.path).expanduser().absolute())
+    return _with_code(material, LEARNERS.code(model.learner))
+
+
+def encoder_identity(model: ModelConfig) -> dict[str, Any]:
+    """A model whose encoder is used as it comes: however it would be fitted."""
+    return model_identity(model) | {"training": None, "regularization": None}
 
 
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
     """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
-    return {"precision": precision, **({"engine": config.engine} if model.learner == "transformer" else {})}
+    return {"precision": precision, **({"engine": config.engine} if LEARNERS[model.learner].engine else {})}
 
 
 def digest(identity: Any, length: int = 12) -> str:
@@ -273,7 +288,7 @@ def file_name(text: str) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    drawn = "" if config.strategy.batch == "top" else f"_{config.strategy.batch}"
+    drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
     acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
     if acquires(config):
         acquired = [config.acquisition.name, *acquired, config.subsampling.name]

@@ -11,12 +11,26 @@ from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
+from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.identity import ROLES, file_hash
-from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import (
+    COLUMN_ROLES,
+    CONTRADICTING,
+    NEEDS_OF_FILTERS,
+    SOURCE,
+    TASKS,
+    FilterConfig,
+    ModelConfig,
+    RunConfig,
+    uses_pseudo_labels,
+)  # fmt: skip
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.learners.families import GIVES, LEARNERS
 from al_bench.oracles import ORACLES
+from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
 
@@ -42,7 +56,10 @@ def _value(config: RunConfig, key: str) -> Any:
     """The value of a key such as pseudo_labeling.filters[0].by; of a group its option, as in strategy=entropy."""
     value: Any = config
     for part in re.findall(r"\w+", key):
-        value = value[int(part)] if part.isdigit() else getattr(value, part)
+        if isinstance(value, list | dict):
+            value = value[int(part) if isinstance(value, list) else part]
+        else:
+            value = getattr(value, part)
     return getattr(value, "name", value)
 
 
@@ -79,6 +96,11 @@ def _homes(config: RunConfig) -> Iterator[Problem]:
             yield key, "no such home folder", "write the whole path"
 
 
+def _unknown(registry: Registry[Any], name: str) -> bool:
+    """Whether a name is none of a registry's; MODULE:ATTRIBUTE is looked up when it is used."""
+    return ":" not in name and name not in list(registry)
+
+
 def _is_count(value: Any, below: float = math.inf) -> bool:
     """Whether a value is a whole number from 0 on, and less than `below`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
@@ -106,13 +128,57 @@ def _models(config: RunConfig) -> Iterator[Problem]:
     for role, model in [(role, getattr(config, role)) for role in ROLES]:
         if model is None:
             continue
-        if model.path is None and model.package is None and model.hub is None:
-            yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
-        if model.path is not None and not Path(model.path).expanduser().is_dir():
-            remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
-            yield f"{role}.path", "no such folder", remedy
-        if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
-            yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+        if _unknown(LEARNERS, model.learner):
+            yield f"{role}.learner", *not_one_of(model.learner, list(LEARNERS))
+            continue
+        kind, task = LEARNERS[model.learner], config.dataset.task
+        if task in TASKS and task not in kind.tasks:
+            able = known(name for name, other in LEARNERS.items() if task in other.tasks)
+            yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
+        yield from _value_problems(kind.settings(**kind.typed(model.params, f"{role}.params")), f"{role}.params")
+        if kind.source:
+            yield from _source(role, model)
+        elif any(getattr(model, key) is not None for key in SOURCE):
+            yield role, f"is an encoder, and {role}.learner={model.learner} reads none", f"set model@{role}=own"
+    yield from _capabilities(config)
+
+
+def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
+    if model.path is None and model.package is None and model.hub is None:
+        yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
+    if model.path is not None and not Path(model.path).expanduser().is_dir():
+        remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
+        yield f"{role}.path", "no such folder", remedy
+    if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
+        yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+
+
+def _capabilities(config: RunConfig) -> Iterator[Problem]:
+    """What is needed of a learner that does not give it."""
+    for key, role, needs in _needs(config):
+        learner = getattr(config, role).learner
+        if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
+            able = known(name for name, kind in LEARNERS.items() if missing <= set(kind.gives))
+            broken = f"needs {known(missing)}, which {role}.learner={learner} does not give"
+            yield key, broken, f"choose another one, or set {role}.learner to one of {able}"
+
+
+def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(a key, a role, what the key's value needs of the role's learner)"""
+    if config.replay is None:
+        yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
+        yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+    if config.successor is None or not uses_pseudo_labels(config):
+        return
+    pseudo = config.pseudo_labeling
+    if pseudo.labels == "soft":
+        yield "pseudo_labeling.labels", "successor", ("soft labels",)
+    if pseudo.smoothing > 0:
+        yield "pseudo_labeling.smoothing", "successor", ("soft labels",)
+    if pseudo.gold_weight != 1:
+        yield "pseudo_labeling.gold_weight", "successor", ("weights",)
+    for number, chosen in enumerate(pseudo.filters):
+        yield f"pseudo_labeling.filters[{number}].by", "successor", NEEDS_OF_FILTERS.get(chosen.by, ())
 
 
 def _budget(key: str, value: int | float, unit: str) -> Iterator[Problem]:
@@ -142,6 +208,35 @@ def _schedule(config: RunConfig) -> Iterator[Problem]:
         yield "schedule.stratified", "needs one class per example", "use it with classification only"
     if schedule.seed_set is not None and not Path(schedule.seed_set).expanduser().is_file():
         yield "schedule.seed_set", "no such file", "give a file with one id a line"
+    if schedule.seed_by != "random":
+        yield from _seed_by(config)
+
+
+def _seed_by(config: RunConfig) -> Iterator[Problem]:
+    """Of a seed set that a strategy selects."""
+    schedule, task = config.schedule, config.dataset.task
+    able = [name for name, other in STRATEGIES.items() if seeds(other) and task in other.tasks]
+    if ":" not in schedule.seed_by and schedule.seed_by not in STRATEGIES:
+        yield "schedule.seed_by", *not_one_of(schedule.seed_by, able)
+        return
+    strategy = STRATEGIES[schedule.seed_by]
+    if not seeds(strategy):
+        lacking = known(set(strategy.needs) - set(PRETRAINED))
+        yield "schedule.seed_by", f"needs {lacking} of a fitted model, and none is", f"choose one of {known(able)}"
+    elif task in TASKS and task not in strategy.tasks:
+        yield "schedule.seed_by", f"does not work on {task}", f"choose one of {known(able)}"
+    elif required := {f.name for f in fields(strategy.settings)} - strategy.defaults.keys():
+        broken = f"has settings without a default ({known(required)}), which a seed set cannot give"
+        yield "schedule.seed_by", broken, "give them defaults, or choose another strategy"
+    if schedule.seed_set is not None:
+        yield "schedule.seed_by", "selects the seed set, and schedule.seed_set has it", "set one of the two"
+    if schedule.stratified:
+        yield "schedule.seed_by", "knows no class to stratify by", "set schedule.stratified=false, or this to random"
+
+
+def seeds(strategy: Strategy) -> bool:
+    """Whether it can select a seed set: before any fit."""
+    return set(strategy.needs) <= set(PRETRAINED)
 
 
 def _oracle(config: RunConfig) -> Iterator[Problem]:
@@ -175,7 +270,7 @@ def _strategy(config: RunConfig) -> Iterator[Problem]:
     elif CANDIDATE_POOLS[candidates].needs_scores and not strategy.scores:
         broken = f"reads last-known scores, and strategy={chosen.name} gives none"
         yield "subsampling", broken, "use another one, such as random"
-    if strategy.needs and strategy.scores:
+    if strategy.scores:  # those of random draws are no scores, but a sweep over strategies may have them among others
         if config.rescore and chosen.batch in STOCHASTIC:
             yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
     else:

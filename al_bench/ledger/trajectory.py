@@ -42,6 +42,11 @@ class Trajectory(CycleLedger):
         with self._store.held():
             pass  # other data or models are refused before anything is computed
 
+    @property
+    def seed_set(self) -> np.ndarray | None:
+        """Ids of the recorded seed set; None before the first cycle is committed."""
+        return np.array(rows[0][0]["seeded"], dtype=np.int64) if (rows := self.rows()) else None
+
     def cycle(self, number: int, queries: bool, compute: Callable[[Computed | None], Computed]) -> Computed:
         """The recorded cycle, else the computed one, recorded; one process at a time computes.
 

@@ -150,6 +150,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "schedule.unit": ("words", TRAJECTORY_AND_RUN),
     "schedule.stratified": (True, TRAJECTORY_AND_RUN),
     "schedule.seed_set": ("ids.txt", TRAJECTORY_AND_RUN),
+    "schedule.seed_by": ("embedding_kmeans", TRAJECTORY_AND_RUN),
     **{f"training.{key}": (value, TRAJECTORY_AND_RUN) for key, value in TRAINING.items()},
     "evaluate_at": ("last", RUN),
     "rescore": (2.0, TRAJECTORY_AND_RUN),
