@@ -111,7 +111,8 @@ def model(role: str, changes: tuple[bool, bool]) -> dict[str, tuple[Any, tuple[b
     """A model's name is a label; its weights are what counts."""
     rows = {f"{role}.name": ("other", NOTHING)}
     return rows | {
-        f"{role}.{key}": (value, NOTHING if key in ("regularization", "params") else changes) for key, value in MODEL.items()
+        f"{role}.{key}": (value, NOTHING if key in ("regularization", "params") else changes)
+        for key, value in MODEL.items()
     }
 
 
