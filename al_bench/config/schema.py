@@ -65,7 +65,8 @@ class DatasetConfig:
     name: str = "???"
     task: str = one_of(*TASKS, default="???")
     path: str | None = None  # a file, or a folder with one file per split or one folder per class
-    format: str = one_of("auto", "conll", "csv", "json", "parquet", "folder")
+    format: str = "auto"  # auto | conll | csv | json | parquet | folder, or MODULE:ATTRIBUTE of your own reader
+    params: dict[str, Any] = field(default_factory=dict)  # of such a reader, its own
     package: str | None = None  # "module:path/inside/it.csv" of an installed package
     hub: str | None = None  # "owner/name" on the Hugging Face hub
     hub_config: str | None = None
