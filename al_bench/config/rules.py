@@ -260,12 +260,11 @@ def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
 
 def _metrics(config: RunConfig) -> Iterator[Problem]:
     for name in config.metrics:
-        if _unknown(METRICS, name):
-            yield "metrics", *not_one_of(name, list(METRICS))
-        elif is_shipped(name):
-            yield "metrics", f"{name} is a metric that every run has", "give it another name"
-        elif len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
-            yield "metrics", f"{name} has settings without a default, and no run sets them", "give each a default"
+        if is_shipped(name):
+            raise reject("metrics", name, "every run has it", "leave it out, or give your own another name")
+        if len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            broken = "has settings without a default, and no run sets them"
+            raise reject("metrics", name, broken, "give each a default")
     if len(set(config.metrics)) < len(config.metrics):
         yield "metrics", "has one twice", "leave it out"
 
