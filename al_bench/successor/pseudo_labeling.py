@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from al_bench.acquisition.aggregates import aggregated
+from al_bench.acquisition.annotation import mistaken
 from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
 from al_bench.config.schema import FilterConfig
 from al_bench.costs import Costs
@@ -125,7 +125,7 @@ class Plasm:
         config, classes = self.s.config.pseudo_labeling, len(self.s.corpus.label_names)
         ids = np.concatenate([self.labelled, self.rest[kept]])
         order = np.argsort(ids, kind="stable")
-        gold, pseudo = self.s.corpus.train.labels[self.labelled], self.labels
+        gold, pseudo = self.s.labels(self.labelled), self.labels
         if config.labels == "soft":
             gold, pseudo = _smoothed(gold, classes, 0.0), self._shaped(self.pseudo.arrays["distributions"])
         elif config.smoothing > 0:
@@ -158,7 +158,7 @@ class Plasm:
             self.labels,
             train.words[self.rest],
             self.labelled,
-            train.labels[self.labelled],
+            self.s.labels(self.labelled),
             self.pseudo.values["quality"],
             evidence,
         )
@@ -237,11 +237,6 @@ class Plasm:
             "filter_recall": float(hits / wrong.sum()) if removed and wrong.any() else None,
             "unfiltered_successor": self.unfiltered,
         }
-
-
-def mistaken(true: Labels, labels: Labels) -> np.ndarray:
-    """(n,) bool: whose label, or any of whose tags, is wrong."""
-    return aggregated(like(true, values_of(true) != values_of(labels)), "max") > 0
 
 
 def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:

@@ -22,6 +22,7 @@ class Succession:
 
     learner: builds a role's learner, or gives the one built before
     steps: records results, of this run and of others
+    answers: of the oracle for what is labelled; None where that are the gold labels
     """
 
     config: RunConfig
@@ -30,6 +31,11 @@ class Succession:
     learner: Callable[[str], Learner]
     steps: Steps
     listener: Listener | None = None
+    answers: Labels | None = None
+
+    def labels(self, ids: np.ndarray) -> Labels:
+        """Of labelled examples."""
+        return (self.corpus.train.labels if self.answers is None else self.answers)[ids]
 
     @property
     def pool(self) -> Unlabelled:
@@ -110,7 +116,7 @@ def named(costs: Costs, part: str) -> Costs:
 def on_gold(s: Succession, labelled: np.ndarray, cycle: int, role: str, part: str) -> Fit:
     """The fit of a role's model on the gold labels of `labelled` alone, ids of the training split, rising."""
     identity = fit_identity(s.config, s.precision, cycle, role)
-    return Fit(s, (role,), cycle, identity, labelled, s.corpus.train.labels[labelled], part=part)
+    return Fit(s, (role,), cycle, identity, labelled, s.labels(labelled), part=part)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:

@@ -116,6 +116,7 @@ def contests_of(layout: Layout) -> dict[int, Contest]:
     contests = {}
     for row, sources in enumerate(layout.sources):
         rivals = {head: sources[head] for head in layout.competing if sources[head].sample.values}
+        rivals = {head: source for head, source in rivals.items() if not layout.has_bracket(row, head)}
         points = {(source.metric, source.at) for source in rivals.values()}
         if len(points) == 1:
             metric, at = points.pop()

@@ -1,155 +1,171 @@
-"""Filters, readers and metrics from outside, each a module in a user's own folder, through the command line."""
+"""Components from outside on the real command line: checked, listed, run, resumed, planned, compared."""
 
-import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import invalidate_caches
+from itertools import count
 from pathlib import Path
 
 import pytest
-from made import reviews
-from outside import FILTERS, METRICS, READERS, write_piped
+from made import decided
+from outside import POOL, STRATEGY, write_distribution
 
-from al_bench.ledger.ledger import Ledger, load_record
+from al_bench.ledger.ledger import read_json
+from al_bench.plugins import announced
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+NUMBERS = count()
 
 
 @pytest.fixture
-def plasm_run(quick_run: list[str], tiny_model: Path) -> list[str]:
-    """On the seed set alone, with a verifier."""
-    words = [*quick_run, "pseudo_labeling=plasm", "strategy=random", "schedule.cycles=0"]
-    for role in ("pseudo_labeler", "verifier"):
-        words += [f"model@{role}=minilm_l6", f"{role}.path={tiny_model}", f"{role}.sha256=null"]
-        words += [f"{role}.max_length=32", f"{role}.num_hidden_layers=1"]
-    return words
+def module(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Writes a module under a name that no other test has, and returns the name."""
+    path = [*sys.path]
+
+    def write(source: str, folder: Path = tmp_path, name: str = "") -> str:
+        name = name or f"outside_{next(NUMBERS)}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.py").write_text(source)
+        sys.modules.pop(name, None)
+        invalidate_caches()
+        return name
+
+    yield write
+    sys.path[:] = path
+    announced.cache_clear()
 
 
-def filters(word: str) -> str:
-    return f"pseudo_labeling.filters=[{{{word}}}]"
+def test_a_module_beside_the_configs_is_checked_run_planned_and_compared(al, module, quick_run):
+    name = module(STRATEGY)
+    checked = al("check", f"{name}:own", "power=2")
+    assert (checked.code, "BROKEN" in checked.out) == (0, False), checked.out
 
-
-def refused(done) -> str:
-    """The one line of a refusal."""
-    assert done.code == 1
-    assert len(done.err.splitlines()) == 1, done.err
-    return done.err
-
-
-def test_a_filter_that_does_what_a_shipped_one_does_gives_the_same(al, plasm_run, write_module, tmp_path):
-    write_module("my_filters", FILTERS)
-    lines = []
-    for number, by in enumerate(("aum", "my_filters:small_margin")):
-        done = al("run", *plasm_run, filters(f"by: {by}, drop: 0.2"), f"output_dir=outputs{number}")
-        assert done.code == 0, done.err
-        (path,) = tmp_path.glob(f"outputs{number}/runs/test/*/ledger.jsonl")
-        (line,) = Ledger(path).read()
-        assert line["pseudo"]["dropped"].pop(by) == pytest.approx(0.2, abs=0.01)
-        lines.append(line)
-    assert lines[0] == lines[1]
-
-
-def test_a_filter_that_looks_at_everything(al, plasm_run, write_module, tmp_path):
-    """It is planned, typed, timed, and another one once its code has changed."""
-    write_module("my_filters", FILTERS)
-    words = [*plasm_run, filters("by: my_filters:mixed, drop: disagreement, params: {weight: 0.25}")]
+    words = [*quick_run, f"strategy={name}:own", "strategy.params.power=2"]
     planned = al("plan", *words)
     assert planned.code == 0, planned.err
-    assert "verifier" in planned.out
     done = al("run", *words)
     assert done.code == 0, done.err
-    (folder,) = tmp_path.glob("outputs/runs/test/*")
-    (chosen,) = load_record(folder / "identity.json")["identity"]["pseudo_labeling"]["filters"]
-    assert chosen["params"] == {"weight": 0.25}
-    (line,), (costs,) = (Ledger(folder / name).read() for name in ("ledger.jsonl", "costs.jsonl"))
-    assert 0 <= line["pseudo"]["dropped"]["my_filters:mixed"] <= 1
-    assert {"verifier_train", "verify", "margins", "successor_embed", "suspect"} <= set(costs["seconds"])
-    assert "influence" not in costs["seconds"], "nobody needs it"
-
     assert "already finished" in al("run", *words).out
-    write_module("my_filters", FILTERS + "\n# changed\n")
-    steps = set(tmp_path.glob("outputs/steps/*"))
+    (run,) = Path("outputs/runs/test").iterdir()
+    strategy = read_json(run / "identity.json")["identity"]["strategy"]
+    assert strategy["params"] == {"power": 2.0}
+    assert len(strategy["code"]) == 16
+    al("run", *words, "strategy=least_confidence")
+    tables = al("tables")
+    assert f"{name}:own" in tables.out, tables.out + tables.err
+    assert al("report").code == 0
+    assert f"{name}:own" in Path("outputs/report.html").read_text()
+
+
+def test_changed_code_is_another_trajectory_and_said(al, module, quick_run):
+    name = module(STRATEGY)
+    words = [*quick_run, f"strategy={name}:own"]
+    assert "changed since" not in al("run", *words).out
+    (before,) = Path("outputs/trajectories").iterdir()
+    module(STRATEGY.replace("** power", "** power / 2"), name=name)
     again = al("run", *words)
-    assert again.code == 0, again.err
-    (other,) = set(tmp_path.glob("outputs/runs/test/*")) - {folder}
-    assert Ledger(other / "ledger.jsonl").read() == [line]
-    fresh = [load_record(one / "identity.json")["identity"] for one in set(tmp_path.glob("outputs/steps/*")) - steps]
-    assert sorted(one["step"] for one in fresh) == ["fit", "suspicion"], "labels and the first fit are shared"
-    line = refused(al("run", *plasm_run, filters("by: my_filters:mixed, params: {wait: 1}")))
-    assert "pseudo_labeling.filters[0].params.wait=1: no such parameter; " in line
+    assert f"note: {name}:own changed since trajectory {before.name}; a new trajectory begins" in again.out
+    assert len([*Path("outputs/trajectories").iterdir()]) == 2
+    assert "already finished" in al("run", *words).out
+
+
+def test_an_installed_distribution_is_listed_completed_and_chosen(al, module, quick_run, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    name = module(STRATEGY + POOL.partition("\n")[2], site)
+    write_distribution(site, name, strategy=f"doubtful = {name}:own", subsampling=f"short_{name} = {name}:short")
+    monkeypatch.syspath_prepend(site)
+    announced.cache_clear()
+    assert "doubtful" in al("ls", "strategies").out
+    assert "examples that are not too long" in al("ls", "subsamplings").out
+    for component in ("doubtful", f"short_{name}"):
+        assert al("check", component).code == 0
+    monkeypatch.setenv("COMP_LINE", "al-bench run strategy=doub")
+    assert "strategy=doubtful" in al("-sc", "query=bash").out
+    monkeypatch.setenv("COMP_LINE", "al-bench check doub")
+    assert "doubtful" in al("-sc", "query=bash").out.split()
+    monkeypatch.delenv("COMP_LINE")
+
+    words = [*quick_run, "strategy=doubtful", "strategy.params.power=3", f"subsampling=short_{name}"]
+    done = al("run", *words, "subsampling.params.words=9")
+    assert done.code == 0, done.err
+    (run,) = Path("outputs/runs/test").iterdir()
+    identity = read_json(run / "identity.json")["identity"]
+    assert identity["strategy"]["code"] == identity["subsampling"]["code"] == f"{name} 1.0"
+    assert identity["subsampling"]["params"] == {"words": 9}
+    assert al("run", *quick_run, "strategy=doubtfull").err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("by", "line"),
+    ("source", "words", "line"),
     [
-        ("curious", "filter: looks at influence without needing it; declare needs=('influence', ...)"),
-        ("silent", "filter my_filters:silent: gives 108 scores that are no numbers"),
+        ("import nothing_like_it", [], "cannot be imported (ModuleNotFoundError: No module named 'nothing_like_it')"),
+        ("own = 3", [], "is no strategy (neither a component nor a function); see docs/extending.md"),
+        ("other = 3", [], "cannot be imported (AttributeError: module"),
+        (STRATEGY, ["+strategy.params.powr=2"], "no such parameter; did you mean power?"),
+        (STRATEGY, ["strategy.params.power=much"], "must be a number; the default is 1.0"),
+        (STRATEGY.replace(": float", ": np.ndarray"), [], "no config can hold its settings"),
+        (STRATEGY.replace(" ** power", " * np.nan"), [], "scores in cycle 0 are not finite"),
+        (STRATEGY.replace(".max(axis=1)", ".max()"), [], "returns scores of shape () for"),
+        (STRATEGY.replace("by_score(", "selecting(").replace("by_score", "selecting").replace(
+            "(predictions, rng, aggregate", "(view, candidates, budget, rng").replace(
+            "(1 - predictions.probs.max(axis=1).astype(np.float64)) ** power", "candidates"),
+         [], "returns ndarray; return a Selection"),
     ],
-)
-def test_what_a_filter_must_not_do(al, plasm_run, write_module, by, line):
-    write_module("my_filters", FILTERS)
-    assert line in refused(al("run", *plasm_run, filters(f"by: my_filters:{by}, drop: 0.1")))
+)  # fmt: skip
+def test_what_is_broken_is_one_line(al, module, quick_run, source, words, line):
+    name = module(source)
+    done = al("run", *quick_run, f"strategy={name}:own", *words)
+    assert done.code == 1
+    assert line in done.err
+    assert done.err.count("\n") == 1
 
 
-def test_a_reader_of_files_and_one_of_folders(al, quick_run, write_module, tmp_path):
-    """The same corpus as by a shipped reader; a reader whose code or settings changed is another one."""
-    write_module("my_readers", READERS)
-    rows = {"train": reviews(120, 1), "test": reviews(40, 2)}
-    write_piped(tmp_path / "piped", rows)
-    for split, lines in rows.items():
-        (tmp_path / "folders" / split).mkdir(parents=True)
-        for number, line in enumerate(lines):
-            (tmp_path / "folders" / split / f"{number:03}.piped").write_text("|".join(line))
-    words = [*quick_run, "strategy=random", "evaluate_at=none"]
-    ways: dict[str, list[str]] = {"csv": []}
-    ways["piped"] = ["dataset.path=piped", "dataset.format=my_readers:piped"]
-    ways["folders"] = ["dataset.path=folders", "dataset.format=my_readers:folder"]
-    data = []
-    for name, way in ways.items():
-        done = al("run", *words, *way, f"name={name}")
-        assert done.code == 0, done.err
-        (path,) = tmp_path.glob(f"outputs/runs/{name}/*/identity.json")
-        data.append(load_record(path)["fingerprints"]["data"])
-    assert len(set(data)) == 1
-    words += [*ways["piped"], "name=piped"]
-    assert "note: read by hand" in al("run", *words, "+dataset.params.note=true").out
-    write_module("my_readers", READERS + "\n# changed\n")
+def test_an_interrupt_changes_nothing(al, module, quick_run, interrupt_successor):
+    name = module(STRATEGY + POOL.partition("\n")[2])
+    words = [*quick_run, f"strategy={name}:own", f"subsampling={name}:short"]
+    assert al("run", *words, "output_dir=whole").code == 0
+    interrupt_successor(2)
+    assert al("run", *words).code == 130
     assert al("run", *words).code == 0
-    assert len(list(tmp_path.glob("outputs/runs/piped/*"))) == 3
-    line = refused(al("run", *words, "+dataset.params.sing=x"))
-    assert "dataset.params.sing=x: no such parameter; did you mean sign?" in line
-    line = refused(al("run", *words, "+dataset.params.sign=x"))
-    assert "train.piped cannot be read by my_readers:piped (ValueError: not enough values to unpack" in line
+    assert decided(Path("outputs")) == decided(Path("whole"))
 
 
-def test_metrics_stand_in_the_ledger_of_both_models_and_in_tables(al, quick_run, write_module, tmp_path):
-    write_module("my_metrics", METRICS)
-    words = [*quick_run, "schedule.cycles=0", "metrics=[brier,my_metrics:price]"]
-    done = al("run", *words)
+@pytest.mark.slow
+def test_a_kill_changes_nothing(module, tiny_run, tmp_path, checkout):
+    """Of a strategy and a candidate pool from outside, in processes of their own, with configs elsewhere."""
+    configs = tmp_path / "configs"
+    name = module(STRATEGY + POOL.partition("\n")[2], configs)
+    words = [*tiny_run, f"strategy={name}:own", f"subsampling={name}:short", "progress=plain", "training.epochs=1"]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONUNBUFFERED": "1"}
+
+    def start(outputs: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "al_bench", "run", "--config-dir", str(configs), *words]
+        return subprocess.Popen(
+            [*command, f"output_dir={outputs}"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    whole = start("whole")
+    whole.communicate()
+    assert whole.returncode == 0
+    killed = start("killed")
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.startswith("cycle 1"):
+            killed.kill()
+    killed.communicate()
+    assert killed.returncode == -9
+    again = start("killed")
+    again.communicate()
+    assert again.returncode == 0
+    assert decided(tmp_path / "killed") == decided(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_jobs_of_a_parallel_sweep_find_the_modules(al, module, quick_run, tmp_path):
+    configs = tmp_path / "configs"
+    name = module(STRATEGY, configs)
+    done = al("run", "-m", "--config-dir", configs, *quick_run, f"strategy={name}:own", "seed=1,2",
+              "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "evaluate_at=none")  # fmt: skip
     assert done.code == 0, done.err
-    (folder,) = tmp_path.glob("outputs/runs/test/*")
-    (line,) = Ledger(folder / "ledger.jsonl").read()
-    names = ["brier", *(f"my_metrics:price_{key}" for key in ("all", "neg", "pos"))]
-    for role in ("acquisition", "successor"):
-        assert list(line[role])[-5:] == ["ece", *names]
-        assert line[role]["my_metrics:price_all"] == pytest.approx(40 * (1 - line[role]["accuracy"]))
-    table = {
-        "title": "Prices", "rows": ["strategy"], "metric": "successor/my_metrics:price_all",
-        "columns": {"wrong": {}, "brier": {"metric": "successor/brier"}},
-    }  # fmt: skip
-    (tmp_path / "prices.yaml").write_text(json.dumps(table))
-    shown = al("tables", "prices.yaml", str(folder))
-    assert shown.code == 0, shown.err
-    row = next(line for line in shown.out.splitlines() if "breaking_ties" in line)
-    assert f"{line['successor']['my_metrics:price_all']:.1f}" in row, "as it is, and no share in percent"
-    write_module("my_metrics", METRICS + "\n# changed\n")
-    assert al("run", *words).code == 0
-    assert len(list(tmp_path.glob("outputs/runs/test/*"))) == len(list(tmp_path.glob("outputs/trajectories/*"))) == 2
-    line = refused(al("run", *words, "metrics=[my_metrics:failing]"))
-    assert "metrics=my_metrics:failing: fails (RuntimeError: no price list); mend it" in line
-
-
-def test_metrics_of_tagging(al, quick_tagging_run, tmp_path):
-    done = al("run", *quick_tagging_run, "schedule.cycles=0", "metrics=[nll,brier]", "evaluate_at=none")
-    assert done.code == 0, done.err
-    (path,) = tmp_path.glob("outputs/runs/test/*/ledger.jsonl")
-    (line,) = Ledger(path).read()
-    assert 0 < line["acquisition"]["brier"] < 2
-    assert line["acquisition"]["nll"] > 0
+    assert len([*Path("outputs/runs/test").iterdir()]) == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fakes import changed
-from outside import FILTERS, METRICS, READERS, write_piped
+from parts import FILTERS, METRICS, READERS, write_piped
 
 from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate
