@@ -33,10 +33,22 @@ READERS = Registry(
     "dataset.format",
     Reader.of,
     {
-        "conll": reader(read_conll, extensions=(".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio")),
-        "csv": reader(read_csv, extensions=(".csv", ".tsv")),
-        "json": reader(read_json, extensions=(".json", ".jsonl", ".ndjson")),
-        "parquet": reader(read_parquet, extensions=(".parquet",)),
+        "conll": reader(
+            read_conll,
+            extensions=(".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"),
+            summary="a word a line, its tag in another column, a blank line after each sentence",
+        ),
+        "csv": reader(
+            read_csv, extensions=(".csv", ".tsv"), summary="a row per example, split at commas, semicolons or tabs"
+        ),
+        "json": reader(
+            read_json,
+            extensions=(".json", ".jsonl", ".ndjson"),
+            summary="an object per example, in an array or one a line",
+        ),
+        "parquet": reader(
+            read_parquet, extensions=(".parquet",), summary="a row per example, with the names of its labels"
+        ),
     },
 )
 # Of shipped readers alone: a file is read by one from outside where the config names it, so that its code counts.
