@@ -81,7 +81,9 @@ def test_factored_distances_are_those_of_outer_products():
     rows, residuals = outer_products(probs, embeddings), probs - np.eye(4)[probs.argmax(axis=1)]
     for place in range(20):
         expected = np.square(rows - rows[place]).sum(axis=1)
-        assert distances(residuals, embeddings, place) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        assert distances(residuals, embeddings, np.square(rows).sum(axis=1), place) == pytest.approx(
+            expected, rel=1e-4, abs=1e-6
+        )
 
 
 def test_badge_draws_as_kmeans_plus_plus_does():
