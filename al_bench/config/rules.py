@@ -41,7 +41,10 @@ def _value(config: RunConfig, key: str) -> Any:
     """The value of a key such as pseudo_labeling.filters[0].by; of a group its option, as in strategy=entropy."""
     value: Any = config
     for part in re.findall(r"\w+", key):
-        value = value[int(part)] if part.isdigit() else getattr(value, part)
+        if isinstance(value, dict):  # params
+            value = value.get(part)
+        else:
+            value = value[int(part)] if part.isdigit() else getattr(value, part)
     return getattr(value, "name", value)
 
 
