@@ -193,11 +193,10 @@ class FakeModel:
 
     def _said(self, inputs: Unlabelled, ids: np.ndarray, embeddings: bool) -> Predictions:
         probs = self.learner.opinion(self.fit, len(inputs))[ids].astype(np.float32)
+        seen = embedded(self.fit, probs, ids) if embeddings else None
         if self.learner.task == "classification":
-            seen = embedded(self.fit, probs, ids) if embeddings else None
             return Predictions(probs, tokens=len(ids), embeddings=seen)
-        assert not embeddings
-        return as_sentences(probs, inputs.inputs, ids)
+        return as_sentences(probs, inputs.inputs, ids, seen)
 
 
 def embedded(fit: Fit, probs: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -209,13 +208,17 @@ def embedded(fit: Fit, probs: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.column_stack([np.where(np.isin(ids, fit.ids), -doubt, doubt), np.ones_like(doubt)])
 
 
-def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray) -> Predictions:
+def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray, seen: np.ndarray | None = None) -> Predictions:
     lengths = np.array([len(inputs[i]) for i in ids], dtype=np.int64)
     lost = (ids % 5 == 0).astype(np.int64)
     kept = [np.arange(first, n) for first, n in zip(lost, lengths, strict=True)]
     offsets = offsets_of(lengths - lost)
-    words = Ragged(np.repeat(probs, lengths - lost, axis=0), offsets)
-    return Predictions(words, np.concatenate([*kept, np.empty(0, dtype=np.int64)]).astype(np.int64), lengths)
+    words, states = (
+        None if rows is None else Ragged(np.repeat(rows, lengths - lost, axis=0), offsets) for rows in (probs, seen)
+    )
+    assert words is not None
+    places = np.concatenate([*kept, np.empty(0, dtype=np.int64)]).astype(np.int64)
+    return Predictions(words, places, lengths, embeddings=states)
 
 
 def fake_for(corpus: Corpus, opinion: Opinion = moody) -> FakeLearner:

@@ -17,7 +17,7 @@ from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.protocol import ordered
+from al_bench.acquisition.strategies.protocol import DIVERGED, ordered
 from al_bench.acquisition.subsampling import propose
 from al_bench.acquisition.view import View
 from al_bench.config.schema import RunConfig, StrategyConfig
@@ -189,10 +189,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            raise UserError(
-                f"strategy={chosen.name}: {diverged} scores in cycle {number} "
-                "are not finite because training diverged; lower acquisition.training.learning_rate"
-            )
+            raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {DIVERGED}")
         refuse_broken(chosen.name, order, ids, budget)
     if scores is not None and strategy.needs and config.rescore:
         with clock.phase("rescore"):
@@ -212,7 +209,9 @@ def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Cl
     config, learner = setup.config, setup.learner() if setup.learner else None
     seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
     labels = setup.corpus.train.labels
-    return View(setup.corpus, pool, labels, query_needs(config), model, learner, seed, clock, counts)
+    return View(
+        setup.corpus, pool, labels, query_needs(config), model, learner, seed, clock, counts, config.strategy.aggregate
+    )
 
 
 def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:

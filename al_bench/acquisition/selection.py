@@ -47,7 +47,10 @@ class Budget:
 
     def is_spent(self, order: np.ndarray) -> bool:
         """Whether the ids use it up, so that a greedy strategy need not go on."""
-        spent = float(self.costs[order].sum())
+        return bool(self.uses_up(self.costs[order].sum()))
+
+    def uses_up(self, spent: Any) -> Any:
+        """Whether so much uses it up; also of an array."""
         return spent >= self.amount if self.unit == "examples" else spent > self.amount
 
     def examples(self, candidates: np.ndarray) -> int:

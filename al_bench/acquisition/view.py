@@ -33,6 +33,7 @@ class View:
     answers: labels of all examples, which only `labels` and `gold` read
     model: None where nothing of `FITTED` is needed; learner: None where nothing is
     seed: of the random masks of `samples` and `surprisal`
+    aggregate: how scores of words become one of their sentence, see `aggregates.aggregated`
     exact: passes are in float32 whatever the precision of the run
     """
 
@@ -45,6 +46,7 @@ class View:
     seed: int = 0
     clock: Clock = field(default_factory=lambda: Clock(lambda: None))
     counts: Counter[str] = field(default_factory=Counter)
+    aggregate: str = "mean"
     exact: bool = False
     _cache: dict[tuple[str, bytes], object] = field(default_factory=dict, repr=False)
 

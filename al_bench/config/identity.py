@@ -17,8 +17,9 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import AFTER_A_FIT, SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.errors import reject
+from al_bench.learners.families import LEARNERS
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
 
@@ -220,18 +221,21 @@ def dataset_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
-    """A model by its weights: their hash where the config pins it, else where they come from."""
-    material = asdict(model)
-    del material["name"]
-    if model.learner == "linear":  # its solver has no epochs
-        material["training"] = {"dev_share": model.training.dev_share}
-    else:
-        del material["regularization"]
-    if model.sha256 is not None:
-        return material | dict.fromkeys(("path", "package", "hub", "revision"))
-    if model.path is not None:
-        material["path"] = str(Path(model.path).expanduser().absolute())
-    return material
+    """A model by its learner, what this reads, and its weights: their hash where the config pins it, else where they
+    come from.
+    """
+    kind = LEARNERS[model.learner]
+    material = {key: value for key, value in asdict(model).items() if key in kind.reads}
+    if training := {key.partition(".")[2] for key in kind.reads if key.startswith("training.")}:
+        material["training"] = {key: getattr(model.training, key) for key in sorted(training)}
+    material |= {"learner": model.learner, "params": model.params}
+    if kind.source:
+        material |= {key: getattr(model, key) for key in SOURCE}
+        if model.sha256 is not None:
+            material |= dict.fromkeys(("path", "package", "hub", "revision"))
+        elif model.path is not None:
+            material["path"] = str(Path(model.path).expanduser().absolute())
+    return _with_code(material, LEARNERS.code(model.learner))
 
 
 def encoder_identity(model: ModelConfig) -> dict[str, Any]:
@@ -241,7 +245,7 @@ def encoder_identity(model: ModelConfig) -> dict[str, Any]:
 
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
     """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
-    return {"precision": precision, **({"engine": config.engine} if model.learner == "transformer" else {})}
+    return {"precision": precision, **({"engine": config.engine} if LEARNERS[model.learner].engine else {})}
 
 
 def digest(identity: Any, length: int = 12) -> str:
@@ -257,7 +261,7 @@ def file_name(text: str) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    drawn = "" if config.strategy.batch == "top" else f"_{config.strategy.batch}"
+    drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
     acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
     if acquires(config):
         acquired = [config.acquisition.name, *acquired, config.subsampling.name]

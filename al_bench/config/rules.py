@@ -15,9 +15,21 @@ from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.identity import ROLES
-from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import (
+    COLUMN_ROLES,
+    CONTRADICTING,
+    NEEDS_OF_FILTERS,
+    SOURCE,
+    TASKS,
+    FilterConfig,
+    ModelConfig,
+    RunConfig,
+    uses_pseudo_labels,
+)  # fmt: skip
 from al_bench.data.corpus import Corpus
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.learners.families import GIVES, LEARNERS
+from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
 
@@ -41,10 +53,10 @@ def _value(config: RunConfig, key: str) -> Any:
     """The value of a key such as pseudo_labeling.filters[0].by; of a group its option, as in strategy=entropy."""
     value: Any = config
     for part in re.findall(r"\w+", key):
-        if isinstance(value, dict):  # params
-            value = value.get(part)
+        if isinstance(value, list | dict):
+            value = value[int(part) if isinstance(value, list) else part]
         else:
-            value = value[int(part)] if part.isdigit() else getattr(value, part)
+            value = getattr(value, part)
     return getattr(value, "name", value)
 
 
@@ -80,6 +92,11 @@ def _homes(config: RunConfig) -> Iterator[Problem]:
             yield key, "no such home folder", "write the whole path"
 
 
+def _unknown(registry: Registry[Any], name: str) -> bool:
+    """Whether a name is none of a registry's; MODULE:ATTRIBUTE is looked up when it is used."""
+    return ":" not in name and name not in list(registry)
+
+
 def _is_count(value: Any, below: float = math.inf) -> bool:
     """Whether a value is a whole number from 0 on, and less than `below`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
@@ -107,13 +124,57 @@ def _models(config: RunConfig) -> Iterator[Problem]:
     for role, model in [(role, getattr(config, role)) for role in ROLES]:
         if model is None:
             continue
-        if model.path is None and model.package is None and model.hub is None:
-            yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
-        if model.path is not None and not Path(model.path).expanduser().is_dir():
-            remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
-            yield f"{role}.path", "no such folder", remedy
-        if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
-            yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+        if _unknown(LEARNERS, model.learner):
+            yield f"{role}.learner", *not_one_of(model.learner, list(LEARNERS))
+            continue
+        kind, task = LEARNERS[model.learner], config.dataset.task
+        if task in TASKS and task not in kind.tasks:
+            able = known(name for name, other in LEARNERS.items() if task in other.tasks)
+            yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
+        yield from _value_problems(kind.settings(**kind.typed(model.params, f"{role}.params")), f"{role}.params")
+        if kind.source:
+            yield from _source(role, model)
+        elif any(getattr(model, key) is not None for key in SOURCE):
+            yield role, f"is an encoder, and {role}.learner={model.learner} reads none", f"set model@{role}=own"
+    yield from _capabilities(config)
+
+
+def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
+    if model.path is None and model.package is None and model.hub is None:
+        yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
+    if model.path is not None and not Path(model.path).expanduser().is_dir():
+        remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
+        yield f"{role}.path", "no such folder", remedy
+    if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
+        yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+
+
+def _capabilities(config: RunConfig) -> Iterator[Problem]:
+    """What is needed of a learner that does not give it."""
+    for key, role, needs in _needs(config):
+        learner = getattr(config, role).learner
+        if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
+            able = known(name for name, kind in LEARNERS.items() if missing <= set(kind.gives))
+            broken = f"needs {known(missing)}, which {role}.learner={learner} does not give"
+            yield key, broken, f"choose another one, or set {role}.learner to one of {able}"
+
+
+def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(a key, a role, what the key's value needs of the role's learner)"""
+    if config.replay is None:
+        yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
+        yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+    if config.successor is None or not uses_pseudo_labels(config):
+        return
+    pseudo = config.pseudo_labeling
+    if pseudo.labels == "soft":
+        yield "pseudo_labeling.labels", "successor", ("soft labels",)
+    if pseudo.smoothing > 0:
+        yield "pseudo_labeling.smoothing", "successor", ("soft labels",)
+    if pseudo.gold_weight != 1:
+        yield "pseudo_labeling.gold_weight", "successor", ("weights",)
+    for number, chosen in enumerate(pseudo.filters):
+        yield f"pseudo_labeling.filters[{number}].by", "successor", NEEDS_OF_FILTERS.get(chosen.by, ())
 
 
 def _budget(key: str, value: int | float) -> Iterator[Problem]:
@@ -187,7 +248,7 @@ def _strategy(config: RunConfig) -> Iterator[Problem]:
     elif CANDIDATE_POOLS[candidates].needs_scores and not strategy.scores:
         broken = f"reads last-known scores, and strategy={chosen.name} gives none"
         yield "subsampling", broken, "use another one, such as random"
-    if strategy.needs and strategy.scores:
+    if strategy.scores:  # those of random draws are no scores, but a sweep over strategies may have them among others
         if config.rescore and chosen.batch in STOCHASTIC:
             yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
     else:

@@ -14,9 +14,12 @@ TASKS = ("classification", "tagging")
 PLAIN_TAGGING = "plain tagging"  # tagging with tags that are no spans, such as parts of speech
 COLUMN_ROLES = ("text", "label", "words", "tags")  # of a table
 
+SOURCE = ("path", "package", "hub", "revision", "sha256")  # keys of a model's files
+
 # Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
 AFTER_A_FIT = ("tracin", "aum")
 CONTRADICTING = ("verifier", "knn")
+NEEDS_OF_FILTERS = {"tracin": ("influence",), "aum": ("margins",), "knn": ("pretrained",)}  # of the successor's learner
 FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
 
 
@@ -135,11 +138,15 @@ class TrainingConfig:
 
 @dataclass
 class ModelConfig:
-    """An encoder: `path` if given, else an installed `package`, else the `hub`. The name "none" is of no model."""
+    """An encoder: `path` if given, else an installed `package`, else the `hub`. The name "none" is of no model.
 
-    name: str = ""  # in tables and folders; empty: the last part of `path` or `hub`, or the package
-    # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings
-    learner: str = one_of("transformer", "linear")
+    Learners of your own need not have an encoder; the keys of one then are null.
+    """
+
+    name: str = ""  # in tables and folders; empty: the last part of `path` or `hub`, or the package, or the learner
+    # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings; or MODULE:ATTRIBUTE of your own
+    learner: str = "transformer"
+    params: dict[str, Any] = field(default_factory=dict)  # the settings of a learner of your own
     path: str | None = None  # a folder as written by save_pretrained
     package: str | None = None  # "module:folder/inside/it" of an installed package
     hub: str | None = None

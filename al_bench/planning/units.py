@@ -18,6 +18,7 @@ from al_bench.config import identity as identities
 from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once
 from al_bench.learners.engine.batching import small_data_rule
+from al_bench.learners.families import LEARNERS
 from al_bench.ledger.ledger import Ledger, load_record
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.store import finished, step_folder
@@ -113,7 +114,7 @@ def _step_unit(identity: dict[str, Any], role: str, config: RunConfig, n: float 
 def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -> Unit:
     model, work, steps = getattr(config, role), None, None
     if n is not None:
-        steps, epochs = steps_of(model.training, n) if model.learner == "transformer" else (1.0, 1)
+        steps, epochs = steps_of(model.training, n) if LEARNERS[model.learner].epochs else (1.0, 1)
         work = n * epochs
     rate = rate_of(identities.dataset_identity(config), identities.model_identity(model))
     return Unit(key, role, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
@@ -122,7 +123,7 @@ def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -
 def rate_of(dataset: dict[str, Any], model: dict[str, Any]) -> str:
     """The same for fits of one model on one dataset: they cost about the same per step, whatever their epochs."""
     same = {key: value for key, value in model.items() if key != "training"}
-    return identities.digest([dataset, same, model["training"].get("batch_size")])
+    return identities.digest([dataset, same, (model.get("training") or {}).get("batch_size")])
 
 
 def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:

@@ -17,6 +17,7 @@ class FixedView:
     labelled: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     probs: np.ndarray | None = None
+    aggregate: str = "mean"
     looks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ def learner_of(request: pytest.FixtureRequest, tiny_model: Path):
         model = ModelConfig(
             "tiny", learner=request.param, path=str(tiny_model), max_length=32, regularization=1.0, training=training
         )
-        return LEARNERS[request.param]("successor", model, task, names, torch.device("cpu"), "float32")
+        return LEARNERS[request.param].learner("successor", model, task, names, torch.device("cpu"), "float32")
 
     return build
 

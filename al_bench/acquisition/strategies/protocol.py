@@ -5,17 +5,23 @@ by_view     (view, ids, rng, **settings) -> (n,) scores of all ids
 selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batches whose members depend on each other
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.random import Generator
 
+from al_bench.acquisition.aggregates import aggregated
 from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.strategies.batches import keys
 from al_bench.acquisition.view import NEEDS, View
 from al_bench.config.schema import TASKS, StrategyConfig
+from al_bench.data.ragged import Ragged, like, values_of
+from al_bench.errors import UserError
 from al_bench.learners.predictions import Predictions
 from al_bench.plugins import Component
+
+DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,28 @@ def ordered(
         has_entity = view.has_entity[order]
         order = np.concatenate([order[has_entity], order[~has_entity]])
     return order
+
+
+def part_by_part(view: View, ids: np.ndarray, score: Callable[[np.ndarray, Predictions], np.ndarray]) -> np.ndarray:
+    """(n,) scores of the ids, of which only a part is in memory at a time.
+
+    score: (some of the ids, their predictions) -> (units,) of texts, or of words, which are aggregated by sentence
+    """
+    scores = np.empty(len(ids))
+    for places, predictions in view.parts(ids):
+        if len(places):
+            units = like(predictions.probs, score(ids[places], predictions))
+            scores[places] = aggregated(units, view.aggregate)
+    return scores
+
+
+def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
+    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
+    assert rows is not None, "they are needed, so that predictions hold them"
+    values = values_of(rows)
+    if not np.isfinite(values).all():
+        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
+    return values
 
 
 by_score = Strategy.of(form="by_score")
