@@ -109,6 +109,11 @@ def totals(seconds: Seconds) -> dict[str, float]:
     return sums
 
 
+def machine_money(seconds: Seconds, hour: float) -> float:
+    """What the machine costs without evaluation, which real active learning does not do. hour: its price"""
+    return hour * sum(value for phase, value in seconds.items() if total_of(phase) != "evaluation") / 3600
+
+
 def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
     """By cycle, what had been spent when its acquisition model was fitted.
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from al_bench.acquisition.loop import annotator_of
 from al_bench.acquisition.needs import needs_of
 from al_bench.config.identity import models_of
 from al_bench.config.rules import validate_with_data
@@ -36,6 +37,7 @@ class Display(Protocol):
 class Workbench:
     """What all stages of a run share.
 
+    annotator: the oracle, whose answers are there
     learners: by role, as far as they were needed
     account: who computes, on which machine, and what to do while another process computes, for results on disk
     Raises `UserError` for a device that this machine lacks and for data that contradict the config.
@@ -51,6 +53,10 @@ class Workbench:
         display.say(self.corpus.summary)
         for note in self.corpus.notes:
             display.say(f"note: {note}")
+        self.annotator = annotator_of(config, self.corpus)
+        answers = self.annotator.answers()  # files that are wrong are refused now, not hours later
+        if not answers.known.all():
+            display.say(f"note: oracle={config.oracle.name} abstains from {(~answers.known).sum():,} training examples")
         self.hardware = hardware(self.device)
         here = machine(self.hardware, self.precision, config.engine, jobs)
         waiting = partial(display.say, "waiting: another process is computing what this run needs next")

@@ -30,7 +30,7 @@ class View:
     """One query round's.
 
     needs: of `NEEDS`, what may be looked at; gold: of brackets, which no real annotator could run
-    answers: labels of all examples, which only `labels` and `gold` read
+    answers: the oracle's, of which only `labels` reads
     model: None where nothing of `FITTED` is needed; learner: None where nothing is
     seed: of the random masks of `samples` and `surprisal`
     aggregate: how scores of words become one of their sentence, see `aggregates.aggregated`
@@ -121,10 +121,15 @@ class View:
                 yield places, predictions
 
     def predictions(self, ids: np.ndarray) -> Predictions:
-        """Of all the ids, in their order; kept until the query is made."""
+        """Of all the ids, in their order; kept until the query is made.
+
+        Raises `UserError` where some are not finite.
+        """
         key = ("predictions", ids.tobytes())
         if key not in self._cache:
-            self._cache[key] = assembled(self.parts(ids))
+            assembly = assembled(self.parts(ids))
+            refuse_diverged(assembly.probs)
+            self._cache[key] = assembly
         predictions = self._cache[key]
         assert isinstance(predictions, Predictions)
         return predictions
@@ -153,6 +158,8 @@ class View:
     def samples(self, ids: np.ndarray, draws: int) -> np.ndarray | Ragged:
         """(n, draws, classes) float32 probabilities under `draws` random dropout masks, each one for all texts (Monte
         Carlo dropout, Gal and Ghahramani 2016); of sentences a row (draws, tags) for each surviving word.
+
+        Raises `UserError` where some are not finite.
         """
         key = (f"samples {draws}", ids.tobytes())
         if key not in self._cache:
@@ -165,7 +172,9 @@ class View:
                     self.counts.update({f"{kind}_examples": draws * len(places), f"{kind}_tokens": draws * tokens})
                     pieces.append((places, probs))
             order = np.argsort(np.concatenate([places for places, _ in pieces]))
-            self._cache[key] = joined([probs for _, probs in pieces])[order]
+            samples = joined([probs for _, probs in pieces])[order]
+            refuse_diverged(samples)
+            self._cache[key] = samples
         return self._cache[key]  # type: ignore[return-value]
 
     def surprisal(self, ids: np.ndarray) -> np.ndarray:
@@ -191,3 +200,10 @@ class View:
     def _need(self, *any_of: str) -> None:
         if not self.needs.intersection(any_of):
             raise UserError(f"strategy: looks at {any_of[0]} without needing it; declare needs=({any_of[0]!r}, ...)")
+
+
+def refuse_diverged(probs: np.ndarray | Ragged) -> None:
+    """Raise `UserError` for predictions that no strategy can select by."""
+    if bad := np.count_nonzero(~np.isfinite(values_of(probs))):
+        broken = f"{bad} probabilities are not finite because training diverged"
+        raise UserError(f"acquisition: {broken}; lower acquisition.training.learning_rate")

@@ -12,10 +12,13 @@ from al_bench.config.schema import (
     PAPER_PSEUDO_LABELER,
     PAPER_TRAINING,
     ModelConfig,
+    OracleConfig,
     RunConfig,
     uses_pseudo_labels,
 )  # fmt: skip
+from al_bench.filters import needed, own_params
 from al_bench.learners.families import LEARNERS
+from al_bench.oracles import ORACLES
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -49,7 +52,11 @@ def resolve(config: RunConfig) -> RunConfig:
     shared = {key: getattr(config.subsampling, key) for key in ("gamma", "temperature") if key in candidates.defaults}
     own = candidates.typed({**shared, **config.subsampling.params}, "subsampling.params")
     own = {key: value for key, value in own.items() if key not in shared}
-    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    labels = config.pseudo_labeling
+    if pseudo:
+        filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
+        labels = replace(labels, filters=filters)
+    verified = pseudo and needed(labels.filters, "verifier")
     return replace(
         config,
         dataset=dataset,
@@ -61,9 +68,20 @@ def resolve(config: RunConfig) -> RunConfig:
         training=_with_defaults(config.training, PAPER_TRAINING[task]),
         strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
         subsampling=replace(config.subsampling, refresh=refresh, params=own),
+        pseudo_labeling=labels,
+        oracle=_answering(config.oracle),
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
+
+
+def _answering(oracle: OracleConfig) -> OracleConfig:
+    """With all of its settings; those that are files by their whole path."""
+    kind = ORACLES[oracle.name]
+    params = kind.typed(oracle.params, "oracle.params")
+    files = {key: params[key] for key in kind.files if params.get(key) is not None}
+    params |= {key: str(Path(file).expanduser().absolute()) for key, file in files.items()}
+    return replace(oracle, params=params)
 
 
 def _source_name(model: ModelConfig) -> str:

@@ -14,21 +14,15 @@ from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
-from al_bench.config.identity import ROLES
-from al_bench.config.schema import (
-    COLUMN_ROLES,
-    CONTRADICTING,
-    NEEDS_OF_FILTERS,
-    SOURCE,
-    TASKS,
-    FilterConfig,
-    ModelConfig,
-    RunConfig,
-    uses_pseudo_labels,
-)  # fmt: skip
+from al_bench.config.identity import ROLES, file_hash
+from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import is_shipped
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.filters import FILTERS, settings
 from al_bench.learners.families import GIVES, LEARNERS
+from al_bench.learners.metrics import METRICS
+from al_bench.oracles import ORACLES
 from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
@@ -39,7 +33,7 @@ def validate(config: RunConfig) -> None:
     problems, lines = [*_homes(config)], []
     if not problems:
         problems = [*_value_problems(config, "")]
-        for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
+        for check in CHECKS:
             try:
                 problems += check(config)
             except UserError as error:  # of a component that does not exist, or has no such parameter
@@ -68,7 +62,8 @@ def _value_problems(group: Any, where: str) -> Iterator[Problem]:
         if value not in key.metadata.get("one_of", [value]):
             yield name, *not_one_of(value, key.metadata["one_of"])
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
+        typed = "params" in (key.name, where.rpartition(".")[2])  # by its component
+        if not typed and any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
             yield name, "must hold single values", "leave the inner brackets out"
         if "between" in key.metadata:
             yield from _between(name, value, *key.metadata["between"])
@@ -174,28 +169,30 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if pseudo.gold_weight != 1:
         yield "pseudo_labeling.gold_weight", "successor", ("weights",)
     for number, chosen in enumerate(pseudo.filters):
-        yield f"pseudo_labeling.filters[{number}].by", "successor", NEEDS_OF_FILTERS.get(chosen.by, ())
+        yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
 
 
-def _budget(key: str, value: int | float) -> Iterator[Problem]:
+def _budget(key: str, value: int | float, unit: str) -> Iterator[Problem]:
     if isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-        yield key, "must be positive", "an int counts, a float up to 1.0 is a share"
-    elif isinstance(value, float) and value > 1:
+        yield key, "must be positive", "an int counts, a float up to 1.0 is a share; in money both are amounts"
+    elif isinstance(value, float) and value > 1 and unit != "money":
         yield key, "is a share above 1.0", f"write {value:.0f} for a count"
 
 
 def _schedule(config: RunConfig) -> Iterator[Problem]:
     schedule, limit = config.schedule, config.dataset.limit.train
-    problems = [*_budget("schedule.initial", schedule.initial), *_budget("schedule.step", schedule.step)]
+    budgets = {"schedule.initial": schedule.initial, "schedule.step": schedule.step}
+    problems = [p for key, budget in budgets.items() for p in _budget(key, budget, schedule.unit)]
     yield from problems
-    if not problems and schedule.cycles > 0:  # budgets that are fine one by one may be too large together
-        budgets = (schedule.initial, schedule.step * schedule.cycles)
-        share = sum(budget for budget in budgets if isinstance(budget, float))
+    # Budgets that are fine one by one may be too large together.
+    if not problems and schedule.cycles > 0 and schedule.unit != "money":
+        together = (schedule.initial, schedule.step * schedule.cycles)
+        share = sum(budget for budget in together if isinstance(budget, float))
         broken = None
         if share > 1 + 1e-9:
             broken = f"asks for {share:.0%} of the training split (initial + cycles x step)"
-        elif not share and limit is not None and schedule.unit == "examples" and sum(budgets) > limit:
-            broken = f"asks for {sum(budgets)} examples of a pool of {limit} (dataset.limit.train)"
+        elif not share and limit is not None and schedule.unit == "examples" and sum(together) > limit:
+            broken = f"asks for {sum(together)} examples of a pool of {limit} (dataset.limit.train)"
         if broken:
             yield "schedule.cycles", broken, "lower schedule.cycles, schedule.step or schedule.initial"
     if schedule.stratified and config.dataset.task == "tagging":
@@ -231,6 +228,22 @@ def _seed_by(config: RunConfig) -> Iterator[Problem]:
 def seeds(strategy: Strategy) -> bool:
     """Whether it can select a seed set: before any fit."""
     return set(strategy.needs) <= set(PRETRAINED)
+
+
+def _oracle(config: RunConfig) -> Iterator[Problem]:
+    chosen, dataset = config.oracle, config.dataset
+    kind = ORACLES[chosen.name]
+    if dataset.task in TASKS and dataset.kind not in kind.kinds:
+        names = known(name for name, other in ORACLES.items() if dataset.kind in other.kinds)
+        yield "oracle", f"does not label {dataset.kind} data", f"choose one of {names}"
+    params = kind.typed(chosen.params, "oracle.params")
+    yield from _value_problems(kind.settings(**params), "oracle.params")
+    for name in kind.files:
+        if params[name] is not None:
+            file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
+    price = chosen.price
+    if config.schedule.unit == "money" and not (price.example or price.word):
+        yield "schedule.unit", "is money, and a label costs nothing", "set oracle.price.example or oracle.price.word"
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
@@ -313,16 +326,32 @@ def _pseudo_labeling(config: RunConfig) -> Iterator[Problem]:
 
 def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
     yield from _value_problems(chosen, where)
-    drop = chosen.drop
+    if _unknown(FILTERS, chosen.by):
+        yield f"{where}.by", *not_one_of(chosen.by, list(FILTERS))
+        return
+    kind, drop = FILTERS[chosen.by], chosen.drop
+    yield from _value_problems(kind.settings(**settings(chosen, f"{where}.params")), f"{where}.params")
     if chosen.threshold is not None:
-        if chosen.by != "confidence":
+        if not kind.confidence:
             yield f"{where}.threshold", "is of the confidence filter", "set drop instead"
         yield from _between(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
     elif drop == "disagreement":
-        if chosen.by not in CONTRADICTING:
+        if not kind.contradicts:
             yield f"{where}.drop", f"{chosen.by} contradicts nobody", "set a share such as 0.1, or adaptive"
     elif drop != "adaptive" and not (_is_count(drop, 1) or (isinstance(drop, float) and 0 <= drop < 1)):
         yield f"{where}.drop", "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
+
+
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    for name in config.metrics:
+        if _unknown(METRICS, name):
+            yield "metrics", *not_one_of(name, list(METRICS))
+        elif is_shipped(name):
+            yield "metrics", f"{name} is a metric that every run has", "give it another name"
+        elif len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            yield "metrics", f"{name} has settings without a default, and no run sets them", "give each a default"
+    if len(set(config.metrics)) < len(config.metrics):
+        yield "metrics", "has one twice", "leave it out"
 
 
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
@@ -356,14 +385,20 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "output_dir", "is empty", "name a folder, or leave it out for outputs"
 
 
+CHECKS = (
+    _dataset, _models, _schedule, _oracle, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+)  # fmt: skip
+
+
 def validate_with_data(config: RunConfig, corpus: Corpus) -> None:
     """Check what needs the data. Raises `UserError` where the seed set leaves nothing to query."""
     schedule = config.schedule
     if schedule.seed_set is not None or schedule.cycles == 0 or config.replay is not None:
         return
-    costs = costs_of(corpus.train.words, schedule.unit)
-    initial, total = target(schedule.initial, costs, schedule.unit), int(costs.sum())
+    costs = costs_of(corpus.train.words, schedule.unit, config.oracle.price)
+    initial, total = target(schedule.initial, costs, schedule.unit), float(costs.sum())
     if initial >= total:
-        broken = f"takes {initial:,.0f} {schedule.unit}, but the training split has {total:,} and none would be left"
+        has = f"takes {initial:,.10g} {schedule.unit}, but the training split has {total:,.10g}"
+        broken = f"{has} and none would be left"
         remedy = "lower schedule.initial, or set schedule.cycles=0 to train on everything"
         raise reject("schedule.initial", schedule.initial, broken, remedy)

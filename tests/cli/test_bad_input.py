@@ -115,7 +115,7 @@ CONFIG = {
     "unknown engine": (["engine=fastt"], ["engine=fastt: must be one of fast, plain; did you mean fast?"]),
     "unknown progress": (["progress=bars"], ["progress=bars: must be one of auto, bar, none, plain; did you mean bar?"]),
     "tracking without an address": (["tracking=mlflow"], ['tracking=mlflow: must be "sqlite", "none" or an MLflow URI']),
-    "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, words"]),
+    "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, money, words"]),
     "unknown task": (["dataset.task=ner"], ["dataset.task=ner: must be one of classification, tagging"]),
     "unknown format": (["dataset.format=xml"], ["dataset.format=xml: must be one of"]),
     "unknown scheme": (["dataset.scheme=bio"], ["dataset.scheme=bio: must be one of auto, bilou, io, iob1, iob2, none"]),

@@ -207,7 +207,7 @@ def test_a_setting_reaches_both_roles_unless_a_role_has_its_own():
 
 def test_seeds_follow_the_seed_unless_set():
     seeds = composed("seed=7", "seeds.order=3").seeds
-    assert asdict(seeds) == {"seed_set": 7, "model": 7, "order": 3, "subsampling": 7, "strategy": 7}
+    assert asdict(seeds) == {"seed_set": 7, "model": 7, "order": 3, "subsampling": 7, "strategy": 7, "oracle": 7}
 
 
 def declared(group: object, parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field]]:

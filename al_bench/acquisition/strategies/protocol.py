@@ -7,6 +7,7 @@ selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batc
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -65,12 +66,14 @@ class Strategy(Component):
     def score(self, view: View, ids: np.ndarray, rng: Generator, config: StrategyConfig) -> np.ndarray:
         """(n,) float64 scores of the ids, higher is queried first."""
         if self.form == "by_view":
-            return np.asarray(self.call(view, ids, rng, **config.params), dtype=np.float64)
+            return _one_each(self.call(view, ids, rng, **config.params), len(ids), config)
         if not self.needs:
-            return self.call(Predictions.blank(len(ids)), rng, config.aggregate, **config.params)
+            blank = Predictions.blank(len(ids))
+            return _one_each(self.call(blank, rng, config.aggregate, **config.params), len(ids), config)
         scores = np.empty(len(ids))
         for places, predictions in view.parts(ids):
-            scores[places] = self.call(predictions, rng, config.aggregate, **config.params)
+            part = self.call(predictions, rng, config.aggregate, **config.params)
+            scores[places] = _one_each(part, len(places), config)
         return scores
 
     def select(
@@ -78,9 +81,20 @@ class Strategy(Component):
     ) -> Selection:
         """The candidates, or as many as the budget buys, most wanted first."""
         if not self.scores:
-            return self.call(view, candidates, budget, rng, **config.params)
+            selection = self.call(view, candidates, budget, rng, **config.params)
+            if not isinstance(selection, Selection):
+                broken = f"strategy={config.name}: returns {type(selection).__name__}"
+                raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
+            return selection
         scores = self.score(view, candidates, rng, config)
         return Selection(ordered(view, candidates, scores, rng, config), scores)
+
+
+def _one_each(scores: Any, n: int, config: StrategyConfig) -> np.ndarray:
+    if np.shape(scores) != (n,):
+        broken = f"strategy={config.name}: returns scores of shape {np.shape(scores)} for {n} examples"
+        raise UserError(f"{broken}; return one score for each")
+    return np.asarray(scores, dtype=np.float64)
 
 
 def ordered(
