@@ -263,18 +263,8 @@ def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Cl
     """What the strategy and the candidate pool of a query round may look at."""
     config, learner = setup.config, setup.learner() if setup.learner else None
     seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
-    return View(
-        setup.corpus,
-        pool,
-        pool.answers,
-        query_needs(config),
-        model,
-        learner,
-        seed,
-        clock,
-        counts,
-        config.strategy.aggregate,
-    )
+    needs, aggregate = query_needs(config), config.strategy.aggregate
+    return View(setup.corpus, pool, pool.answers, needs, model, learner, seed, clock, counts, aggregate)
 
 
 def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:

@@ -6,7 +6,7 @@ selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,8 @@ class Strategy(Component):
                 raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
             return selection
         scores = self.score(view, candidates, rng, config)
+        if not self.needs:  # a sweep may have a batch for the other strategies; no identity of this one has it
+            config = replace(config, batch="top")
         return Selection(ordered(view, candidates, scores, rng, config), scores)
 
 
