@@ -174,33 +174,29 @@ class FakeModel:
     def predict(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Predictions:
-        back = np.isin(ids, self.fit.ids).any()
-        of = "labelled" if back else "pool"
+        of = "rest"
         if exact:  # ids of the test split and of the stopping set are others
             of = "test" if inputs.inputs is self.learner.test or not len(self.learner.test) else "stop"
-            of = "labelled exactly" if embeddings else of
         self.learner.events.append(f"predict {of}")
-        if not exact:
-            (self.learner.compared if back else self.learner.asked).append(ids)
         return self._said(inputs, ids, embeddings)
 
     def parts(
         self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, Predictions]]:
         """The later half first: nobody may rely on the order."""
-        self.learner.events.append(f"look at pool{' exactly' if exact else ''}")
-        self.learner.asked.append(ids)
+        back = len(ids) > 0 and np.isin(ids, self.fit.ids).all()
+        self.learner.events.append(f"look {'back' if back else 'at pool'}{' exactly' if exact else ''}")
+        (self.learner.compared if back else self.learner.asked).append(ids)
         half = len(ids) // 2
         for places in (np.arange(half, len(ids)), np.arange(half)):
             yield places, self._said(inputs, ids[places], embeddings)
 
     def _said(self, inputs: Unlabelled, ids: np.ndarray, embeddings: bool) -> Predictions:
         probs = self.learner.opinion(self.fit, len(inputs))[ids].astype(np.float32)
+        seen = embedded(self.fit, probs, ids) if embeddings else None
         if self.learner.task == "classification":
-            seen = embedded(self.fit, probs, ids) if embeddings else None
             return Predictions(probs, tokens=len(ids), embeddings=seen)
-        assert not embeddings
-        return as_sentences(probs, inputs.inputs, ids)
+        return as_sentences(probs, inputs.inputs, ids, seen)
 
 
 def embedded(fit: Fit, probs: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -212,13 +208,17 @@ def embedded(fit: Fit, probs: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.column_stack([np.where(np.isin(ids, fit.ids), -doubt, doubt), np.ones_like(doubt)])
 
 
-def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray) -> Predictions:
+def as_sentences(probs: np.ndarray, inputs: Inputs, ids: np.ndarray, seen: np.ndarray | None = None) -> Predictions:
     lengths = np.array([len(inputs[i]) for i in ids], dtype=np.int64)
     lost = (ids % 5 == 0).astype(np.int64)
     kept = [np.arange(first, n) for first, n in zip(lost, lengths, strict=True)]
     offsets = offsets_of(lengths - lost)
-    words = Ragged(np.repeat(probs, lengths - lost, axis=0), offsets)
-    return Predictions(words, np.concatenate([*kept, np.empty(0, dtype=np.int64)]).astype(np.int64), lengths)
+    words, states = (
+        None if rows is None else Ragged(np.repeat(rows, lengths - lost, axis=0), offsets) for rows in (probs, seen)
+    )
+    assert words is not None
+    places = np.concatenate([*kept, np.empty(0, dtype=np.int64)]).astype(np.int64)
+    return Predictions(words, places, lengths, embeddings=states)
 
 
 def fake_for(corpus: Corpus, opinion: Opinion = moody) -> FakeLearner:
@@ -227,5 +227,5 @@ def fake_for(corpus: Corpus, opinion: Opinion = moody) -> FakeLearner:
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     """Every file of a trajectory that must not depend on how often it was interrupted."""
-    paths = [folder / "ledger.jsonl", *sorted(folder.glob("scores/*")), *sorted(folder.glob("stop/*"))]
+    paths = [folder / "ledger.jsonl", *sorted(folder.glob("*/*.npy"))]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

@@ -178,8 +178,9 @@ def command(config: Config, seeds: Sequence[int]) -> str:
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
     value, group, word, own = config.get(key), GROUPS[key], CHOICES[key], config["config_dir"]
-    if key == "acquisition" and (config["strategy"]["name"] == "random" or config["replay"] is not None):
-        return  # nobody fits it
+    drawn = config["strategy"]["name"] == "random" and config["schedule"].get("seed_by", "random") == "random"
+    if key == "acquisition" and (drawn or config["replay"] is not None):
+        return  # nobody looks at it
     if value is None:
         if _standard_options()[word] is not None:
             yield f"{key}=null"

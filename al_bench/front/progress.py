@@ -151,4 +151,5 @@ def _one_off(rows: list[Row]) -> str | None:
     iterations = sum(totals(spent["seconds"]).get("iteration", 0.0) for _, spent in rows)
     if seconds < max(VISIBLE, NEGLIGIBLE * iterations):
         return None
-    return f"In no iteration: {seconds:.1f} s to prepare the pool for the acquisition model, once."
+    selecting = " and to select the seed set" if any("seed" in spent["seconds"] for _, spent in rows) else ""
+    return f"In no iteration: {seconds:.1f} s to prepare the pool for the acquisition model{selecting}, once."

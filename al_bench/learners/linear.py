@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import softmax
 
 from al_bench.data.corpus import Labels
-from al_bench.data.ragged import values_of
+from al_bench.data.ragged import Ragged, values_of
 from al_bench.learners.base import FitCosts, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.engine.dropout import feature_mask
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import as_predictions
 from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
@@ -19,6 +19,7 @@ from al_bench.learners.predictions import Parts
 from al_bench.learners.pretrained import PretrainedLearner
 
 BLOCK = 4096  # examples whose features are in memory together
+DROPOUT = 0.1  # of features, in samples; as in the hidden layers of most encoders
 
 
 @dataclass(eq=False, repr=False)
@@ -31,10 +32,11 @@ class LinearLearner(PretrainedLearner):
     """
 
     trains_network = False
-    computes = "a linear head on frozen embeddings"
-    optimizations: ClassVar[tuple[str, ...]] = ()
-
     _scalings: dict[Encoded, tuple[Scaling, float]] = field(init=False, default_factory=dict)
+
+    @property
+    def computes(self) -> str:
+        return "a linear head on frozen embeddings"
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
         encoded = self.encoded(inputs)
@@ -88,10 +90,21 @@ class LinearModel(Model):
     def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         """exact: on vectors in float32, which a run in another precision computes at their first use."""
         encoded = self.learner.encoded(inputs)
-        assert encoded.firsts is None or not embeddings, "embeddings are of texts"
         for block, x in self._blocks(encoded, ids, "float32" if exact else self.learner.precision):
             probs = softmax(self.head.logits(x), axis=1)
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
+
+    def samples(
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
+        """Masks are of the standardised features, at the rate `DROPOUT`."""
+        encoded = self.learner.encoded(inputs)
+        masks = [feature_mask("features", draw, self.head.weight.shape[1], DROPOUT, seed) for draw in range(draws)]
+        heads = [replace(self.head, weight=self.head.weight * mask) for mask in masks]
+        for block, x in self._blocks(encoded, ids, self.learner.precision):
+            probs = np.stack([softmax(head.logits(x), axis=1) for head in heads], axis=1)
+            predictions = as_predictions(encoded, ids[block], probs)
+            yield block, predictions.probs, predictions.tokens
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         """In closed form, in the parameters that were fitted: the head's."""

@@ -18,14 +18,15 @@ class Predictions:
     kept: tagging: which word of its sentence each row of `probs.values` is
     lengths: tagging: (n,) words of each sentence, with those that did not survive
     tokens: sub-words that went through the model, padding not counted
-    embeddings: classification: (n, width) float32 inputs of the last layer; None unless asked for
+    embeddings: (n, width) float32 inputs of the last layer; tagging: `Ragged`, a row for each surviving word; None
+        unless asked for
     """
 
     probs: np.ndarray | Ragged
     kept: np.ndarray | None = None
     lengths: np.ndarray | None = None
     tokens: int = 0
-    embeddings: np.ndarray | None = None
+    embeddings: np.ndarray | Ragged | None = None
 
     @classmethod
     def blank(cls, n: int) -> "Predictions":
@@ -57,6 +58,10 @@ class Predictions:
         labels[self.places()] = likeliest
         return Ragged(labels, offsets_of(self.lengths))
 
+    def surviving(self, labels: Labels) -> np.ndarray:
+        """(units,) of the labels of all examples or words those whose probabilities are here."""
+        return values_of(labels) if isinstance(self.probs, np.ndarray) else values_of(labels)[self.places()]
+
     def places(self) -> np.ndarray:
         """Tagging: where each surviving word stands among all words of all sentences."""
         assert isinstance(self.probs, Ragged)
@@ -74,9 +79,10 @@ def assembled(parts: Iterable[tuple[np.ndarray, Predictions]]) -> Predictions:
     order = np.argsort(np.concatenate(positions))
     tokens = sum(p.tokens for p in pieces)
     probs = joined([p.probs for p in pieces])
+    embeddings = [p.embeddings for p in pieces if p.embeddings is not None]  # of all or of none
+    states = joined(embeddings)[order] if embeddings else None
     if isinstance(probs, Ragged):
         kept = Ragged(np.concatenate([p.kept for p in pieces]), probs.offsets)
         lengths = np.concatenate([p.lengths for p in pieces])
-        return Predictions(probs[order], kept[order].values, lengths[order], tokens)
-    states = None if pieces[0].embeddings is None else np.concatenate([p.embeddings for p in pieces])[order]
+        return Predictions(probs[order], kept[order].values, lengths[order], tokens, states)
     return Predictions(probs[order], tokens=tokens, embeddings=states)

@@ -2,10 +2,10 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import torch
 from safetensors import safe_open
 
 from al_bench.config.schema import ModelConfig
@@ -13,12 +13,14 @@ from al_bench.data.corpus import Inputs, Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.data.tags import kind_of
-from al_bench.learners.base import UNWATCHED, Cache, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import UNWATCHED, BasicLearner, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
+from al_bench.learners.engine.dropout import dropouts, no_dropout
 from al_bench.learners.engine.embedding import Embedder
 from al_bench.learners.engine.encoding import Encoded, encode
-from al_bench.learners.engine.loading import inspect, last_layer, load_network
+from al_bench.learners.engine.loading import inspect, last_layer, load_network, set_head_dropout
+from al_bench.learners.engine.surprisal import LanguageModel, surprisal
 from al_bench.learners.engine.training import Examples
 from al_bench.learners.engine.weights import fetch
 from al_bench.learners.predictions import Predictions
@@ -26,26 +28,15 @@ from al_bench.seeds import stream
 
 
 @dataclass(eq=False, repr=False)
-class PretrainedLearner:
+class PretrainedLearner(BasicLearner):
     """A network, its tokenizer, and the corpora that they have encoded.
 
-    role: the config key it was built from, for messages
-    label_names: classes, or tags
-    cache: of encoded corpora and of their vectors, shared between runs, or None
+    cache: of encoded corpora and of their vectors
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
     head_parameters: names of the network's parameters that the checkpoint lacks
     """
-
-    role: str
-    config: ModelConfig
-    task: str
-    label_names: tuple[str, ...]
-    device: torch.device
-    precision: str
-    cache: Cache | None = None
-    available: frozenset[str] = frozenset()
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
 
@@ -73,19 +64,23 @@ class PretrainedLearner:
         return task if cls.trains_network else "encoder"
 
     @classmethod
-    def check(cls, role: str, model: ModelConfig, task: str, classes: int, *, embeddings: bool = False) -> None:
-        """Raise `UserError` where the model could not be loaded and trained; reads no weights but their table.
-
-        embeddings: whether predictions must hold them
-        """
+    def check(cls, role: str, model: ModelConfig, task: str, classes: int, needs: frozenset[str]) -> None:
+        """Reads no weights but their table."""
         source = fetch(role, model)
         with source.reading():
             _, _, network = inspect(source, model, task, cls.kind(task), classes)
             if source.weights.suffix == ".safetensors":
                 with safe_open(source.weights, framework="pt"):
                     pass  # a file that was cut is refused
-            if embeddings and cls.trains_network:
-                last_layer(network, classes)
+        if not cls.trains_network:
+            return
+        if "embeddings" in needs:
+            last_layer(network, classes)
+        if "samples" in needs:
+            assert model.training.dropout is not None
+            set_head_dropout(network, model.training.dropout)
+            if not dropouts(network):
+                raise no_dropout(role, model)
 
     @property
     def overheads(self) -> dict[str, float]:
@@ -107,6 +102,15 @@ class PretrainedLearner:
         rows = np.zeros((offsets[-1], vectors.values.shape[1]), dtype=np.float32)
         rows[encoded.places(ids)] = vectors.values
         return Ragged(rows, offsets)
+
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        return LanguageModel(fetch(self.role, self.config), self.collator)
+
+    def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
+        encoded = self.encoded(inputs)
+        losses = self.language_model.losses(encoded, self.precision)
+        return surprisal(losses, encoded.tokens, self.tokenizer.all_special_ids, ids, seed, self.max_length)
 
     def cut_off(self, inputs: Unlabelled) -> np.ndarray:
         encoded = self.encoded(inputs)

@@ -1,16 +1,19 @@
 """A Hugging Face encoder with a classification head, over texts or over words."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from al_bench.data.corpus import Labels
+from al_bench.data.ragged import Ragged
 from al_bench.learners.base import FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.engine.dropout import Masks, no_dropout
 from al_bench.learners.engine.forward import Forward
 from al_bench.learners.engine.graphs import GraphedStepper
-from al_bench.learners.engine.inference import parts
+from al_bench.learners.engine.inference import parts, samples
 from al_bench.learners.engine.influence import self_influence
 from al_bench.learners.engine.loading import set_head_dropout
 from al_bench.learners.engine.optimizations import BFLOAT16, GRAPHS, PACKED
@@ -104,6 +107,17 @@ class TransformerModel(Model):
     def parts(self, inputs: Unlabelled, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False) -> Parts:
         learner = self._current()
         return parts(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
+
+    def samples(
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
+        """Masks are those of the network's own dropout, the head's included."""
+        learner = self._current()
+        masks = Masks(learner.forward.working_network, seed)
+        for sampled in samples(learner.forward, learner.encoded(inputs), ids, draws, masks):
+            if len(ids) and not masks.used:
+                raise no_dropout(learner.role, learner.config)
+            yield sampled
 
     def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
         learner = self._current()

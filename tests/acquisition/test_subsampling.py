@@ -1,10 +1,14 @@
 """Who is in the sub-pool, and how likely: against the formula, at the paper's size and settings."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from al_bench.acquisition.pool import Pool
-from al_bench.acquisition.subsampling import candidates
+from al_bench.acquisition.selection import Budget
+from al_bench.acquisition.subsampling import propose
+from al_bench.acquisition.view import View
 from al_bench.config.schema import SubsamplingConfig
 
 PAPER = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
@@ -25,8 +29,16 @@ def scored(scores: np.ndarray) -> Pool:
     return Pool.unlabelled_of(len(scores)).remember(np.arange(len(scores)), scores.astype(np.float32))
 
 
+def candidates(pool: Pool, settings: SubsamplingConfig, query_round: int, budget: Budget, seed: int):
+    """(ids, how many of them are an extension); candidate pools without needs look at no corpus."""
+    view: Any = View(None, pool, None, frozenset())  # type: ignore[arg-type]
+    proposed = propose(settings, query_round, view, budget, rng(seed))
+    return proposed.ids, proposed.extended
+
+
 def drawn(pool: Pool, settings: SubsamplingConfig, seed: int = 0, budget: float = 1, query_round: int = 1):
-    return candidates(pool, settings, query_round, np.ones(len(pool.score), dtype=int), budget, "examples", rng(seed))
+    costs = np.ones(len(pool.score), dtype=int)
+    return candidates(pool, settings, query_round, Budget(budget, "examples", costs), seed)
 
 
 def kept(settings: SubsamplingConfig, n: int, draws: int) -> np.ndarray:
@@ -184,7 +196,7 @@ def test_a_draw_that_fills_the_query_is_left_alone(name):
 def test_a_draw_can_always_pay_for_a_query_in_words(name, budget):
     words = rng(2).integers(1, 8, 100)
     pool = scored(np.arange(100.0))
-    ids, extended = candidates(pool, SubsamplingConfig(name, 0.02, 0.0, []), 1, words, budget, "words", rng(1))
+    ids, extended = candidates(pool, SubsamplingConfig(name, 0.02, 0.0, []), 1, Budget(budget, "words", words), 1)
     assert words[ids].sum() > budget or len(ids) == 100
     if extended and len(ids) < 100:
         assert words[ids].sum() - budget <= 7, "and is no longer than it need be"
@@ -194,9 +206,9 @@ def test_an_extension_is_needed_where_the_words_just_reach_the_target():
     """A query goes on until its words exceed the target, so reaching it is not enough."""
     pool = scored(np.arange(10.0))
     settings = SubsamplingConfig("naive", 2, refresh=[])
-    ids, extended = candidates(pool, settings, 1, np.full(10, 5), 10, "words", rng())
+    ids, extended = candidates(pool, settings, 1, Budget(10, "words", np.full(10, 5)), 0)
     assert (ids.tolist(), extended) == ([7, 8, 9], 1)
-    ids, extended = candidates(pool, settings, 1, np.full(10, 5), 9, "words", rng())
+    ids, extended = candidates(pool, settings, 1, Budget(9, "words", np.full(10, 5)), 0)
     assert (ids.tolist(), extended) == ([8, 9], 0)
 
 

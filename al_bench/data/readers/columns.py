@@ -42,7 +42,11 @@ def examples(table: Table, config: DatasetConfig) -> Raw:
     if (dropped := len(rows) - len(complete)) > 0:
         notes.append(f"dropped {dropped:,} of {len(rows):,} examples of {table.where}: a text or a label is missing")
     inputs, labels = [inputs[i] for i in complete], [labels[i] for i in complete]
-    return Raw(table.where, inputs, None if unlabelled and rows else labels, names, tuple(notes))
+    answers = None
+    if config.answers is not None and config.answers in table.columns:
+        cells, own = table.read(config.answers), table.classes.get(config.answers)
+        answers = [_label(cells[rows[i]], own, table.where, config) for i in complete]
+    return Raw(table.where, inputs, None if unlabelled and rows else labels, names, tuple(notes), answers)
 
 
 def _complete(

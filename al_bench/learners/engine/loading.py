@@ -14,6 +14,7 @@ KINDS = {
     "encoder": transformers.AutoModel,
     "classification": transformers.AutoModelForSequenceClassification,
     "tagging": transformers.AutoModelForTokenClassification,
+    "language model": transformers.AutoModelForMaskedLM,
 }
 
 

@@ -1,0 +1,66 @@
+"""Make docs/strategies.md of the registries and of docs/strategies.csv, which scripts/bench_strategies.py measures.
+
+python scripts/strategies_doc.py            # writes the page; a test fails where it is stale
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench_strategies import QUERIED, RESULTS, SIZES, WIDTH, read
+
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.config.schema import TASKS
+from al_bench.plugins import Component
+
+PAGE = RESULTS.with_suffix(".md")
+HEAD = f"""# Query strategies and candidate pools
+
+<!-- made by scripts/strategies_doc.py; do not edit -->
+
+`strategy=NAME` and `subsampling=NAME` choose one; `al-bench ls strategies` and `al-bench ls subsamplings` list them,
+with those that you have installed; [extending.md](extending.md) says how to write one.
+
+- **needs**: `predictions`, `embeddings` (inputs of the last layer) and `samples` (Monte Carlo dropout) are of the
+  acquisition model as it is fitted in each cycle; `pretrained` (vectors) and `surprisal` (losses of the masked
+  language model) of its encoder before any fit. What needs nothing of the fitted model fits none. `gold` looks at
+  labels that no annotator has given: a bracket, not a method.
+- **cost**: beside the passes of the model that the needs tell, with n candidates, b queried and m labelled examples.
+- **seconds** of one query, beside these passes: {QUERIED} examples of 1,000 to 1,000,000 candidates with synthetic
+  vectors of {WIDTH} directions, on one thread ({{processor}}). `python scripts/bench_strategies.py` measures them.
+"""
+
+
+def page() -> str:
+    rows = read(RESULTS)
+    processors = ", ".join(sorted({row["processor"] for row in rows.values()}))
+    seconds = {key: row["seconds"] for key, row in rows.items()}
+    parts = [HEAD.replace("{processor}", processors), "## Strategies\n"]
+    parts += table("strategy", STRATEGIES.shipped, seconds)
+    parts += [
+        "\n## Candidate pools\n",
+        "What a round of subsampling costs, for which the strategy then looks at less.\n",
+    ]
+    parts += table("subsampling", {k: v for k, v in CANDIDATE_POOLS.shipped.items() if k != "none"}, seconds)
+    return "\n".join(parts) + "\n"
+
+
+def table(component: str, kinds: Mapping[str, Component], seconds: Mapping[Any, str]) -> Iterable[str]:
+    yield f"| name | asks for | task | needs | cost | parameters | source | {' | '.join(f'{n:,}' for n in SIZES)} |"
+    yield f"|{'---|' * 7}{'---:|' * len(SIZES)}"
+    for name, kind in kinds.items():
+        facts: Any = kind
+        title = f"`{name}`" + (" (bracket)" if getattr(facts, "bracket", False) else "")
+        task = "both" if set(facts.tasks) == set(TASKS) else facts.tasks[0]
+        needs = ", ".join(facts.needs) or ("last scores" if getattr(facts, "needs_scores", False) else "–")
+        settings = ", ".join(f"{key}={value}" for key, value in kind.defaults.items())
+        measured = (seconds.get((component, name, n), "–") for n in SIZES)
+        cost = getattr(facts, "cost", "n log n")
+        cells = (title, kind.summary, task, needs, cost, settings or "–", facts.source or "–", *measured)
+        yield f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(Path.cwd())}" if PAGE.is_relative_to(Path.cwd()) else f"wrote {PAGE}")
