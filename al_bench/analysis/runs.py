@@ -51,6 +51,7 @@ def columns_of(config: Mapping[str, Any], identity: Mapping[str, Any] | None = N
         "dataset": config["dataset"]["name"],
         "task": PLAIN_TAGGING if config["dataset"]["scheme"] == "none" else config["dataset"]["task"],
         "strategy": chosen,
+        "strategy_name": _short(strategy["name"], STRATEGIES.shipped),
         "batch": strategy.get("batch", "top") if acquires else None,
         "beta": strategy["beta"] if stochastic else None,
         "aggregate": strategy.get("aggregate") if acquires else None,

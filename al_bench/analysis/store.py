@@ -25,12 +25,12 @@ from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import array_path, read_array
 
 COLUMNS = (
-    "directory", "name", "dataset", "task", "strategy", "batch", "beta", "aggregate", "no_entity", "params", "code",
-    "bracket", "subsampling", "gamma", "temperature", "subsampling_params", "refresh", "oracle", "priced", "currency",
-    "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters", "acquisition_learner",
-    "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory", "state", "cycles_done",
-    "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector", "arm", "role",
-    "method", "selection", "schedule",
+    "directory", "name", "dataset", "task", "strategy", "strategy_name", "batch", "beta", "aggregate", "no_entity",
+    "params", "code", "bracket", "subsampling", "gamma", "temperature", "subsampling_params", "refresh", "oracle",
+    "priced", "currency", "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters",
+    "acquisition_learner", "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory",
+    "state", "cycles_done", "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector",
+    "arm", "role", "method", "selection", "schedule",
 )  # fmt: skip
 # Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
 NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
