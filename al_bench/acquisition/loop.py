@@ -18,9 +18,9 @@ from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.protocol import DIVERGED, ordered
+from al_bench.acquisition.strategies.protocol import ordered
 from al_bench.acquisition.subsampling import propose
-from al_bench.acquisition.view import View
+from al_bench.acquisition.view import DIVERGED, View
 from al_bench.config.schema import RunConfig, StrategyConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
