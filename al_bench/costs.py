@@ -3,7 +3,7 @@
 Every phase belongs to exactly one total:
 
 iteration        what an annotator waits for between two queries: `ITERATION`
-one_off          preparing the pool for the acquisition model, once per trajectory: `ONE_OFF`
+one_off          work that is done once per trajectory, preparing the pool and selecting the seed set: `ONE_OFF`
 evaluation       predicting what real active learning does not predict: phases that end in "evaluate"
 overhead         loading, checking and capturing a network, for any role: phases that end in one of `OVERHEAD`
 successor_total  all else: fits of the successor, pseudo-labeller and verifier, preparing the pool for them,
@@ -19,10 +19,10 @@ from typing import Any
 
 QUERY = ("subsample", "predict", "select", "rescore")
 ITERATION = ("train", *QUERY)
-ONE_OFF = ("prepare",)
+ONE_OFF = ("prepare", "seed")
 OVERHEAD = ("load", "check", "capture")
 # Last words of the phases that happen once per model and corpus, however many fits follow.
-ONCE = ("load", "check", "prepare", "embed")
+ONCE = ("load", "check", "prepare", "embed", "seed")
 TOTALS = ("iteration", "one_off", "evaluation", "overhead", "successor_total")
 Seconds = Mapping[str, float]
 Listener = Callable[[str], None]
@@ -107,6 +107,11 @@ def totals(seconds: Seconds) -> dict[str, float]:
     for phase, value in seconds.items():
         sums[total_of(phase)] = sums.get(total_of(phase), 0.0) + value
     return sums
+
+
+def machine_money(seconds: Seconds, hour: float) -> float:
+    """What the machine costs without evaluation, which real active learning does not do. hour: its price"""
+    return hour * sum(value for phase, value in seconds.items() if total_of(phase) != "evaluation") / 3600
 
 
 def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:

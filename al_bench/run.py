@@ -2,7 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,17 @@ import numpy as np
 
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.needs import acquires
-from al_bench.config.identity import content_hash, model_identity, run_identity, trajectory_identity
+from al_bench.acquisition.pool import Pool
+from al_bench.config.identity import (
+    content_hash,
+    is_bracket,
+    model_identity,
+    run_identity,
+    strategy_identity,
+    trajectory_identity,
+)
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
-from al_bench.costs import Costs, charged_once
+from al_bench.costs import Costs, charged_once, machine_money
 from al_bench.data.metrics import majority
 from al_bench.errors import UserError, known
 from al_bench.ledger.ledger import Row, load_record, remove_leftovers, write_json
@@ -22,7 +32,7 @@ from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.store import Steps, claim
 from al_bench.ledger.tracking import Tracker
-from al_bench.ledger.trajectory import Trajectory
+from al_bench.ledger.trajectory import Trajectory, of_other_code
 from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
 from al_bench.workbench import Display, Workbench, fingerprints_of
@@ -47,7 +57,8 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
                 display.say("already finished, nothing to do")
             else:
                 work(config, directory, display, tracker, job.get("jobs", 1))
-        display.table(directory.rows(), folder.name)
+        bracket = config.replay is None and is_bracket(strategy_identity(config))
+        display.table(directory.rows(), folder.name + (" (a bracket)" if bracket else ""))
         display.say(f"run directory: {folder}")
     finally:
         display.close()
@@ -86,23 +97,26 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
         display.say(
             f"note: {changes}; the cycles from here on may differ from those of a run that was never interrupted"
         )
-    labelled = np.empty(0, dtype=np.int64)
+    train, answers = bench.corpus.train, Counter[str]()
+    pool = Pool.unlabelled_of(len(train), train.labels)
     for cycle, costs in cycles:
-        labelled = np.union1d(labelled, cycle.seed_set)
+        pool = cycle.begun(pool)
+        answers.update(cycle.seed_answers)
         fresh = cycle.number >= len(committed)
         if fresh:
             if late := ", ".join(map(str, beyond_end(config.evaluate_at, cycle))):
                 display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {late}")
-            evaluation = evaluate_successor(succession, cycle, labelled)
+            evaluation = evaluate_successor(replace(succession, answers=pool.answers), cycle, pool.labelled)
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
-            committed.append(lines(cycle, costs, evaluation, baseline, charged))
+            committed.append(lines(config, cycle, costs, evaluation, baseline, charged, answers))
             directory.commit(*committed[-1])
             used = bench.learners.items()
             facts["optimizations"] |= {role: list(learner.optimizations) for role, learner in used}
             write_json(path, facts)
             tracker.update()
         display.cycle(*committed[cycle.number], fresh=fresh)
-        labelled = np.union1d(labelled, cycle.queried)
+        pool = cycle.ended(pool)
+        answers.update(cycle.answers)
 
 
 def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], list[dict[str, Any]]]:
@@ -115,16 +129,22 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
     if config.replay is not None:
         source = Path(config.replay).expanduser()
         # The whole file is read now: one that cannot be replayed must not leave a fingerprint in the run.
-        cycles, trajectory_id = iter(list(replay(source, corpus))), f"replay-{content_hash(source)[:12]}"
+        cycles, trajectory_id = (
+            iter(list(replay(source, corpus, bench.annotator))),
+            f"replay-{content_hash(source)[:12]}",
+        )
     else:
         learner = partial(bench.learner, "acquisition") if acquires(config) else None
         fingerprints = {key: hashes for key, hashes in bench.fingerprints.items() if key in ("data", "acquisition")}
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
-        cycles = acquire(Setup(config, corpus, learner, bench.display.phase), trajectory.cycle)
+        setup = Setup(config, corpus, learner, bench.display.phase, bench.annotator, trajectory.seed_set)
+        cycles = acquire(setup, trajectory.cycle)
         trajectory_id = trajectory.id
         rows = trajectory.rows()
+        if not rows and (change := of_other_code(root, identity)):
+            bench.display.say(f"note: {change}; a new trajectory begins")
         if learner is not None and len(rows) <= config.schedule.cycles:
             machines += [spent["machine"] for _, spent in rows]
     return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}, machines
@@ -168,16 +188,23 @@ def beyond_end(evaluate_at: list[int] | str, cycle: Cycle) -> list[int]:
     return [number for number in evaluate_at if number > cycle.number]
 
 
-def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, baseline: dict[str, float], charged: set[str]) -> Row:
+def lines(
+    config: RunConfig, cycle: Cycle, costs: Costs, evaluation: Evaluation, baseline: dict[str, float],
+    charged: set[str], answers: Mapping[str, int],
+) -> Row:  # fmt: skip
     """A cycle's lines in the run's ledger.jsonl and costs.jsonl.
 
     baseline: what `majority` gives; charged: the phases of all earlier cycles
+    answers: of the oracle until the cycle's fit, in numbers
     """
     metrics, pseudo, successor_costs = evaluation
+    price = config.oracle.price
     decided = {
         "cycle": cycle.number,
         "labelled": cycle.labelled,
         "words": cycle.words,
+        **{name: answers[name] for name in ("asked", "answered", "right")},
+        "money_labels": price.of(answers["answered"], answers["words"]) if price.is_known else None,
         "acquisition": cycle.metrics,
         "successor": metrics,
         "baseline": baseline,
@@ -187,9 +214,12 @@ def lines(cycle: Cycle, costs: Costs, evaluation: Evaluation, baseline: dict[str
         "query": cycle.query,
     }
     roles = {"acquisition": costs, "successor": successor_costs}
+    seconds = costs.seconds | charged_once(successor_costs.seconds, charged)
+    hour = config.price.hour
     return decided, {
         "cycle": cycle.number,
-        "seconds": costs.seconds | charged_once(successor_costs.seconds, charged),
+        "seconds": seconds,
+        **({} if hour is None else {"money_machine": machine_money(seconds, hour)}),
         **costs.counts,
         **successor_costs.counts,
         "peak_memory_bytes": max(c.counts.get("peak_memory_bytes", 0) for c in roles.values()),

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from al_bench.acquisition.loop import annotator_of
 from al_bench.acquisition.needs import needs_of
 from al_bench.config.identity import models_of
 from al_bench.config.rules import validate_with_data
@@ -16,8 +17,7 @@ from al_bench.data.ragged import values_of
 from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.engine.device import hardware, resolve_device, resolve_precision
 from al_bench.learners.engine.optimizations import optimizations_of
-from al_bench.learners.engine.weights import identify
-from al_bench.learners.families import LEARNERS
+from al_bench.learners.families import LEARNERS, fingerprint
 from al_bench.ledger.cache import ArrayCache
 from al_bench.ledger.ledger import Row
 from al_bench.ledger.provenance import machine
@@ -37,6 +37,7 @@ class Display(Protocol):
 class Workbench:
     """What all stages of a run share.
 
+    annotator: the oracle, whose answers are there
     learners: by role, as far as they were needed
     account: who computes, on which machine, and what to do while another process computes, for results on disk
     Raises `UserError` for a device that this machine lacks and for data that contradict the config.
@@ -52,6 +53,10 @@ class Workbench:
         display.say(self.corpus.summary)
         for note in self.corpus.notes:
             display.say(f"note: {note}")
+        self.annotator = annotator_of(config, self.corpus)
+        answers = self.annotator.answers()  # files that are wrong are refused now, not hours later
+        if not answers.known.all():
+            display.say(f"note: oracle={config.oracle.name} abstains from {(~answers.known).sum():,} training examples")
         self.hardware = hardware(self.device)
         here = machine(self.hardware, self.precision, config.engine, jobs)
         waiting = partial(display.say, "waiting: another process is computing what this run needs next")
@@ -65,9 +70,9 @@ class Workbench:
         for role, model in models_of(config).items():
             self.display.phase(f"checking the {role.replace('_', '-')}")
             needs = needs_of(config) if role == "acquisition" else frozenset()
-            kind, classes = LEARNERS[model.learner], len(self.corpus.label_names)
-            kind.check(role, model, config.dataset.task, classes, needs)
-            fingerprints[role] = identify(role, model)
+            classes = len(self.corpus.label_names)
+            LEARNERS[model.learner].learner.check(role, model, config.dataset.task, classes, needs)
+            fingerprints[role] = fingerprint(role, model)
         return fingerprints
 
     def learner(self, role: str) -> Learner:
@@ -78,8 +83,9 @@ class Workbench:
             kind = LEARNERS[model.learner]
             cache = ArrayCache(self.output_dir / "cache" / "encodings", self.display.say)
             computing = (self.device, self.precision)
-            available = optimizations_of(self.config.engine, *computing)
-            learner: Learner = kind(role, model, corpus.task, corpus.label_names, *computing, cache, available)
+            available = optimizations_of(self.config.engine, *computing) if kind.engine else frozenset()
+            facts = (role, model, corpus.task, corpus.label_names, *computing, cache, available)
+            learner: Learner = kind.learner(*facts, **model.params)
             self.display.say(f"{title} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
@@ -91,7 +97,7 @@ class Workbench:
 
 def fingerprints_of(config: RunConfig) -> dict[str, Any]:
     """Of the data and of all models of a resolved config. Raises `UserError` where one cannot be read."""
-    models = {role: identify(role, model) for role, model in models_of(config).items()}
+    models = {role: fingerprint(role, model) for role, model in models_of(config).items()}
     return {"data": fingerprint_of(config.dataset), **models}
 
 

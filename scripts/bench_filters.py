@@ -22,11 +22,11 @@ from al_bench.config.schema import PAPER_TRAINING, DatasetConfig, Limits, Traini
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.loading import load_corpus
 from al_bench.data.ragged import Ragged, joined
+from al_bench.filters.opinions import of_confidence, of_neighbours, of_verifier
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine.device import resolve_device, resolve_precision
 from al_bench.learners.families import LEARNERS
 from al_bench.seeds import stream
-from al_bench.successor.filters import of_confidence, of_neighbours, of_verifier
 from al_bench.successor.pseudo_labeling import mistaken
 
 SEEDS = FitSeeds(1, 1, 0)
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=1600, help="examples whose label may be wrong (1600)")
     parser.add_argument("--share", type=float, default=0.1, help="of planted errors (0.1)")
     parser.add_argument("--epochs", type=int, default=5, help="of each fit (5)")
-    parser.add_argument("--learner", choices=sorted(LEARNERS), default="transformer")
+    parser.add_argument("--learner", choices=sorted(LEARNERS.shipped), default="transformer")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -96,7 +96,7 @@ def main() -> None:
     training = TrainingConfig(**{**PAPER_TRAINING[options.task], **changed})
     model = replace(MINILM, max_length=128, training=training, learner=options.learner)
     device = resolve_device("auto")
-    learner = LEARNERS[options.learner](
+    learner = LEARNERS[options.learner].learner(
         "model", model, options.task, corpus.label_names, device, resolve_precision("auto", device)
     )
     rng = stream(0, "bench filters")

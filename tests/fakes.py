@@ -227,5 +227,5 @@ def fake_for(corpus: Corpus, opinion: Opinion = moody) -> FakeLearner:
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     """Every file of a trajectory that must not depend on how often it was interrupted."""
-    paths = [folder / "ledger.jsonl", *sorted(folder.glob("scores/*")), *sorted(folder.glob("stop/*"))]
+    paths = [folder / "ledger.jsonl", *sorted(folder.glob("*/*.npy"))]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

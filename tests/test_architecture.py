@@ -15,7 +15,11 @@ ROOMS = (
     "plugins",
     "config.schema",  # apart from the rest of config: all rooms read it, and the rest of config reads rooms
     "data",
+    "oracles",
     "learners",
+    "acquisition.aggregates",  # apart from the rest of acquisition: filters read them, and the loop may ask filters
+    "acquisition.strategies.uncertainty",
+    "filters",
     "acquisition",
     "config",  # the rules and the identity of a run ask the strategies what they need
     "ledger",
@@ -23,6 +27,7 @@ ROOMS = (
     "planning",
     "workbench",
     "run",
+    "conformance",
     "analysis",
     "tables",
     "report",

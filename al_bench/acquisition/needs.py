@@ -6,13 +6,23 @@ from al_bench.acquisition.view import FITTED
 from al_bench.config.schema import RunConfig
 
 
-def needs_of(config: RunConfig) -> frozenset[str]:
+def query_needs(config: RunConfig) -> frozenset[str]:
     """Of `view.NEEDS`, what the strategy and the candidate pool look at."""
     return frozenset(STRATEGIES[config.strategy.name].needs) | frozenset(CANDIDATE_POOLS[config.subsampling.name].needs)
 
 
+def seed_needs(config: RunConfig) -> frozenset[str]:
+    """What the selection of the seed set looks at: of `view.PRETRAINED`, since nothing is fitted before it."""
+    return frozenset(STRATEGIES[config.schedule.seed_by].needs)
+
+
+def needs_of(config: RunConfig) -> frozenset[str]:
+    """What any selection of the run looks at."""
+    return query_needs(config) | seed_needs(config)
+
+
 def acquires(config: RunConfig) -> bool:
-    """Whether the run loads an acquisition model: neither a replay nor a strategy without needs does."""
+    """Whether the run loads an acquisition model: neither a replay nor selections without needs do."""
     return config.replay is None and bool(needs_of(config))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.config.schema import ScheduleConfig
+from al_bench.config.schema import LabelPrice, ScheduleConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import values_of
 from al_bench.errors import reject
@@ -17,14 +17,23 @@ from al_bench.learners.base import Model, Unlabelled
 STOP_SHARE, STOP_LIMIT = 0.1, 2000  # of the training split without a dev split; examples of either at most
 
 
-def costs_of(words: np.ndarray, unit: str) -> np.ndarray:
-    """(n,) what labelling each example costs: its words, or 1."""
+EPSILON = 1e-9  # of a budget: sums of prices are rounded
+
+
+def costs_of(words: np.ndarray, unit: str, price: LabelPrice | None = None) -> np.ndarray:
+    """(n,) what labelling each example costs: its words, 1, or its price, which money cannot do without."""
+    if unit == "money":
+        assert price is not None
+        return np.asarray(price.of(np.ones(len(words)), words))
     return words if unit == "words" else np.ones(len(words), dtype=np.int64)
 
 
 def target(budget: int | float, costs: np.ndarray, unit: str) -> float:
-    """A budget in units: an int counts, a float is a share of the split (in examples: rounded, not 0)."""
-    if isinstance(budget, int):
+    """A budget in units: an int counts, a float is a share of the split (in examples: rounded, not 0).
+
+    In money both are amounts.
+    """
+    if isinstance(budget, int) or unit == "money":
         return budget
     share = budget * float(costs.sum())
     return share if unit == "words" else max(1, round(share))
@@ -51,7 +60,7 @@ class Budget:
 
     def uses_up(self, spent: Any) -> Any:
         """Whether so much uses it up; also of an array."""
-        return spent >= self.amount if self.unit == "examples" else spent > self.amount
+        return spent > self.amount if self.unit == "words" else spent >= self.amount * (1 - EPSILON)
 
     def examples(self, candidates: np.ndarray) -> int:
         """How many of the candidates it buys at their mean cost, at least one: of clusters, for example."""
@@ -71,10 +80,13 @@ def prefix(costs: np.ndarray, budget: float, unit: str) -> int:
     """How many of the ordered examples a budget buys; all of them where it exceeds their costs.
 
     Examples: exactly the count. Words: up to and including the example that makes the sum exceed the budget
-    (Tsvigun et al. 2022), so that a query is never empty.
+    (Tsvigun et al. 2022), so that a query is never empty. Money: as many as it pays for, but one at least.
     """
     if unit == "examples":
         return min(int(budget), len(costs))
+    if unit == "money":
+        paid = int(np.searchsorted(np.cumsum(costs), budget * (1 + EPSILON), side="right"))
+        return min(max(paid, 1), len(costs))
     return min(int(np.searchsorted(np.cumsum(costs), budget, side="right")) + 1, len(costs))
 
 

@@ -10,32 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from al_bench.acquisition.candidates import CandidatePool, Preference, candidate_pool
+from al_bench.acquisition.neighbourhoods import anchoral, seals
 from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.view import View
-from al_bench.config.schema import TASKS, SubsamplingConfig
-from al_bench.plugins import Component, Registry
-
-
-@dataclass(frozen=True)
-class Preference:
-    """order: all unlabelled ids, most wanted first; drawn: (n,) bool, which of these make up the part"""
-
-    order: np.ndarray
-    drawn: np.ndarray
-
-
-@dataclass(frozen=True)
-class CandidatePool(Component):
-    """A function (view, rng, **settings) -> `Preference`.
-
-    needs: as of a strategy; needs_scores: reads the last-known scores, so that the strategy must give some
-    tasks: that it works on; source: the paper
-    """
-
-    needs: tuple[str, ...] = ()
-    needs_scores: bool = False
-    tasks: tuple[str, ...] = TASKS
-    source: str = ""
+from al_bench.config.schema import SubsamplingConfig
+from al_bench.plugins import Registry
 
 
 @dataclass(frozen=True)
@@ -106,7 +86,6 @@ def first(order: np.ndarray, gamma: int | float) -> Preference:
     return Preference(order, np.arange(len(order)) < count)
 
 
-candidate_pool = CandidatePool.of
 UPS = 'Tsvigun et al., "Towards Computationally Feasible Deep Active Learning" (Findings of NAACL 2022), section 4.1'
 CANDIDATE_POOLS = Registry(
     "subsampling",
@@ -117,5 +96,7 @@ CANDIDATE_POOLS = Registry(
         "random": candidate_pool(random),
         "naive": candidate_pool(naive, needs_scores=True),
         "ups": candidate_pool(ups, needs_scores=True, source=UPS),
+        "seals": seals,
+        "anchoral": anchoral,
     },
 )

@@ -7,25 +7,30 @@ the data and the models that a config names are recorded at first use and checke
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.needs import acquires, needs_of
+from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import AFTER_A_FIT, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.errors import reject
+from al_bench.filters import FILTERS, needed, shared_settings
+from al_bench.learners.families import LEARNERS
+from al_bench.learners.metrics import METRICS
+from al_bench.oracles import ORACLES
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
 
-# Keys that say where, how visibly and on which device a run is executed, and its name (the names of datasets and
-# models do not count either). `seed` and the shared `training` count through `seeds` and the models' own training,
-# into which they were resolved.
-IMMATERIAL = {"name", "device", "output_dir", "tracking", "progress", "seed", "training"}
+# Keys that say where, how visibly and on which device a run is executed, what an hour of it costs, and its name (the
+# names of datasets and models do not count either). `seed` and the shared `training` count through `seeds` and the
+# models' own training, into which they were resolved.
+IMMATERIAL = {"name", "device", "price", "output_dir", "tracking", "progress", "seed", "training"}
 ROLES = ("acquisition", "successor", "pseudo_labeler", "verifier")
 
 
@@ -37,12 +42,18 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
         material[role] = model and model_identity(model)
     if not acquires(config):
         material["acquisition"] = None
+    elif not fits(config):
+        material["acquisition"] = encoder_identity(config.acquisition)
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
+    del material["metrics"]
+    material |= metrics_identity(config)
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
-    return {"format": FORMAT, **material, **_data_identity(config)}
+    # The ledger counts money, whatever the unit of the budgets.
+    oracle = {**oracle_identity(config), "price": asdict(config.oracle.price)}
+    return {"format": FORMAT, **material, **_data_identity(config), "oracle": oracle}
 
 
 def models_of(config: RunConfig) -> dict[str, ModelConfig]:
@@ -63,14 +74,16 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     strategy = strategy_identity(config)
     needs = needs_of(config)
     if not needs:
-        seeds = {key: seeds[key] for key in ("seed_set", "strategy")}
+        seeds = {key: seeds[key] for key in ("seed_set", "strategy", "oracle")}
         return {**identity, "strategy": strategy, "seeds": seeds}
     if config.subsampling.name == "none":
         seeds["subsampling"] = None
     acquisition, rescore = model_identity(config.acquisition), config.rescore
     if needs.isdisjoint(FITTED):
-        acquisition["training"] = None
+        acquisition = encoder_identity(config.acquisition)
         seeds |= {"model": None, "order": None}
+    else:
+        identity |= metrics_identity(config)
     return {
         **identity,
         "acquisition": acquisition,
@@ -79,6 +92,12 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         **_rounding(config, config.acquisition, precision),
         "rescore": rescore,
     }
+
+
+def metrics_identity(config: RunConfig) -> dict[str, Any]:
+    """Of the metrics that were chosen; without any, runs are what they were before there was a choice."""
+    chosen = [_with_code({"name": name}, METRICS.code(name)) for name in config.metrics]
+    return {"metrics": chosen} if chosen else {}
 
 
 def strategy_identity(config: RunConfig) -> dict[str, Any]:
@@ -90,7 +109,19 @@ def strategy_identity(config: RunConfig) -> dict[str, Any]:
         material = asdict(chosen)
         if chosen.batch not in STOCHASTIC:
             del material["beta"]
+    if STRATEGIES[chosen.name].bracket:  # so that results stay marked where the strategy is gone
+        material["bracket"] = True
     return _with_code(material, STRATEGIES.code(chosen.name))
+
+
+def is_bracket(strategy: Mapping[str, Any]) -> bool:
+    """Whether a strategy, as an identity or a config has it, is a bound that nobody who annotates can reach or wants.
+
+    Its results are shown and marked, and take no part in any comparison. Nothing is imported for it.
+    """
+    shipped = STRATEGIES.shipped.get(strategy["name"])
+    by_kind = shipped is not None and shipped.bracket
+    return by_kind or strategy.get("batch") == "bottom" or bool(strategy.get("bracket"))
 
 
 def subsampling_identity(config: RunConfig) -> dict[str, Any]:
@@ -103,19 +134,42 @@ def subsampling_identity(config: RunConfig) -> dict[str, Any]:
     return _with_code(material, CANDIDATE_POOLS.code(chosen.name))
 
 
+def oracle_identity(config: RunConfig) -> dict[str, Any]:
+    """What its answers depend on: settings, of files their content, code; and where money is the budget, its price."""
+    chosen, kind = config.oracle, ORACLES[config.oracle.name]
+    params = dict(chosen.params)
+    for name in kind.files:
+        if params.get(name) is not None:
+            params[name] = file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
+    price = {"price": asdict(chosen.price)} if config.schedule.unit == "money" else {}
+    return _with_code({"name": chosen.name, "params": params, **price}, ORACLES.code(chosen.name))
+
+
+def file_hash(key: str, path: Path) -> str:
+    """sha256 of a file that a key names."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise reject(key, path, f"cannot be read ({error.strerror})", "give a file") from error
+
+
 def _with_code(material: dict[str, Any], code: str | None) -> dict[str, Any]:
     return material if code is None else {**material, "code": code}
 
 
 def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
-    """What determines the labelled examples of a cycle: before the first query, the seed set alone."""
+    """What determines the labelled examples of a cycle and their labels: before a query, the seed set alone."""
+    data = _data_identity(config)
+    answers = {"oracle": data["oracle"], "seed": data["seeds"]["oracle"]}
     if config.replay is not None:
-        return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle}
+        return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle, "answers": answers}
     if cycle > 0:
         return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
-    data = _data_identity(config)
-    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set")}
-    return {"dataset": data["dataset"], "seed_set": {**drawn, "seed": data["seeds"]["seed_set"]}}
+    drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
+    if seed_needs(config):
+        drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
+    seed_set = {**drawn, "seed": data["seeds"]["seed_set"]}
+    return {"dataset": data["dataset"], "seed_set": seed_set, "answers": answers}
 
 
 def fit_identity(
@@ -134,12 +188,13 @@ def fit_identity(
         "model": model_identity(model),
         **_rounding(config, model, precision),
         "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
+        **metrics_identity(config),
     }
     if filters is None:
         return identity
     labels = pseudo_labels_identity(config, precision, cycle)
     pseudo = {"pseudo_labels": labels, **training_set_identity(config, filters)}
-    if config.verifier is not None and any(chosen.by == "verifier" for chosen in filters):
+    if config.verifier is not None and needed(filters, "verifier"):
         pseudo["verifier"] = model_identity(config.verifier)
     return {**identity, "pseudo": pseudo}
 
@@ -154,15 +209,16 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
     """A filter's suspicions of the pseudo-labels; number: of the filter in the config."""
     filters = config.pseudo_labeling.filters
     chosen = filters[number]
+    kind = FILTERS[chosen.by]
     identity = {"step": "suspicion", **filter_identity(chosen)}
     del identity["drop"], identity["threshold"]
     identity["labels"] = pseudo_labels_identity(config, precision, cycle)
-    if chosen.by in AFTER_A_FIT:
+    if kind.looks_back:
         before = filters[: first_look_back(filters)]
         identity["fit"] = fit_identity(config, precision, cycle, "successor", before)
-    elif chosen.by == "verifier":
-        identity["fit"] = fit_identity(config, precision, cycle, "verifier")
-    elif chosen.by == "knn":
+    if "verifier" in kind.needs:
+        identity["verifier"] = fit_identity(config, precision, cycle, "verifier")
+    if "pretrained" in kind.needs:
         assert config.successor is not None
         identity["model"] = model_identity(config.successor)
     return identity
@@ -170,7 +226,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
 
 def first_look_back(filters: Sequence[FilterConfig]) -> int | None:
     """The number of the first filter that looks back on a fit on pseudo-labels; None if there is none."""
-    return next((number for number, chosen in enumerate(filters) if chosen.by in AFTER_A_FIT), None)
+    return next((number for number, chosen in enumerate(filters) if FILTERS[chosen.by].looks_back), None)
 
 
 def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) -> dict[str, Any]:
@@ -181,11 +237,10 @@ def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) ->
 
 
 def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
-    """The settings that a filter reads: knn `neighbours`, tracin `checkpoints`; a threshold replaces a share."""
+    """The settings that a filter reads; a threshold replaces a share. Of one from outside also its code."""
     drop = chosen.drop if chosen.threshold is None else None
-    read = {"tracin": ("checkpoints",), "knn": ("neighbours",)}.get(chosen.by, ())
-    own = {key: getattr(chosen, key) for key in read}
-    return {"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}
+    own = {**shared_settings(chosen), "params": chosen.params}
+    return _with_code({"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}, FILTERS.code(chosen.by))
 
 
 def content_hash(source: Path) -> str:
@@ -199,38 +254,54 @@ def content_hash(source: Path) -> str:
 
 
 def _data_identity(config: RunConfig) -> dict[str, Any]:
-    """Dataset, schedule and seeds; a seed set from a file counts by the file's content."""
+    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, code by its own."""
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
+    if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
+        schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
     if config.schedule.seed_set is not None:
-        content = Path(config.schedule.seed_set).expanduser().read_bytes()
-        schedule |= {"seed_set": hashlib.sha256(content).hexdigest(), "initial": None, "stratified": False}
+        content = file_hash("schedule.seed_set", Path(config.schedule.seed_set).expanduser())
+        schedule |= {"seed_set": content, "initial": None, "stratified": False}
         seeds["seed_set"] = None
-    return {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds}
+    if not ORACLES[config.oracle.name].random:
+        seeds["oracle"] = None
+    oracle = oracle_identity(config)
+    return {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds, "oracle": oracle}
 
 
 def dataset_identity(config: RunConfig) -> dict[str, Any]:
+    """A dataset by its source and how that is read; a reader from outside counts by its code, too."""
     immaterial = ("name", "train_examples", "train_words")
-    return {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
+    material = {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
+    name = config.dataset.format
+    return _with_code(material, READERS.code(name) if is_outside(name) else None)
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:
-    """A model by its weights: their hash where the config pins it, else where they come from."""
-    material = asdict(model)
-    del material["name"]
-    if model.learner == "linear":  # its solver has no epochs
-        material["training"] = {"dev_share": model.training.dev_share}
-    else:
-        del material["regularization"]
-    if model.sha256 is not None:
-        return material | dict.fromkeys(("path", "package", "hub", "revision"))
-    if model.path is not None:
-        material["path"] = str(Path(model.path).expanduser().absolute())
-    return material
+    """A model by its learner, what this reads, and its weights: their hash where the config pins it, else where they
+    come from.
+    """
+    kind = LEARNERS[model.learner]
+    material = {key: value for key, value in asdict(model).items() if key in kind.reads}
+    if training := {key.partition(".")[2] for key in kind.reads if key.startswith("training.")}:
+        material["training"] = {key: getattr(model.training, key) for key in sorted(training)}
+    material |= {"learner": model.learner, "params": model.params}
+    if kind.source:
+        material |= {key: getattr(model, key) for key in SOURCE}
+        if model.sha256 is not None:
+            material |= dict.fromkeys(("path", "package", "hub", "revision"))
+        elif model.path is not None:
+            material["path"] = str(Path(model.path).expanduser().absolute())
+    return _with_code(material, LEARNERS.code(model.learner))
+
+
+def encoder_identity(model: ModelConfig) -> dict[str, Any]:
+    """A model whose encoder is used as it comes: however it would be fitted."""
+    return model_identity(model) | {"training": None, "regularization": None}
 
 
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
     """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
-    return {"precision": precision, **({"engine": config.engine} if model.learner == "transformer" else {})}
+    return {"precision": precision, **({"engine": config.engine} if LEARNERS[model.learner].engine else {})}
 
 
 def digest(identity: Any, length: int = 12) -> str:
@@ -246,7 +317,7 @@ def file_name(text: str) -> str:
 
 def run_folder(config: RunConfig) -> str:
     """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    drawn = "" if config.strategy.batch == "top" else f"_{config.strategy.batch}"
+    drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
     acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
     if acquires(config):
         acquired = [config.acquisition.name, *acquired, config.subsampling.name]

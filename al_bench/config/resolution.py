@@ -12,9 +12,14 @@ from al_bench.config.schema import (
     PAPER_PSEUDO_LABELER,
     PAPER_TRAINING,
     ModelConfig,
+    OracleConfig,
     RunConfig,
     uses_pseudo_labels,
 )  # fmt: skip
+from al_bench.data.readers.formats import READERS, is_outside
+from al_bench.filters import needed, own_params
+from al_bench.learners.families import LEARNERS
+from al_bench.oracles import ORACLES
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -25,17 +30,21 @@ def resolve(config: RunConfig) -> RunConfig:
     task = config.dataset.task
     pseudo = uses_pseudo_labels(config)
 
-    def resolved(model: Any, **special: float | int) -> Any:  # a model or None
+    def resolved(role: str, model: Any, **special: float | int) -> Any:  # a model or None
         if model is None:
             return None
         own = {key: value for key, value in vars(config.training).items() if value is not None}
         training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
         length = model.max_length or PAPER_MAX_LENGTH[task]
-        return replace(model, name=model.name or _source_name(model), max_length=length, training=training)
+        params = LEARNERS[model.learner].typed(model.params, f"{role}.params")
+        name = model.name or _source_name(model)
+        return replace(model, name=name, params=params, max_length=length, training=training)
 
     dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
+    if is_outside(dataset.format):
+        dataset = replace(dataset, params=READERS[dataset.format].typed(dataset.params, "dataset.params"))
     if config.subsampling.name == "none":
         refresh = "all"
     elif refresh != "all":
@@ -46,24 +55,41 @@ def resolve(config: RunConfig) -> RunConfig:
     shared = {key: getattr(config.subsampling, key) for key in ("gamma", "temperature") if key in candidates.defaults}
     own = candidates.typed({**shared, **config.subsampling.params}, "subsampling.params")
     own = {key: value for key, value in own.items() if key not in shared}
-    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    labels = config.pseudo_labeling
+    if pseudo:
+        filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
+        labels = replace(labels, filters=filters)
+    verified = pseudo and needed(labels.filters, "verifier")
     return replace(
         config,
         dataset=dataset,
         output_dir=str(Path(config.output_dir).expanduser()),
-        acquisition=resolved(config.acquisition),
-        successor=resolved(config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
-        pseudo_labeler=resolved(config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
-        verifier=resolved(config.verifier or config.successor) if verified else None,
+        acquisition=resolved("acquisition", config.acquisition),
+        successor=resolved("successor", config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
+        pseudo_labeler=resolved("pseudo_labeler", config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
+        verifier=resolved("verifier", config.verifier or config.successor) if verified else None,
         training=_with_defaults(config.training, PAPER_TRAINING[task]),
         strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
         subsampling=replace(config.subsampling, refresh=refresh, params=own),
+        pseudo_labeling=labels,
+        oracle=_answering(config.oracle),
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
 
 
+def _answering(oracle: OracleConfig) -> OracleConfig:
+    """With all of its settings; those that are files by their whole path."""
+    kind = ORACLES[oracle.name]
+    params = kind.typed(oracle.params, "oracle.params")
+    files = {key: params[key] for key in kind.files if params.get(key) is not None}
+    params |= {key: str(Path(file).expanduser().absolute()) for key, file in files.items()}
+    return replace(oracle, params=params)
+
+
 def _source_name(model: ModelConfig) -> str:
+    if not LEARNERS[model.learner].source:
+        return model.learner.rpartition(":")[2]
     if model.path is not None:
         return Path(model.path).expanduser().absolute().name
     return str(model.package or model.hub).partition(":")[0].rpartition("/")[2]

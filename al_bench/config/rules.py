@@ -11,11 +11,20 @@ from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
+from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
-from al_bench.config.identity import ROLES
-from al_bench.config.schema import COLUMN_ROLES, CONTRADICTING, TASKS, FilterConfig, RunConfig, uses_pseudo_labels
+from al_bench.acquisition.view import PRETRAINED
+from al_bench.config.identity import ROLES, file_hash
+from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import is_shipped
+from al_bench.data.readers.formats import READERS, WAYS, is_outside
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.filters import FILTERS, settings
+from al_bench.learners.families import GIVES, LEARNERS
+from al_bench.learners.metrics import METRICS
+from al_bench.oracles import ORACLES
+from al_bench.plugins import Registry
 
 Problem = tuple[str, str, str]  # a key, the rule that its value breaks, and the remedy
 
@@ -25,7 +34,7 @@ def validate(config: RunConfig) -> None:
     problems, lines = [*_homes(config)], []
     if not problems:
         problems = [*_value_problems(config, "")]
-        for check in (_dataset, _models, _schedule, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine):
+        for check in CHECKS:
             try:
                 problems += check(config)
             except UserError as error:  # of a component that does not exist, or has no such parameter
@@ -54,7 +63,8 @@ def _value_problems(group: Any, where: str) -> Iterator[Problem]:
         if value not in key.metadata.get("one_of", [value]):
             yield name, *not_one_of(value, key.metadata["one_of"])
         parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
+        typed = "params" in (key.name, where.rpartition(".")[2])  # by its component
+        if not typed and any(isinstance(part, list | dict) for part in parts):  # OmegaConf lets these pass
             yield name, "must hold single values", "leave the inner brackets out"
         if "between" in key.metadata:
             yield from _between(name, value, *key.metadata["between"])
@@ -78,6 +88,11 @@ def _homes(config: RunConfig) -> Iterator[Problem]:
             yield key, "no such home folder", "write the whole path"
 
 
+def _unknown(registry: Registry[Any], name: str) -> bool:
+    """Whether a name is none of a registry's; MODULE:ATTRIBUTE is looked up when it is used."""
+    return ":" not in name and name not in list(registry)
+
+
 def _is_count(value: Any, below: float = math.inf) -> bool:
     """Whether a value is a whole number from 0 on, and less than `below`."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
@@ -85,6 +100,17 @@ def _is_count(value: Any, below: float = math.inf) -> bool:
 
 def _dataset(config: RunConfig) -> Iterator[Problem]:
     dataset = config.dataset
+    if not is_outside(dataset.format):
+        for key, value in dataset.params.items():
+            broken = f"dataset.format={dataset.format} takes none"
+            yield "dataset.params", f"has {key}={value}, and {broken}", "leave it out, or name a reader of your own"
+    elif _unknown(READERS, dataset.format):
+        yield "dataset.format", *not_one_of(dataset.format, [*WAYS, *READERS])
+    else:
+        kind = READERS[dataset.format]
+        yield from _value_problems(kind.settings(**kind.typed(dataset.params, "dataset.params")), "dataset.params")
+        if dataset.path is None and dataset.package is None:
+            yield "dataset.format", "reads files, and there are none", "set dataset.path to a file or folder"
     if not 0 < dataset.test_share < 1:
         yield "dataset.test_share", "must lie between 0 and 1", "try 0.2"
     if dataset.path is None and dataset.package is None and dataset.hub is None:
@@ -105,40 +131,133 @@ def _models(config: RunConfig) -> Iterator[Problem]:
     for role, model in [(role, getattr(config, role)) for role in ROLES]:
         if model is None:
             continue
-        if model.path is None and model.package is None and model.hub is None:
-            yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
-        if model.path is not None and not Path(model.path).expanduser().is_dir():
-            remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
-            yield f"{role}.path", "no such folder", remedy
-        if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
-            yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+        if _unknown(LEARNERS, model.learner):
+            yield f"{role}.learner", *not_one_of(model.learner, list(LEARNERS))
+            continue
+        kind, task = LEARNERS[model.learner], config.dataset.task
+        if task in TASKS and task not in kind.tasks:
+            able = known(name for name, other in LEARNERS.items() if task in other.tasks)
+            yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
+        yield from _value_problems(kind.settings(**kind.typed(model.params, f"{role}.params")), f"{role}.params")
+        if kind.source:
+            yield from _source(role, model)
+        elif any(getattr(model, key) is not None for key in SOURCE):
+            yield role, f"is an encoder, and {role}.learner={model.learner} reads none", f"set model@{role}=own"
+    yield from _capabilities(config)
 
 
-def _budget(key: str, value: int | float) -> Iterator[Problem]:
+def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
+    if model.path is None and model.package is None and model.hub is None:
+        yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
+    if model.path is not None and not Path(model.path).expanduser().is_dir():
+        remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
+        yield f"{role}.path", "no such folder", remedy
+    if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
+        yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+
+
+def _capabilities(config: RunConfig) -> Iterator[Problem]:
+    """What is needed of a learner that does not give it."""
+    for key, role, needs in _needs(config):
+        learner = getattr(config, role).learner
+        if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
+            able = known(name for name, kind in LEARNERS.items() if missing <= set(kind.gives))
+            broken = f"needs {known(missing)}, which {role}.learner={learner} does not give"
+            yield key, broken, f"choose another one, or set {role}.learner to one of {able}"
+
+
+def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(a key, a role, what the key's value needs of the role's learner)"""
+    if config.replay is None:
+        yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
+        yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+        if config.schedule.seed_by in STRATEGIES:
+            yield "schedule.seed_by", "acquisition", STRATEGIES[config.schedule.seed_by].needs
+    if config.successor is None or not uses_pseudo_labels(config):
+        return
+    pseudo = config.pseudo_labeling
+    if pseudo.labels == "soft":
+        yield "pseudo_labeling.labels", "successor", ("soft labels",)
+    if pseudo.smoothing > 0:
+        yield "pseudo_labeling.smoothing", "successor", ("soft labels",)
+    if pseudo.gold_weight != 1:
+        yield "pseudo_labeling.gold_weight", "successor", ("weights",)
+    for number, chosen in enumerate(pseudo.filters):
+        yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
+
+
+def _budget(key: str, value: int | float, unit: str) -> Iterator[Problem]:
     if isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-        yield key, "must be positive", "an int counts, a float up to 1.0 is a share"
-    elif isinstance(value, float) and value > 1:
+        yield key, "must be positive", "an int counts, a float up to 1.0 is a share; in money both are amounts"
+    elif isinstance(value, float) and value > 1 and unit != "money":
         yield key, "is a share above 1.0", f"write {value:.0f} for a count"
 
 
 def _schedule(config: RunConfig) -> Iterator[Problem]:
     schedule, limit = config.schedule, config.dataset.limit.train
-    problems = [*_budget("schedule.initial", schedule.initial), *_budget("schedule.step", schedule.step)]
+    budgets = {"schedule.initial": schedule.initial, "schedule.step": schedule.step}
+    problems = [p for key, budget in budgets.items() for p in _budget(key, budget, schedule.unit)]
     yield from problems
-    if not problems and schedule.cycles > 0:  # budgets that are fine one by one may be too large together
-        budgets = (schedule.initial, schedule.step * schedule.cycles)
-        share = sum(budget for budget in budgets if isinstance(budget, float))
+    # Budgets that are fine one by one may be too large together.
+    if not problems and schedule.cycles > 0 and schedule.unit != "money":
+        together = (schedule.initial, schedule.step * schedule.cycles)
+        share = sum(budget for budget in together if isinstance(budget, float))
         broken = None
         if share > 1 + 1e-9:
             broken = f"asks for {share:.0%} of the training split (initial + cycles x step)"
-        elif not share and limit is not None and schedule.unit == "examples" and sum(budgets) > limit:
-            broken = f"asks for {sum(budgets)} examples of a pool of {limit} (dataset.limit.train)"
+        elif not share and limit is not None and schedule.unit == "examples" and sum(together) > limit:
+            broken = f"asks for {sum(together)} examples of a pool of {limit} (dataset.limit.train)"
         if broken:
             yield "schedule.cycles", broken, "lower schedule.cycles, schedule.step or schedule.initial"
     if schedule.stratified and config.dataset.task == "tagging":
         yield "schedule.stratified", "needs one class per example", "use it with classification only"
     if schedule.seed_set is not None and not Path(schedule.seed_set).expanduser().is_file():
         yield "schedule.seed_set", "no such file", "give a file with one id a line"
+    if schedule.seed_by != "random":
+        yield from _seed_by(config)
+
+
+def _seed_by(config: RunConfig) -> Iterator[Problem]:
+    """Of a seed set that a strategy selects."""
+    schedule, task = config.schedule, config.dataset.task
+    able = [name for name, other in STRATEGIES.items() if seeds(other) and task in other.tasks]
+    if ":" not in schedule.seed_by and schedule.seed_by not in STRATEGIES:
+        yield "schedule.seed_by", *not_one_of(schedule.seed_by, able)
+        return
+    strategy = STRATEGIES[schedule.seed_by]
+    if not seeds(strategy):
+        lacking = known(set(strategy.needs) - set(PRETRAINED))
+        yield "schedule.seed_by", f"needs {lacking} of a fitted model, and none is", f"choose one of {known(able)}"
+    elif task in TASKS and task not in strategy.tasks:
+        yield "schedule.seed_by", f"does not work on {task}", f"choose one of {known(able)}"
+    elif required := {f.name for f in fields(strategy.settings)} - strategy.defaults.keys():
+        broken = f"has settings without a default ({known(required)}), which a seed set cannot give"
+        yield "schedule.seed_by", broken, "give them defaults, or choose another strategy"
+    if schedule.seed_set is not None:
+        yield "schedule.seed_by", "selects the seed set, and schedule.seed_set has it", "set one of the two"
+    if schedule.stratified:
+        yield "schedule.seed_by", "knows no class to stratify by", "set schedule.stratified=false, or this to random"
+
+
+def seeds(strategy: Strategy) -> bool:
+    """Whether it can select a seed set: before any fit."""
+    return set(strategy.needs) <= set(PRETRAINED)
+
+
+def _oracle(config: RunConfig) -> Iterator[Problem]:
+    chosen, dataset = config.oracle, config.dataset
+    kind = ORACLES[chosen.name]
+    if dataset.task in TASKS and dataset.kind not in kind.kinds:
+        names = known(name for name, other in ORACLES.items() if dataset.kind in other.kinds)
+        yield "oracle", f"does not label {dataset.kind} data", f"choose one of {names}"
+    params = kind.typed(chosen.params, "oracle.params")
+    yield from _value_problems(kind.settings(**params), "oracle.params")
+    for name in kind.files:
+        if params[name] is not None:
+            file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
+    price = chosen.price
+    if config.schedule.unit == "money" and not (price.example or price.word):
+        yield "schedule.unit", "is money, and a label costs nothing", "set oracle.price.example or oracle.price.word"
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
@@ -156,7 +275,7 @@ def _strategy(config: RunConfig) -> Iterator[Problem]:
     elif CANDIDATE_POOLS[candidates].needs_scores and not strategy.scores:
         broken = f"reads last-known scores, and strategy={chosen.name} gives none"
         yield "subsampling", broken, "use another one, such as random"
-    if strategy.needs and strategy.scores:
+    if strategy.scores:  # those of random draws are no scores, but a sweep over strategies may have them among others
         if config.rescore and chosen.batch in STOCHASTIC:
             yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
     else:
@@ -221,16 +340,31 @@ def _pseudo_labeling(config: RunConfig) -> Iterator[Problem]:
 
 def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
     yield from _value_problems(chosen, where)
-    drop = chosen.drop
+    if _unknown(FILTERS, chosen.by):
+        yield f"{where}.by", *not_one_of(chosen.by, list(FILTERS))
+        return
+    kind, drop = FILTERS[chosen.by], chosen.drop
+    yield from _value_problems(kind.settings(**settings(chosen, f"{where}.params")), f"{where}.params")
     if chosen.threshold is not None:
-        if chosen.by != "confidence":
+        if not kind.confidence:
             yield f"{where}.threshold", "is of the confidence filter", "set drop instead"
         yield from _between(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
     elif drop == "disagreement":
-        if chosen.by not in CONTRADICTING:
+        if not kind.contradicts:
             yield f"{where}.drop", f"{chosen.by} contradicts nobody", "set a share such as 0.1, or adaptive"
     elif drop != "adaptive" and not (_is_count(drop, 1) or (isinstance(drop, float) and 0 <= drop < 1)):
         yield f"{where}.drop", "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
+
+
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    for name in config.metrics:
+        if is_shipped(name):
+            raise reject("metrics", name, "every run has it", "leave it out, or give your own another name")
+        if len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            broken = "has settings without a default, and no run sets them"
+            raise reject("metrics", name, broken, "give each a default")
+    if len(set(config.metrics)) < len(config.metrics):
+        yield "metrics", "has one twice", "leave it out"
 
 
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
@@ -264,14 +398,20 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "output_dir", "is empty", "name a folder, or leave it out for outputs"
 
 
+CHECKS = (
+    _dataset, _models, _schedule, _oracle, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+)  # fmt: skip
+
+
 def validate_with_data(config: RunConfig, corpus: Corpus) -> None:
     """Check what needs the data. Raises `UserError` where the seed set leaves nothing to query."""
     schedule = config.schedule
     if schedule.seed_set is not None or schedule.cycles == 0 or config.replay is not None:
         return
-    costs = costs_of(corpus.train.words, schedule.unit)
-    initial, total = target(schedule.initial, costs, schedule.unit), int(costs.sum())
+    costs = costs_of(corpus.train.words, schedule.unit, config.oracle.price)
+    initial, total = target(schedule.initial, costs, schedule.unit), float(costs.sum())
     if initial >= total:
-        broken = f"takes {initial:,.0f} {schedule.unit}, but the training split has {total:,} and none would be left"
+        has = f"takes {initial:,.10g} {schedule.unit}, but the training split has {total:,.10g}"
+        broken = f"{has} and none would be left"
         remedy = "lower schedule.initial, or set schedule.cycles=0 to train on everything"
         raise reject("schedule.initial", schedule.initial, broken, remedy)

@@ -14,10 +14,7 @@ TASKS = ("classification", "tagging")
 PLAIN_TAGGING = "plain tagging"  # tagging with tags that are no spans, such as parts of speech
 COLUMN_ROLES = ("text", "label", "words", "tags")  # of a table
 
-# Filters that need a fit on all pseudo-labels, and filters that can contradict a label.
-AFTER_A_FIT = ("tracin", "aum")
-CONTRADICTING = ("verifier", "knn")
-FILTERS = (*AFTER_A_FIT, *CONTRADICTING, "confidence")
+SOURCE = ("path", "package", "hub", "revision", "sha256")  # keys of a model's files
 
 
 def shipped_configs() -> Path:
@@ -70,7 +67,8 @@ class DatasetConfig:
     name: str = "???"
     task: str = one_of(*TASKS, default="???")
     path: str | None = None  # a file, or a folder with one file per split or one folder per class
-    format: str = one_of("auto", "conll", "csv", "json", "parquet", "folder")
+    format: str = "auto"  # auto | folder | see `al-bench ls readers`, or MODULE:ATTRIBUTE of your own
+    params: dict[str, Any] = field(default_factory=dict)  # of such a reader, its own
     package: str | None = None  # "module:path/inside/it.csv" of an installed package
     hub: str | None = None  # "owner/name" on the Hugging Face hub
     hub_config: str | None = None
@@ -81,6 +79,7 @@ class DatasetConfig:
     label: Any = field(default_factory=lambda: ["label"])  # of the class
     words: Any = field(default_factory=lambda: ["tokens", "words"])  # of the word list
     tags: Any = field(default_factory=lambda: ["ner_tags", "tags"])  # of the tag list
+    answers: str | None = None  # column with the answers of oracle=column, in tables
     header: bool = True  # CSV: false where the first line is an example; columns are then 0, 1, 2, ...
     quoting: bool | None = None  # CSV: whether fields can be quoted; null finds it out
     missing: str = one_of("refuse", "drop")  # what becomes of a row without a text or a label
@@ -135,11 +134,15 @@ class TrainingConfig:
 
 @dataclass
 class ModelConfig:
-    """An encoder: `path` if given, else an installed `package`, else the `hub`. The name "none" is of no model."""
+    """An encoder: `path` if given, else an installed `package`, else the `hub`. The name "none" is of no model.
 
-    name: str = ""  # in tables and folders; empty: the last part of `path` or `hub`, or the package
-    # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings
-    learner: str = one_of("transformer", "linear")
+    Learners of your own need not have an encoder; the keys of one then are null.
+    """
+
+    name: str = ""  # in tables and folders; empty: the last part of `path` or `hub`, or the package, or the learner
+    # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings; or MODULE:ATTRIBUTE of your own
+    learner: str = "transformer"
+    params: dict[str, Any] = field(default_factory=dict)  # the settings of a learner of your own
     path: str | None = None  # a folder as written by save_pretrained
     package: str | None = None  # "module:folder/inside/it" of an installed package
     hub: str | None = None
@@ -176,16 +179,48 @@ class SubsamplingConfig:
 
 
 @dataclass
+class LabelPrice:
+    """Of one label, in any currency; an abstention costs nothing. null: no price is known."""
+
+    example: float | None = at_least(0, "a price is not negative")
+    word: float | None = at_least(0, "a price is not negative")  # for every word of the example, in addition
+
+    @property
+    def is_known(self) -> bool:
+        return self.example is not None or self.word is not None
+
+    def of(self, examples: Any, words: Any) -> Any:
+        """Of so many examples with so many words in all; numbers, or arrays of them."""
+        return (self.example or 0.0) * examples + (self.word or 0.0) * words
+
+
+@dataclass
+class OracleConfig:
+    """Who answers the queries. Test labels are always gold."""
+
+    name: str = "gold"  # see `al-bench ls oracles`, or MODULE:ATTRIBUTE of your own
+    params: dict[str, Any] = field(default_factory=dict)  # the oracle's own
+    price: LabelPrice = field(default_factory=LabelPrice)
+
+
+@dataclass
+class PriceConfig:
+    hour: float | None = at_least(0, "a price is not negative")  # of the machine
+    currency: str = ""  # of all prices, for display
+
+
+@dataclass
 class FilterConfig:
     """One filter of pseudo-labelled examples. It drops the most suspicious ones, and never gold examples."""
 
-    by: str = one_of(*FILTERS, default="???")
+    by: str = "???"  # see `al-bench ls filters`, or MODULE:ATTRIBUTE of your own
     # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - the share that is dropped
-    # already), or "disagreement" (verifier and knn: every label that they contradict).
+    # already), or "disagreement" (of those that contradict labels: each that they do).
     drop: Any = "adaptive"
     threshold: float | None = None  # confidence, instead of `drop`: keep the labels above it
     checkpoints: int = at_least(1, "the paper uses 3", 3)  # tracin: last epochs whose weights are used
     neighbours: int = at_least(1, "10 is usual", 10)  # knn: gold examples that vote
+    params: dict[str, Any] = field(default_factory=dict)  # of others, their own
 
 
 @dataclass
@@ -203,14 +238,15 @@ class PseudoLabelingConfig:
 
 @dataclass
 class ScheduleConfig:
-    """Budgets: an int counts, a float is a share of the training split."""
+    """Budgets: an int counts, a float is a share of the training split. In money every number is an amount."""
 
     initial: int | float = 0.01
     step: int | float = 0.01
     cycles: int = between(0, 100_000, "it counts queries", 15)  # cycles + 1 evaluation points
-    unit: str = one_of("examples", "words")
+    unit: str = one_of("examples", "words", "money")  # money: by oracle.price
     stratified: bool = False  # seed set by class shares; classification
     seed_set: str | None = None  # a file of ids (one a line) instead of a draw
+    seed_by: str = "random"  # or a strategy that looks at no fitted model, such as embedding_kmeans, which selects it
 
 
 @dataclass
@@ -222,6 +258,7 @@ class SeedsConfig:
     order: int | None = seed()  # order and batches of training examples
     subsampling: int | None = seed()
     strategy: int | None = seed()  # random draws and ties of the strategy
+    oracle: int | None = seed()  # its mistakes and abstentions
 
 
 @dataclass
@@ -232,13 +269,16 @@ class RunConfig:
     successor: ModelConfig | None = None
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     subsampling: SubsamplingConfig = field(default_factory=SubsamplingConfig)
+    oracle: OracleConfig = field(default_factory=OracleConfig)
+    price: PriceConfig = field(default_factory=PriceConfig)
     pseudo_labeling: PseudoLabelingConfig = field(default_factory=PseudoLabelingConfig)
-    pseudo_labeler: ModelConfig | None = None  # trained on gold, labels the rest of the pool
+    pseudo_labeler: ModelConfig | None = None  # trained on what is labelled, labels the rest of the pool
     # Of the filter `verifier`; null: the successor, trained on gold alone.
     verifier: ModelConfig | None = None
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
+    metrics: list[str] = field(default_factory=list)  # more, see `al-bench ls metrics`, or MODULE:ATTRIBUTE of your own
     rescore: float = 0.0  # score the top candidates, this many times the query's size, again in float32
     replay: str | None = None  # a trajectory's folder, or a file of ids per cycle, instead of acquiring
     seed: int = seed(42)

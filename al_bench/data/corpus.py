@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,12 @@ class Split:
 
     inputs: n texts (classification) or n lists of words (tagging)
     labels: (n,) class numbers, or `Ragged` tag numbers, one per word
+    answers: n answers of another annotator by name, as the source has them, where it has a column of them
     """
 
     inputs: Inputs
     labels: Labels
+    answers: Sequence[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -37,7 +40,8 @@ class Split:
         return np.array(lengths, dtype=np.int64)
 
     def take(self, ids: np.ndarray) -> "Split":
-        return Split([self.inputs[i] for i in ids], self.labels[ids])
+        answers = None if self.answers is None else [self.answers[i] for i in ids]
+        return Split([self.inputs[i] for i in ids], self.labels[ids], answers)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,10 @@ def load_corpus(config: DatasetConfig) -> Corpus:
     tagging = config.task == "tagging"
     names, labels = number_tags(raws, config, notes) if tagging else number_classes(raws, config)
     notes += similar(names)
-    splits = {role: Split(raw.inputs, labels[role]) for role, raw in raws.items()}
+    if config.answers is not None and raws["train"].answers is None:
+        broken = f"{raws['train'].where} has no such column"
+        raise reject("dataset.answers", config.answers, broken, "name a column of the table, or set oracle.params.file")
+    splits = {role: Split(raw.inputs, labels[role], raw.answers) for role, raw in raws.items()}
     if "test" not in splits:
         splits["train"], splits["test"] = _cut(splits["train"], raws["train"].where, config, notes)
     for role, split in splits.items():
@@ -99,7 +102,8 @@ def _with_words(raw: Raw, notes: list[str]) -> Raw:
     if len(kept) == total:
         return raw
     notes.append(f"dropped {total - len(kept):,} of {total:,} examples of {raw.where}: they have no words")
-    return replace(raw, inputs=[raw.inputs[i] for i in kept], labels=[labels[i] for i in kept])
+    answers = None if raw.answers is None else [raw.answers[i] for i in kept]
+    return replace(raw, inputs=[raw.inputs[i] for i in kept], labels=[labels[i] for i in kept], answers=answers)
 
 
 def _cut(split: Split, where: str, config: DatasetConfig, notes: list[str]) -> tuple[Split, Split]:
@@ -149,4 +153,6 @@ def fingerprint(task: str, label_names: tuple[str, ...], splits: dict[str, Split
         else:
             add(list(map(str, split.inputs)))
         digest.update(values_of(split.labels).astype("<i8").tobytes())
+        if split.answers is not None:
+            add([repr(answer) for answer in split.answers])
     return digest.hexdigest()

@@ -1,14 +1,19 @@
 """What the loop and the successor ask of a learner."""
 
-from collections.abc import Callable, Iterator
+import resource
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Corpus, Inputs, Labels
 from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged, values_of
+from al_bench.errors import reject
+from al_bench.learners.metrics import measured
 from al_bench.learners.predictions import Parts, Predictions, assembled
 
 Arrays = dict[str, np.ndarray]
@@ -177,6 +182,87 @@ class Learner(Protocol):
         ...
 
 
+@dataclass(eq=False, repr=False)
+class BasicLearner:
+    """What a learner of your own can be derived from: it then is a `fit`, and the `Model` with `parts` that this gives.
+
+    It is built as these fields say, in this order; what `families.LearnerKind` says of it need not be asked of an
+    instance. Fields of your own are its settings, `ModelConfig.params` (`@dataclass(kw_only=True)`). It computes on
+    the host, loads and prepares nothing, and sees texts whole: override what is otherwise.
+
+    role: the config key it was built from, for messages
+    label_names: classes, or tags
+    device: a `torch.device`; precision: "float32" or "bfloat16"
+    cache: of arrays that other runs need, too, or None
+    available: optimizations of the engine
+    """
+
+    role: str
+    config: ModelConfig
+    task: str
+    label_names: tuple[str, ...]
+    device: Any
+    precision: str
+    cache: Cache | None = None
+    available: frozenset[str] = frozenset()
+
+    @classmethod
+    def check(cls, role: str, model: ModelConfig, task: str, classes: int, needs: frozenset[str]) -> None:
+        """Raise `UserError` where a model could not be built and fitted, before anything is computed.
+
+        needs: what it has to give, see `families.GIVES`
+        """
+
+    @property
+    def computes(self) -> str:
+        return type(self).__name__
+
+    @property
+    def optimizations(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def overheads(self) -> dict[str, float]:
+        return {}
+
+    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+        return 0.0
+
+    def fit(
+        self,
+        inputs: Unlabelled,
+        ids: np.ndarray,
+        labels: Labels,
+        seeds: FitSeeds,
+        *,
+        weights: np.ndarray | None = None,
+        watch: Watch = UNWATCHED,
+    ) -> Model:
+        raise NotImplementedError
+
+    def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
+        raise NotImplementedError
+
+    def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def cut_off(self, inputs: Unlabelled) -> np.ndarray:
+        units = len(inputs) if self.task == "classification" else sum(map(len, inputs.inputs))
+        return np.zeros(units, dtype=bool)
+
+    def synchronise(self) -> None:
+        """There is nothing to wait for."""
+
+    def peak_memory(self) -> int:
+        return resident_peak()
+
+
+def resident_peak() -> int:
+    """Largest number of bytes that the process ever had in memory."""
+    kilobytes = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobytes
+
+
 def setup_seconds(
     learner: Learner, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False
 ) -> dict[str, float]:
@@ -186,10 +272,19 @@ def setup_seconds(
     return {**overheads, "prepare": learner.prepare(inputs, exact=exact, embeddings=embeddings)}
 
 
-def evaluate_on_test(model: Model, corpus: Corpus) -> dict[str, float]:
-    """Metrics on the test split, in float32 whatever the precision of the run. Nothing else looks at test labels."""
+def evaluate_on_test(model: Model, corpus: Corpus, chosen: Sequence[str] = ()) -> dict[str, float]:
+    """Metrics on the test split, in float32 whatever the precision of the run. Nothing else looks at test labels.
+
+    chosen: those of `METRICS` that are not in every run
+    """
     predictions = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
     metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, predictions.labels())
     # Of each prediction the confidence, and whether it is right; tagging: of the surviving words.
     probs, gold = values_of(predictions.probs), predictions.surviving(corpus.test.labels)
-    return {**metrics, "ece": calibration_error(probs.max(axis=1), probs.argmax(axis=1) == gold)}
+    metrics["ece"] = calibration_error(probs.max(axis=1), probs.argmax(axis=1) == gold)
+    for name in chosen:
+        values = measured(name, predictions, corpus.test.labels, corpus.label_names)
+        if double := next(iter(metrics.keys() & values.keys()), None):
+            raise reject("metrics", name, f"{double} is there already", "give one of the two another name")
+        metrics |= values
+    return metrics

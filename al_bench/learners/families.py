@@ -1,9 +1,98 @@
-"""Every kind of learner by its name in `ModelConfig.learner`."""
+"""Every kind of learner by its name in `ModelConfig.learner`, and what others know of it before torch is imported."""
 
-from al_bench.learners.linear import LinearLearner
-from al_bench.learners.transformer import TransformerLearner
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
+from functools import cached_property
+from typing import Any, get_type_hints
 
-LEARNERS: dict[str, type[TransformerLearner] | type[LinearLearner]] = {
-    "transformer": TransformerLearner,
-    "linear": LinearLearner,
-}
+from al_bench.config.schema import TASKS, ModelConfig
+from al_bench.learners.base import BasicLearner
+from al_bench.plugins import Component, Registry
+
+# What a learner can give beside predictions: to strategies and candidate pools, to filters, to other pseudo-labels.
+GIVES = ("embeddings", "samples", "pretrained", "surprisal", "influence", "margins", "soft labels", "weights")
+
+
+@dataclass(frozen=True)
+class LearnerKind(Component):
+    """A class that is derived from `base.BasicLearner`; see there for what builds it.
+
+    gives: of `GIVES`; tasks: that it works on
+    source: whether its models are files of weights, so that `path`, `package` or `hub` say where
+    reads: keys of `ModelConfig`, beside these, that its models depend on
+    epochs: whether a fit takes the epochs and steps that `training` says
+    engine: whether it takes the engine's optimizations, which round differently
+    """
+
+    gives: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = TASKS
+    source: bool = False
+    reads: tuple[str, ...] = ("num_hidden_layers", "max_length", "regularization", "training")
+    epochs: bool = False
+    engine: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.gives) - set(GIVES):
+            raise TypeError(f"gives={sorted(unknown)}, which nobody needs")
+
+    @classmethod
+    def of(cls, thing: Any = None, params: type | None = None, **facts: Any) -> Any:
+        if isinstance(thing, cls) or thing is None or (isinstance(thing, type) and issubclass(thing, BasicLearner)):
+            return super().of(thing, params, **facts)
+        raise TypeError("no class that is derived from al_bench.learners.base.BasicLearner")
+
+    @cached_property
+    def settings(self) -> type:
+        """Of a dataclass its own keyword-only fields, with their limits."""
+        if self.params is not None or not is_dataclass(self.call):
+            return super().settings
+        types, columns = get_type_hints(self.call), []
+        for one in fields(self.call):
+            if one.init and one.kw_only:
+                default: Any = {"default": one.default, "default_factory": one.default_factory}
+                columns.append((one.name, types[one.name], field(**default, metadata=one.metadata)))
+        return make_dataclass("Settings", columns, kw_only=True)
+
+    @property
+    def learner(self) -> type[BasicLearner]:
+        """Imported at its first use."""
+        return self.call  # type: ignore[return-value]
+
+
+def fingerprint(role: str, model: ModelConfig) -> dict[str, str]:
+    """What decides which model it is beside the config: hashes of its files, and of its learner's code."""
+    hashes: dict[str, str] = {}
+    if LEARNERS[model.learner].source:
+        from al_bench.learners.engine.weights import identify  # imports transformers
+
+        hashes = identify(role, model)
+    code = LEARNERS.code(model.learner)
+    return hashes if code is None else {**hashes, "code": code}
+
+
+learner = LearnerKind.of
+NO_SETTINGS = make_dataclass("Settings", [])  # stated, so that nobody imports torch to look for some
+LEARNERS = Registry(
+    "learner",
+    "learner",
+    LearnerKind.of,
+    {
+        "transformer": LearnerKind(
+            "al_bench.learners.transformer:TransformerLearner",
+            "an encoder, fine-tuned as a whole",
+            NO_SETTINGS,
+            gives=GIVES,
+            source=True,
+            reads=("num_hidden_layers", "max_length", "training"),
+            epochs=True,
+            engine=True,
+        ),
+        "linear": LearnerKind(
+            "al_bench.learners.linear:LinearLearner",
+            "a linear head on an encoder's frozen embeddings",
+            NO_SETTINGS,
+            gives=GIVES,
+            source=True,
+            reads=("num_hidden_layers", "max_length", "regularization", "training.dev_share"),
+        ),
+    },
+)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -33,10 +32,11 @@ class LinearLearner(PretrainedLearner):
     """
 
     trains_network = False
-    computes = "a linear head on frozen embeddings"
-    optimizations: ClassVar[tuple[str, ...]] = ()
-
     _scalings: dict[Encoded, tuple[Scaling, float]] = field(init=False, default_factory=dict)
+
+    @property
+    def computes(self) -> str:
+        return "a linear head on frozen embeddings"
 
     def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
         encoded = self.encoded(inputs)

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import torch
 from safetensors import safe_open
 
 from al_bench.config.schema import ModelConfig
@@ -14,7 +13,7 @@ from al_bench.data.corpus import Inputs, Labels, likeliest
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.data.tags import kind_of
-from al_bench.learners.base import UNWATCHED, Cache, FitSeeds, Model, Unlabelled, Watch
+from al_bench.learners.base import UNWATCHED, BasicLearner, FitSeeds, Model, Unlabelled, Watch
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.dropout import dropouts, no_dropout
@@ -29,26 +28,15 @@ from al_bench.seeds import stream
 
 
 @dataclass(eq=False, repr=False)
-class PretrainedLearner:
+class PretrainedLearner(BasicLearner):
     """A network, its tokenizer, and the corpora that they have encoded.
 
-    role: the config key it was built from, for messages
-    label_names: classes, or tags
-    cache: of encoded corpora and of their vectors, shared between runs, or None
+    cache: of encoded corpora and of their vectors
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
     head_parameters: names of the network's parameters that the checkpoint lacks
     """
-
-    role: str
-    config: ModelConfig
-    task: str
-    label_names: tuple[str, ...]
-    device: torch.device
-    precision: str
-    cache: Cache | None = None
-    available: frozenset[str] = frozenset()
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
 
@@ -77,10 +65,7 @@ class PretrainedLearner:
 
     @classmethod
     def check(cls, role: str, model: ModelConfig, task: str, classes: int, needs: frozenset[str]) -> None:
-        """Raise `UserError` where the model could not be loaded and trained; reads no weights but their table.
-
-        needs: what else it has to give, see `families.GIVES`
-        """
+        """Reads no weights but their table."""
         source = fetch(role, model)
         with source.reading():
             _, _, network = inspect(source, model, task, cls.kind(task), classes)

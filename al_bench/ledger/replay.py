@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from al_bench.acquisition.loop import NO_IDS, Computed, Cycle, describe
+from al_bench.acquisition.annotation import Annotator, accounted
+from al_bench.acquisition.loop import Computed, Cycle, describe
+from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import as_ids
 from al_bench.costs import Costs
 from al_bench.data.corpus import Corpus
@@ -16,8 +18,8 @@ from al_bench.errors import reject
 from al_bench.ledger.ledger import Ledger, read_json
 
 
-def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
-    """The cycles of a stored selection, without any fit.
+def replay(source: Path, corpus: Corpus, annotator: Annotator) -> Iterator[Computed]:
+    """The cycles of a stored selection, without any fit. The labels are those of this run's oracle.
 
     A file holds a JSON list of ids a line: first the seed set, then each query. A trajectory's folder must
     come from the same data; its acquisition metrics are kept.
@@ -28,14 +30,19 @@ def replay(source: Path, corpus: Corpus) -> Iterator[Computed]:
         lists, metrics = _of_file(source, len(corpus.train)), []
     ids = as_ids("replay", source, [i for batch in lists for i in batch], len(corpus.train))
     batches = np.split(ids, np.cumsum([len(batch) for batch in lists])[:-1])
-    labelled = NO_IDS
+    pool = Pool.unlabelled_of(len(corpus.train), corpus.train.labels)
     for number, (batch, queried, known) in enumerate(zip_longest(batches, batches[1:], metrics)):
-        labelled = np.concatenate([labelled, batch])
-        cycle = Cycle(number, len(labelled), int(corpus.train.words[labelled].sum()), known)
+        cycle = Cycle(number, 0, 0, known)
         if number == 0:
-            cycle = replace(cycle, seed_set=batch)
+            labels = annotator.label(batch)
+            cycle = replace(cycle, seed_set=batch, seed_labels=labels, seed_answers=accounted(corpus, batch, labels))
+        pool = cycle.begun(pool)
+        cycle = replace(cycle, labelled=len(pool.labelled), words=int(corpus.train.words[pool.labelled].sum()))
         if queried is not None:
+            labels = annotator.label(queried)
             cycle = replace(cycle, queried=queried, query=describe(corpus, queried))
+            cycle = replace(cycle, query_labels=labels, answers=accounted(corpus, queried, labels))
+        pool = cycle.ended(pool)
         yield cycle, Costs()
 
 

@@ -3,6 +3,8 @@
 OUTPUT_DIR/trajectories/<id>/
   scores/cycle_0003.npy  float32 score of every training example, NaN where it was not scored
   stop/cycle_0003.npy    int16 label that the cycle's model gave every example of the stopping set, or every word
+  labels/cycle_0003.npy  int16 label that the oracle gave every queried example, or every word; -1 where it abstained
+  seed_labels/cycle_0000.npy  the same of the seed set
   costs.jsonl            a line per cycle: what it cost, and which run computed it
   ledger.jsonl           a line per cycle: what was decided; the line is the cycle's commit
 """
@@ -13,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import NO_SCORES, Computed, Cycle
-from al_bench.config.identity import digest
+from al_bench.acquisition.loop import NO_LABELS, NO_SCORES, Computed, Cycle
+from al_bench.config.identity import differences, digest, flat
 from al_bench.costs import Costs
-from al_bench.ledger.ledger import CycleLedger
+from al_bench.ledger.ledger import CycleLedger, load_record
 from al_bench.ledger.store import Store, costs_from, load_array, save_array
 
-FIELDS = ("labelled", "words", "metrics", "extended", "query", "stop_set")  # JSON as they are
+# JSON as they are.
+FIELDS = ("labelled", "words", "metrics", "extended", "query", "stop_set", "seed_answers", "answers")
 
 
 class Trajectory(CycleLedger):
@@ -39,6 +42,11 @@ class Trajectory(CycleLedger):
         with self._store.held():
             pass  # other data or models are refused before anything is computed
 
+    @property
+    def seed_set(self) -> np.ndarray | None:
+        """Ids of the recorded seed set; None before the first cycle is committed."""
+        return np.array(rows[0][0]["seeded"], dtype=np.int64) if (rows := self.rows()) else None
+
     def cycle(self, number: int, queries: bool, compute: Callable[[Computed | None], Computed]) -> Computed:
         """The recorded cycle, else the computed one, recorded; one process at a time computes.
 
@@ -57,7 +65,12 @@ class Trajectory(CycleLedger):
         """Arrays, then costs, then the line that makes both count."""
         scores = np.full(self.size, np.nan, dtype=np.float32)
         scores[cycle.scored] = cycle.scores
-        arrays = {"scores": scores if len(cycle.scored) else None, "stop": cycle.stop_labels}
+        arrays = {
+            "scores": scores if len(cycle.scored) else None,
+            "stop": cycle.stop_labels,
+            "seed_labels": cycle.seed_labels if cycle.number == 0 else None,
+            "labels": cycle.query_labels if len(cycle.queried) else None,
+        }
         decided = {
             "cycle": cycle.number,
             **{name: getattr(cycle, name) for name in FIELDS},
@@ -71,13 +84,16 @@ class Trajectory(CycleLedger):
         self.commit(decided, {"cycle": cycle.number, **self._store.costs_record(costs)})
 
     def _read(self, decided: dict[str, Any], spent: dict[str, Any]) -> Computed:
-        scores, stop_labels = (read_array(self.folder, kind, decided) for kind in ("scores", "stop"))
+        kinds = ("scores", "stop", "seed_labels", "labels")
+        scores, stop_labels, seed_labels, labels = (read_array(self.folder, kind, decided) for kind in kinds)
         scores = NO_SCORES if scores is None else scores
         scored = np.flatnonzero(~np.isnan(scores))
         cycle = Cycle(
             decided["cycle"],
             **{name: decided[name] for name in FIELDS},
             seed_set=np.array(decided["seeded"], dtype=np.int64),
+            seed_labels=NO_LABELS if seed_labels is None else seed_labels,
+            query_labels=NO_LABELS if labels is None else labels,
             stop_labels=stop_labels,
             queried=np.array(decided["queried"], dtype=np.int64),
             scored=scored,
@@ -86,8 +102,20 @@ class Trajectory(CycleLedger):
         return cycle, costs_from(spent)
 
 
+def of_other_code(root: Path, identity: dict[str, Any]) -> str | None:
+    """In words, what changed since another trajectory of the same config, where that is only somebody else's code."""
+    for path in sorted(root.glob("*/identity.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        other = load_record(path).get("identity", {})
+        changed = differences(other, identity)
+        if changed and all(key.rpartition(".")[2] == "code" for key in changed):
+            leaves = dict(flat(identity))
+            names = [str(leaves.get(f"{key.removesuffix('code')}name", key)) for key in changed]
+            return f"{' and '.join(dict.fromkeys(names))} changed since trajectory {path.parent.name}"
+    return None
+
+
 def array_path(folder: Path, kind: str, number: int) -> Path:
-    """Where a trajectory's folder has an array of a cycle; kind: "scores" or "stop"."""
+    """Where a trajectory's folder has an array of a cycle; kind: "scores", "stop", ..."""
     return folder / kind / f"cycle_{number:04d}.npy"
 
 

@@ -22,6 +22,7 @@ class Succession:
 
     learner: builds a role's learner, or gives the one built before
     steps: records results, of this run and of others
+    answers: of the oracle for what is labelled; None where that are the gold labels
     """
 
     config: RunConfig
@@ -30,14 +31,20 @@ class Succession:
     learner: Callable[[str], Learner]
     steps: Steps
     listener: Listener | None = None
+    answers: Labels | None = None
+
+    def labels(self, ids: np.ndarray) -> Labels:
+        """Of labelled examples."""
+        return (self.corpus.train.labels if self.answers is None else self.answers)[ids]
 
     @property
     def pool(self) -> Unlabelled:
         return Unlabelled(self.corpus.train.inputs)
 
-    def clock(self, learner: Learner, prefix: str = "") -> Clock:
-        listener = self.listener
-        return Clock(learner.synchronise, listener and (lambda name: listener(prefix + name)))
+    def clock(self, learner: Learner | None, prefix: str = "") -> Clock:
+        """learner: whose work is timed; None: work on no device"""
+        listener, wait = self.listener, (lambda: None) if learner is None else learner.synchronise
+        return Clock(wait, listener and (lambda name: listener(prefix + name)))
 
 
 @dataclass
@@ -84,7 +91,7 @@ class Fit:
         def evaluate() -> Step:
             model = self.model
             with self.clock.phase("evaluate"):
-                metrics = evaluate_on_test(model, self.s.corpus)
+                metrics = evaluate_on_test(model, self.s.corpus, self.s.config.metrics)
             return Step(metrics, costs=self.spent())
 
         step = self.s.steps.get(self.identity, self.roles, evaluate)
@@ -109,7 +116,7 @@ def named(costs: Costs, part: str) -> Costs:
 def on_gold(s: Succession, labelled: np.ndarray, cycle: int, role: str, part: str) -> Fit:
     """The fit of a role's model on the gold labels of `labelled` alone, ids of the training split, rising."""
     identity = fit_identity(s.config, s.precision, cycle, role)
-    return Fit(s, (role,), cycle, identity, labelled, s.corpus.train.labels[labelled], part=part)
+    return Fit(s, (role,), cycle, identity, labelled, s.labels(labelled), part=part)
 
 
 def succeed(s: Succession, labelled: np.ndarray, cycle: int) -> tuple[dict[str, float], Costs]:

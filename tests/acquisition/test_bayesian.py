@@ -62,10 +62,11 @@ def test_bald_of_words_is_aggregated_as_the_config_says(aggregate, of_words):
     assert scores_of("bald", view, draws=4) == pytest.approx(expected, rel=1e-9)
 
 
-def test_bald_shows_diverged_samples():
+def test_bald_refuses_diverged_samples():
     samples = drawn(3, 2, 3)
     samples[1, 0, 0] = np.nan
-    assert np.isnan(scores_of("bald", bald_view(samples), draws=2)).tolist() == [False, True, False]
+    with pytest.raises(UserError, match="training diverged"):
+        scores_of("bald", bald_view(samples), draws=2)
 
 
 # ------------------------------------------------------------------------------------------- BatchBALD

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.errors import known
+
 LINES_ONLY = "al-bench: "
 
 
@@ -28,13 +31,13 @@ def assert_refused(done, expected: Sequence[str]) -> None:
 # ------------------------------------------------------------------------------- what the config alone tells
 
 PLASM = ["pseudo_labeling=plasm", "model@pseudo_labeler=minilm_l6"]
-KEYS_OF_STRATEGY = "the keys in strategy are aggregate, name"
+KEYS_OF_STRATEGY = "the keys in strategy are aggregate, batch, beta, name, no_entity, params"
 
 CONFIG = {
     "unknown group": (["datset=ag_news"], ["datset=ag_news: no such key; did you mean dataset?"]),
     "unknown option": (
         ["strategy=entropi"],
-        ["strategy=entropi: must be one of breaking_ties, entropy, least_confidence, mahalanobis, mnlp, random; did you mean entropy?"],
+        [f"strategy=entropi: must be one of {known(STRATEGIES)}; did you mean entropy?"],
     ),
     "unknown key": (
         ["schedule.cycels=3"],
@@ -75,7 +78,7 @@ CONFIG = {
     "model in a role of its own": (["+model@judge=minilm_l3"], ["judge: no such key"]),
     "experiment that is not there": (
         ["+experiment=dmeo"],
-        ["experiment=dmeo: must be one of ag_news_distil, conll_distil, conll_distil_ups, debug, demo; did you mean demo?"],
+        ["experiment=dmeo: must be one of ag_news_distil, brackets, conll_distil, conll_distil_ups, debug, demo; did you mean demo?"],
     ),
     "experiment without its plus": (["experiment=demo"], ["add one: +experiment=demo"]),
     "not an override": (["seed"], ["seed: is no KEY=VALUE"]),
@@ -112,7 +115,7 @@ CONFIG = {
     "unknown engine": (["engine=fastt"], ["engine=fastt: must be one of fast, plain; did you mean fast?"]),
     "unknown progress": (["progress=bars"], ["progress=bars: must be one of auto, bar, none, plain; did you mean bar?"]),
     "tracking without an address": (["tracking=mlflow"], ['tracking=mlflow: must be "sqlite", "none" or an MLflow URI']),
-    "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, words"]),
+    "unknown unit": (["schedule.unit=sentences"], ["schedule.unit=sentences: must be one of examples, money, words"]),
     "unknown task": (["dataset.task=ner"], ["dataset.task=ner: must be one of classification, tagging"]),
     "unknown format": (["dataset.format=xml"], ["dataset.format=xml: must be one of"]),
     "unknown scheme": (["dataset.scheme=bio"], ["dataset.scheme=bio: must be one of auto, bilou, io, iob1, iob2, none"]),
@@ -120,7 +123,7 @@ CONFIG = {
     "no column": (["dataset.text=[]"], ["dataset.text=[]: names no column"]),
     "MNLP on classification": (
         ["strategy=mnlp"],
-        ["strategy=mnlp: does not work on classification; choose one of breaking_ties, entropy, least_confidence, mahalanobis, random"],
+        [f"strategy=mnlp: does not work on classification; choose one of {known(name for name in STRATEGIES if name != 'mnlp')}"],
     ),
     "unknown aggregate": (["strategy.aggregate=median"], ["strategy.aggregate=median: must be one of max, mean, sum"]),
     "UPS for random draws": (["strategy=random", "subsampling=ups"], ["subsampling=ups: saves nothing"]),

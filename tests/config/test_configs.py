@@ -63,7 +63,7 @@ def test_debug_shrinks_another_experiment():
     assert (config.dataset.limit.train, config.schedule.cycles, config.training.epochs) == (200, 2, 1)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS["model"] if name not in ("hf", "none")])
+@pytest.mark.parametrize("name", [name for name in OPTIONS["model"] if name not in ("hf", "none", "own")])
 def test_model(name):
     """As acquisition model with its settings, and as successor beside it."""
     config = composed(f"model@acquisition={name}", f"model@successor={name}")
@@ -111,7 +111,7 @@ def test_subsamplings_and_schedules(group):
     for name in OPTIONS[group]:
         config = composed(f"{group}={name}")
         if group == "subsampling":
-            assert config.subsampling.name == name
+            assert config.subsampling.name == ("random" if name == "constant" else name)
             refresh = config.subsampling.refresh
             assert refresh == "all" if name == "none" else set(refresh) <= set(range(config.schedule.cycles))
 
@@ -207,7 +207,7 @@ def test_a_setting_reaches_both_roles_unless_a_role_has_its_own():
 
 def test_seeds_follow_the_seed_unless_set():
     seeds = composed("seed=7", "seeds.order=3").seeds
-    assert asdict(seeds) == {"seed_set": 7, "model": 7, "order": 3, "subsampling": 7, "strategy": 7}
+    assert asdict(seeds) == {"seed_set": 7, "model": 7, "order": 3, "subsampling": 7, "strategy": 7, "oracle": 7}
 
 
 def declared(group: object, parents: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field]]:

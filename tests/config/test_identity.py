@@ -50,6 +50,7 @@ DATASET = {
     "task": ("tagging", TRAJECTORY_AND_RUN),
     "path": ("data", TRAJECTORY_AND_RUN),
     "format": ("csv", TRAJECTORY_AND_RUN),
+    "params": ({}, NOTHING),  # of readers from outside
     "package": ("some:file.csv", TRAJECTORY_AND_RUN),
     "hub": ("other/news", TRAJECTORY_AND_RUN),
     "hub_config": ("large", TRAJECTORY_AND_RUN),
@@ -61,6 +62,7 @@ DATASET = {
     "label": (["a"], TRAJECTORY_AND_RUN),
     "words": (["a"], TRAJECTORY_AND_RUN),
     "tags": (["a"], TRAJECTORY_AND_RUN),
+    "answers": ("crowd", TRAJECTORY_AND_RUN),
     "header": (False, TRAJECTORY_AND_RUN),
     "quoting": (False, TRAJECTORY_AND_RUN),
     "missing": ("drop", TRAJECTORY_AND_RUN),
@@ -94,6 +96,7 @@ TRAINING = {
 }
 MODEL = {
     "learner": "linear",
+    "params": {},  # of a learner of one's own
     "path": "weights",
     "package": "some:weights",
     "hub": "other/model",
@@ -110,7 +113,8 @@ def model(role: str, changes: tuple[bool, bool]) -> dict[str, tuple[Any, tuple[b
     """A model's name is a label; its weights are what counts."""
     rows = {f"{role}.name": ("other", NOTHING)}
     return rows | {
-        f"{role}.{key}": (value, NOTHING if key == "regularization" else changes) for key, value in MODEL.items()
+        f"{role}.{key}": (value, NOTHING if key in ("regularization", "params") else changes)
+        for key, value in MODEL.items()
     }
 
 
@@ -130,6 +134,12 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "subsampling.temperature": (0.1, TRAJECTORY_AND_RUN),
     "subsampling.refresh": ([0, 1], TRAJECTORY_AND_RUN),
     "subsampling.params": ({}, NOTHING),
+    "oracle.name": ("noisy", TRAJECTORY_AND_RUN),
+    "oracle.params": ({}, NOTHING),  # gold has none
+    "oracle.price.example": (0.1, RUN),  # the run's ledger counts money
+    "oracle.price.word": (0.1, RUN),
+    "price.hour": (2.0, NOTHING),
+    "price.currency": ("EUR", NOTHING),
     "pseudo_labeling.name": ("other", NOTHING),
     "pseudo_labeling.labels": ("soft", RUN),
     "pseudo_labeling.smoothing": (0.1, RUN),
@@ -143,8 +153,10 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "schedule.unit": ("words", TRAJECTORY_AND_RUN),
     "schedule.stratified": (True, TRAJECTORY_AND_RUN),
     "schedule.seed_set": ("ids.txt", TRAJECTORY_AND_RUN),
+    "schedule.seed_by": ("embedding_kmeans", TRAJECTORY_AND_RUN),
     **{f"training.{key}": (value, TRAJECTORY_AND_RUN) for key, value in TRAINING.items()},
     "evaluate_at": ("last", RUN),
+    "metrics": (["brier"], TRAJECTORY_AND_RUN),
     "rescore": (2.0, TRAJECTORY_AND_RUN),
     "replay": ("ids.jsonl", RUN),
     "seed": (1, TRAJECTORY_AND_RUN),
@@ -153,6 +165,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "seeds.order": (1, TRAJECTORY_AND_RUN),
     "seeds.subsampling": (1, TRAJECTORY_AND_RUN),
     "seeds.strategy": (1, TRAJECTORY_AND_RUN),
+    "seeds.oracle": (1, NOTHING),  # gold draws nothing
     "device": ("cpu", NOTHING),
     "precision": ("float32", RUN),  # a trajectory depends on the precision it resolves to
     "engine": ("plain", TRAJECTORY_AND_RUN),
@@ -285,7 +298,7 @@ def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
 
 
 MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
-MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine")
+MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine", "metrics")
 
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key != "strategy.name"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fakes import config_of, corpus_of, fake_for
 
-from al_bench.acquisition.loop import Setup, acquire
+from al_bench.acquisition.loop import Setup, acquire, annotator_of
 from al_bench.config.identity import content_hash
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import Ledger, write_json
@@ -12,6 +12,7 @@ from al_bench.ledger.replay import replay
 from al_bench.ledger.trajectory import Trajectory
 
 CORPUS = corpus_of(train=20)
+GOLD = annotator_of(config_of(), CORPUS)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def ids_of(cycles) -> list[list[int]]:
 
 def test_a_trajectory_is_replayed_as_it_was(acquired):
     trajectory, original = acquired
-    again = list(replay(trajectory.folder, CORPUS))
+    again = list(replay(trajectory.folder, CORPUS, GOLD))
     assert len(again) == len(original) == 3
     for (cycle, costs), (first, _) in zip(again, original, strict=True):
         for name in ("number", "labelled", "words", "metrics"):
@@ -43,7 +44,7 @@ def test_a_trajectory_is_replayed_as_it_was(acquired):
 def test_a_trajectory_that_is_not_finished_is_replayed_as_far_as_it_goes(acquired):
     trajectory, original = acquired
     trajectory.ledger.put(1, trajectory.ledger.read()[1])
-    again = list(replay(trajectory.folder, CORPUS))
+    again = list(replay(trajectory.folder, CORPUS, GOLD))
     assert ids_of(again) == ids_of(original)
     assert [cycle.metrics is None for cycle, _ in again] == [False, False, True]
 
@@ -51,7 +52,7 @@ def test_a_trajectory_that_is_not_finished_is_replayed_as_far_as_it_goes(acquire
 def test_a_file_is_a_seed_set_and_queries(tmp_path):
     path = tmp_path / "ids.jsonl"
     path.write_text("[4, 1, 9]\n[0, 19]\n[7]\n")
-    cycles = [cycle for cycle, _ in replay(path, CORPUS)]
+    cycles = [cycle for cycle, _ in replay(path, CORPUS, GOLD)]
     assert cycles[0].seed_set.tolist() == [4, 1, 9]
     assert [cycle.queried.tolist() for cycle in cycles] == [[0, 19], [7], []]
     assert [cycle.labelled for cycle in cycles] == [3, 5, 6]
@@ -86,7 +87,7 @@ def test_bad_files(tmp_path, content, says):
     path = tmp_path / "ids.jsonl"
     path.write_bytes(content)
     with pytest.raises(UserError) as caught:
-        list(replay(path, CORPUS))
+        list(replay(path, CORPUS, GOLD))
     message = str(caught.value)
     assert message.startswith(f"replay={path}: ")
     assert says in message
@@ -96,7 +97,7 @@ def test_bad_files(tmp_path, content, says):
 def test_other_data_is_refused(acquired):
     other = corpus_of(train=20, seed=1)
     with pytest.raises(UserError, match=r"replay=.*: was acquired on other data than this run's dataset"):
-        list(replay(acquired[0].folder, other))
+        list(replay(acquired[0].folder, other, GOLD))
 
 
 def test_a_runs_folder_is_refused_by_the_name_of_its_trajectory(tmp_path):
@@ -105,19 +106,19 @@ def test_a_runs_folder_is_refused_by_the_name_of_its_trajectory(tmp_path):
     write_json(folder / "identity.json", {"fingerprints": {"data": CORPUS.fingerprint, "trajectory": "abc123"}})
     Ledger(folder / "ledger.jsonl").put(0, {"cycle": 0, "labelled": 5})
     with pytest.raises(UserError, match=r"is a run's folder.*trajectories/abc123"):
-        list(replay(folder, CORPUS))
+        list(replay(folder, CORPUS, GOLD))
 
 
 def test_a_folder_without_a_cycle(tmp_path):
     with pytest.raises(UserError, match="holds no finished cycle; finish the run"):
-        list(replay(tmp_path, CORPUS))
+        list(replay(tmp_path, CORPUS, GOLD))
 
 
 def test_a_folder_that_does_not_say_which_data_it_is_of(acquired):
     trajectory, _ = acquired
     (trajectory.folder / "identity.json").unlink()
     with pytest.raises(UserError, match=r"has no identity\.json"):
-        list(replay(trajectory.folder, CORPUS))
+        list(replay(trajectory.folder, CORPUS, GOLD))
 
 
 def test_the_hash_is_of_the_ids(acquired, tmp_path):

@@ -9,9 +9,9 @@ from made import reviews, sentences
 
 from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged
+from al_bench.filters.opinions import of_neighbours, of_verifier
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.families import LEARNERS
-from al_bench.successor.filters import of_neighbours, of_verifier
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 GOLD, N = 60, 300
@@ -32,7 +32,7 @@ def learner_of(request: pytest.FixtureRequest, tiny_model: Path):
         model = ModelConfig(
             "tiny", learner=request.param, path=str(tiny_model), max_length=32, regularization=1.0, training=training
         )
-        return LEARNERS[request.param]("successor", model, task, names, torch.device("cpu"), "float32")
+        return LEARNERS[request.param].learner("successor", model, task, names, torch.device("cpu"), "float32")
 
     return build
 

@@ -4,8 +4,10 @@ from al_bench.acquisition.strategies.bayesian import bald, batch_bald
 from al_bench.acquisition.strategies.brackets import gold_loss
 from al_bench.acquisition.strategies.contrastive import cal
 from al_bench.acquisition.strategies.distance import ddu, mahalanobis
+from al_bench.acquisition.strategies.diversity import alps, coreset, coreset_pretrained, embedding_kmeans
 from al_bench.acquisition.strategies.fisher import bait
 from al_bench.acquisition.strategies.gradients import badge, egl
+from al_bench.acquisition.strategies.informative import cluster_margin, information_density
 from al_bench.acquisition.strategies.protocol import Strategy, by_score
 from al_bench.acquisition.strategies.uncertainty import breaking_ties, entropy, least_confidence, mnlp, uniform
 from al_bench.plugins import Registry
@@ -37,5 +39,11 @@ STRATEGIES = Registry(
         "bait": bait,
         "cal": cal,
         "gold_loss": gold_loss,
+        "coreset": coreset,
+        "coreset_pretrained": coreset_pretrained,
+        "embedding_kmeans": embedding_kmeans,
+        "alps": alps,
+        "cluster_margin": cluster_margin,
+        "information_density": information_density,
     },
 )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.random import Generator
 
 from al_bench.acquisition.selection import Budget
-from al_bench.acquisition.strategies.protocol import Selection, by_view, finite, part_by_part, selecting
-from al_bench.acquisition.view import View
+from al_bench.acquisition.strategies.protocol import Selection, by_view, part_by_part, selecting
+from al_bench.acquisition.view import View, finite
 from al_bench.data.ragged import values_of
 from al_bench.learners.predictions import Predictions
 

@@ -20,6 +20,7 @@ class Raw:
     labels: n class names or numbers, or n lists of tags, one per word; None where no example has one
     names: the source's own label names in its own order, if it has them; `labels` then holds names
     notes: what the user should know
+    answers: of another annotator, like `labels`, None where there is none; None where the source has no such column
     """
 
     where: str
@@ -27,6 +28,7 @@ class Raw:
     labels: list[Any] | None
     names: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
+    answers: list[Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """Which device, which precision, how much memory."""
 
-import resource
-import sys
-
 import torch
 
 from al_bench.errors import reject
+from al_bench.learners.base import resident_peak
 
 
 def resolve_device(name: str) -> torch.device:
@@ -56,8 +54,7 @@ def peak_memory(device: torch.device) -> int:
         peak = torch.cuda.max_memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         return peak
-    kilobytes = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilobytes
+    return resident_peak()
 
 
 def hardware(device: torch.device) -> dict[str, str | int]:
