@@ -34,7 +34,7 @@ class JointSampling(Sampling):
     shortlist: int = at_least(1, "1000 is usual", 1000)
 
 
-@by_view(params=Sampling, needs=("samples",), source="Houlsby et al. 2011; Gal et al. 2017", cost="n draws passes")
+@by_view(params=Sampling, needs=("samples",), source="Houlsby et al. 2011; Gal et al. 2017", cost="n draws")
 def bald(view: View, ids: np.ndarray, rng: Generator, *, draws: int) -> np.ndarray:
     """Mutual information of the label and the model (BALD).
 
@@ -58,7 +58,7 @@ def information(samples: np.ndarray) -> np.ndarray:
     needs=("samples",),
     tasks=("classification",),
     source="Kirsch et al. 2019",
-    cost="n draws passes, then b shortlist configurations draws classes",
+    cost="n draws + b shortlist configurations draws",
 )
 def batch_bald(
     view: View,

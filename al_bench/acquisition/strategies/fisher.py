@@ -32,7 +32,7 @@ class Reduction:
     needs=("predictions", "embeddings"),
     tasks=("classification",),
     source="Ash et al. 2021",
-    cost="n (width classes)^2, then b shortlist (width classes)^2",
+    cost="(n + b shortlist) (width classes)^2",
 )
 def bait(
     view: View, candidates: np.ndarray, budget: Budget, rng: Generator, *, width: int, ridge: float, shortlist: int
