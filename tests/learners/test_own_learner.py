@@ -52,7 +52,7 @@ def test_it_is_what_scikit_learn_computes() -> None:
     assert learner.peak_memory() > 1e6
 
 
-@pytest.mark.parametrize("roles", [("acquisition", "successor"), ("acquisition",), ("successor",)])
+@pytest.mark.parametrize("roles", [("acquisition", "successor"), ("acquisition",)])
 def test_a_run_in_each_role(roles: tuple[str, ...], al: Any, tiny_run: list[str], tmp_path: Path) -> None:
     words = words_of(tiny_run, *roles)
     outcome = al("run", *words)
