@@ -148,6 +148,8 @@ def test_what_is_no_learner_is_refused_in_a_line(tmp_path: Path, monkeypatch: py
         assert line.startswith(expected)
     with pytest.raises(TypeError, match=r"gives=\['dreams'\], which nobody needs"):
         LearnerKind.of(BasicLearner, gives=("dreams",))
+    with pytest.raises(TypeError, match=r"reads=\['epochs'\], which are no keys of a model"):
+        LearnerKind.of(BasicLearner, reads=("max_length", "epochs", "training.dev_share"))
 
 
 def test_changed_code_is_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
