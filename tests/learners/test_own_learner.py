@@ -31,7 +31,7 @@ CLASSES = np.array([1, 0, 1, 0, 1])
 def words_of(tiny_run: list[str], *roles: str) -> list[str]:
     """The tiny run's overrides with the learner in these roles, which then have no encoder."""
     kept = [word for word in tiny_run if not word.startswith(tuple(f"{role}." for role in roles))]
-    return [*kept, *(word for role in roles for word in (f"model@{role}=own", f"{role}.learner={NAME}"))]
+    return [*kept, *(f"model@{role}={NAME}" for role in roles)]
 
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
@@ -73,13 +73,13 @@ def test_its_settings_are_typed_and_part_of_the_identity(al: Any, tiny_run: list
     words = words_of(tiny_run, "acquisition", "successor")
     for setting, expected in {
         "+acquisition.params.strong=1": "acquisition.params.strong=1: no such parameter; did you mean strength?",
-        "+acquisition.params.strength=much": "acquisition.params.strength=much: must be a number; the default is 10.0",
-        "+successor.params.strength=-1": "successor.params.strength=-1: must be at least 1e-06; 1 is usual",
+        "acquisition.params.strength=much": "acquisition.params.strength=much: must be a number; the default is 10.0",
+        "successor.params.strength=-1": "successor.params.strength=-1: must be at least 1e-06; 1 is usual",
     }.items():
         outcome = al("run", *words, setting)
         assert outcome.code == 1
         assert expected in outcome.err
-    assert al("run", *words, "+acquisition.params.strength=0.1", "schedule.cycles=1").code == 0
+    assert al("run", *words, "acquisition.params.strength=0.1", "schedule.cycles=1").code == 0
     (identity,) = (tmp_path / "outputs" / "trajectories").glob("*/identity.json")
     acquisition = json.loads(identity.read_text())["identity"]["acquisition"]
     code = LEARNERS.code(NAME)
@@ -92,7 +92,7 @@ BROKEN = {
         {"dataset.task": "tagging"}, "acquisition.learner={NAME}: does not work on tagging; choose one of linear, transformer"
     ),
     "with an encoder": (
-        {"acquisition.hub": "some/model"}, "acquisition=fake: is an encoder, and acquisition.learner={NAME} reads none; set model@acquisition=own"
+        {"acquisition.hub": "some/model"}, "acquisition=fake: is an encoder, and acquisition.learner={NAME} reads none; set model@acquisition={NAME}"
     ),
     "embeddings": (
         {"strategy.name": "mahalanobis"},
