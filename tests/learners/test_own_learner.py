@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from al_bench import plugins
+from al_bench.config.catalog import listing
 from al_bench.config.identity import fit_identity, model_identity
 from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate
@@ -169,6 +170,7 @@ def test_a_registered_learner_reads_what_it_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("al_bench.plugins.source_hash", lambda *_: "code")
     plain = ModelConfig(learner="plain", training=TrainingConfig(epochs=3))
     assert "plain" in list(LEARNERS)
+    assert listing("model", None)["plain"].startswith("What a learner of your own can be derived from")
     assert model_identity(plain).keys() == {
         "learner", "params", "code", "num_hidden_layers", "max_length", "regularization", "training",
     }  # fmt: skip
