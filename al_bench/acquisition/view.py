@@ -164,8 +164,8 @@ class View:
             assert self.model is not None
             kind = self._kind(ids)
             pieces = []
-            with self.clock.phase("predict"):
-                for places, probs, tokens in self.model.samples(self.inputs, ids, draws, self.seed):
+            with self.clock.phase("rescore" if self.exact else "predict"):
+                for places, probs, tokens in self.model.samples(self.inputs, ids, draws, self.seed, exact=self.exact):
                     self.counts.update({f"{kind}_examples": draws * len(places), f"{kind}_tokens": draws * tokens})
                     pieces.append((places, probs))
             order = np.argsort(np.concatenate([places for places, _ in pieces]))

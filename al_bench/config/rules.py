@@ -142,7 +142,8 @@ def _models(config: RunConfig) -> Iterator[Problem]:
         if kind.source:
             yield from _source(role, model)
         elif any(getattr(model, key) is not None for key in SOURCE):
-            yield role, f"is an encoder, and {role}.learner={model.learner} reads none", f"set model@{role}=own"
+            broken = f"is an encoder, and {role}.learner={model.learner} reads none"
+            yield role, broken, f"set model@{role}={model.learner}"
     yield from _capabilities(config)
 
 
