@@ -9,6 +9,7 @@ from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.analysis.words import as_name, detailed
 from al_bench.config.identity import digest, is_bracket
 from al_bench.config.schema import PLAIN_TAGGING
+from al_bench.filters import FILTERS
 from al_bench.plugins import Registry
 
 # Of what a method consists. Two runs are of one method where all parts are equal: they differ by `seed`, by how many
@@ -218,5 +219,6 @@ def _weights(model: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _filters(filters: list[dict[str, Any]]) -> str:
     """Such as "confidence > 0.5, tracin adaptive"; "none" keeps every pseudo-label."""
-    limits = [f["drop"] if f["threshold"] is None else f"> {f['threshold']}" for f in filters]
-    return ", ".join(f"{one['by']} {limit}" for one, limit in zip(filters, limits, strict=True)) or "none"
+    names = [_named(FILTERS, one["by"], one.get("params") or {}) for one in filters]
+    limits = [one["drop"] if one["threshold"] is None else f"> {one['threshold']}" for one in filters]
+    return ", ".join(f"{name} {limit}" for name, limit in zip(names, limits, strict=True)) or "none"
