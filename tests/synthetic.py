@@ -170,13 +170,15 @@ def _answers(content: Row, labelled: int) -> Row:
         "asked": labelled if always else labelled * 5 // 4,
         "answered": labelled,
         "right": labelled if always else labelled * 3 // 4,
-        "money_labels": labelled * (price["example"] or 0.0) + labelled * WORDS * (price["word"] or 0.0),
+        "money_labels": None
+        if set(price.values()) == {None}
+        else labelled * ((price["example"] or 0.0) + WORDS * (price["word"] or 0.0)),
     }
 
 
 def _machine(content: Row, seconds: dict[str, float]) -> Row:
     hour = (content.get("price") or {}).get("hour")
-    return {"money_machine": hour * sum(seconds.values()) / 3600} if hour else {}
+    return {} if hour is None else {"money_machine": hour * sum(seconds.values()) / 3600}
 
 
 def _labelled(config: RunConfig, cycle: int) -> int:

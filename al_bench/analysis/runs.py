@@ -10,6 +10,7 @@ from al_bench.analysis.words import as_name, detailed
 from al_bench.config.identity import digest, is_bracket
 from al_bench.config.schema import PLAIN_TAGGING
 from al_bench.filters import FILTERS
+from al_bench.oracles import ORACLES
 from al_bench.plugins import Registry
 
 # Of what a method consists. Two runs are of one method where all parts are equal: they differ by `seed`, by how many
@@ -43,12 +44,14 @@ def columns_of(config: Mapping[str, Any], identity: Mapping[str, Any] | None = N
     rounds = subsampling["refresh"]
     refresh = rounds if isinstance(rounds, str) else ",".join(map(str, rounds))
     chosen = strategy_name(strategy)
-    priced, stochastic = any(prices_of(config).values()), strategy.get("batch") in STOCHASTIC
+    priced = any(price is not None for price in prices_of(config).values())
+    stochastic = strategy.get("batch") in STOCHASTIC
     columns = {
         "name": config["name"],
         "dataset": config["dataset"]["name"],
         "task": PLAIN_TAGGING if config["dataset"]["scheme"] == "none" else config["dataset"]["task"],
         "strategy": chosen,
+        "strategy_name": _short(strategy["name"], STRATEGIES.shipped),
         "batch": strategy.get("batch", "top") if acquires else None,
         "beta": strategy["beta"] if stochastic else None,
         "aggregate": strategy.get("aggregate") if acquires else None,
@@ -104,11 +107,11 @@ def strategy_name(strategy: Mapping[str, Any]) -> str:
 
 
 def oracle_name(oracle: Mapping[str, Any]) -> str:
-    return detailed(_short(str(oracle["name"]), (GOLD,)), _settings(oracle.get("params") or {}))
+    return _named(ORACLES, str(oracle["name"]), oracle.get("params") or {})
 
 
 def prices_of(config: Mapping[str, Any]) -> dict[str, float | None]:
-    """Of an example, of a word and of an hour of the machine; None or 0: not known."""
+    """Of an example, of a word and of an hour of the machine; None: not known."""
     of_label = (config.get("oracle") or {}).get("price") or {}
     return {key: of_label.get(key) for key in ("example", "word")} | {"hour": (config.get("price") or {}).get("hour")}
 
@@ -132,7 +135,9 @@ def _short(name: str, taken: Collection[str]) -> str:
 
 
 def _settings(params: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in params.items()]
+    """As they are set; of a file its name alone."""
+    shown = {key: value.rpartition("/")[2] if isinstance(value, str) else value for key, value in params.items()}
+    return [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in shown.items()]
 
 
 def _listed(params: Mapping[str, Any]) -> str | None:
@@ -219,6 +224,6 @@ def _weights(model: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _filters(filters: list[dict[str, Any]]) -> str:
     """Such as "confidence > 0.5, tracin adaptive"; "none" keeps every pseudo-label."""
+    limits = [f["drop"] if f["threshold"] is None else f"> {f['threshold']}" for f in filters]
     names = [_named(FILTERS, one["by"], one.get("params") or {}) for one in filters]
-    limits = [one["drop"] if one["threshold"] is None else f"> {one['threshold']}" for one in filters]
     return ", ".join(f"{name} {limit}" for name, limit in zip(names, limits, strict=True)) or "none"

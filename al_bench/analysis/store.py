@@ -25,12 +25,12 @@ from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import array_path, read_array
 
 COLUMNS = (
-    "directory", "name", "dataset", "task", "strategy", "batch", "beta", "aggregate", "no_entity", "params", "code",
-    "bracket", "subsampling", "gamma", "temperature", "subsampling_params", "refresh", "oracle", "priced", "currency",
-    "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters", "acquisition_learner",
-    "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory", "state", "cycles_done",
-    "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector", "arm", "role",
-    "method", "selection", "schedule",
+    "directory", "name", "dataset", "task", "strategy", "strategy_name", "batch", "beta", "aggregate", "no_entity",
+    "params", "code", "bracket", "subsampling", "gamma", "temperature", "subsampling_params", "refresh", "oracle",
+    "priced", "currency", "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters",
+    "acquisition_learner", "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory",
+    "state", "cycles_done", "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector",
+    "arm", "role", "method", "selection", "schedule",
 )  # fmt: skip
 # Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
 NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
@@ -242,7 +242,7 @@ def _cycles(
             if "seconds/iteration" in metrics:
                 seconds = [one["seconds"] for one in costs[: number + 1]]
                 metrics["seconds/cumulative"] = seconds_until_scores(seconds)[-1]
-            metrics |= _money(prices, line, costs[: number + 1])
+            metrics |= _money(metrics.get("money/labels"), prices["hour"], costs[: number + 1])
             machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
         except WRONG_SHAPE:
             problems.append(f"cycle {number} is not as a run writes it: what is before it counts; {REMEDY}")
@@ -258,19 +258,17 @@ def _cycles(
     return rows, len(ledger), bool(ledger) and not ledger[-1]["query"]
 
 
-def _money(
-    prices: Mapping[str, float | None], line: Mapping[str, Any], costs: Sequence[Mapping[str, Any]]
-) -> dict[str, float]:
-    """What labels and the machine have cost up to a cycle, each where it has a price, and both together.
+def _money(labels: float | None, hour: float | None, costs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the machine has cost up to a cycle, and labels and machine together, each as far as it has a price.
 
-    costs: of the cycles up to this one
+    labels: what they have cost; hour: the machine's price; costs: of the cycles up to this one
     """
-    money: dict[str, float] = {}
-    if prices["example"] or prices["word"]:
-        money["money/labels"] = float(line["money_labels"])
-    if prices["hour"]:
-        money["money/machine"] = float(sum(one["money_machine"] for one in costs))
-    return {**money, "money/total": sum(money.values())} if money else {}
+    if hour is None:
+        return {} if labels is None else {"money/total": labels}
+    if any("money_machine" not in one for one in costs):  # lost
+        return {}
+    machine = float(sum(one["money_machine"] for one in costs))
+    return {"money/machine": machine, "money/total": machine + (labels or 0.0)}
 
 
 def _machine(provenance: Mapping[str, Any]) -> str:

@@ -184,7 +184,7 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
     if key == "acquisition" and (drawn or config["replay"] is not None):
         return  # nobody looks at it
     if value is None:
-        if _standard_options()[word] is not None:
+        if _standard_options()[word] is not None and key in config:  # which a run of an earlier version may not know
             yield f"{key}=null"
         return
     wanted = dict(_leaves(value))

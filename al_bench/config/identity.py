@@ -254,9 +254,7 @@ def content_hash(source: Path) -> str:
 
 
 def _data_identity(config: RunConfig) -> dict[str, Any]:
-    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, a strategy also by its
-    code.
-    """
+    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, code by its own."""
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
     if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
         schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}

@@ -171,6 +171,8 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if config.replay is None:
         yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
         yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+        if config.schedule.seed_by in STRATEGIES:
+            yield "schedule.seed_by", "acquisition", STRATEGIES[config.schedule.seed_by].needs
     if config.successor is None or not uses_pseudo_labels(config):
         return
     pseudo = config.pseudo_labeling

@@ -195,7 +195,7 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
         asked, answered = decided["asked"], decided["answered"]
         metrics |= {"oracle/asked": asked, "oracle/answered": answered, "oracle/abstained": 1 - answered / asked}
         metrics |= {"oracle/right": decided["right"] / answered}
-    if decided.get("money_labels"):
+    if decided.get("money_labels") is not None:
         metrics["money/labels"] = decided["money_labels"]
     seconds = spent["seconds"]
     metrics |= {f"seconds/{name}": value for name, value in {**seconds, **totals(seconds)}.items()}

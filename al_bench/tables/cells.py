@@ -142,7 +142,7 @@ def filled(layout: Layout, head: str, contrasts: Contrasts) -> list[Cell]:
 
 
 def _as_bound(cell: Cell) -> Cell:
-    return replace(cell, p=math.nan, tests=0, marks=BRACKET, untested=None)
+    return replace(cell, p=math.nan, tests=0, marks=BRACKET if cell.estimate else "", untested=None)
 
 
 def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Cell:

@@ -25,11 +25,11 @@ from al_bench.tables.specs import parse
 
 SEEDS = "seed=1,2,3,4,5,6"
 ONE = varied("seed=7").removeprefix("-m ")
-BADGE = {
-    "name": "gone.module:badge", "aggregate": "mean", "batch": "top", "no_entity": "score",
+TYPICAL = {
+    "name": "gone.module:typical", "aggregate": "mean", "batch": "top", "no_entity": "score",
     "params": {"temperature": 0.5}, "code": "0123456789abcdef",
 }  # fmt: skip
-SEALS = {"name": "gone.pools:seals", "params": {"neighbours": 50}, "refresh": [0]}
+NEARBY = {"name": "gone.pools:nearby", "params": {"neighbours": 50}, "refresh": [0]}
 NOISY = {"name": "noisy", "params": {"rate": 0.25}, "price": {"example": None, "word": None}}
 
 
@@ -52,8 +52,8 @@ def page(tmp_path_factory) -> tuple[Setting, Contrasts]:
     write_runs(folder, varied("strategy.batch=bottom", SEEDS), lambda row: 0.10)
     write_runs(folder, varied("strategy.batch=power", "strategy.beta=2", SEEDS), lambda row: 0.02)
     write_runs(folder, varied("strategy=random", SEEDS))
-    write_runs(folder, varied(SEEDS), lambda row: 0.04, facts={"strategy": BADGE})
-    write_runs(folder, varied("subsampling=ups", SEEDS), lambda row: 0.02, facts={"subsampling": SEALS})
+    write_runs(folder, varied(SEEDS), lambda row: 0.04, facts={"strategy": TYPICAL})
+    write_runs(folder, varied("subsampling=ups", SEEDS), lambda row: 0.02, facts={"subsampling": NEARBY})
     write_runs(folder, varied(SEEDS), lambda row: -0.02, facts={"oracle": NOISY})
     write_runs(folder, varied("strategy=random", SEEDS), lambda row: -0.04, facts={"oracle": NOISY})
     contrasts = contrasts_of(folder)
@@ -63,11 +63,11 @@ def page(tmp_path_factory) -> tuple[Setting, Contrasts]:
 def test_labels_say_in_what_methods_differ(page):
     setting, _ = page
     assert [method.label for method in setting.methods] == [
-        "badge (temperature=0.5)",
         "least_confidence",
         "least_confidence (power, beta=2)",
         "least_confidence, labelled by noisy (rate=0.25)",
-        "least_confidence + seals (neighbours=50)",
+        "typical (temperature=0.5)",
+        "least_confidence + nearby (neighbours=50)",
         "random",
         "random, labelled by noisy (rate=0.25)",
         "least_confidence (bottom, bracket)",
@@ -83,8 +83,8 @@ def test_labels_say_in_what_methods_differ(page):
         ({"name": "entropy", "batch": "bottom", "beta": 3.0}, "entropy (bottom)"),
         ({"name": "entropy", "aggregate": "top3", "no_entity": "last"}, "entropy (top3, no entity last)"),
         ({"name": "my.module:entropy", "params": {}}, "my.module:entropy"),
-        ({"name": "my.module:badge", "params": {"k": 2, "by": "norm"}}, "badge (k=2, by=norm)"),
-        ({"name": "my.module:badge", "params": {"k": 2}, "batch": "top"}, "badge (k=2)"),
+        ({"name": "my.module:typical", "params": {"k": 2, "by": "norm"}}, "typical (k=2, by=norm)"),
+        ({"name": "my.module:typical", "params": {"k": 2}, "batch": "top"}, "typical (k=2)"),
     ],
 )
 def test_names_of_strategies(strategy, name):
@@ -100,10 +100,10 @@ def test_names_of_oracles():
 def test_a_module_that_a_folder_names_is_never_imported(tmp_path, monkeypatch):
     (tmp_path / "explosive.py").write_text("raise SystemExit('imported')", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    strategy = BADGE | {"name": "explosive:badge"}
+    strategy = TYPICAL | {"name": "explosive:typical"}
     facts = {"strategy": strategy, "oracle": NOISY | {"name": "explosive:crowd"}}
     folder = write_runs(tmp_path / "out", varied("seed=1"), facts=facts)[0]
-    assert labels_of(tmp_path / "out") == ["badge (temperature=0.5)"]
+    assert labels_of(tmp_path / "out") == ["typical (temperature=0.5)"]
     (folder / "identity.json").unlink()  # then the config has to do
     assert load([tmp_path / "out"]).runs.acquisition.tolist() == ["minilm_l3"]
     assert "explosive" not in sys.modules
@@ -111,10 +111,10 @@ def test_a_module_that_a_folder_names_is_never_imported(tmp_path, monkeypatch):
 
 def test_changed_code_is_another_method(tmp_path):
     for code in ("0123456789abcdef", "fedcba9876543210", "my-plugin 1.2"):
-        write_runs(tmp_path, varied("seed=1"), facts={"strategy": BADGE | {"code": code}})
+        write_runs(tmp_path, varied("seed=1"), facts={"strategy": TYPICAL | {"code": code}})
     found = labels_of(tmp_path)
     assert found == [
-        f"badge (temperature=0.5) [strategy.code={code}]" for code in ("0123456", "fedcba9", "my-plugin 1.2")
+        f"typical (temperature=0.5) [strategy.code={code}]" for code in ("0123456", "fedcba9", "my-plugin 1.2")
     ]
 
 
@@ -138,7 +138,7 @@ def test_brackets_take_part_in_nothing(page):
         compared = [method for one in contrasts.family(question) for method in (one.first, one.second)]
         assert bracket not in compared
     best = best_of(contrasts.settings)
-    assert [method.label for method in best.values()] == ["badge (temperature=0.5)"]
+    assert [method.label for method in best.values()] == ["typical (temperature=0.5)"]
     penalties = penalty_table(setting)
     assert penalties is not None
     assert not any("bracket" in row[0].text for row in penalties.rows)
@@ -232,7 +232,7 @@ def test_columns_without_an_identity():
     """Of a run that failed before it wrote one."""
     (_, config), *_ = configs(varied("strategy=random", "seed=1"))
     assert columns_of(asdict(config))["arm"] == "random"
-    assert columns_of(asdict(config) | {"strategy": BADGE})["arm"] == "ASM"
+    assert columns_of(asdict(config) | {"strategy": TYPICAL})["arm"] == "ASM"
 
 
 OUTSIDE = "strategy.name=test_components:peeking +strategy.params.depth=5"

@@ -107,7 +107,7 @@ def test_money_adds_up(tmp_path):
     ("facts", "known"),
     [
         (priced(), []),
-        (priced(0.0, 0.0, hour=None, currency="EUR"), []),
+        (priced(0.0, hour=None, currency="EUR"), ["labels", "total"]),  # free, which is a price
         (priced(0.5), ["labels", "total"]),
         (priced(hour=3.6), ["machine", "total"]),
         (priced(word=0.5, hour=3.6), ["labels", "machine", "total"]),
