@@ -11,7 +11,8 @@ import json
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, make_dataclass, replace
+from copy import deepcopy
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
 from functools import cache, cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from al_bench.errors import TYPES, UserError, did_you_mean, known, not_one_of, reject, root_cause
+from al_bench.errors import TYPES, UserError, did_you_mean, first_line, known, not_one_of, reject, root_cause
 
 KINDS = ("strategy", "subsampling", "oracle", "reader", "filter", "learner", "metric")
 _given: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}  # by `register`
@@ -71,7 +72,15 @@ class Component:
 
     @cached_property
     def settings(self) -> type:
-        return self.params or settings_of(self.call)
+        """Raises `UserError` for settings that no config can hold."""
+        try:
+            settings = self.params or settings_of(self.call)
+            OmegaConf.structured(settings)
+        except Exception as error:  # OmegaConf, dataclasses and typing each have their own
+            name = getattr(self.call, "__name__", "a component")
+            remedy = "annotate them as numbers, texts, true or false, lists or dicts of these"
+            raise UserError(f"{name}: no config can hold its settings ({first_line(error)}); {remedy}") from error
+        return settings
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -106,12 +115,18 @@ class Component:
 
 def settings_of(function: Callable[..., Any]) -> type:
     """The dataclass of a function's keyword-only arguments."""
-    hints = typing.get_type_hints(function)
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError:  # of an import for type checkers alone
+        hints = {}
     arguments = [a for a in inspect.signature(function).parameters.values() if a.kind is a.KEYWORD_ONLY]
     columns: list[Any] = []
     for argument in arguments:
-        required = argument.default is argument.empty
-        columns.append((argument.name, hints.get(argument.name, Any), *([] if required else [argument.default])))
+        default = argument.default
+        if isinstance(default, list | dict | set):
+            default = field(default_factory=partial(deepcopy, default))
+        required = default is argument.empty
+        columns.append((argument.name, hints.get(argument.name, Any), *([] if required else [default])))
     return make_dataclass("Settings", columns, kw_only=True)
 
 
@@ -138,7 +153,8 @@ class Registry(Generic[C]):
         return sorted((_given[self.kind].keys() | announced(self.kind).keys()) - self.shipped.keys())
 
     def items(self) -> Iterator[tuple[str, C]]:
-        yield from ((name, self[name]) for name in self)
+        """Of all that can be imported."""
+        yield from ((name, self[name]) for name in self if name in self)
 
     def __contains__(self, name: str) -> bool:
         try:
@@ -209,9 +225,10 @@ def _imported(key: str, name: str, load: Callable[[], Any]) -> Any:
         raise reject(key, name, f"cannot be imported ({type(cause).__name__}: {cause})", remedy) from error
 
 
-def look_in(*folders: Path) -> None:
-    """Let modules in these folders be named in a config."""
-    sys.path += [str(folder) for folder in folders if str(folder) not in sys.path]
+def look_in(*folders: str | Path | None) -> None:
+    """Let modules in these folders be named in a config; installed ones of the same name come first."""
+    absolute = [str(Path(folder).absolute()) for folder in folders if folder is not None]
+    sys.path += [folder for folder in dict.fromkeys(absolute) if folder not in sys.path]
 
 
 def source_hash(function: Callable[..., Any], where: str) -> str:

@@ -14,7 +14,14 @@ import numpy as np
 from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
 from al_bench.acquisition.needs import acquires
 from al_bench.acquisition.pool import Pool
-from al_bench.config.identity import content_hash, model_identity, run_identity, trajectory_identity
+from al_bench.config.identity import (
+    content_hash,
+    is_bracket,
+    model_identity,
+    run_identity,
+    strategy_identity,
+    trajectory_identity,
+)
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once, machine_money
 from al_bench.data.metrics import majority
@@ -25,7 +32,7 @@ from al_bench.ledger.replay import replay
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.store import Steps, claim
 from al_bench.ledger.tracking import Tracker
-from al_bench.ledger.trajectory import Trajectory
+from al_bench.ledger.trajectory import Trajectory, of_other_code
 from al_bench.successor.pseudo_labeling import Plasm
 from al_bench.successor.successor import Succession, succeed
 from al_bench.workbench import Display, Workbench, fingerprints_of
@@ -50,7 +57,8 @@ def run(config: RunConfig, folder: Path, sweep: Path | None, job: dict[str, Any]
                 display.say("already finished, nothing to do")
             else:
                 work(config, directory, display, tracker, job.get("jobs", 1))
-        display.table(directory.rows(), folder.name)
+        bracket = config.replay is None and is_bracket(strategy_identity(config))
+        display.table(directory.rows(), folder.name + (" (a bracket)" if bracket else ""))
         display.say(f"run directory: {folder}")
     finally:
         display.close()
@@ -131,10 +139,12 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
-        setup = Setup(config, corpus, learner, bench.display.phase, trajectory.seed_set, bench.annotator)
+        setup = Setup(config, corpus, learner, bench.display.phase, bench.annotator, trajectory.seed_set)
         cycles = acquire(setup, trajectory.cycle)
         trajectory_id = trajectory.id
         rows = trajectory.rows()
+        if not rows and (change := of_other_code(root, identity)):
+            bench.display.say(f"note: {change}; a new trajectory begins")
         if learner is not None and len(rows) <= config.schedule.cycles:
             machines += [spent["machine"] for _, spent in rows]
     return cycles, {**bench.fingerprints, "precision": bench.precision, "trajectory": trajectory_id}, machines

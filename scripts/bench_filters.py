@@ -22,11 +22,11 @@ from al_bench.config.schema import PAPER_TRAINING, DatasetConfig, Limits, Traini
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.loading import load_corpus
 from al_bench.data.ragged import Ragged, joined
+from al_bench.filters.opinions import of_confidence, of_neighbours, of_verifier
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.engine.device import resolve_device, resolve_precision
 from al_bench.learners.families import LEARNERS
 from al_bench.seeds import stream
-from al_bench.successor.filters import of_confidence, of_neighbours, of_verifier
 from al_bench.successor.pseudo_labeling import mistaken
 
 SEEDS = FitSeeds(1, 1, 0)

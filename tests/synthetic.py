@@ -75,24 +75,35 @@ def _seeded(config: RunConfig, seed: int) -> RunConfig:
     return replace(config, seed=seed, seeds=replace(config.seeds, **followed))
 
 
-def write_runs(output: Path, command: str, effect: Effect = lambda row: 0.0, noise: float = 0.004) -> list[Path]:
-    """A finished run directory for every job of the command."""
-    return [write_run(output, words, config, effect, noise) for words, config in configs(command)]
+def write_runs(
+    output: Path, command: str, effect: Effect = lambda row: 0.0, noise: float = 0.004, facts: Row | None = None
+) -> list[Path]:
+    """A finished run directory for every job of the command.
+
+    facts: parts of the config that are not on the command line, such as a strategy whose module is gone, as they are
+        recorded: oracle, price, strategy, subsampling; "code" in them is the identity's alone
+    """
+    return [write_run(output, words, config, effect, noise, facts or {}) for words, config in configs(command)]
 
 
-def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Effect, noise: float) -> Path:
+def write_run(
+    output: Path, overrides: list[str], config: RunConfig, effect: Effect, noise: float, facts: Row | None = None
+) -> Path:
+    facts = facts or {}
+    content = asdict(config) | {key: {k: v for k, v in one.items() if k != "code"} for key, one in facts.items()}
     folder = output / run_folder(config)
+    folder = folder.with_name(f"{folder.name}-{digest(facts)}") if facts else folder
     if folder.exists():  # already finished, nothing to do
         return folder
     folder.mkdir(parents=True)
-    write_config(folder, yaml.dump(asdict(config), Dumper=yaml.CSafeDumper, sort_keys=False))
-    identity = run_identity(config)
+    write_config(folder, yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False))
+    identity = run_identity(config) | {key: value for key, value in facts.items() if key != "price"}
     trajectory = digest(trajectory_identity(config, "float32"))
     fingerprints = {"trajectory": trajectory, "precision": "float32"}
     write_json(folder / "identity.json", {"identity": identity, "fingerprints": fingerprints})
     write_json(folder / "provenance.json", {"al_bench": "0.1.0", "git": "0" * 40, "host": "made"})
     write_json(folder / "status.json", {"state": "finished", "started_at": 0.0, "overrides": overrides})
-    row = columns_of(asdict(config))
+    row = columns_of(content, identity)
     # Without the format, whose next number is no reason for other results.
     sources = ({**one, "format": 0} for one in (trajectory_identity(config, "float32"), identity))
     shared, own = (np.random.default_rng(int(digest(one), 16)) for one in sources)
@@ -101,7 +112,8 @@ def write_run(output: Path, overrides: list[str], config: RunConfig, effect: Eff
     lines = []
     for cycle in range(config.schedule.cycles + 1):
         numbers = (luck + shared.normal(0, noise), luck + effect(row) + own.normal(0, noise))
-        lines.append(_cycle(config, row, cycle, *numbers, shared.uniform(0.95, 1.05)))
+        decided, spent = _cycle(config, row, cycle, *numbers, shared.uniform(0.95, 1.05))
+        lines.append((decided | _answers(content, decided["labelled"]), spent | _machine(content, spent["seconds"])))
     for name, records in zip(("ledger", "costs"), zip(*lines, strict=True), strict=True):
         write_ledger(folder / f"{name}.jsonl", records)
     return folder
@@ -147,6 +159,26 @@ def _cycle(
     }
     spent = {"cycle": cycle, "seconds": seconds, "scored_examples": scored, "peak_memory_bytes": 1}
     return decided, {**spent, "finished_at": float(cycle)}
+
+
+def _answers(content: Row, labelled: int) -> Row:
+    """Of the oracle for all that was asked so far: one that is not gold abstains once in 5 and is wrong once in 4."""
+    oracle = content.get("oracle", {"name": "gold"})
+    always = oracle["name"] == "gold"
+    price = {"example": None, "word": None} | (oracle.get("price") or {})
+    return {
+        "asked": labelled if always else labelled * 5 // 4,
+        "answered": labelled,
+        "right": labelled if always else labelled * 3 // 4,
+        "money_labels": None
+        if set(price.values()) == {None}
+        else labelled * ((price["example"] or 0.0) + WORDS * (price["word"] or 0.0)),
+    }
+
+
+def _machine(content: Row, seconds: dict[str, float]) -> Row:
+    hour = (content.get("price") or {}).get("hour")
+    return {} if hour is None else {"money_machine": hour * sum(seconds.values()) / 3600}
 
 
 def _labelled(config: RunConfig, cycle: int) -> int:

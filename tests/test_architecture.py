@@ -17,6 +17,9 @@ ROOMS = (
     "data",
     "oracles",
     "learners",
+    "acquisition.aggregates",  # apart from the rest of acquisition: filters read them, and the loop may ask filters
+    "acquisition.strategies.uncertainty",
+    "filters",
     "acquisition",
     "config",  # the rules and the identity of a run ask the strategies what they need
     "ledger",
@@ -24,6 +27,7 @@ ROOMS = (
     "planning",
     "workbench",
     "run",
+    "conformance",
     "analysis",
     "tables",
     "report",

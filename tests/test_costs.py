@@ -36,7 +36,7 @@ PHASES = {
     "successor_total": {
         "successor_prepare", "successor_embed", "successor_train", "first_successor_train",
         "labeller_prepare", "labeller_train", "pseudo_label", "verifier_prepare", "verifier_train", "verify",
-        "neighbours", "influence", "margins",
+        "influence", "margins", "suspect",
     },
 }  # fmt: skip
 OVERHEADS = {"load", "check", "capture"}

@@ -18,9 +18,9 @@ from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.protocol import DIVERGED, ordered
+from al_bench.acquisition.strategies.protocol import ordered
 from al_bench.acquisition.subsampling import propose
-from al_bench.acquisition.view import View
+from al_bench.acquisition.view import DIVERGED, View
 from al_bench.config.schema import RunConfig, StrategyConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
@@ -83,16 +83,16 @@ class Setup:
     """All that a cycle is computed from.
 
     learner: builds it, or gives the one built before; None where no selection needs a model
-    seeded: the seed set, where it is recorded; None: it is drawn or selected now
     oracle: at work on the corpus; None: built here
+    seeded: the seed set, where it is recorded; None: it is drawn or selected now
     """
 
     config: RunConfig
     corpus: Corpus
     learner: Callable[[], Learner] | None
     listener: Listener | None = None
-    seeded: np.ndarray | None = None
     oracle: Annotator | None = None
+    seeded: np.ndarray | None = None
 
     @cached_property
     def annotator(self) -> Annotator:
@@ -182,7 +182,7 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
         cycle = replace(cycle, labelled=len(labelled), words=int(corpus.train.words[labelled].sum()))
         if model is not None and stop is not None:  # no selection sees what follows
             with clock.phase("evaluate"):
-                metrics = evaluate_on_test(model, corpus)
+                metrics = evaluate_on_test(model, corpus, setup.config.metrics)
                 cycle = replace(cycle, metrics=metrics, stop_labels=stop.labels(model))
     if queries:
         cycle = query(setup, pool, cycle, model, clock, counts)

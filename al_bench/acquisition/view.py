@@ -23,6 +23,7 @@ from al_bench.learners.predictions import Parts, Predictions, assembled
 FITTED = ("predictions", "embeddings", "samples", "gold")  # of the acquisition model as it is fitted in each cycle
 PRETRAINED = ("pretrained", "surprisal")  # of its encoder as it comes, before any fit
 NEEDS = (*FITTED, *PRETRAINED)
+DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass
@@ -121,10 +122,15 @@ class View:
                 yield places, predictions
 
     def predictions(self, ids: np.ndarray) -> Predictions:
-        """Of all the ids, in their order; kept until the query is made."""
+        """Of all the ids, in their order; kept until the query is made.
+
+        Raises `UserError` where some are not finite.
+        """
         key = ("predictions", ids.tobytes())
         if key not in self._cache:
-            self._cache[key] = assembled(self.parts(ids))
+            assembly = assembled(self.parts(ids))
+            finite(assembly.probs)
+            self._cache[key] = assembly
         predictions = self._cache[key]
         assert isinstance(predictions, Predictions)
         return predictions
@@ -153,6 +159,8 @@ class View:
     def samples(self, ids: np.ndarray, draws: int) -> np.ndarray | Ragged:
         """(n, draws, classes) float32 probabilities under `draws` random dropout masks, each one for all texts (Monte
         Carlo dropout, Gal and Ghahramani 2016); of sentences a row (draws, tags) for each surviving word.
+
+        Raises `UserError` where some are not finite.
         """
         key = (f"samples {draws}", ids.tobytes())
         if key not in self._cache:
@@ -165,7 +173,9 @@ class View:
                     self.counts.update({f"{kind}_examples": draws * len(places), f"{kind}_tokens": draws * tokens})
                     pieces.append((places, probs))
             order = np.argsort(np.concatenate([places for places, _ in pieces]))
-            self._cache[key] = joined([probs for _, probs in pieces])[order]
+            samples = joined([probs for _, probs in pieces])[order]
+            finite(samples)
+            self._cache[key] = samples
         return self._cache[key]  # type: ignore[return-value]
 
     def surprisal(self, ids: np.ndarray) -> np.ndarray:
@@ -191,3 +201,12 @@ class View:
     def _need(self, *any_of: str) -> None:
         if not self.needs.intersection(any_of):
             raise UserError(f"strategy: looks at {any_of[0]} without needing it; declare needs=({any_of[0]!r}, ...)")
+
+
+def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
+    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
+    assert rows is not None, "they are needed, so that predictions hold them"
+    values = values_of(rows)
+    if not np.isfinite(values).all():
+        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
+    return values

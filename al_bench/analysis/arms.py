@@ -2,6 +2,7 @@
 seeds only are a method."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from al_bench.analysis.measures import Measures, one_per_seed
-from al_bench.analysis.runs import ARMS, SELECTION
+from al_bench.analysis.runs import ARMS, GOLD, SELECTION
+from al_bench.analysis.words import detailed
 from al_bench.config.identity import digest, flat
 from al_bench.data.metrics import at_chance, headline
 
@@ -24,6 +26,8 @@ class Method:
 
     label: short, unique in its setting: what sets the method apart from the others there
     selection: the part of the label that says how examples were selected, unique to those that select alike
+    differs: the settings by which alone it differs from others of the same description, in selecting and in all, such
+        as "training.epochs=3"; mostly empty
     about: a row of `Results.runs` that all of them share, but for seed and place
     parts: what the method consists of (`runs.PARTS`), each as a hash, so that methods can be compared part by part
     runs: one row per seed, by seed
@@ -31,6 +35,7 @@ class Method:
 
     label: str
     selection: str
+    differs: tuple[str, str]
     about: pd.Series
     parts: dict[str, str]
     runs: pd.DataFrame
@@ -42,7 +47,17 @@ class Method:
     @property
     def role(self) -> str:
         """Whose score counts: the successor's, where one was fitted."""
-        return "acquisition" if self.arm == "acquisition only" else "successor"
+        return str(self.about.role)
+
+    @property
+    def bracket(self) -> bool:
+        """Whether it is shown and marked, and compared with nothing."""
+        return bool(self.about.bracket)
+
+    @property
+    def competes(self) -> bool:
+        """Neither a ceiling nor a bracket is a way to select."""
+        return self.arm not in ("ceiling", "bracket")
 
     @property
     def selects(self) -> bool:
@@ -154,54 +169,80 @@ def _setting(title: str, data: str, runs: pd.DataFrame, measures: Measures) -> S
     does = {"acquisition": "selects, where a model does", "successor": "is trained on what was selected"}
     models = {role: firsts[role].dropna().unique() for role in does}
     shared = [f"`{models[role][0]}` {text}" for role, text in does.items() if len(models[role]) == 1]
+    if set(firsts.oracle) != {GOLD} and firsts.oracle.nunique() == 1:
+        shared.append(f"`{firsts.oracle.iloc[0]}` labels")
     return Setting(data, title, str(runs.task.iloc[0]), "; ".join(shared), tuple(methods), measures)
 
 
-def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(label, its part that says how examples were selected) of each method, of what they do not all share.
+def label_methods(firsts: pd.DataFrame, parts: Sequence[dict[str, Any]]) -> list[tuple[str, str, tuple[str, str]]]:
+    """(label, its part that says how examples were selected, `Method.differs`) of each, of what they do not all share.
 
     firsts: a run of each; parts: as `runs.parts_of` gives them
     """
     acquiring = firsts[firsts.acquisition.notna()]
     several = {column: acquiring[column].nunique() > 1 for column in ("acquisition", "strategy", "rescore")}
-    several["successor"] = firsts.successor.nunique(dropna=False) > 1
+    several |= {"successor": firsts.successor.nunique(dropna=False) > 1, "oracle": firsts.oracle.nunique() > 1}
     for column in SYMBOLS:
         several[column] = acquiring[acquiring.subsampling != "none"][column].nunique() > 1
     rows = [row for _, row in firsts.iterrows()]
-    selecting = [{part: one[part] for part in SELECTION} for one in parts]
-    selections = _distinct([_selection(row, several) for row in rows], selecting)
+    names = [_selection(row, several) for row in rows]
+    chosen = _differing(names, [{part: one[part] for part in SELECTION} for one in parts])
+    selections = [_with(name, own) for name, own in zip(names, chosen, strict=True)]
     labels = []
     for label, row in zip(selections, rows, strict=True):
         label += f" + {row.pseudo_labeling}" if row.pseudo_labeling is not None else ""
         if several["successor"]:
             label += f" → {row.successor}" if row.successor is not None else " (no successor)"
         labels.append(label)
-    return list(zip(_distinct(labels, parts), selections, strict=True))
+    own = _differing(labels, parts)
+    labels = [_with(label, one) for label, one in zip(labels, own, strict=True)]
+    differs = [(one, ", ".join(filter(None, (one, another)))) for one, another in zip(chosen, own, strict=True)]
+    return list(zip(labels, selections, differs, strict=True))
 
 
 def _selection(row: pd.Series, several: dict[str, bool]) -> str:
+    oracle = f", labelled by {row.oracle}" if several["oracle"] and row.oracle != GOLD else ""
     if row.arm == "ceiling":
-        return "everything labelled"
+        return f"everything{oracle or ' labelled'}"
+    mark = ["bracket"] if row.bracket else []
     if row.acquisition is None:
-        return f"replay {row.trajectory}" if row.strategy == "replay" else str(row.strategy)
+        return f"replay {row.trajectory}" if row.strategy == "replay" else detailed(row.strategy, mark) + oracle
     name = str(row.acquisition if several["acquisition"] else row.strategy)
     if several["acquisition"] and several["strategy"]:
         name = f"{row.acquisition} · {row.strategy}"
+    name = detailed(name, mark)
     if row.subsampling != "none":
         details = [f"{SYMBOLS[c]} {row[c]}" for c in SYMBOLS if several[c] and row[c] is not None]
-        name += f" + {row.subsampling}" + (f" ({', '.join(details)})" if details else "")
-    return name + (f" + rescore {row.rescore:g}" if several["rescore"] and row.rescore else "")
+        name += f" + {detailed(row.subsampling, details)}"
+    return name + (f" + rescore {row.rescore:g}" if several["rescore"] and row.rescore else "") + oracle
 
 
-def _distinct(labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> list[str]:
-    """The labels, each with the settings that differ where what has other parts has the same one."""
-    distinct = []
+def _with(label: str, differs: str) -> str:
+    return f"{label} [{differs}]" if differs else label
+
+
+def _differing(labels: Sequence[str], parts: Sequence[dict[str, Any]]) -> list[str]:
+    """Of each label the settings that differ where what has other parts has the same one; else nothing."""
+    made = []
     for label, one in zip(labels, parts, strict=True):
         same_name = (other for name, other in zip(labels, parts, strict=True) if name == label)
-        known = {digest(other): dict(flat(other)) for other in same_name}
+        known = {digest(other): dict(flat(_numbered(other))) for other in same_name}
         own = known[digest(one)]
-        differing = [key for key in own if len({json.dumps(other.get(key)) for other in known.values()}) > 1]
-        details = ", ".join(f"{key.removeprefix('schedule.')}={own[key]}" for key in differing[:2])
+        keys = [key for key in own if len({json.dumps(other.get(key)) for other in known.values()}) > 1]
+        details = ", ".join(f"{key.removeprefix('schedule.')}={_brief(own[key])}" for key in keys[:2])
         number = str(list(known).index(digest(one)) + 1)
-        distinct.append(f"{label} [{details or number}]" if len(known) > 1 else label)
-    return distinct
+        made.append((details or number) if len(known) > 1 else "")
+    return made
+
+
+def _numbered(tree: Any) -> Any:
+    """With lists of mappings, such as filters, as mappings by number."""
+    if isinstance(tree, list) and any(isinstance(one, dict) for one in tree):
+        tree = {str(number): one for number, one in enumerate(tree)}
+    return {key: _numbered(one) for key, one in tree.items()} if isinstance(tree, dict) else tree
+
+
+def _brief(value: Any) -> str:
+    """A value; of a hash, such as that of a component's code, as much as tells it from another."""
+    text = str(value)
+    return text[:7] if re.fullmatch("[0-9a-f]{16,}", text) else text

@@ -94,11 +94,11 @@ def _first(setting: Setting, method: Method, arms: Iterable[str], parts: Iterabl
 
 
 # The same successor: on as many random examples, on what it selected for itself, and on everything.
-random_of = partial(_first, arms=["random"], parts=["schedule", "seeds"])
+random_of = partial(_first, arms=["random"], parts=["schedule", "seeds", "oracle", "relabel"])
 unmismatched_of = partial(
-    _first, arms=["no mismatch"], parts=["strategy", "subsampling", "rescore", "schedule", "seeds"]
+    _first, arms=["no mismatch"], parts=["strategy", "subsampling", "rescore", "schedule", "seeds", "oracle", "relabel"]
 )
-ceiling_of = partial(_first, arms=["ceiling"], parts=[])
+ceiling_of = partial(_first, arms=["ceiling"], parts=["oracle"])
 
 
 def unlabelled_of(setting: Setting, method: Method) -> Method | None:
@@ -117,9 +117,9 @@ def unsubsampled_of(setting: Setting, method: Method) -> Method | None:
 # Whether a question is asked of a method, and against which other one.
 Question = tuple[Callable[[Method], bool], Callable[[Setting, Method], Method | None]]
 QUESTIONS: dict[str, Question] = {
-    "selection": (lambda m: m.selects and m.arm != "PLASM", random_of),
+    "selection": (lambda m: (m.selects and m.arm not in ("PLASM", "bracket")) or m.arm == "no model", random_of),
     "mismatch": (lambda m: m.arm == "ASM", unmismatched_of),
-    "subsampling": (lambda m: m.selects and m.about.subsampling != "none", unsubsampled_of),
+    "subsampling": (lambda m: m.selects and m.competes and m.about.subsampling != "none", unsubsampled_of),
     "pseudo": (lambda m: m.arm == "PLASM", unlabelled_of),
 }
 
@@ -222,10 +222,10 @@ def adjusted(contests: Mapping[Any, Contest | None]) -> dict[Any, Contest]:
 
 
 def best_of(settings: Sequence[Setting]) -> dict[str, Method]:
-    """By key of a setting, the method that is better than every other one there, ceilings aside; all are one family."""
+    """By key of a setting, the method that is better than every other one that competes there; all are one family."""
     contests = {}
     for setting in settings:
-        rivals = [m for m in setting.methods if m.arm != "ceiling"]
+        rivals = [m for m in setting.methods if m.competes]
         role = "successor" if any(m.role == "successor" for m in rivals) else "acquisition"
         metric = f"{role}/{setting.metric}"
         scores = {m.about.method: setting.measures.sample(m.runs, metric, "last") for m in rivals if m.role == role}

@@ -14,7 +14,8 @@ from al_bench.analysis.store import ACQUIRED_SECONDS, Results
 from al_bench.data.metrics import headline
 
 # What a trajectory alone decides, so that runs which share one agree on it whatever they do with it.
-ACQUIRED = ACQUIRED_SECONDS | {"amdahl", "labelled", "words", "scored"}
+ACQUIRED = ACQUIRED_SECONDS | {"amdahl", "labelled", "words", "scored", "money/labels"}
+ACQUIRED |= {f"oracle/{name}" for name in ("asked", "answered", "abstained", "right")}
 ACQUIRED |= {f"cost/{name}" for name in ("train_steps", "train_tokens", "scored_examples", "scored_tokens")}
 MOST = 2 / 3  # of the runs that got furthest: an end that fewer runs reached is no end of all
 At = str | int  # a cycle | last | aulc | rounds | total
@@ -27,7 +28,8 @@ class Sample:
     seeds: of all runs that were asked for
     silent: runs whose seed has no value, since they are unfinished, or were evaluated at other cycles
     unlike: a run of each method, where there are several; there are no values then
-    elsewhere: runs whose seconds are of another machine than those of most; they have no values
+    elsewhere: runs whose seconds are of another machine, or money of another currency, than those of most; they have
+        no values
     cycle: where a point of the curve was taken, None where the value is over several
     """
 
@@ -70,7 +72,7 @@ class Measures:
         self.wide = cache(self._wide)
 
     def _wide(self, metric: str, values: str = "value") -> pd.DataFrame:
-        """All runs x cycle; not to be changed. values: "value", or "machine" of seconds."""
+        """All runs x cycle; not to be changed. values: "value", or "machine" of seconds and money."""
         if metric not in self._parts:
             return pd.DataFrame(index=self.runs.index, dtype=float)
         return self._parts[metric].pivot(index="run", columns="cycle", values=values).reindex(self.runs.index)
@@ -110,7 +112,7 @@ class Measures:
         """((runs,) the metric at a point of the curve, or over it, missing: none; the cycle of a point)."""
         if metric == "amdahl":  # all seconds over those that are left if no pool were scored
             whole, scoring = (self.values(runs, f"seconds/{name}", at) for name in ("iteration", "predict"))
-            return whole[0] / (whole[0] - scoring[0]), whole[1]
+            return whole[0] / (whole[0] - scoring[0].fillna(0)), whole[1]  # not every selection scores
         return self.over(self.wide(metric).loc[runs], at)
 
     def over(self, table: pd.DataFrame, at: At) -> tuple[pd.Series, int | None]:
@@ -147,6 +149,16 @@ class Measures:
         scores = self.wide(metric).loc[run].dropna()
         return self.budgets(run)[scores.index].to_numpy(), scores.to_numpy()
 
+    def money_curve(self, run: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """(money, scores) of a run at the cycles that have both; empty where nothing has a price."""
+        money = self.wide("money/total").loc[run].dropna()
+        scores = self.wide(metric).loc[run].reindex(money.index).dropna()
+        return money[scores.index].to_numpy(), scores.to_numpy()
+
+    def currency(self, run: str) -> str:
+        """Empty where nothing has a price, or none is named."""
+        return self.runs.at[run, "currency"] or ""
+
     def together(self, samples: Sequence[Sample], metric: str, at: At) -> Paired:
         """The samples' values by common seeds and, at the last budget or over a curve, by common cycles.
 
@@ -155,7 +167,7 @@ class Measures:
         seeds = tuple(seed for seed in samples[0].values if all(seed in one.values for one in samples))
         runs = [[one.runs[seed] for seed in seeds] for one in samples]
         schedules = {schedule for names in runs for schedule in self.runs.loc[names].schedule}
-        if metric.startswith("seconds/") or metric == "amdahl":
+        if metric.startswith(("seconds/", "money/")) or metric == "amdahl":
             machines = [self._places(names, metric, None) for names in runs]
             seeds = tuple(seed for seed, *places in zip(seeds, *machines, strict=True) if len(set(places)) == 1)
         elif at in ("last", "aulc") and len(schedules) == 1:
@@ -168,7 +180,7 @@ class Measures:
         return Paired(seeds, tuple(one.of(seeds) for one in samples), samples[0].cycle)
 
     def _places(self, runs: list[str], metric: str, cycle: int | None) -> list[str]:
-        """The machine, or machines, that each run's seconds are of; "" for all other metrics."""
+        """The machine, or machines, that each run's seconds are of; the currency of its money; else ""."""
         table = self.wide("seconds/iteration" if metric == "amdahl" else metric, "machine").loc[runs]
         if cycle in table:
             return [str(place) for place in table[cycle]]

@@ -96,6 +96,25 @@ def speed_up(random: tuple[Values, Values], method: tuple[Values, Values], targe
     return Censored(of_random.low / of_method.high, high)
 
 
+def at_equal_cost(a: tuple[Values, Values], b: tuple[Values, Values]) -> tuple[float, float] | None:
+    """The scores of two curves (costs, scores) at the highest cost that both have, linearly between two points.
+
+    None where no cost is within both: nothing is said of a curve before its first point, or behind its last one.
+    costs: not falling; of several points at one cost the last one counts
+    """
+    curves = []
+    for costs, scores in (np.asarray(curve, dtype=float) for curve in (a, b)):
+        last = np.append(np.diff(costs) > 0, True)[: len(costs)]
+        curves.append((costs[last], scores[last]))
+    if not all(len(costs) for costs, _ in curves):
+        return None
+    cost = min(costs[-1] for costs, _ in curves)
+    if cost < max(costs[0] for costs, _ in curves):
+        return None
+    first, second = (float(np.interp(cost, *curve)) for curve in curves)
+    return first, second
+
+
 def censored_median(values: Sequence[Censored]) -> Censored:
     """Between which bounds the sample's median lies: exact where the values in the middle are.
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from al_bench.analysis.runs import columns_of, keys_of, parts_of
+from al_bench.analysis.runs import columns_of, currency_of, keys_of, parts_of, prices_of
 from al_bench.analysis.words import as_name, one_line
 from al_bench.costs import ITERATION, ONE_OFF, OVERHEAD, seconds_until_scores
 from al_bench.errors import UserError, first_line
@@ -25,11 +25,12 @@ from al_bench.ledger.tracking import metrics_of
 from al_bench.ledger.trajectory import array_path, read_array
 
 COLUMNS = (
-    "directory", "name", "dataset", "task", "strategy", "subsampling", "gamma", "temperature", "refresh",
-    "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters", "acquisition_learner",
-    "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory", "state", "cycles_done",
-    "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector", "arm", "method",
-    "selection", "schedule",
+    "directory", "name", "dataset", "task", "strategy", "strategy_name", "batch", "beta", "aggregate", "no_entity",
+    "params", "code", "bracket", "subsampling", "gamma", "temperature", "subsampling_params", "refresh", "oracle",
+    "priced", "currency", "rescore", "acquisition", "successor", "pseudo_labeling", "pseudo_labeler", "filters",
+    "acquisition_learner", "successor_learner", "unit", "seed", "precision", "engine", "fingerprint", "trajectory",
+    "state", "cycles_done", "cycles_planned", "evaluated", "output_dir", "host", "version", "command", "selector",
+    "arm", "role", "method", "selection", "schedule",
 )  # fmt: skip
 # Beside runs/ in an output directory; mlartifacts holds copies of what is in run directories.
 NOT_RUNS = {"trajectories", "steps", "cache", "sweeps", "mlartifacts"}
@@ -64,7 +65,9 @@ class Results:
         ambiguous; None where a run does not use the thing. `method` and `selection`: `runs.keys_of`
     cycles: run, cycle, metric, value, machine; metrics are named as in MLflow, with
         seconds/iteration, seconds/one_off, seconds/cumulative (until the cycle's model was fitted),
-        seconds/successor_total and pseudo/share_dropped (by all filters) added; machine: that the seconds are of
+        seconds/successor_total, pseudo/share_dropped (by all filters), and where there are prices money/labels,
+        money/machine and money/total (of all cycles so far) added; machine: that the seconds are of, of money its
+        currency
     parts: by run, of what its method consists (`runs.parts_of`); where its identity is lost, it is like no other
     problems: whatever is missing from all this, or less than it should be
     """
@@ -147,9 +150,13 @@ def read(folder: Path) -> Recorded:
 def _read(folder: Path) -> Recorded:
     problems: list[str] = []
     status = _json(folder / "status.json", problems)
+    late: list[str] = []  # what a run writes only once it has read its data
+    recorded, provenance = (_json(folder / f"{name}.json", late) for name in ("identity", "provenance"))
+    if not isinstance(recorded.get("identity", {}), dict):
+        raise TypeError("identity.json has no identity")
     try:
         config = _yaml(read_config(folder))
-        row = columns_of(config)
+        row = columns_of(config, recorded.get("identity"))
     except FileNotFoundError as error:
         began = f"failed before it began: {first_line(status['error'])}" if "error" in status else ""
         raise Unreadable(began or f"config.yaml is missing; {REMEDY}") from error
@@ -157,11 +164,9 @@ def _read(folder: Path) -> Recorded:
         raise Unreadable(f"config.yaml {DAMAGED}; {REMEDY}") from error
     except (yaml.YAMLError, OSError, *WRONG_SHAPE) as error:
         raise Unreadable(f"config.yaml cannot be read ({first_line(error)}); {REMEDY}") from error
-    late: list[str] = []  # what a run writes only once it has read its data
-    recorded, provenance = (_json(folder / f"{name}.json", late) for name in ("identity", "provenance"))
     fingerprints = recorded.get("fingerprints", {})
     parts = parts_of(recorded.get("identity") or config, fingerprints, row)
-    cycles, done, exhausted = _cycles(folder, _machine(provenance), problems)
+    cycles, done, exhausted = _cycles(folder, _machine(provenance), config, problems)
     damage = [*problems, *late]
     problems += late if done else []
     whole = done == row["cycles_planned"] or exhausted
@@ -215,7 +220,9 @@ def _lines(path: Path, problems: list[str]) -> list[dict[str, Any]]:
     return records
 
 
-def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple[Any, ...]], int, bool]:
+def _cycles(
+    folder: Path, machine: str, config: Mapping[str, Any], problems: list[str]
+) -> tuple[list[tuple[Any, ...]], int, bool]:
     """(rows of the committed cycles, how many these are, whether the last of them queried nobody).
 
     machine: of the run, where a cycle does not name its own
@@ -226,6 +233,7 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
     costs += [{"seconds": {}}] * (len(ledger) - len(costs))
     rows: list[tuple[Any, ...]] = []
     places: list[str] = []  # of the cycles so far
+    prices, currency = prices_of(config), currency_of(config)
     for number, (line, cost) in enumerate(zip(ledger, costs, strict=False)):
         try:
             metrics = {name: float(value) for name, value in metrics_of(line, cost).items()}
@@ -234,6 +242,7 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
             if "seconds/iteration" in metrics:
                 seconds = [one["seconds"] for one in costs[: number + 1]]
                 metrics["seconds/cumulative"] = seconds_until_scores(seconds)[-1]
+            metrics |= _money(metrics.get("money/labels"), prices["hour"], costs[: number + 1])
             machines = {role: machine_name(one) for role, one in cost.get("machines", {}).items()}
         except WRONG_SHAPE:
             problems.append(f"cycle {number} is not as a run writes it: what is before it counts; {REMEDY}")
@@ -242,9 +251,24 @@ def _cycles(folder: Path, machine: str, problems: list[str]) -> tuple[list[tuple
         where = dict.fromkeys(ACQUIRED_SECONDS, places[-1])
         where["seconds/cumulative"] = " and ".join(dict.fromkeys(places))
         for metric, value in metrics.items():
-            place = where.get(metric, machines.get("successor", machine)) if metric.startswith("seconds/") else ""
+            place = currency if metric.startswith("money/") else ""
+            if metric.startswith("seconds/"):
+                place = where.get(metric, machines.get("successor", machine))
             rows.append((number, metric, value, place))
     return rows, len(ledger), bool(ledger) and not ledger[-1]["query"]
+
+
+def _money(labels: float | None, hour: float | None, costs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the machine has cost up to a cycle, and labels and machine together, each as far as it has a price.
+
+    labels: what they have cost; hour: the machine's price; costs: of the cycles up to this one
+    """
+    if hour is None:
+        return {} if labels is None else {"money/total": labels}
+    if any("money_machine" not in one for one in costs):  # lost
+        return {}
+    machine = float(sum(one["money_machine"] for one in costs))
+    return {"money/machine": machine, "money/total": machine + (labels or 0.0)}
 
 
 def _machine(provenance: Mapping[str, Any]) -> str:

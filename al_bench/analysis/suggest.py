@@ -12,17 +12,19 @@ import pandas as pd
 import yaml
 
 from al_bench.config import schema
-from al_bench.config.catalog import CHOICES, GROUPS, listing, roots
+from al_bench.config.catalog import CHOICES, GROUPS, roots
 from al_bench.config.identity import ROLES, flat
 from al_bench.ledger.ledger import load_record
 
 # As config.yaml has it, but with null for all that `resolve` fills in; and "config_dir", of the user's own options.
 Config = dict[str, Any]
 # A run is the more like a missing one, the earlier the first of these in which they differ.
-CLOSEST = ("dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling")
-CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "name")
+CLOSEST = (
+    "dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling", "oracle",
+    "gamma", "temperature",
+)  # fmt: skip
+CHANGED = ("dataset", *ROLES, "strategy", "subsampling", "gamma", "temperature", "pseudo_labeling", "oracle", "name")
 NEEDED = ("dataset", "successor", "acquisition", "strategy")
-_options = cache(listing)  # of a group and a config_dir
 
 
 def stored(directory: str) -> Config:
@@ -56,7 +58,8 @@ def _open(settings: Config, defaults: Mapping[str, Any]) -> Config:
 
 
 def with_random_examples(config: Config) -> Config:
-    return without_subsampling(without_pseudo_labels(config)) | {"strategy": _option("strategy", "random")}
+    plain = without_subsampling(without_pseudo_labels(config))
+    return plain | {"strategy": _option("strategy", "random"), "rescore": 0.0}  # of which there are no scores
 
 
 def with_everything_labelled(config: Config) -> Config:
@@ -91,7 +94,7 @@ def filling(runs: pd.DataFrame, wanted: Mapping[str, Any], seeds: Sequence[int])
     config = stored(donor.directory)
     for key in CHANGED:
         if key in wanted and donor[key] != wanted[key]:
-            config = _changed(runs, config, key, wanted[key])
+            config = _changed(runs, config, key, wanted)
     match wanted.get("arm"):
         case "random":
             config = with_random_examples(config)
@@ -102,17 +105,22 @@ def filling(runs: pd.DataFrame, wanted: Mapping[str, Any], seeds: Sequence[int])
     return command(config, seeds)
 
 
-def _changed(runs: pd.DataFrame, config: Config, key: str, value: Any) -> Config:
+def _changed(runs: pd.DataFrame, config: Config, key: str, wanted: Mapping[str, Any]) -> Config:
+    value = wanted[key]
     if key == "name":
         return config | {"name": value}
     if key in ("gamma", "temperature"):
         return config | {"subsampling": config["subsampling"] | {key: value}}
     if value is None:
         return without_pseudo_labels(config) if key == "pseudo_labeling" else config | {key: None}
-    places = {"dataset": (key,), **dict.fromkeys(ROLES, (key, *ROLES[:3]))}
-    for role in places.get(key, ()):
-        for directory in runs.directory[runs[role] == value][:1]:  # as one of the runs has it
-            return config | {key: stored(directory)[role]}
+    places = {name: (name,) for name in ("dataset", "strategy", "subsampling", "oracle")}
+    for role in (places | dict.fromkeys(ROLES, (key, *ROLES[:3]))).get(key, ()):
+        if len(alike := runs[runs[role] == value]):  # as one of the runs has it, on the same data if there is one
+            source = _closest_run(alike, wanted)
+            part = stored(source.directory)[role]
+            if key in ROLES and source.dataset != wanted.get("dataset") and config["successor"]:
+                part["max_length"] = config["successor"]["max_length"]  # its own is of other texts
+            return config | {key: part}
     return config | {key: _option(key, value, config["config_dir"])}
 
 
@@ -160,8 +168,9 @@ def command(config: Config, seeds: Sequence[int]) -> str:
     for key in ("name", "evaluate_at", "rescore", "replay", "device", "precision", "engine", "output_dir", "tracking"):
         if config.get(key, standard.get(key)) != standard.get(key):
             words.append(f"{key}={_text(config[key])}")
-    for key in ("training", "seeds"):
-        words += [f"{key}.{name}={_text(value)}" for name, value in config[key].items() if value is not None]
+    for key in ("training", "seeds", "price"):
+        settings = config.get(key) or {}
+        words += [f"{key}.{name}={_text(value)}" for name, value in settings.items() if value is not None]
     words.append(f"seed={','.join(map(str, seeds))}")
     options = [*(["-m"] if len(seeds) > 1 else []), *(["--config-dir", own] if (own := config["config_dir"]) else [])]
     return shlex.join(["al-bench", "run", *options, *words])
@@ -173,7 +182,7 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
     if key == "acquisition" and (drawn or config["replay"] is not None):
         return  # nobody looks at it
     if value is None:
-        if _standard_options()[word] is not None:
+        if _standard_options()[word] is not None and key in config:  # which a run of an earlier version may not know
             yield f"{key}=null"
         return
     wanted = dict(_leaves(value))
@@ -186,12 +195,21 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
     if chosen != _standard_options()[word]:
         yield f"{word}={chosen}"
     base = dict(_leaves(_option(key, chosen, own)))
+    of_others = ("where.", "params.")  # an option's, which what is wanted does not have
     for name, leaf in wanted.items():
-        if name not in base:  # a row's column in `where`, which no option names
+        if name not in base:  # a row's column in `where`, or a component's own setting, which no option names
             yield f"+{key}.{name}={_text(leaf)}"
         elif leaf != base[name]:
             yield f"{key}.{name}={_text(leaf)}"
-    yield from (f"~{key}.{name}" for name in base if name not in wanted and name.startswith("where."))
+    yield from (f"~{key}.{name}" for name in base if name not in wanted and name.startswith(of_others))
+
+
+@cache
+def _options(group: str, config_dir: str | None) -> tuple[str, ...]:
+    """Those that are files: a component from outside is given by its name over any of them."""
+    folders = [root / group for root in roots(config_dir)]
+    paths = (path.relative_to(folder) for folder in folders for path in folder.rglob("*.yaml"))
+    return tuple(sorted({path.with_suffix("").as_posix() for path in paths}))
 
 
 def _leaves(tree: Config) -> list[tuple[str, Any]]:

@@ -76,6 +76,13 @@ def code(text: str) -> str:
     return f"{fence}{text}{fence}"
 
 
+def detailed(name: str, details: Sequence[str]) -> str:
+    """Such as "entropy (power, beta=2)"; a name that has details gets these behind them."""
+    if not details:
+        return name
+    return f"{name[:-1] + ', ' if name.endswith(')') else name + ' ('}{', '.join(details)})"
+
+
 def sentence(text: str) -> str:
     """Text with a capital; what begins with the name of a model stays."""
     return text[:1].upper() + text[1:]

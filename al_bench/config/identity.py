@@ -7,7 +7,7 @@ the data and the models that a config names are recorded at first use and checke
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import AFTER_A_FIT, SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.errors import reject
+from al_bench.filters import FILTERS, needed, shared_settings
 from al_bench.learners.families import LEARNERS
+from al_bench.learners.metrics import METRICS
 from al_bench.oracles import ORACLES
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
@@ -44,6 +47,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
+    del material["metrics"]
+    material |= metrics_identity(config)
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
     # The ledger counts money, whatever the unit of the budgets.
@@ -77,6 +82,8 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     if needs.isdisjoint(FITTED):
         acquisition = encoder_identity(config.acquisition)
         seeds |= {"model": None, "order": None}
+    else:
+        identity |= metrics_identity(config)
     return {
         **identity,
         "acquisition": acquisition,
@@ -85,6 +92,12 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         **_rounding(config, config.acquisition, precision),
         "rescore": rescore,
     }
+
+
+def metrics_identity(config: RunConfig) -> dict[str, Any]:
+    """Of the metrics that were chosen; without any, runs are what they were before there was a choice."""
+    chosen = [_with_code({"name": name}, METRICS.code(name)) for name in config.metrics]
+    return {"metrics": chosen} if chosen else {}
 
 
 def strategy_identity(config: RunConfig) -> dict[str, Any]:
@@ -96,7 +109,19 @@ def strategy_identity(config: RunConfig) -> dict[str, Any]:
         material = asdict(chosen)
         if chosen.batch not in STOCHASTIC:
             del material["beta"]
+    if STRATEGIES[chosen.name].bracket:  # so that results stay marked where the strategy is gone
+        material["bracket"] = True
     return _with_code(material, STRATEGIES.code(chosen.name))
+
+
+def is_bracket(strategy: Mapping[str, Any]) -> bool:
+    """Whether a strategy, as an identity or a config has it, is a bound that nobody who annotates can reach or wants.
+
+    Its results are shown and marked, and take no part in any comparison. Nothing is imported for it.
+    """
+    shipped = STRATEGIES.shipped.get(strategy["name"])
+    by_kind = shipped is not None and shipped.bracket
+    return by_kind or strategy.get("batch") == "bottom" or bool(strategy.get("bracket"))
 
 
 def subsampling_identity(config: RunConfig) -> dict[str, Any]:
@@ -163,12 +188,13 @@ def fit_identity(
         "model": model_identity(model),
         **_rounding(config, model, precision),
         "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
+        **metrics_identity(config),
     }
     if filters is None:
         return identity
     labels = pseudo_labels_identity(config, precision, cycle)
     pseudo = {"pseudo_labels": labels, **training_set_identity(config, filters)}
-    if config.verifier is not None and any(chosen.by == "verifier" for chosen in filters):
+    if config.verifier is not None and needed(filters, "verifier"):
         pseudo["verifier"] = model_identity(config.verifier)
     return {**identity, "pseudo": pseudo}
 
@@ -183,15 +209,16 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
     """A filter's suspicions of the pseudo-labels; number: of the filter in the config."""
     filters = config.pseudo_labeling.filters
     chosen = filters[number]
+    kind = FILTERS[chosen.by]
     identity = {"step": "suspicion", **filter_identity(chosen)}
     del identity["drop"], identity["threshold"]
     identity["labels"] = pseudo_labels_identity(config, precision, cycle)
-    if chosen.by in AFTER_A_FIT:
+    if kind.looks_back:
         before = filters[: first_look_back(filters)]
         identity["fit"] = fit_identity(config, precision, cycle, "successor", before)
-    elif chosen.by == "verifier":
-        identity["fit"] = fit_identity(config, precision, cycle, "verifier")
-    elif chosen.by == "knn":
+    if "verifier" in kind.needs:
+        identity["verifier"] = fit_identity(config, precision, cycle, "verifier")
+    if "pretrained" in kind.needs:
         assert config.successor is not None
         identity["model"] = model_identity(config.successor)
     return identity
@@ -199,7 +226,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
 
 def first_look_back(filters: Sequence[FilterConfig]) -> int | None:
     """The number of the first filter that looks back on a fit on pseudo-labels; None if there is none."""
-    return next((number for number, chosen in enumerate(filters) if chosen.by in AFTER_A_FIT), None)
+    return next((number for number, chosen in enumerate(filters) if FILTERS[chosen.by].looks_back), None)
 
 
 def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) -> dict[str, Any]:
@@ -210,11 +237,10 @@ def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) ->
 
 
 def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
-    """The settings that a filter reads: knn `neighbours`, tracin `checkpoints`; a threshold replaces a share."""
+    """The settings that a filter reads; a threshold replaces a share. Of one from outside also its code."""
     drop = chosen.drop if chosen.threshold is None else None
-    read = {"tracin": ("checkpoints",), "knn": ("neighbours",)}.get(chosen.by, ())
-    own = {key: getattr(chosen, key) for key in read}
-    return {"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}
+    own = {**shared_settings(chosen), "params": chosen.params}
+    return _with_code({"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}, FILTERS.code(chosen.by))
 
 
 def content_hash(source: Path) -> str:
@@ -243,8 +269,11 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def dataset_identity(config: RunConfig) -> dict[str, Any]:
+    """A dataset by its source and how that is read; a reader from outside counts by its code, too."""
     immaterial = ("name", "train_examples", "train_words")
-    return {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
+    material = {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
+    name = config.dataset.format
+    return _with_code(material, READERS.code(name) if is_outside(name) else None)
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:

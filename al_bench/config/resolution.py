@@ -16,6 +16,8 @@ from al_bench.config.schema import (
     RunConfig,
     uses_pseudo_labels,
 )  # fmt: skip
+from al_bench.data.readers.formats import READERS, is_outside
+from al_bench.filters import needed, own_params
 from al_bench.learners.families import LEARNERS
 from al_bench.oracles import ORACLES
 
@@ -41,6 +43,8 @@ def resolve(config: RunConfig) -> RunConfig:
     dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
+    if is_outside(dataset.format):
+        dataset = replace(dataset, params=READERS[dataset.format].typed(dataset.params, "dataset.params"))
     if config.subsampling.name == "none":
         refresh = "all"
     elif refresh != "all":
@@ -51,7 +55,11 @@ def resolve(config: RunConfig) -> RunConfig:
     shared = {key: getattr(config.subsampling, key) for key in ("gamma", "temperature") if key in candidates.defaults}
     own = candidates.typed({**shared, **config.subsampling.params}, "subsampling.params")
     own = {key: value for key, value in own.items() if key not in shared}
-    verified = pseudo and any(chosen.by == "verifier" for chosen in config.pseudo_labeling.filters)
+    labels = config.pseudo_labeling
+    if pseudo:
+        filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
+        labels = replace(labels, filters=filters)
+    verified = pseudo and needed(labels.filters, "verifier")
     return replace(
         config,
         dataset=dataset,
@@ -63,6 +71,7 @@ def resolve(config: RunConfig) -> RunConfig:
         training=_with_defaults(config.training, PAPER_TRAINING[task]),
         strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
         subsampling=replace(config.subsampling, refresh=refresh, params=own),
+        pseudo_labeling=labels,
         oracle=_answering(config.oracle),
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),

@@ -15,20 +15,14 @@ from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.identity import ROLES, file_hash
-from al_bench.config.schema import (
-    COLUMN_ROLES,
-    CONTRADICTING,
-    NEEDS_OF_FILTERS,
-    SOURCE,
-    TASKS,
-    FilterConfig,
-    ModelConfig,
-    RunConfig,
-    uses_pseudo_labels,
-)  # fmt: skip
+from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
+from al_bench.data.metrics import is_shipped
+from al_bench.data.readers.formats import READERS, WAYS, is_outside
 from al_bench.errors import UserError, known, not_one_of, reject, rule
+from al_bench.filters import FILTERS, settings
 from al_bench.learners.families import GIVES, LEARNERS
+from al_bench.learners.metrics import METRICS
 from al_bench.oracles import ORACLES
 from al_bench.plugins import Registry
 
@@ -40,9 +34,7 @@ def validate(config: RunConfig) -> None:
     problems, lines = [*_homes(config)], []
     if not problems:
         problems = [*_value_problems(config, "")]
-        for check in (
-            _dataset, _models, _schedule, _oracle, _strategy, _subsampling, _pseudo_labeling, _evaluation, _machine
-        ):  # fmt: skip
+        for check in CHECKS:
             try:
                 problems += check(config)
             except UserError as error:  # of a component that does not exist, or has no such parameter
@@ -108,6 +100,17 @@ def _is_count(value: Any, below: float = math.inf) -> bool:
 
 def _dataset(config: RunConfig) -> Iterator[Problem]:
     dataset = config.dataset
+    if not is_outside(dataset.format):
+        for key, value in dataset.params.items():
+            broken = f"dataset.format={dataset.format} takes none"
+            yield "dataset.params", f"has {key}={value}, and {broken}", "leave it out, or name a reader of your own"
+    elif _unknown(READERS, dataset.format):
+        yield "dataset.format", *not_one_of(dataset.format, [*WAYS, *READERS])
+    else:
+        kind = READERS[dataset.format]
+        yield from _value_problems(kind.settings(**kind.typed(dataset.params, "dataset.params")), "dataset.params")
+        if dataset.path is None and dataset.package is None:
+            yield "dataset.format", "reads files, and there are none", "set dataset.path to a file or folder"
     if not 0 < dataset.test_share < 1:
         yield "dataset.test_share", "must lie between 0 and 1", "try 0.2"
     if dataset.path is None and dataset.package is None and dataset.hub is None:
@@ -168,6 +171,8 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if config.replay is None:
         yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
         yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+        if config.schedule.seed_by in STRATEGIES:
+            yield "schedule.seed_by", "acquisition", STRATEGIES[config.schedule.seed_by].needs
     if config.successor is None or not uses_pseudo_labels(config):
         return
     pseudo = config.pseudo_labeling
@@ -178,7 +183,7 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if pseudo.gold_weight != 1:
         yield "pseudo_labeling.gold_weight", "successor", ("weights",)
     for number, chosen in enumerate(pseudo.filters):
-        yield f"pseudo_labeling.filters[{number}].by", "successor", NEEDS_OF_FILTERS.get(chosen.by, ())
+        yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
 
 
 def _budget(key: str, value: int | float, unit: str) -> Iterator[Problem]:
@@ -335,16 +340,31 @@ def _pseudo_labeling(config: RunConfig) -> Iterator[Problem]:
 
 def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
     yield from _value_problems(chosen, where)
-    drop = chosen.drop
+    if _unknown(FILTERS, chosen.by):
+        yield f"{where}.by", *not_one_of(chosen.by, list(FILTERS))
+        return
+    kind, drop = FILTERS[chosen.by], chosen.drop
+    yield from _value_problems(kind.settings(**settings(chosen, f"{where}.params")), f"{where}.params")
     if chosen.threshold is not None:
-        if chosen.by != "confidence":
+        if not kind.confidence:
             yield f"{where}.threshold", "is of the confidence filter", "set drop instead"
         yield from _between(f"{where}.threshold", chosen.threshold, -math.inf, 1, "confidence is 1 at most")
     elif drop == "disagreement":
-        if chosen.by not in CONTRADICTING:
+        if not kind.contradicts:
             yield f"{where}.drop", f"{chosen.by} contradicts nobody", "set a share such as 0.1, or adaptive"
     elif drop != "adaptive" and not (_is_count(drop, 1) or (isinstance(drop, float) and 0 <= drop < 1)):
         yield f"{where}.drop", "must be a share from 0 to 1, adaptive or disagreement", "try adaptive"
+
+
+def _metrics(config: RunConfig) -> Iterator[Problem]:
+    for name in config.metrics:
+        if is_shipped(name):
+            raise reject("metrics", name, "every run has it", "leave it out, or give your own another name")
+        if len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            broken = "has settings without a default, and no run sets them"
+            raise reject("metrics", name, broken, "give each a default")
+    if len(set(config.metrics)) < len(config.metrics):
+        yield "metrics", "has one twice", "leave it out"
 
 
 def _evaluation(config: RunConfig) -> Iterator[Problem]:
@@ -376,6 +396,11 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
         yield "name", "names a folder", "use up to 200 letters, digits, _ . + and -, and not dots alone"
     if not config.output_dir:
         yield "output_dir", "is empty", "name a folder, or leave it out for outputs"
+
+
+CHECKS = (
+    _dataset, _models, _schedule, _oracle, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+)  # fmt: skip
 
 
 def validate_with_data(config: RunConfig, corpus: Corpus) -> None:

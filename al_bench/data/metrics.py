@@ -10,12 +10,18 @@ from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged, like, values_of
 from al_bench.data.tags import are_spans
 
+SHIPPED = ("accuracy", "macro_f1", "micro_f1", "precision", "recall", "f1", "word_accuracy", "ece")
 Span = tuple[str, int, int]  # type, first and last word, counted through the corpus
 
 
 def headline(kind: str) -> str:
     """The metric that tables show by default. kind: a task, or `PLAIN_TAGGING`"""
     return {"tagging": "f1", PLAIN_TAGGING: "word_accuracy"}.get(kind, "accuracy")
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a metric is one that every run has, on some task; f1_TYPE is of an entity type or a tag."""
+    return name in SHIPPED or name.startswith("f1_")
 
 
 def headline_among(metrics: Mapping[str, float]) -> str:

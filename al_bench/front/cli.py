@@ -58,8 +58,16 @@ def _command(arguments: list[str]) -> None:
     elif arguments[:1] == ["plan"] and not {"-h", "--help"} & set(arguments):
         plan(arguments[1:])
     else:
-        options = vars(_parser().parse_args(arguments))
-        resolve_name(COMMANDS[options.pop("command")]["function"])(**options)
+        parser, commands = _parsers()
+        if arguments[:1] and arguments[0] in commands:  # of whose words some may stand behind options
+            name, options = arguments[0], vars(commands[arguments[0]].parse_intermixed_args(arguments[1:]))
+        else:
+            options = vars(parser.parse_args(arguments))
+            name = options.pop("command")
+        from al_bench.plugins import look_in
+
+        look_in(Path.cwd(), options.get("config_dir"))
+        resolve_name(COMMANDS[name]["function"])(**options)
 
 
 def _completions(line: str) -> list[str] | None:
@@ -73,13 +81,18 @@ def _completions(line: str) -> list[str] | None:
     arguments = COMMANDS.get(command, {}).get("arguments", {})
     if "choices" in arguments.get(before, {}):
         return list(arguments[before]["choices"])
-    from al_bench.config.catalog import KINDS, listing
+    from al_bench.config.catalog import LISTED, listing
 
-    names = {"ls": [*KINDS], "tables": [*listing("tables", None)]}
+    names = {"ls": [*LISTED], "tables": [*listing("tables", None)]}
+    if command == "check":
+        from al_bench.conformance.suites import SUITES
+
+        names["check"] = sorted({name for suite in SUITES.values() for name in suite.registry})
     return [*names.get(command, []), *(argument for argument in arguments if argument.startswith("--"))]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """Of all commands, and of each."""
     raw = argparse.RawDescriptionHelpFormatter
     about = "Simulate active learning for text: what each iteration costs, and what a successor loses."
     parser = Parser("al-bench", description=about, formatter_class=raw)
@@ -95,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument(argument, **settings)
     parser.epilog += "\n`al-bench COMMAND --help` explains a command. "
     parser.epilog += "A killed run continues where it was: give the same command again.\n"
-    return parser
+    return parser, commands.choices
 
 
 def stop(message: str, code: int = 1) -> NoReturn:
@@ -111,6 +124,7 @@ def run(words: list[str]) -> None:
     from al_bench.config.schema import shipped_configs
     from al_bench.front import sweep
     from al_bench.front.jobs import register, run_job
+    from al_bench.plugins import look_in
 
     again = "--force" in words
     words = [word for word in words if word != "--force"]
@@ -118,7 +132,8 @@ def run(words: list[str]) -> None:
     sys.argv = ["al-bench run", *hydra_words(words)]
     if "COMP_LINE" in os.environ:  # Hydra's completion takes every word after the program for an override
         os.environ["COMP_LINE"] = re.sub(r"^(\s*\S+\s+)(run|plan)\s", r"\1", os.environ["COMP_LINE"])
-    register()
+    look_in(Path.cwd(), options.config_dir)
+    register(options.overrides)
     shows = options.cfg or options.info or options.help or options.hydra_help or options.shell_completion
     if again and not shows:
         _remove(options)
@@ -156,8 +171,10 @@ def plan(words: list[str]) -> None:
     from al_bench.front.jobs import jobs_of, register
     from al_bench.planning.show import show
     from al_bench.planning.units import Job, job_of
+    from al_bench.plugins import look_in
 
-    register()
+    look_in(Path.cwd(), options.config_dir)
+    register(options.overrides)
     configs = list(jobs_of(options))
     from al_bench.learners.engine.device import resolve_device, resolve_precision  # imports torch
 

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from al_bench.config.catalog import CHOICES, EXPERIMENT, listing, roots
+from al_bench.config.catalog import CHOICES, EXPERIMENT, listing, outside_options, roots
 from al_bench.config.credentials import conceal
 from al_bench.config.identity import digest, run_folder
 from al_bench.config.resolution import resolve
@@ -34,16 +34,21 @@ from al_bench.front.interrupts import Interrupted, interrupts
 from al_bench.front.messages import culprit, explain
 from al_bench.front.sweep import grid, record_job, started, words_of
 from al_bench.ledger.rundir import RunDirectory
+from al_bench.plugins import look_in
 
 
-def register() -> None:
-    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and three resolvers.
+def register(words: Sequence[str] = ()) -> None:
+    """Tell Hydra what `configs/` names: the schema, against which it checks every option, and four resolvers.
+
+    And the components from outside, which have no file there; words: of the command line, which may name some.
 
     `${output_folder:}`: `output_dir` as a path. `${run_folder:}`: the directory of a job's run in it, from its config.
     `${data_name:NAME}`: the name of a dataset, or of the user's own file or folder in place of its source.
     `${process:}`: the sweep's process.
     """
     ConfigStore.instance().store(name="schema", node=RunConfig)
+    for group, name, keys in outside_options(words):
+        ConfigStore.instance().store(group=group, name=name, node=keys)
     OmegaConf.register_new_resolver("output_folder", _output_folder, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("data_name", _data_name, replace=True)
@@ -59,6 +64,7 @@ def _output_folder(*, _root_: DictConfig) -> str:
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
+    look_in(Path.cwd(), *own_configs(_root_.hydra))  # here first, in a process of a launcher
     try:
         return run_folder(checked(_root_, words_of(_root_.hydra)))
     except Exception:
@@ -195,12 +201,18 @@ def _composed(words: list[str]) -> DictConfig:
         raise UserError(explain(error, words)) from error
 
 
+def own_configs(hydra: Any) -> list[str]:
+    """The folder of --config-dir, if one was given."""
+    return [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+
+
 def run_job(composed: DictConfig) -> None:
     hydra = HydraConfig.get()
     if hydra.job.chdir:
         os.chdir(hydra.runtime.cwd)  # the user's paths start where the command was given
     folder = Path(hydra.runtime.output_dir).resolve()
-    own = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    own = own_configs(hydra)
+    look_in(Path.cwd(), *own)
     job: dict[str, Any] = {"overrides": words_of(hydra), **({"config_dir": own[0]} if own else {})}
     if hydra.mode != RunMode.MULTIRUN:
         try:

@@ -121,14 +121,19 @@ def is_at_chance(decided: dict[str, Any], role: str, metric: str) -> bool:
     return bool(at_chance(scores[metric], baseline[metric], baseline["examples"]))
 
 
+def blind_cycles(rows: list[Row], metric: str) -> tuple[list[int], int]:
+    """(the cycles whose query was of a model at chance, how many cycles queried)."""
+    queried = [decided for decided, _ in rows if decided["acquisition"] and decided["query"]]
+    return [one["cycle"] for one in queried if is_at_chance(one, "acquisition", metric)], len(queried)
+
+
 def chance_note(rows: list[Row], metric: str) -> str | None:
     """In which of the cycles that queried the selector was at chance."""
-    queried = [decided for decided, _ in rows if decided["acquisition"] and decided["query"]]
-    blind = [decided["cycle"] for decided in queried if is_at_chance(decided, "acquisition", metric)]
+    blind, queried = blind_cycles(rows, metric)
     if not blind:
         return None
     return (
-        f"the acquisition model selected at chance in {len(blind)} of {len(queried)} cycles, the last of them cycle "
+        f"the acquisition model selected at chance in {len(blind)} of {queried} cycles, the last of them cycle "
         f"{blind[-1]}: its {metric} is not clearly above that of always predicting one label"
     )
 

@@ -25,9 +25,11 @@ from rich.table import Table
 from rich.text import Text
 
 from al_bench.config.credentials import conceal
+from al_bench.config.identity import is_bracket
 from al_bench.data.metrics import headline_among
 from al_bench.errors import UserError, first_line, reject
 from al_bench.front.cli import stop
+from al_bench.front.progress import blind_cycles
 from al_bench.ledger.ledger import load_record, write_json
 from al_bench.ledger.rundir import RunDirectory
 from al_bench.ledger.sweep_run import CARDS
@@ -149,9 +151,13 @@ def close(*, interrupted: bool = False) -> None:
 
 
 def _row(number: int, card: Mapping[str, Any]) -> dict[str, Any]:
-    """A job's line of summary.json: its state, the reason unless it finished, and the last scores of both models."""
+    """A job's line of summary.json: its state, the reason unless it finished, and the last scores of both models.
+
+    chance: in how many queries the model that selected was at chance, in words; bracket: see `identity.is_bracket`
+    """
     state, error, directory = "not started", "", card.get("directory", "")
     scores: dict[str, dict[str, float]] = {}
+    chance = ""
     run, path = RunDirectory(Path(directory)), Path(directory, "status.json")
     if directory and path.exists():
         status = load_record(path)
@@ -161,13 +167,18 @@ def _row(number: int, card: Mapping[str, Any]) -> dict[str, Any]:
         if state == "finished" and card.get("refusal"):  # the directory keeps what it says of its results
             state, error = "refused", card["refusal"]
         try:
-            for decided, _ in run.rows():
+            rows = run.rows()
+            for decided, _ in rows:
                 scores |= {role: decided[role] for role in ("acquisition", "successor") if decided[role]}
+            if "acquisition" in scores:
+                blind, queried = blind_cycles(rows, headline_among(scores["acquisition"]))
+                chance = f"at chance in {len(blind)} of {queried}" if blind else ""
         except UserError as damage:
             state, error = "damaged", str(damage)
     error = error or REASONS.get(state, "no reason is recorded") if state != "finished" else ""
     row = {"job": number, "overrides": card["overrides"], "state": state, "error": error, "directory": directory}
-    return row | {"scores": scores}
+    strategy = load_record(Path(directory, "identity.json")).get("identity", {}).get("strategy")
+    return row | {"scores": scores, "chance": chance, "bracket": strategy is not None and is_bracket(strategy)}
 
 
 def _own(row: Mapping[str, Any], shared: Sequence[str]) -> str:
@@ -180,8 +191,10 @@ def _table(name: str, rows: Sequence[dict[str, Any]], shared: Sequence[str]) -> 
     for head in ("job", "overrides", "state", "acquisition", "successor", "error or directory"):
         table.add_column(head, overflow="fold")
     for row in rows:
-        scores = [_score(row["scores"].get(role)) for role in ("acquisition", "successor")]
-        table.add_row(str(row["job"]), _own(row, shared), row["state"], *scores, row["error"] or row["directory"])
+        selector, successor = (_score(row["scores"].get(role)) for role in ("acquisition", "successor"))
+        selector += f" ({row['chance']})" if row["chance"] else ""
+        job = str(row["job"]) + (" (a bracket)" if row["bracket"] else "")
+        table.add_row(job, _own(row, shared), row["state"], selector, successor, row["error"] or row["directory"])
     return table
 
 

@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Corpus, Inputs, Labels
 from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged, values_of
+from al_bench.errors import reject
+from al_bench.learners.metrics import measured
 from al_bench.learners.predictions import Parts, Predictions, assembled
 
 Arrays = dict[str, np.ndarray]
@@ -270,10 +272,19 @@ def setup_seconds(
     return {**overheads, "prepare": learner.prepare(inputs, exact=exact, embeddings=embeddings)}
 
 
-def evaluate_on_test(model: Model, corpus: Corpus) -> dict[str, float]:
-    """Metrics on the test split, in float32 whatever the precision of the run. Nothing else looks at test labels."""
+def evaluate_on_test(model: Model, corpus: Corpus, chosen: Sequence[str] = ()) -> dict[str, float]:
+    """Metrics on the test split, in float32 whatever the precision of the run. Nothing else looks at test labels.
+
+    chosen: those of `METRICS` that are not in every run
+    """
     predictions = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
     metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, predictions.labels())
     # Of each prediction the confidence, and whether it is right; tagging: of the surviving words.
     probs, gold = values_of(predictions.probs), predictions.surviving(corpus.test.labels)
-    return {**metrics, "ece": calibration_error(probs.max(axis=1), probs.argmax(axis=1) == gold)}
+    metrics["ece"] = calibration_error(probs.max(axis=1), probs.argmax(axis=1) == gold)
+    for name in chosen:
+        values = measured(name, predictions, corpus.test.labels, corpus.label_names)
+        if double := next(iter(metrics.keys() & values.keys()), None):
+            raise reject("metrics", name, f"{double} is there already", "give one of the two another name")
+        metrics |= values
+    return metrics

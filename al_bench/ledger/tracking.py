@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from al_bench.config.credentials import conceal
-from al_bench.config.identity import digest, flat
+from al_bench.config.identity import digest, flat, is_bracket
 from al_bench.costs import totals
 from al_bench.errors import first_line, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, read_json, write_json
@@ -90,6 +90,8 @@ class Tracker:
             "al_bench.directory": str(folder),
             "al_bench.commit": str(read_json(folder / "provenance.json")["git"]),
         }
+        if config["replay"] is None and is_bracket(read_json(folder / "identity.json")["identity"]["strategy"]):
+            tags["al_bench.bracket"] = "true"
         with store.held():
             client = store.client()
             experiment = store.experiment(client, config["name"])
@@ -189,6 +191,12 @@ def metrics_of(decided: dict[str, Any], spent: dict[str, Any]) -> dict[str, floa
         metrics |= {f"{role}/{name}": value for name, value in (decided.get(role) or {}).items()}
     reported = [(name, value) for name, value in flat(decided["pseudo"] or {}) if value is not None]
     metrics |= {f"pseudo/{name.replace('.', '/')}": float(value) for name, value in reported}
+    if decided.get("answered"):  # a ledger from before there were oracles has none
+        asked, answered = decided["asked"], decided["answered"]
+        metrics |= {"oracle/asked": asked, "oracle/answered": answered, "oracle/abstained": 1 - answered / asked}
+        metrics |= {"oracle/right": decided["right"] / answered}
+    if decided.get("money_labels") is not None:
+        metrics["money/labels"] = decided["money_labels"]
     seconds = spent["seconds"]
     metrics |= {f"seconds/{name}": value for name, value in {**seconds, **totals(seconds)}.items()}
     for name, value in spent.items():

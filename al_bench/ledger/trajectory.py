@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.loop import NO_LABELS, NO_SCORES, Computed, Cycle
-from al_bench.config.identity import digest
+from al_bench.config.identity import differences, digest, flat
 from al_bench.costs import Costs
-from al_bench.ledger.ledger import CycleLedger
+from al_bench.ledger.ledger import CycleLedger, load_record
 from al_bench.ledger.store import Store, costs_from, load_array, save_array
 
 # JSON as they are.
@@ -100,6 +100,18 @@ class Trajectory(CycleLedger):
             scores=scores[scored],
         )
         return cycle, costs_from(spent)
+
+
+def of_other_code(root: Path, identity: dict[str, Any]) -> str | None:
+    """In words, what changed since another trajectory of the same config, where that is only somebody else's code."""
+    for path in sorted(root.glob("*/identity.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        other = load_record(path).get("identity", {})
+        changed = differences(other, identity)
+        if changed and all(key.rpartition(".")[2] == "code" for key in changed):
+            leaves = dict(flat(identity))
+            names = [str(leaves.get(f"{key.removesuffix('code')}name", key)) for key in changed]
+            return f"{' and '.join(dict.fromkeys(names))} changed since trajectory {path.parent.name}"
+    return None
 
 
 def array_path(folder: Path, kind: str, number: int) -> Path:

@@ -15,8 +15,9 @@ import numpy as np
 
 from al_bench.acquisition.needs import fits
 from al_bench.config import identity as identities
-from al_bench.config.schema import AFTER_A_FIT, DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
+from al_bench.config.schema import DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once
+from al_bench.filters import FILTERS
 from al_bench.learners.engine.batching import small_data_rule
 from al_bench.learners.families import LEARNERS
 from al_bench.ledger.ledger import Ledger, load_record
@@ -96,11 +97,11 @@ def _pseudo_units(config: RunConfig, precision: str, cycle: int) -> Iterator[Uni
     filters = config.pseudo_labeling.filters
     yield _step_unit(identities.pseudo_labels_identity(config, precision, cycle), "pseudo_labeler", config, n)
     for number, chosen in enumerate(filters):
-        if chosen.by == "verifier":
+        if "verifier" in FILTERS[chosen.by].needs:
             identity = identities.suspicion_identity(config, precision, cycle, number)
             yield _step_unit(identity, "verifier", config, n)
     first = identities.first_look_back(filters)
-    looks_back = any(chosen.by in AFTER_A_FIT and chosen.drop != 0 for chosen in filters)
+    looks_back = any(FILTERS[chosen.by].looks_back and chosen.drop != 0 for chosen in filters)
     for before in [*([filters[:first]] if looks_back else []), filters]:
         identity = identities.fit_identity(config, precision, cycle, "successor", before)
         yield _step_unit(identity, "successor", config, everything)
@@ -182,16 +183,18 @@ class Past:
         self._other: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, fits
         for folder in sorted((output_dir / "trajectories").glob("*/")):
             identity = load_record(folder / "identity.json").get("identity", {})
-            fitted = (identity.get("acquisition") or {}).get("training")  # else the encoder was used as it comes
-            for record in Ledger(folder / "costs.jsonl").scan()[0] if fitted else []:
-                self._add("acquisition", identity["dataset"], identity["acquisition"], record)
+            model = identity.get("acquisition") or {"training": None}
+            if model.get("training", {}) is None:  # none, or its encoder as it comes: nothing was fitted
+                continue
+            for record in Ledger(folder / "costs.jsonl").scan()[0]:
+                self._add("acquisition", identity["dataset"], model, record)
         for folder in filter(finished, sorted((output_dir / "steps").glob("*/"))):
             identity, costs = (load_record(folder / f"{name}.json") for name in ("identity", "costs"))
             if not identity or not costs:  # damage stops the run that needs it, not this estimate
                 continue
             identity = identity["identity"]
-            fit = identity.get("fit", identity)
-            part = "verifier" if identity.get("by") == "verifier" else PARTS.get(identity["step"], "look_back")
+            fit = identity.get("verifier", identity.get("fit", identity))
+            part = "verifier" if "verifier" in identity else PARTS.get(identity["step"], "look_back")
             if "dataset" in fit:
                 self._add(part, fit["dataset"], fit["model"], costs)
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from al_bench.analysis import statistics, suggest
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import MARGIN, QUESTIONS, Answered, Contrast, Contrasts, ceiling_of, unmismatched_of
 from al_bench.analysis.measures import MOST, At, Paired
+from al_bench.analysis.runs import GOLD
 from al_bench.analysis.statistics import FEW, mean_interval, pairs_needed
 from al_bench.analysis.words import MINUS, count, interval, number, p_value, percent, sentence
 from al_bench.costs import HARD, duration
@@ -51,7 +53,7 @@ def answers(setting: Setting, contrasts: Contrasts) -> list[Answer]:
     """All that can be said of a setting, in the order of the questions; contrasts: of all settings on the page."""
     asked = ((question, one) for question in QUESTIONS for one in contrasts.family(question))
     compared = [_answer(question, one) for question, one in asked if one.setting is setting]
-    return [*reached(setting), *blind(setting), *compared, *costs(setting)]
+    return [*reached(setting), *brackets(setting), *blind(setting), *compared, *costs(setting)]
 
 
 def _answer(question: str, one: Answered) -> Answer:
@@ -70,8 +72,8 @@ def _phrases(one: Answered) -> dict[str, Any]:
     digits = min(4, max(1, math.ceil(-math.log10(abs(difference.mean) or 1))))  # as many as show that it is not 0
     return {
         "about": about,
-        "selecting": selecting(about, one.first.arm),
-        "acquiring": selecting(about, one.first.arm, part=False),
+        "selecting": selecting(one.first),
+        "acquiring": selecting(one.first, part=False),
         "how": f"`{about.strategy}`" + (f" and `{about.subsampling}`" if about.subsampling != "none" else ""),
         "model": model(one.first),
         "score": score_name(setting),
@@ -128,12 +130,14 @@ def _saved(one: Answered) -> More:
     """What fewer scores saved, beside what no scoring at all would save; seconds of one machine."""
     setting, methods = one.setting, (one.first, one.second)
     scored, all_scored = _together(setting, methods, "scored", "total").arrays
-    shares = {"scored": float(scored.sum() / all_scored.sum())} if len(scored) else {}
-    phrases = {"about": one.first.about, "scored": percent(shares.get("scored", math.nan)), "sure": ""}
+    if not all_scored.sum():  # a strategy may select without scores
+        return {}
+    shares = {"scored": float(scored.sum() / all_scored.sum())}
+    phrases = {"about": one.first.about, "scored": percent(shares["scored"]), "sure": ""}
     part, whole = _together(setting, methods, "seconds/iteration", "total").arrays
     if not len(part):
         timed = all(setting.values(method, "seconds/iteration").size for method in methods)
-        return {"text": fill("more", "machines", **phrases)} if timed and shares else {}
+        return {"text": fill("more", "machines", **phrases)} if timed else {}
     ratio = statistics.geometric(part / whole)
     bound = setting.measures.sample(one.second.runs, "amdahl", "total").array.mean()
     shares |= {"saved": 1 - ratio.mean, "longer": ratio.mean - 1, "most": float(1 - 1 / bound)}
@@ -174,7 +178,7 @@ def reached(setting: Setting) -> Iterator[Answer]:
 
     A few lucky seeds are no result beside many: methods with less than two thirds of the most do not compete.
     """
-    rivals = [method for method in setting.methods if method.arm != "ceiling"]
+    rivals = [method for method in setting.methods if method.competes]
     ends = {method: scores for method in rivals if len(scores := setting.end(method)[1])}
     least = max(map(len, ends.values()), default=0) * MOST
     finals = {method: mean_interval(scores) for method, scores in ends.items() if len(scores) >= least}
@@ -197,7 +201,7 @@ def reached(setting: Setting) -> Iterator[Answer]:
         final=interval(final),
         score=score_name(setting),
         budget=budget_of(setting, best, end, scores.index),
-        how=("when " + selecting(best.about, best.arm)) if best.selects else f"chosen by `{best.about.strategy}`",
+        how=f"when {selecting(best)}" if best.selects else f"chosen by `{best.about.strategy}`",
         since=since,
         seeds=seeds_of(final.n),
     )
@@ -211,6 +215,25 @@ def reached(setting: Setting) -> Iterator[Answer]:
     yield Answer("reached", sentence(text), numbers={"final": final.mean, "first": first})
 
 
+def brackets(setting: Setting) -> Iterator[Answer]:
+    """What is reached by selections that nobody can or would make: a fact beside the others, and no comparison."""
+    for method in setting.methods:
+        cycle, scores = setting.end(method)
+        if method.bracket and len(scores):
+            final = mean_interval(scores)
+            text = fill(
+                "bracket",
+                "text",
+                selecting=selecting(method),
+                model=model(method),
+                final=interval(final),
+                score=score_name(setting),
+                budget=budget_of(setting, method, cycle, scores.index),
+                seeds=seeds_of(final.n),
+            )
+            yield Answer("bracket", sentence(text), detail=fill("bracket", "detail"), numbers={"final": final.mean})
+
+
 def blind(setting: Setting) -> Iterator[Answer]:
     """The selections whose model was at chance when it queried."""
     for method in setting.acquirers():
@@ -222,7 +245,7 @@ def blind(setting: Setting) -> Iterator[Answer]:
             text = fill(
                 "chance",
                 "text",
-                selecting=selecting(method.about),
+                selecting=selecting(method, themselves=True),
                 blind=number(times, 0),
                 queries=count(queries, "query", "queries"),
                 seeds=count(len(chance), "seed"),
@@ -237,13 +260,16 @@ def blind(setting: Setting) -> Iterator[Answer]:
 
 def costs(setting: Setting) -> Iterator[Answer]:
     for method, samples, means in iterations(setting):
+        if method.bracket:  # what it looks at has no price
+            continue
         seconds, once, scored = mean_interval(samples["seconds"]), means["once"], means["scored"]
-        shares = {name: means[name] / seconds.mean for name in ("train", "predict")}
+        # A phase that no iteration has took none: a selection may score nothing, or fit nothing.
+        shares = {name: float(np.nan_to_num(means[name])) / seconds.mean for name in ("train", "predict")}
         half = f"{HARD}±{HARD}{duration(seconds.mean - seconds.low)}" if seconds.n >= FEW else ""
         text = fill(
             "cost",
             "text",
-            selecting=selecting(method.about),
+            selecting=selecting(method, themselves=True),
             seconds=duration(seconds.mean) + half,
             scored=fill("cost", "scored", scored=number(scored, 0)) if scored > 0 else "",
             once=fill("cost", "once", seconds=duration(once)) if once >= 0.05 * seconds.mean else "",
@@ -266,7 +292,7 @@ KINDS: dict[str, tuple[tuple[Any, Any], Callable[[suggest.Config], suggest.Confi
 def unknowns(setting: Setting) -> list[Unknown]:
     """One for each kind of run that is missing to all methods with the same successor; seeds are each method's own."""
     made = []
-    trained = [m for m in setting.methods if m.arm not in ("ceiling", "replay") and m.about[m.role] is not None]
+    trained = [m for m in setting.methods if m.competes and m.arm != "replay" and m.about[m.role] is not None]
     for kind, ((asks, other_of), change) in KINDS.items():
         groups: dict[str, list[Method]] = {}
         for method in filter(asks, trained):
@@ -285,23 +311,49 @@ def more_seeds(seeds: tuple[int, ...]) -> list[int]:
     return [*seeds, *range(max(seeds) + 1, max(seeds) + 1 + ENOUGH - len(seeds))]
 
 
-def selecting(about: pd.Series, arm: str = "", *, part: bool = True) -> str:
-    """Such as "`minilm_l3` selects by `mnlp` from a part of the pool (`ups`)"."""
-    who = "it selects for itself" if arm == "no mismatch" else f"`{about.acquisition}` selects"
+def selecting(method: Method, *, themselves: bool = False, part: bool = True) -> str:
+    """Such as "`minilm_l3` selects by `mnlp` from a part of the pool (`ups`)".
+
+    themselves: of the selection alone, whatever is trained on it; part: with the part of the pool
+    """
+    about = method.about
+    if about.acquisition is None:
+        return f"no model is asked and `{about.strategy}` selects"
+    own = method.arm == "no mismatch" and not themselves
+    who = "it selects for itself" if own else f"`{about.acquisition}` selects"
     pool = f" from a part of the pool (`{about.subsampling}`)" if part and about.subsampling != "none" else ""
-    return f"{who} by `{about.strategy}`{pool}"
+    mark = " (a bracket)" if method.bracket else ""
+    text = f"{who} by `{about.strategy}`{mark}{pool}"
+    if not themselves:
+        return text
+    oracle = fill("oracle", "labels", oracle=about.oracle, share="") if about.oracle != GOLD else ""
+    return f"{text}{oracle}{_settings(method.differs[0])}"
 
 
 def model(method: Method) -> str:
-    return f"`{method.about[method.role]}`"
+    return f"`{method.about[method.role]}`{_settings(method.differs[1])}"
+
+
+def _settings(differs: str) -> str:
+    """What keeps a method apart from others that would be described alike."""
+    return f" (`{differs}`)" if differs else ""
 
 
 def budget_of(setting: Setting, method: Method, cycle: int | None, seeds: Any) -> str:
-    """What was labelled at a cycle, on average over the seeds; at the end of the method where there is none."""
+    """What was labelled at a cycle, on average over the seeds, and by whom. cycle: None is the method's end"""
     column, things = ("words", "words") if method.about.unit == "words" else ("labelled", "examples")
     at = setting.end(method)[0] if cycle is None else cycle
     mean = float(setting.values(method, column).loc[list(seeds), at].mean())
-    return f"{number(mean, 0)}{HARD}labelled {things}"
+    return f"{number(mean, 0)}{HARD}labelled {things}{_by_oracle(setting, method, at)}"
+
+
+def _by_oracle(setting: Setting, method: Method, cycle: int | None) -> str:
+    """Who labelled, and how often the answers were right, where that is not gold."""
+    if method.about.oracle == GOLD:
+        return ""
+    right = setting.values(method, "oracle/right").get(cycle, pd.Series(dtype=float)).mean()
+    share = "" if math.isnan(right) else fill("oracle", "right", share=percent(right))
+    return fill("oracle", "labels", oracle=method.about.oracle, share=share)
 
 
 def seeds_of(n: int, *, paired: bool = False) -> str:

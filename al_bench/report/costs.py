@@ -51,6 +51,13 @@ def spent_by(setting: Setting, method: Method) -> pd.Series:
     return spent.add(last, fill_value=0.0 if spent.empty else None).dropna()
 
 
+def paid_by(setting: Setting, method: Method) -> pd.Series:
+    """Money by seed at the method's end, for labels and machine, as far as these have a price."""
+    cycle = setting.end(method)[0]
+    values = {} if cycle is None else setting.measures.sample(method.runs, "money/total", cycle).values
+    return pd.Series(values, dtype=float)
+
+
 def phases(results: Results) -> pd.DataFrame:
     """By phase: seconds and times that were computed, and what it would have been had runs shared nothing.
 

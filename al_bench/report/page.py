@@ -60,6 +60,7 @@ def _chapter(setting: Setting, contrasts: Contrasts, best: Method | None) -> Cha
         "texts": selected(setting, corpus),
         "overlap": tables.overlap_table(setting),
         "costs": tables.iteration_table(setting),
+        "paid": tables.paid_table(setting),
     }
 
 

@@ -10,13 +10,15 @@ from matplotlib.figure import Figure
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.contrasts import gains
 from al_bench.analysis.statistics import FEW
-from al_bench.report.costs import spent_by
+from al_bench.report.costs import paid_by, spent_by
 from al_bench.report.figures import comparisons, curves
+from al_bench.report.figures.curves import axis_label
 from al_bench.report.texts import mean_lengths
 from al_bench.report.wording import CAPTIONS
 
 CROWDED = 8  # methods: more of them get several panels
 UNTIMED = "nobody wrote down what it cost"
+SECONDS = "seconds of all iterations and of the last successor"
 TEXTS = CAPTIONS["figures"]
 
 
@@ -49,13 +51,7 @@ def pictures(setting: Setting, stopped: list[tuple[Method, pd.DataFrame]]) -> It
     more = TEXTS["seconds_by_phase"]["first"] if selecting > comparisons.MOST else ""
     yield picture("seconds_by_phase", figure, more=more, most=comparisons.MOST, all=selecting)
 
-    ended = [method for method in methods if not setting.end(method)[1].empty]
-    for number, (panel, group) in enumerate(_panels(ended).items()):
-        rivals = [method for method in group if method.arm != "ceiling"]
-        without = "" if any(len(spent_by(setting, method)) for method in rivals) else UNTIMED
-        without = without if len(rivals) > 1 else "it takes two methods"
-        figure = without or comparisons.score_against_seconds(setting, group)
-        yield picture("score_against_seconds", figure, number if panel else None, panel)
+    yield from _final_scores(setting)
 
     points = gains(setting)
     enough = any(len({key[i] for key in points}) > 1 for i in (0, 1))
@@ -82,16 +78,43 @@ def _curves(setting: Setting) -> Iterator[Picture]:
     on_labels = TEXTS["curve_labels"]["paid" if "random" in arms else "alone"]
     on_seconds = TEXTS["curve_seconds"]["random"] if "random" in arms else ""
     thin = TEXTS["thin"] if arms & {"ASM", "PLASM"} else ""
-    for axis, kind, more, reason in (
-        ("labelled", "curve_labels", on_labels, ""),
-        ("words", "curve_words", on_labels, ""),
-        ("seconds/cumulative", "curve_seconds", on_seconds, _idle(setting)),
+    paid = [method for method in scored if method.about.priced]
+    for axis, kind, more, reason, shown in (
+        ("labelled", "curve_labels", on_labels, "", scored),
+        ("words", "curve_words", on_labels, "", scored),
+        ("seconds/cumulative", "curve_seconds", on_seconds, _idle(setting), scored),
+        ("money/total", "curve_money", "", _currencies(setting), paid),
     ):
-        for number, (panel, methods) in enumerate(_panels(scored).items()):
+        for number, (panel, methods) in enumerate(_panels(shown).items() if shown else ()):
             several = any(setting.scores(method).shape[1] > 1 for method in methods)
             without = reason if several else "no method was evaluated at more than one budget"
             figure = without or curves.learning_curves(setting, axis, methods)
-            yield picture(kind, figure, number if panel else None, panel, more + thin + bands(scored))
+            yield picture(kind, figure, number if panel else None, panel, more + thin + bands(shown))
+
+
+def _final_scores(setting: Setting) -> Iterator[Picture]:
+    """Against seconds and, where prices are known, against money."""
+    ended = [method for method in setting.methods if not setting.end(method)[1].empty]
+    for number, (panel, group) in enumerate(_panels(ended).items()):
+        spent = {method: spent_by(setting, method) for method in group}
+        rivals = [method for method in group if method.arm != "ceiling"]
+        without = "" if any(len(spent[method]) for method in rivals) else UNTIMED
+        without = without if len(rivals) > 1 else "it takes two methods"
+        figure = without or comparisons.score_against_cost(setting, spent, SECONDS, labels=False)
+        yield picture("score_against_seconds", figure, number if panel else None, panel)
+    paid = [method for method in ended if method.about.priced]
+    for number, (panel, group) in enumerate(_panels(paid).items() if paid else ()):
+        money = {method: paid_by(setting, method) for method in group}
+        without = _currencies(setting) or ("" if len(group) > 1 else "it takes two methods")
+        axis = axis_label(setting, "money/total")
+        figure = without or comparisons.score_against_cost(setting, money, axis, labels=True)
+        yield picture("score_against_money", figure, number if panel else None, panel)
+
+
+def _currencies(setting: Setting) -> str:
+    """Why money cannot be compared, if so."""
+    names = sorted({method.about.currency or "none named" for method in setting.methods if method.about.priced})
+    return f"prices are in several currencies ({', '.join(names)})" if names[1:] else ""
 
 
 def bands(methods: Sequence[Method]) -> str:

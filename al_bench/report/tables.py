@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from al_bench.analysis.arms import Method, Setting
+from al_bench.analysis.runs import GOLD
 from al_bench.analysis.statistics import FEW, jaccard, mean_interval, penalty_matrix
 from al_bench.analysis.stopping import CRITERIA
 from al_bench.analysis.store import Results
@@ -135,7 +136,7 @@ def budgets_of(setting: Setting) -> dict[int, str]:
 
 def penalty_table(setting: Setting) -> Table | None:
     """Who beats whom, of three or more methods on the same budgets with two seeds in common; else None."""
-    methods = [m for m in setting.methods if m.arm != "ceiling" and not setting.scores(m).empty]
+    methods = [m for m in setting.methods if m.competes and not setting.scores(m).empty]
     if len(methods) < 3 or len({method.parts["schedule"] for method in methods}) > 1:
         return None
     scores = [setting.scores(method) for method in methods]
@@ -197,6 +198,36 @@ def iteration_table(setting: Setting) -> Table:
             amount(means["bound"], f"{number(means['bound'], 2)}×"),
         ])  # fmt: skip
     return Table(HEADS["iterations"], rows, TEXTS["iterations"])
+
+
+def paid_table(setting: Setting) -> Table | None:
+    """What labels were, what they and the machine cost, and the score for it; None where all is gold and has no price.
+
+    Means over seeds, at the end of each method.
+    """
+    methods = [method for method in setting.methods if not setting.end(method)[1].empty]
+    asked, priced = any(m.about.oracle != GOLD for m in methods), any(m.about.priced for m in methods)
+    if not asked and not priced:
+        return None
+
+    def at_end(method: Method, metric: str) -> float:
+        values = setting.measures.sample(method.runs, metric, setting.end(method)[0] or 0).array
+        return float(values.mean()) if len(values) else math.nan
+
+    rows = []
+    for method in methods:
+        row = [named(setting, method, method.label)]
+        if asked:
+            counts = (amount(at_end(method, f"oracle/{name}")) for name in ("asked", "answered"))
+            shares = (amount(at_end(method, f"oracle/{name}"), percent) for name in ("abstained", "right"))
+            row += [word(method.about.oracle), *counts, *shares]
+        if priced:
+            money = (at_end(method, f"money/{name}") for name in ("labels", "machine", "total"))
+            row += [*(amount(one, partial(number, digits=2)) for one in money), word(method.about.currency or "–")]
+        rows.append([*row, estimate(setting.end(method)[1].to_numpy())])
+    heads = ["method", *(HEADS["asked"] if asked else []), *(HEADS["paid"] if priced else []), "score at the end"]
+    caption = " ".join(TEXTS[name] for name, holds in (("asked", asked), ("paid", priced)) if holds)
+    return Table(heads, rows, caption)
 
 
 def overlap_table(setting: Setting) -> Table:

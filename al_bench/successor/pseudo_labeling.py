@@ -8,22 +8,28 @@ successor on the rest. Nothing here feeds back, so it is computed only at the cy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from al_bench.acquisition.annotation import mistaken
 from al_bench.config.identity import first_look_back, fit_identity, pseudo_labels_identity, suspicion_identity
-from al_bench.config.schema import AFTER_A_FIT, FilterConfig
+from al_bench.config.schema import FilterConfig
 from al_bench.costs import Costs
 from al_bench.data.corpus import Labels
 from al_bench.data.metrics import evaluate, headline
 from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
+from al_bench.filters import FILTERS, needed, suspicion
+from al_bench.filters.dropping import drop_count, dropped
+from al_bench.filters.opinions import of_confidence
+from al_bench.filters.protocol import Chain, Suspicion
 from al_bench.learners.base import UNWATCHED, Model, Watch, setup_seconds
 from al_bench.learners.predictions import Predictions
 from al_bench.ledger.store import Step
-from al_bench.successor.filters import Suspicion, drop_count, dropped, of_confidence, of_neighbours, of_verifier
 from al_bench.successor.successor import Fit, Succession, named, on_gold
+
+T = TypeVar("T")
+ROLES = {"verifier": "verifier", "pretrained": "successor"}  # whose weights a filter looks at, by what it needs
 
 
 class Plasm:
@@ -64,9 +70,8 @@ class Plasm:
         quality: its score on the dev split, None where none could be held out; doubt: (n,) 1 - its confidence
         labels: the most probable ones; distributions: its probabilities, where the successor learns from soft labels
         """
-        compute = partial(self._predict, "pseudo_labeler", "labeller", "pseudo_label", self._label)
         identity = pseudo_labels_identity(*self.determinants)
-        return self._spend(self.s.steps.get(identity, ("pseudo_labeler",), compute))
+        return self._spend(self.s.steps.get(identity, ("pseudo_labeler",), self._label))
 
     @cached_property
     def labels(self) -> Labels:
@@ -76,28 +81,31 @@ class Plasm:
         offsets = offsets_of(self.s.corpus.train.words[self.rest])
         return Ragged(values, offsets) if self.s.corpus.task == "tagging" else values
 
-    def _label(self, model: Model, predictions: Predictions) -> Step:
-        arrays = {"labels": values_of(predictions.labels()).astype(np.int16)}
-        if self.s.config.pseudo_labeling.labels == "soft":
-            arrays["distributions"] = values_of(predictions.distributions())
-        arrays["doubt"] = of_confidence(predictions).astype(np.float32)
-        costs = Costs(counts={"pseudo_labelled_examples": len(self.rest), "pseudo_labelled_tokens": predictions.tokens})
-        return Step({"quality": model.dev_score}, arrays, costs)
+    def _label(self) -> Step:
+        def use(model: Model, predictions: Predictions) -> Step:
+            arrays = {"labels": values_of(predictions.labels()).astype(np.int16)}
+            if self.s.config.pseudo_labeling.labels == "soft":
+                arrays["distributions"] = values_of(predictions.distributions())
+            arrays["doubt"] = of_confidence(predictions).astype(np.float32)
+            counts = {"pseudo_labelled_examples": len(self.rest), "pseudo_labelled_tokens": predictions.tokens}
+            return Step({"quality": model.dev_score}, arrays, Costs(counts={**counts}))
 
-    def _predict(self, role: str, part: str, phase: str, use: Callable[[Model, Predictions], Step]) -> Step:
+        step, costs = self._predict("pseudo_labeler", "labeller", "pseudo_label", use)
+        return replace(step, costs=replace(costs, counts=costs.counts | step.costs.counts))
+
+    def _predict(self, role: str, part: str, phase: str, use: Callable[[Model, Predictions], T]) -> tuple[T, Costs]:
         """The use that is made of the predictions for the rest of the pool by a model fitted on gold labels alone."""
         fit = on_gold(self.s, self.labelled, self.cycle, role, part)
         model, clock = fit.model, self.s.clock(fit.learner)
         with clock.phase(phase):
-            step = use(model, model.predict(self.s.pool, self.rest))
+            used = use(model, model.predict(self.s.pool, self.rest))
         spent = named(fit.spent(), part)
-        costs = Costs({**spent.seconds, **clock.seconds}, {**spent.counts, **step.costs.counts})
-        return replace(step, costs=costs)
+        return used, replace(spent, seconds={**spent.seconds, **clock.seconds})
 
     def fit(self, filters: int, kept: np.ndarray, watch: Watch = UNWATCHED, part: str = "successor") -> Fit:
         """The successor on gold labels and on the pseudo-labels that the first filters kept."""
         before = self.filters[:filters]
-        verified = ["verifier"] if any(chosen.by == "verifier" for chosen in before) else []
+        verified = ["verifier"] if needed(before, "verifier") else []
         roles = ("successor", "pseudo_labeler", *verified)
         identity = fit_identity(*self.determinants, "successor", before)
         return Fit(self.s, roles, self.cycle, identity, *self.training_set(kept), watch, part)
@@ -106,8 +114,8 @@ class Plasm:
     def first(self) -> Fit:
         """The fit that filters look back on, made if one of them drops any."""
         assert self.look_back is not None
-        checkpoints = max((f.checkpoints for f in self.filters if f.by == "tracin"), default=0)
-        watch = Watch(checkpoints, margins=any(f.by == "aum" for f in self.filters))
+        checkpoints = max((one.checkpoints for one in needed(self.filters, "influence")), default=0)
+        watch = Watch(checkpoints, margins=bool(needed(self.filters, "margins")))
         fit = self.fit(*self.look_back, watch, "first_successor")
         self.unfiltered = self._spend(fit.evaluated()).values
         return fit
@@ -129,48 +137,76 @@ class Plasm:
 
     def suspicion(self, number: int, chosen: FilterConfig) -> Suspicion:
         """Of every pseudo-labelled example; those of examples that were dropped before do not matter."""
-        if chosen.by == "confidence":
-            return Suspicion(self.pseudo.arrays["doubt"])
-        compute: Callable[[], Step]
-        if chosen.by in AFTER_A_FIT:
-            roles, compute = self.first.roles, partial(self._look_back, chosen)
-        elif chosen.by == "verifier":
-            roles = ("pseudo_labeler", "verifier")
-            compute = partial(self._predict, "verifier", "verifier", "verify", self._verify)
-        else:
-            roles, compute = ("pseudo_labeler", "successor"), partial(self._agree, chosen.neighbours)
-        step = self._spend(self.s.steps.get(suspicion_identity(*self.determinants, number), roles, compute))
+        kind = FILTERS[chosen.by]
+        roles = {"pseudo_labeler", *(self.first.roles if kind.looks_back else ())}
+        roles |= {role for need, role in ROLES.items() if need in kind.needs}
+        identity = suspicion_identity(*self.determinants, number)
+        step = self._spend(self.s.steps.get(identity, tuple(sorted(roles)), partial(self._suspect, chosen)))
         return Suspicion(**step.arrays)
 
-    def _look_back(self, chosen: FilterConfig) -> Step:
-        """By the first fit, which is made again where an earlier run left only its metrics."""
+    def _suspect(self, chosen: FilterConfig) -> Step:
+        costs, evidence = Costs(), {}
+        for need in FILTERS[chosen.by].needs:
+            evidence[need], spent = self._evidence(need)
+            costs.add(spent)
+        clock, train = self.s.clock(None), self.s.corpus.train
+        chain = Chain(
+            self.s.corpus.task,
+            self.s.corpus.label_names,
+            self.s.pool,
+            self.rest,
+            self.labels,
+            train.words[self.rest],
+            self.labelled,
+            self.s.labels(self.labelled),
+            self.pseudo.values["quality"],
+            evidence,
+        )
+        with clock.phase("suspect"):
+            answer = suspicion(chosen, chain)
+        costs.add(Costs(clock.seconds))
+        arrays = {"score": answer.score.astype(np.float32)}
+        if answer.contradicts is not None:
+            arrays["contradicts"] = answer.contradicts
+        return Step({}, arrays, costs)
+
+    def _evidence(self, need: str) -> tuple[Any, Costs]:
+        """What a filter declares to look at, see `Chain`, and what it costs."""
+        match need:
+            case "doubt":
+                return self.pseudo.arrays["doubt"], Costs()
+            case "fit":
+                return self.first.model, Costs()
+            case "verifier":
+                return self._predict("verifier", "verifier", "verify", lambda _, predictions: predictions)
+            case "pretrained":
+                return self._vectors()
+        return self._look_back(need)
+
+    def _look_back(self, need: str) -> tuple[np.ndarray, Costs]:
+        """(n,) influences or margins of the first fit, made again where an earlier run left only its metrics."""
         fit = self.first
         model, clock = fit.model, self.s.clock(fit.learner)
-        score = np.zeros(len(self.rest))  # of those that were dropped before the fit
+        values = np.zeros(len(self.rest))  # of those that were dropped before the fit
         trained = np.flatnonzero(np.isin(self.rest, fit.ids))
-        with clock.phase("influence" if chosen.by == "tracin" else "margins"):
-            if chosen.by == "tracin":
-                score[trained] = model.influence(self.s.pool, self.rest[trained], self.labels[trained])
+        with clock.phase(need):
+            if need == "influence":
+                values[trained] = model.influence(self.s.pool, self.rest[trained], self.labels[trained])
             else:
                 assert model.margins is not None
-                score[trained] = -model.margins[np.isin(fit.ids, self.rest)]
-        return _step(Suspicion(score), clock.seconds)
+                values[trained] = model.margins[np.isin(fit.ids, self.rest)]
+        return values, Costs(clock.seconds)
 
-    def _verify(self, model: Model, predictions: Predictions) -> Step:
-        return _step(of_verifier(predictions, self.labels), {})
-
-    def _agree(self, k: int) -> Step:
-        """How little the nearest gold examples agree with each pseudo-label."""
-        corpus, learner = self.s.corpus, self.s.learner("successor")
+    def _vectors(self) -> tuple[tuple[np.ndarray | Ragged, ...], Costs]:
+        """By the successor's encoder before any fit, of the labelled examples and of the rest."""
+        learner = self.s.learner("successor")
         clock = self.s.clock(learner)
         once = setup_seconds(learner, self.s.pool)
         once["embed"] = learner.prepare(self.s.pool, embeddings=True) - once["prepare"]
         clock.seconds |= named(Costs(once), "successor").seconds
-        with clock.phase("neighbours"):
-            gold, pseudo = (learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest))
-            gold_labels = self.s.labels(self.labelled)
-            suspicion = of_neighbours(gold, gold_labels, pseudo, self.labels, len(corpus.label_names), k)
-        return _step(suspicion, clock.seconds)
+        with clock.phase("suspect"):
+            vectors = tuple(learner.embed(self.s.pool, ids) for ids in (self.labelled, self.rest))
+        return vectors, Costs(clock.seconds)
 
     def _spend(self, step: Step) -> Step:
         self.costs.add(step.costs)
@@ -209,10 +245,3 @@ def _smoothed(labels: Labels, classes: int, smoothing: float) -> Labels:
     spread = np.full((len(values), classes), smoothing / classes, dtype=np.float32)
     spread[np.arange(len(values)), values] += 1.0 - smoothing
     return like(labels, spread)
-
-
-def _step(suspicion: Suspicion, seconds: dict[str, float]) -> Step:
-    arrays = {"score": suspicion.score.astype(np.float32)}
-    if suspicion.contradicts is not None:
-        arrays["contradicts"] = suspicion.contradicts
-    return Step({}, arrays, Costs(seconds))

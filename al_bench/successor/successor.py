@@ -41,9 +41,10 @@ class Succession:
     def pool(self) -> Unlabelled:
         return Unlabelled(self.corpus.train.inputs)
 
-    def clock(self, learner: Learner, prefix: str = "") -> Clock:
-        listener = self.listener
-        return Clock(learner.synchronise, listener and (lambda name: listener(prefix + name)))
+    def clock(self, learner: Learner | None, prefix: str = "") -> Clock:
+        """learner: whose work is timed; None: work on no device"""
+        listener, wait = self.listener, (lambda: None) if learner is None else learner.synchronise
+        return Clock(wait, listener and (lambda name: listener(prefix + name)))
 
 
 @dataclass
@@ -90,7 +91,7 @@ class Fit:
         def evaluate() -> Step:
             model = self.model
             with self.clock.phase("evaluate"):
-                metrics = evaluate_on_test(model, self.s.corpus)
+                metrics = evaluate_on_test(model, self.s.corpus, self.s.config.metrics)
             return Step(metrics, costs=self.spent())
 
         step = self.s.steps.get(self.identity, self.roles, evaluate)

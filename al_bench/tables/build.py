@@ -116,12 +116,14 @@ def contests_of(layout: Layout) -> dict[int, Contest]:
     contests = {}
     for row, sources in enumerate(layout.sources):
         rivals = {head: sources[head] for head in layout.competing if sources[head].sample.values}
+        rivals = {head: source for head, source in rivals.items() if not layout.has_bracket(row, head)}
         points = {(source.metric, source.at) for source in rivals.values()}
         if len(points) == 1:
             metric, at = points.pop()
+            if (lower := unit_of(metric).lower_is_better) is None:
+                continue
             samples = {head: source.sample for head, source in rivals.items()}
-            sign = -1 if unit_of(metric).lower_is_better else 1
-            contests[row] = contest(samples, layout.measures, metric, at, layout.spec.test, sign)
+            contests[row] = contest(samples, layout.measures, metric, at, layout.spec.test, -1 if lower else 1)
     return adjusted(contests)
 
 

@@ -12,11 +12,13 @@ from al_bench.analysis.contrasts import Contrast, Contrasts, contrast, in_family
 from al_bench.analysis.measures import Measures, Paired, Sample
 from al_bench.analysis.statistics import Censored, Estimate, mean_interval
 from al_bench.analysis.words import number
+from al_bench.data.metrics import is_shipped
+from al_bench.learners.metrics import lower_is_better
 from al_bench.tables.specs import Column, Spec
 
-SHARES = ("acquisition/", "successor/", "baseline/", "pseudo/")
-COUNTS = ("baseline/examples", "pseudo/examples", "pseudo/kept")
-ERRORS = ("ece", "wrong")
+SHARES = ("acquisition/", "successor/", "baseline/", "pseudo/", "oracle/")
+COUNTS = ("baseline/examples", "pseudo/examples", "pseudo/kept", "oracle/asked", "oracle/answered")
+ERRORS = ("ece", "wrong", "abstained")
 Key = tuple[Any, ...]  # a row's values of the spec's row columns; None: its runs do not use the thing
 STAR, UNTESTABLE = "*", "†"
 MISSING = "–"
@@ -25,17 +27,22 @@ REFERENCE = "reference"  # what the other rows are compared with
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is shown: times `scale`, then `suffix`; decimals: None means three digits."""
+    """How a metric is shown: times `scale`, then `suffix`; decimals: None means three digits.
+
+    lower_is_better: None where nobody knows, so that none is the best
+    """
 
     scale: float = 1.0
     suffix: str = ""
     decimals: int | None = None
-    lower_is_better: bool = False
+    lower_is_better: bool | None = False
 
 
 RATIO = Unit(suffix="×", decimals=2)
 PERCENT = Unit(scale=100.0, suffix=" %", decimals=0)
 BUDGET = Unit(decimals=0)
+BRACKET = "‡"
+AT_MONEY = ("at_money", "gain_at_money")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,10 @@ class Source:
     metric: str
     at: str | int
     wanted: Mapping[str, Any]
+
+    @property
+    def paid(self) -> bool:
+        return self.metric.startswith("money/")
 
     def same_as(self, other: "Source") -> bool:
         """Whether both are the same numbers, so that nothing is compared."""
@@ -69,6 +80,11 @@ class Layout:
     competing: list[str]
     keys: list[Key]
     sources: list[dict[str, Source]]
+
+    def has_bracket(self, row: int, head: str) -> bool:
+        """Whether a cell is of, or made of, runs that are no way to select."""
+        runs = [run for source in self.parts(head)[row] for run in source.sample.runs.values()]
+        return bool(self.measures.runs.bracket[runs].any())
 
     def parts(self, head: str) -> list[list[Source]]:
         """By row, what a column shows or is made of."""
@@ -102,17 +118,31 @@ class Cell:
 def unit_of(metric: str) -> Unit:
     if metric.startswith("seconds/"):
         return Unit(suffix=" s", lower_is_better=True)
+    if metric.startswith("money/"):
+        return Unit(decimals=2, lower_is_better=True)
     if metric == "amdahl":
         return RATIO
+    role, _, name = metric.partition("/")
+    if role in ("acquisition", "successor") and not is_shipped(name):
+        return Unit(lower_is_better=lower_is_better(name))
     if metric.startswith(SHARES) and metric not in COUNTS:
         return Unit(100.0, decimals=2, lower_is_better=metric.endswith(ERRORS))
     return Unit(decimals=0, lower_is_better=metric.startswith("cost/"))
 
 
 def filled(layout: Layout, head: str, contrasts: Contrasts) -> list[Cell]:
-    """A column of cells; p-values are over all of its differences that belong to no question's family."""
+    """A column of cells; p-values are over all of its differences that belong to no question's family.
+
+    What has a bracket in it is marked, and not tested.
+    """
     column, test = layout.columns[head], layout.spec.test
-    return _tested_together([_cell(column, sources, contrasts, test) for sources in layout.parts(head)], test)
+    cells = [_cell(column, sources, contrasts, test) for sources in layout.parts(head)]
+    cells = [_as_bound(cell) if layout.has_bracket(row, head) else cell for row, cell in enumerate(cells)]
+    return _tested_together(cells, test)
+
+
+def _as_bound(cell: Cell) -> Cell:
+    return replace(cell, p=math.nan, tests=0, marks=BRACKET if cell.estimate else "", untested=None)
 
 
 def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test: str) -> Cell:
@@ -130,6 +160,8 @@ def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test:
         target = column.share * float(sources[1].sample.array.mean())
         curves = [measures.curve(run, first.metric) for run in first.sample.runs.values()]
         return _of_censored(show, BUDGET, [statistics.labels_to_reach(*curve, target) for curve in curves], seeds)
+    if show in AT_MONEY:
+        return _at_money(column, sources, measures, test)
     pairs = paired_values(sources, measures)
     if not pairs.seeds:
         alone = any(set(seeds) & set(source.sample.values) for source in sources[1:])
@@ -141,6 +173,24 @@ def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test:
     cell = _compared(column, unit, pairs, test)
     family = _question(pairs, sources, contrasts, test) if show == "difference" else None
     return _tested(cell, family, test) if family else cell
+
+
+def _at_money(column: Column, sources: Sequence[Source], measures: Measures, test: str) -> Cell:
+    """Scores at the most money that the two runs of a seed both spend, in one currency."""
+    unit, show, found = unit_of(sources[0].metric), column.show, {}
+    for seed in sources[0].sample.values:
+        runs = [one.sample.runs[seed] for one in sources if seed in one.sample.runs]
+        curves = [measures.money_curve(run, one.metric) for run, one in zip(runs, sources, strict=False)]
+        if len(runs) == 2 and len({measures.currency(run) for run in runs}) == 1:
+            found[seed] = statistics.at_equal_cost(*curves)
+    known = {seed: pair for seed, pair in found.items() if pair is not None}
+    if not known:
+        return Cell(show, unit, word="no common money" if found else MISSING)
+    a, b = (np.array(side) for side in zip(*known.values(), strict=True))
+    if show == "at_money":
+        return Cell(show, unit, mean_interval(unit.scale * a), tuple(known))
+    one = contrast(Paired(tuple(known), (a, b)), test, unit.scale)
+    return Cell(show, unit, one.difference, tuple(known), untested=one)
 
 
 def paired_values(sources: Sequence[Source], measures: Measures) -> Paired:
@@ -218,7 +268,11 @@ def pooled(layout: Layout, grid: Mapping[str, Sequence[Cell]]) -> dict[str, Cell
     made: dict[str, Cell] = {}
     for head, column in layout.columns.items():
         if column.show in ("difference", "equivalence"):
-            rows = [row for row in layout.parts(head) if not row[0].same_as(row[1])]
+            rows = [
+                sources
+                for row, sources in enumerate(layout.parts(head))
+                if not (sources[0].same_as(sources[1]) or layout.has_bracket(row, head))
+            ]
             pairs = [one for one in (paired_values(row, layout.measures) for row in rows) if one.seeds]
             if len(pairs) > 1:
                 arrays = tuple(np.concatenate(side) for side in zip(*(one.arrays for one in pairs), strict=True))

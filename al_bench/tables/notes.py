@@ -15,7 +15,7 @@ from al_bench.analysis.suggest import filling, labeler_of
 from al_bench.analysis.words import code
 from al_bench.config.identity import differences
 from al_bench.ledger.ledger import load_record
-from al_bench.tables.cells import REFERENCE, UNTESTABLE, Cell, Layout
+from al_bench.tables.cells import AT_MONEY, BRACKET, REFERENCE, UNTESTABLE, Cell, Layout
 
 STOPPED = {"running": "is running", "failed": "failed", "interrupted": "was interrupted"}
 # Braces and percent signs are LaTeX's own.
@@ -63,7 +63,11 @@ def remarks(layout: Layout, row: int, head: str) -> list[str]:
     if sample.elsewhere:
         others = runs.loc[list(sample.elsewhere)]
         hosts, seeds = ", ".join(sorted({*map(str, others.host)})), ", ".join(map(str, others.seed))
-        lines.append(f"seconds of seeds {seeds} are of another machine ({hosts}) and left out")
+        another = f"another machine ({hosts})"
+        if source.paid:
+            another = f"another currency ({', '.join(sorted({one or 'none named' for one in others.currency}))})"
+        what = "money" if source.paid else "seconds"
+        lines.append(f"{what} of seeds {seeds} are of {another} and left out")
     missing = [seed for seed in expected_seeds(layout, row) if seed not in sample.seeds]
     if missing:
         place = f"{_place(layout, row)}{f', {head}' if layout.columns[head].hide else ''}"
@@ -116,6 +120,16 @@ def uneven(layout: Layout, row: int) -> dict[str, list[str]]:
     return {next(iter(ends)): [f"{_place(layout, row)}: the budgets differ: {budgets}"]}
 
 
+def _currencies(layout: Layout) -> list[str] | None:
+    """Of all that has a price; None where the table shows no money."""
+    metrics = [column.metric or layout.spec.metric for column in layout.columns.values()]
+    at_money = any(column.show in AT_MONEY for column in layout.columns.values())
+    if not at_money and not any(metric.startswith("money/") for metric in metrics):
+        return None
+    runs = {run for row in layout.sources for one in row.values() for run in one.sample.runs.values()}
+    return sorted({currency for run in runs if (currency := layout.measures.currency(run))})
+
+
 def legend(
     layout: Layout, grid: Mapping[str, Sequence[Cell]], n: int | None, pooled: bool, contests: Sequence[Contest]
 ) -> list[str]:
@@ -147,6 +161,8 @@ def legend(
         contests=len(contests),
         hopeless=hopeless if spec.test == "wilcoxon" else [],
         bold=any(one.bold for one in contests),
+        bracket=any(BRACKET in cell.marks for cell in cells),
+        money=_currencies(layout),
         few=[f"{place}: {seeds}" for place, seeds in counts if isinstance(spec.seeds, int) and seeds < spec.seeds],
         unknown={one.metric for row in layout.sources for one in row.values() if not layout.measures.knows(one.metric)},
     )

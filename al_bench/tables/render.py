@@ -17,6 +17,7 @@ from al_bench.tables.notes import TEMPLATES
 
 CellText = Callable[[Cell, int | None], str]
 POOLED = "all rows"
+SIGNED = ("difference", "equivalence", "gain_at_money")
 
 
 def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
@@ -31,10 +32,10 @@ def cell_parts(cell: Cell, n: int | None) -> tuple[str, str, str, str]:
     digits = unit.decimals
     if digits is None:
         digits = min(3, max(0, 2 - math.floor(math.log10(abs(estimate.mean))))) if estimate.mean else 0
-    shown = signed if cell.show in ("difference", "equivalence") else number
+    shown = signed if cell.show in SIGNED else number
     text, interval = shown(estimate.mean, digits), ""
     if estimate.n > 1:
-        text += f" ± {number(estimate.std, digits)}" if cell.show == "value" else ""
+        text += f" ± {number(estimate.std, digits)}" if cell.show in ("value", "at_money") else ""
         interval = f"[{shown(estimate.low, digits)}, {shown(estimate.high, digits)}]"
     return text + unit.suffix, interval, cell.marks, seeds
 
@@ -91,7 +92,7 @@ def letter(number: int) -> str:
 SPECIAL = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "×": r"$\times$", "−": "$-$",
-    "≡": r"$\equiv$", "≤": r"$\le$", "†": r"\textdagger{}", "–": "--", "·": r"$\cdot$",
+    "≡": r"$\equiv$", "≤": r"$\le$", "†": r"\textdagger{}", "‡": r"\textdaggerdbl{}", "–": "--", "·": r"$\cdot$",
     "<": "$<$", ">": "$>$", "|": "$|$", "γ": r"$\gamma$",
 })  # fmt: skip
 BREAK = r" \\ "

@@ -18,7 +18,8 @@ TESTS = ("wilcoxon", "t")
 WORDS = TYPES | {list: "a list", dict: "a mapping"}
 # How many other columns a derived one is made of.
 SHOWN = {
-    "value": 0, "difference": 2, "equivalence": 2, "ratio": 2, "gap_closed": 3, "labels_to": 2, "speed_up": 2
+    "value": 0, "difference": 2, "equivalence": 2, "ratio": 2, "gap_closed": 3, "labels_to": 2, "speed_up": 2,
+    "at_money": 2, "gain_at_money": 2,
 }  # fmt: skip
 
 
@@ -36,6 +37,7 @@ class Column:
     spread: str | None = None  # one column for each value of this column of the runs
     # value | difference | ratio (a, b) | equivalence (a, b, `margin`) | gap_closed (no mismatch, ASM, PLASM)
     # | labels_to (a, ceiling, `share` of it) | speed_up (random, a)
+    # | at_money (a, b): of a, at the most money that both spend | gain_at_money (a, b): a - b there
     show: str = "value"
     of: list[str] = field(default_factory=list)  # heads of the columns that it is made of, paired by seed
     margin: float | None = None  # of an equivalence, in the unit shown

@@ -33,6 +33,9 @@ COMMANDS = [
     f"{ONE} successor.path=. successor.sha256=null successor.name='my own' successor.max_length=48",
     f"{ONE} evaluate_at=[1,3] seeds.order=11 rescore=2 precision=float32",
     f"{ONE} evaluate_at=none",
+    f"{ONE} strategy=bald strategy.params.draws=20 strategy.batch=power strategy.beta=2",
+    f"{ONE} subsampling=seals subsampling.params.neighbours=50",
+    f"{ONE} oracle=noisy oracle.params.rate=0.3 oracle.price.example=0.5 price.hour=2 price.currency=EUR",
     f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
 ]
 
@@ -64,6 +67,7 @@ def test_what_is_changed_is_changed_alone(tmp_path, line):
     assert made(without_subsampling).subsampling.name == "none"
     assert made(without_pseudo_labels).pseudo_labeling.name == "none"
     alone = made(lambda config: without_mismatch(without_pseudo_labels(config)))
+    assert alone.oracle == random.oracle == before.oracle
     if before.strategy.name != "random":
         assert alone.acquisition == alone.successor
     assert alone.successor.hub == before.successor.hub

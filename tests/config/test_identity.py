@@ -50,6 +50,7 @@ DATASET = {
     "task": ("tagging", TRAJECTORY_AND_RUN),
     "path": ("data", TRAJECTORY_AND_RUN),
     "format": ("csv", TRAJECTORY_AND_RUN),
+    "params": ({}, NOTHING),  # of readers from outside
     "package": ("some:file.csv", TRAJECTORY_AND_RUN),
     "hub": ("other/news", TRAJECTORY_AND_RUN),
     "hub_config": ("large", TRAJECTORY_AND_RUN),
@@ -95,6 +96,7 @@ TRAINING = {
 }
 MODEL = {
     "learner": "linear",
+    "params": {},  # of a learner of one's own
     "path": "weights",
     "package": "some:weights",
     "hub": "other/model",
@@ -111,7 +113,8 @@ def model(role: str, changes: tuple[bool, bool]) -> dict[str, tuple[Any, tuple[b
     """A model's name is a label; its weights are what counts."""
     rows = {f"{role}.name": ("other", NOTHING)}
     return rows | {
-        f"{role}.{key}": (value, NOTHING if key == "regularization" else changes) for key, value in MODEL.items()
+        f"{role}.{key}": (value, NOTHING if key in ("regularization", "params") else changes)
+        for key, value in MODEL.items()
     }
 
 
@@ -153,6 +156,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "schedule.seed_by": ("embedding_kmeans", TRAJECTORY_AND_RUN),
     **{f"training.{key}": (value, TRAJECTORY_AND_RUN) for key, value in TRAINING.items()},
     "evaluate_at": ("last", RUN),
+    "metrics": (["brier"], TRAJECTORY_AND_RUN),
     "rescore": (2.0, TRAJECTORY_AND_RUN),
     "replay": ("ids.jsonl", RUN),
     "seed": (1, TRAJECTORY_AND_RUN),
@@ -294,7 +298,7 @@ def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
 
 
 MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
-MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine")
+MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine", "metrics")
 
 
 @pytest.mark.parametrize("key", [key for key in TABLE if key != "strategy.name"])

@@ -5,8 +5,10 @@ import pytest
 
 from al_bench.config.schema import FilterConfig
 from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.filters.dropping import drop_count, dropped
+from al_bench.filters.opinions import of_confidence, of_neighbours, of_verifier
+from al_bench.filters.protocol import Suspicion
 from al_bench.learners.predictions import Predictions
-from al_bench.successor.filters import Suspicion, drop_count, dropped, of_confidence, of_neighbours, of_verifier
 
 EVERYBODY = np.ones(10, dtype=bool)
 RISING = Suspicion(np.arange(10) / 10)

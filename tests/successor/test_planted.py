@@ -9,9 +9,9 @@ from made import reviews, sentences
 
 from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged
+from al_bench.filters.opinions import of_neighbours, of_verifier
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
 from al_bench.learners.families import LEARNERS
-from al_bench.successor.filters import of_neighbours, of_verifier
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 GOLD, N = 60, 300

@@ -6,7 +6,8 @@ selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -16,12 +17,10 @@ from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.strategies.batches import keys
 from al_bench.acquisition.view import NEEDS, View
 from al_bench.config.schema import TASKS, StrategyConfig
-from al_bench.data.ragged import Ragged, like, values_of
+from al_bench.data.ragged import like
 from al_bench.errors import UserError
 from al_bench.learners.predictions import Predictions
 from al_bench.plugins import Component
-
-DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass(frozen=True)
@@ -65,12 +64,14 @@ class Strategy(Component):
     def score(self, view: View, ids: np.ndarray, rng: Generator, config: StrategyConfig) -> np.ndarray:
         """(n,) float64 scores of the ids, higher is queried first."""
         if self.form == "by_view":
-            return np.asarray(self.call(view, ids, rng, **config.params), dtype=np.float64)
+            return _one_each(self.call(view, ids, rng, **config.params), len(ids), config)
         if not self.needs:
-            return self.call(Predictions.blank(len(ids)), rng, config.aggregate, **config.params)
+            blank = Predictions.blank(len(ids))
+            return _one_each(self.call(blank, rng, config.aggregate, **config.params), len(ids), config)
         scores = np.empty(len(ids))
         for places, predictions in view.parts(ids):
-            scores[places] = self.call(predictions, rng, config.aggregate, **config.params)
+            part = self.call(predictions, rng, config.aggregate, **config.params)
+            scores[places] = _one_each(part, len(places), config)
         return scores
 
     def select(
@@ -78,9 +79,22 @@ class Strategy(Component):
     ) -> Selection:
         """The candidates, or as many as the budget buys, most wanted first."""
         if not self.scores:
-            return self.call(view, candidates, budget, rng, **config.params)
+            selection = self.call(view, candidates, budget, rng, **config.params)
+            if not isinstance(selection, Selection):
+                broken = f"strategy={config.name}: returns {type(selection).__name__}"
+                raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
+            return selection
         scores = self.score(view, candidates, rng, config)
+        if not self.needs:  # a sweep may have a batch for the other strategies; no identity of this one has it
+            config = replace(config, batch="top")
         return Selection(ordered(view, candidates, scores, rng, config), scores)
+
+
+def _one_each(scores: Any, n: int, config: StrategyConfig) -> np.ndarray:
+    if np.shape(scores) != (n,):
+        broken = f"strategy={config.name}: returns scores of shape {np.shape(scores)} for {n} examples"
+        raise UserError(f"{broken}; return one score for each")
+    return np.asarray(scores, dtype=np.float64)
 
 
 def ordered(
@@ -105,15 +119,6 @@ def part_by_part(view: View, ids: np.ndarray, score: Callable[[np.ndarray, Predi
             units = like(predictions.probs, score(ids[places], predictions))
             scores[places] = aggregated(units, view.aggregate)
     return scores
-
-
-def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
-    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
-    assert rows is not None, "they are needed, so that predictions hold them"
-    values = values_of(rows)
-    if not np.isfinite(values).all():
-        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
-    return values
 
 
 by_score = Strategy.of(form="by_score")

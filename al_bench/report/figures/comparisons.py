@@ -1,6 +1,6 @@
 """Methods side by side: seconds by phase and cycle, score against all that was spent, who should select for whom."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
@@ -14,9 +14,20 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from al_bench.analysis.arms import Method, Setting
 from al_bench.analysis.statistics import FEW, Estimate, mean_interval
 from al_bench.analysis.words import signed
-from al_bench.report.costs import spent_by
 from al_bench.report.figures.curves import level, score_label
-from al_bench.report.figures.style import GRID, INK, MUTED, PAPER, canvas, fitting, legend, looks, n_seeds, styled
+from al_bench.report.figures.style import (
+    GRID,
+    INK,
+    MUTED,
+    PAPER,
+    as_point,
+    canvas,
+    fitting,
+    legend,
+    looks,
+    n_seeds,
+    styled,
+)
 
 # What blocks an annotator, in the order of an iteration: name, phases, colour, hatch.
 LOOKS = (
@@ -66,33 +77,37 @@ def brief(count: float) -> str:
 
 
 @styled()
-def score_against_seconds(setting: Setting, methods: Sequence[Method]) -> Figure:
+def score_against_cost(setting: Setting, costs: Mapping[Method, pd.Series], what: str, *, labels: bool) -> Figure:
     """A point per method with 95 % t intervals, from three runs on; the line joins what nothing beats in both.
 
-    A ceiling is a level: its seconds are few, but its labels are all. methods: with an end (`Setting.end`)
+    A bracket is a point, but never on the line.
+    costs: by seed, of methods with an end (`Setting.end`); what: they are, on the axis
+    labels: whether they are paid, too; else a ceiling is a level: its seconds are few, but its labels are all
     """
-    spent = "seconds of all iterations and of the last successor"
-    figure, (axes,) = canvas(2.2, subplot_kw={"xlabel": spent, "ylabel": score_label(setting)})
+    figure, (axes,) = canvas(2.2, subplot_kw={"xlabel": what, "ylabel": score_label(setting)})
     keys: dict[str, Any] = {}
-    points = []
-    for method in methods:
-        final, seconds = setting.end(method)[1], spent_by(setting, method)
+    points: list[tuple[float, float]] = []
+    bounds: list[tuple[float, float]] = []
+    for method, spent in costs.items():
+        final = setting.end(method)[1]
+        spent = spent[spent.index.isin(final.index)]
         look, name = looks(setting)[method.label], f"{method.label} (n = {len(final)})"
-        if method.arm == "ceiling":
+        if method.arm == "ceiling" and not labels:
             level(axes, final, look)
             keys[name] = look
-        elif not seconds.empty:
-            final = final[seconds.index]
-            y, x = mean_interval(final), mean_interval(seconds)
-            axes.scatter(seconds, final, s=7, color=look["color"], alpha=0.6, linewidths=0)
+        elif not spent.empty:
+            final = final[spent.index]
+            y, x = mean_interval(final), mean_interval(spent)
+            axes.scatter(spent, final, s=7, color=look["color"], alpha=0.6, linewidths=0)
             errors: dict[str, Any] = {"xerr": x.mean - x.low, "yerr": y.mean - y.low} if x.n >= FEW else {}
-            keys[name] = look | {"linestyle": "none"}
+            keys[name] = as_point(look) | {"linestyle": "none"}
             axes.errorbar(x.mean, y.mean, **errors, **keys[name], elinewidth=0.7, capsize=1.5)
-            points.append((x.mean, y.mean))
+            (bounds if method.bracket else points).append((x.mean, y.mean))
     front = pareto(points)
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.7, linestyle=":", zorder=1)
-    low, high = min(x for x, _ in points), max(x for x, _ in points)
+    shown = [x for x, _ in (*points, *bounds)]
+    low, high = min(shown, default=0), max(shown, default=0)
     if low > 0 and high / low > 8:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

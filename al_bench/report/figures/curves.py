@@ -18,6 +18,7 @@ from al_bench.report.figures.style import (
     MUTED,
     PAPER,
     Look,
+    as_point,
     canvas,
     fitting,
     legend,
@@ -31,6 +32,7 @@ AXES = {
     "labelled": "labelled examples",
     "words": "labelled words",
     "seconds/cumulative": "seconds until the score was known",
+    "money/total": "money until the score was known",
 }
 THIN: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75, "marker": ""}
 BASELINE: dict[str, Any] = {"color": INK, "linestyle": (0, (1, 3)), "linewidth": 0.8}
@@ -40,9 +42,9 @@ BASELINE: dict[str, Any] = {"color": INK, "linestyle": (0, (1, 3)), "linewidth":
 def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> Figure:
     """Mean score of each method, all evaluated, with its 95 % t interval, from three runs on; axis: a key of `AXES`.
 
-    A line across shows what has no place on the axis: a ceiling, and, against seconds, what random is worth at its
-    last budget, since it waits for no model. Models that selected for another one have a panel of their own below:
-    they may be far weaker.
+    A line across shows what has no place on the axis: a ceiling, but where its labels are paid, and, against seconds,
+    what random is worth at its last budget, since it waits for no model. Models that selected for another one have a
+    panel of their own below: they may be far weaker.
     """
     keys: dict[str, Any] = {}
     selectors = {m: 100 * setting.values(m, f"acquisition/{setting.metric}").mean(axis=0) for m in methods if mixed(m)}
@@ -51,16 +53,18 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
         figure, (axes, below) = canvas(3.3, 2, sharex=True, height_ratios=(2.2, 1))
     else:
         figure, (axes,) = canvas(2.35)
-    figure.axes[-1].set_xlabel(AXES[axis])
+    figure.axes[-1].set_xlabel(axis_label(setting, axis))
     axes.set_ylabel(score_label(setting))
     for method in methods:
         scores, look = 100 * setting.scores(method), looks(setting)[method.label]
         x = setting.values(method, axis).mean(axis=0).reindex(scores.columns)
         if method in selectors:
             below.plot(x, selectors[method].reindex(x.index), **{**look, **THIN})
-        if method.arm == "ceiling" or (axis == "seconds/cumulative" and not method.selects):
+        free = axis == "seconds/cumulative" and not method.selects
+        if free or (method.arm == "ceiling" and axis != "money/total"):
             level(axes, setting.end(method)[1], look)
         else:
+            look = as_point(look)
             curve(axes, x, scores, look)
         keys[f"{method.label} ({n_seeds(scores.count())})"] = look
     if selectors:
@@ -74,6 +78,12 @@ def learning_curves(setting: Setting, axis: str, methods: Sequence[Method]) -> F
     _limit(axes)
     legend(figure, keys)
     return figure
+
+
+def axis_label(setting: Setting, axis: str) -> str:
+    """Money with its currency, if it has one."""
+    currency = {m.about.currency for m in setting.methods if m.about.currency} if axis == "money/total" else ()
+    return f"{AXES[axis]}{f' ({next(iter(currency))})' if currency else ''}"
 
 
 def mixed(method: Method) -> bool:

@@ -46,11 +46,17 @@ def looks(setting: Setting) -> dict[str, Look]:
     """By label: the same in every figure of a setting. Random is grey, and drawn through in ink is the ceiling."""
     special = {"random": look_of(MUTED, "x", (0, (3, 2))), "ceiling": look_of(INK, "", (0, (1, 1)))}
     number = count()
-    return {m.label: special.get(m.arm) or numbered(next(number)) for m in setting.methods}
+    # Of several that are random, or ceilings, the first looks so.
+    return {m.label: special.pop(m.arm) if m.arm in special else numbered(next(number)) for m in setting.methods}
 
 
 def numbered(number: int) -> Look:
     return look_of(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
+
+
+def as_point(look: Look) -> Look:
+    """Of what is else a line across."""
+    return look | {"marker": look["marker"] or "*"}
 
 
 def styled() -> Any:

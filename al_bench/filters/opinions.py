@@ -1,27 +1,43 @@
-"""Which pseudo-labelled examples look wrong: pure functions of predictions, and what a filter drops.
+"""The filters that are shipped: which labels look wrong.
 
 A filter gives every example a suspicion, higher = dropped first. Some filters also contradict labels. The suspicion
 of a sentence is the mean over its words.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from al_bench.acquisition.aggregates import aggregated
 from al_bench.acquisition.strategies.uncertainty import least_confidence, mnlp
-from al_bench.config.schema import FilterConfig
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged, like, values_of
+from al_bench.filters.protocol import Chain, Suspicion
 from al_bench.learners.predictions import Predictions
 
 
-@dataclass(frozen=True)
-class Suspicion:
-    """score: (n,) float; contradicts: (n,) bool, None where the filter has no verdict of its own."""
+def confidence(chain: Chain) -> Suspicion:
+    """what the labeller is least sure of"""
+    return Suspicion(chain.doubt)
 
-    score: np.ndarray
-    contradicts: np.ndarray | None = None
+
+def verifier(chain: Chain) -> Suspicion:
+    """what a second model, trained on gold alone, finds least probable"""
+    return of_verifier(chain.verdict, chain.labels)
+
+
+def knn(chain: Chain, *, neighbours: int = 10) -> Suspicion:
+    """what the nearest gold examples contradict most"""
+    trusted, questioned = chain.vectors
+    return of_neighbours(trusted, chain.trusted_labels, questioned, chain.labels, chain.classes, neighbours)
+
+
+def tracin(chain: Chain) -> Suspicion:
+    """what influences its own prediction most"""
+    return Suspicion(chain.influence)
+
+
+def aum(chain: Chain) -> Suspicion:
+    """what has the smallest area under the margin while the successor trains on it"""
+    return Suspicion(-chain.margins)
 
 
 def of_confidence(predictions: Predictions) -> np.ndarray:
@@ -32,9 +48,7 @@ def of_confidence(predictions: Predictions) -> np.ndarray:
 
 def of_verifier(predictions: Predictions, labels: Labels) -> Suspicion:
     """1 - the pseudo-label's probability by a second model, trained on gold alone (VERIPS, Rauch et al. 2023)."""
-    probs, own = values_of(predictions.probs), values_of(labels)
-    if isinstance(predictions.probs, Ragged):
-        own = own[predictions.places()]
+    probs, own = values_of(predictions.probs), predictions.surviving(labels)
     doubt = 1.0 - probs[np.arange(len(own)), own]
     return _of_examples(predictions.probs, doubt, probs.argmax(axis=1) != own)
 
@@ -67,33 +81,3 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def _of_examples(rows: Labels, score: np.ndarray, contradicts: np.ndarray) -> Suspicion:
     """Of texts as it is; of a sentence the mean over its words, contradicted if any of them is."""
     return Suspicion(aggregated(like(rows, score), "mean"), aggregated(like(rows, contradicts), "max") > 0)
-
-
-def dropped(chosen: FilterConfig, suspicion: Suspicion, kept: np.ndarray, quality: float | None) -> np.ndarray:
-    """(n,) bool: which of the examples that are still kept the filter drops.
-
-    kept: (n,) bool; quality: the labeller's dev score, None where there was no dev split
-    """
-    if chosen.threshold is not None:
-        return kept & (1.0 - suspicion.score <= chosen.threshold)
-    count = drop_count(chosen, kept, quality)
-    if count is None:
-        assert suspicion.contradicts is not None, "a rule of the config"
-        return kept & suspicion.contradicts
-    drop = np.zeros(len(kept), dtype=bool)
-    candidates = np.flatnonzero(kept)
-    drop[candidates[np.argsort(-suspicion.score[candidates], kind="stable")[:count]]] = True
-    return drop
-
-
-def drop_count(chosen: FilterConfig, kept: np.ndarray, quality: float | None) -> int | None:
-    """How many of all n examples the filter drops at most; None where a threshold or its own verdict decides.
-
-    A share is of all n; adaptive: the labeller's errors by its dev score, less those that were dropped before.
-    """
-    if chosen.threshold is not None or chosen.drop == "disagreement":
-        return None
-    if chosen.drop != "adaptive":
-        return round(float(chosen.drop) * len(kept))
-    errors = 0 if quality is None else round((1.0 - quality) * len(kept))
-    return max(0, errors - int(np.count_nonzero(~kept)))

@@ -1,0 +1,1 @@
+"""A query strategy and a candidate pool for al-bench."""
