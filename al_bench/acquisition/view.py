@@ -143,17 +143,13 @@ class View:
         vectors: np.ndarray | Ragged | None
         if of == "fitted":
             vectors = self.predictions(ids).embeddings
-            assert vectors is not None, "embeddings are needed, so that predictions hold them"
-            if not np.isfinite(values_of(vectors)).all():
-                raise UserError(
-                    "acquisition: its embeddings are not finite because training diverged; "
-                    "lower acquisition.training.learning_rate"
-                )
+            finite(vectors)
         else:
             self._need("pretrained")
             assert self.learner is not None
             with self.clock.phase("predict"):
                 vectors = self.learner.embed(self.inputs, ids)
+        assert vectors is not None
         return averaged(vectors) if isinstance(vectors, Ragged) else vectors
 
     def samples(self, ids: np.ndarray, draws: int) -> np.ndarray | Ragged:
