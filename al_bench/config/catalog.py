@@ -20,7 +20,7 @@ from al_bench.plugins import Registry
 EXPERIMENT = "+experiment="
 # The keys for which an option is chosen, and the group of these options.
 GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
-GROUPS |= {key: key for key in ("strategy", "subsampling", "oracle", "pseudo_labeling", "schedule")}
+GROUPS |= {key: key for key in ("strategy", "subsampling", "oracle", "relabel", "pseudo_labeling", "schedule")}
 CHOICES = {key: key if key == group else f"{group}@{key}" for key, group in GROUPS.items()}  # on a command line
 # Of the groups whose options may come from outside.
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -30,8 +30,8 @@ NAMED_BY = {"model": "learner"}  # the key that names the component, of groups w
 SHARED = {"subsampling": ("gamma", "temperature")}  # settings that are keys of the group, not of its `params`
 KINDS = {
     "datasets": "dataset", "models": "model", "strategies": "strategy", "subsamplings": "subsampling",
-    "oracles": "oracle", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment",
-    "tables": "tables",
+    "oracles": "oracle", "relabels": "relabel", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule",
+    "experiments": "experiment", "tables": "tables",
 }  # fmt: skip
 # Components that no group of options chooses, and where a config names them.
 COMPONENTS: dict[str, tuple[Registry[Any], str]] = {
