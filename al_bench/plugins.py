@@ -104,7 +104,7 @@ class Component:
         config = OmegaConf.structured(self.settings)
         for name, value in given.items():
             try:
-                OmegaConf.update(config, name, value)
+                OmegaConf.update(config, name, value, merge=False)
             except OmegaConfBaseException as error:
                 kind = TYPES.get(typing.get_type_hints(self.settings)[name], "of another type")
                 default = self.defaults.get(name)

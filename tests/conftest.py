@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -108,6 +108,22 @@ def al(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_p
         return Outcome(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """`write_module("name", text)`: a module that a config can name; written again, it is loaded again."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names: set[str] = set()
+
+    def write(name: str, text: str) -> None:
+        names.add(name)
+        sys.modules.pop(name, None)
+        (tmp_path / f"{name}.py").write_text(text)
+
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.protocol import DIVERGED, ordered
+from al_bench.acquisition.strategies.protocol import ordered
 from al_bench.acquisition.subsampling import propose
-from al_bench.acquisition.view import View
+from al_bench.acquisition.view import DIVERGED, View
 from al_bench.config.schema import RunConfig, StrategyConfig
 from al_bench.costs import QUERY, Clock, Costs, Listener
 from al_bench.data.corpus import Corpus
@@ -263,18 +263,8 @@ def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Cl
     """What the strategy and the candidate pool of a query round may look at."""
     config, learner = setup.config, setup.learner() if setup.learner else None
     seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
-    return View(
-        setup.corpus,
-        pool,
-        pool.answers,
-        query_needs(config),
-        model,
-        learner,
-        seed,
-        clock,
-        counts,
-        config.strategy.aggregate,
-    )
+    needs, aggregate = query_needs(config), config.strategy.aggregate
+    return View(setup.corpus, pool, pool.answers, needs, model, learner, seed, clock, counts, aggregate)
 
 
 def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:

@@ -23,6 +23,7 @@ from al_bench.learners.predictions import Parts, Predictions, assembled
 FITTED = ("predictions", "embeddings", "samples", "gold")  # of the acquisition model as it is fitted in each cycle
 PRETRAINED = ("pretrained", "surprisal")  # of its encoder as it comes, before any fit
 NEEDS = (*FITTED, *PRETRAINED)
+DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass
@@ -128,7 +129,7 @@ class View:
         key = ("predictions", ids.tobytes())
         if key not in self._cache:
             assembly = assembled(self.parts(ids))
-            refuse_diverged(assembly.probs)
+            finite(assembly.probs)
             self._cache[key] = assembly
         predictions = self._cache[key]
         assert isinstance(predictions, Predictions)
@@ -173,7 +174,7 @@ class View:
                     pieces.append((places, probs))
             order = np.argsort(np.concatenate([places for places, _ in pieces]))
             samples = joined([probs for _, probs in pieces])[order]
-            refuse_diverged(samples)
+            finite(samples)
             self._cache[key] = samples
         return self._cache[key]  # type: ignore[return-value]
 
@@ -202,8 +203,10 @@ class View:
             raise UserError(f"strategy: looks at {any_of[0]} without needing it; declare needs=({any_of[0]!r}, ...)")
 
 
-def refuse_diverged(probs: np.ndarray | Ragged) -> None:
-    """Raise `UserError` for predictions that no strategy can select by."""
-    if bad := np.count_nonzero(~np.isfinite(values_of(probs))):
-        broken = f"{bad} probabilities are not finite because training diverged"
-        raise UserError(f"acquisition: {broken}; lower acquisition.training.learning_rate")
+def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
+    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
+    assert rows is not None, "they are needed, so that predictions hold them"
+    values = values_of(rows)
+    if not np.isfinite(values).all():
+        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
+    return values

@@ -9,7 +9,11 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import shipped_configs
+from al_bench.data.readers.formats import READERS
 from al_bench.errors import UserError, did_you_mean, first_line, known, reject
+from al_bench.filters import FILTERS
+from al_bench.learners.families import LEARNERS
+from al_bench.learners.metrics import METRICS
 from al_bench.oracles import ORACLES
 from al_bench.plugins import Registry
 
@@ -26,22 +30,32 @@ KINDS = {
     "oracles": "oracle", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment",
     "tables": "tables",
 }  # fmt: skip
+# Components that no group of options chooses, and where a config names them.
+COMPONENTS: dict[str, tuple[Registry[Any], str]] = {
+    "filters": (FILTERS, "pseudo_labeling.filters=[{by: NAME}]"),
+    "learners": (LEARNERS, ", ".join(f"{role}.learner=NAME" for role in ROLES)),
+    "metrics": (METRICS, "metrics=[NAME]"),
+    "readers": (READERS, "dataset.format=NAME"),
+}
+LISTED = (*KINDS, *COMPONENTS)
 
 
 def show(kind: str | None, config_dir: str | None) -> None:
     groups = {group.replace("_", "-"): name for name, group in KINDS.items()} | {"table": "tables"}
+    groups |= {name.removesuffix("s"): name for name in COMPONENTS}
     if kind is not None:
         kind = groups.get(kind.replace("_", "-"), kind.replace("_", "-"))
-        if kind not in KINDS:
-            remedy = did_you_mean(kind, [*KINDS], f"choose one of {known(KINDS)}")
+        if kind not in LISTED:
+            remedy = did_you_mean(kind, LISTED, f"choose one of {known(LISTED)}")
             raise UserError(f"ls {kind}: no such kind; {remedy}")
-    usage = {group: f"{group}=NAME" for group in KINDS.values()}
-    usage["model"] = ", ".join(f"{CHOICES[role]}=NAME" for role in ROLES)
-    usage |= {"tables": "al-bench tables NAME", "experiment": f"{EXPERIMENT}NAME"}
-    for name in [kind] if kind else KINDS:
-        options = listing(KINDS[name], config_dir)
+    usage = {name: f"{group}=NAME" for name, group in KINDS.items()}
+    usage["models"] = ", ".join(f"{CHOICES[role]}=NAME" for role in ROLES)
+    usage |= {"tables": "al-bench tables NAME", "experiments": f"{EXPERIMENT}NAME"}
+    usage |= {name: where for name, (_, where) in COMPONENTS.items()}
+    for name in [kind] if kind else LISTED:
+        options = listing(KINDS[name], config_dir) if name in KINDS else _components(COMPONENTS[name][0])
         width = max((len(option) for option in options), default=0)
-        print(f"{name} ({usage[KINDS[name]]})")
+        print(f"{name} ({usage[name]})")
         for option, summary in options.items():
             print(f"  {option:<{width}}  {summary}")
         print()
@@ -59,6 +73,10 @@ def listing(group: str, config_dir: str | None) -> dict[str, str]:
     for name in REGISTRIES[group].outside() if group in REGISTRIES else ():
         options.setdefault(name, _summary(REGISTRIES[group], name))
     return dict(sorted(options.items()))
+
+
+def _components(registry: Registry[Any]) -> dict[str, str]:
+    return {name: _summary(registry, name) for name in sorted(registry)}
 
 
 def _summary(registry: Registry[Any], name: str) -> str:

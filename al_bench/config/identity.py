@@ -18,6 +18,7 @@ from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
 from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.errors import reject
 from al_bench.filters import FILTERS, needed, shared_settings
 from al_bench.learners.families import LEARNERS
@@ -253,9 +254,7 @@ def content_hash(source: Path) -> str:
 
 
 def _data_identity(config: RunConfig) -> dict[str, Any]:
-    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, a strategy also by its
-    code.
-    """
+    """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, code by its own."""
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
     if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
         schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
@@ -270,8 +269,11 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def dataset_identity(config: RunConfig) -> dict[str, Any]:
+    """A dataset by its source and how that is read; a reader from outside counts by its code, too."""
     immaterial = ("name", "train_examples", "train_words")
-    return {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
+    material = {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
+    name = config.dataset.format
+    return _with_code(material, READERS.code(name) if is_outside(name) else None)
 
 
 def model_identity(model: ModelConfig) -> dict[str, Any]:

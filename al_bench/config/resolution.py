@@ -16,6 +16,7 @@ from al_bench.config.schema import (
     RunConfig,
     uses_pseudo_labels,
 )  # fmt: skip
+from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.filters import needed, own_params
 from al_bench.learners.families import LEARNERS
 from al_bench.oracles import ORACLES
@@ -42,6 +43,8 @@ def resolve(config: RunConfig) -> RunConfig:
     dataset, refresh, at = config.dataset, config.subsampling.refresh, config.evaluate_at
     if dataset.path is not None:
         dataset = replace(dataset, path=str(Path(dataset.path).expanduser().absolute()))
+    if is_outside(dataset.format):
+        dataset = replace(dataset, params=READERS[dataset.format].typed(dataset.params, "dataset.params"))
     if config.subsampling.name == "none":
         refresh = "all"
     elif refresh != "all":

@@ -18,6 +18,7 @@ from al_bench.config.identity import ROLES, file_hash
 from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.corpus import Corpus
 from al_bench.data.metrics import is_shipped
+from al_bench.data.readers.formats import READERS, WAYS, is_outside
 from al_bench.errors import UserError, known, not_one_of, reject, rule
 from al_bench.filters import FILTERS, settings
 from al_bench.learners.families import GIVES, LEARNERS
@@ -99,6 +100,17 @@ def _is_count(value: Any, below: float = math.inf) -> bool:
 
 def _dataset(config: RunConfig) -> Iterator[Problem]:
     dataset = config.dataset
+    if not is_outside(dataset.format):
+        for key, value in dataset.params.items():
+            broken = f"dataset.format={dataset.format} takes none"
+            yield "dataset.params", f"has {key}={value}, and {broken}", "leave it out, or name a reader of your own"
+    elif _unknown(READERS, dataset.format):
+        yield "dataset.format", *not_one_of(dataset.format, [*WAYS, *READERS])
+    else:
+        kind = READERS[dataset.format]
+        yield from _value_problems(kind.settings(**kind.typed(dataset.params, "dataset.params")), "dataset.params")
+        if dataset.path is None and dataset.package is None:
+            yield "dataset.format", "reads files, and there are none", "set dataset.path to a file or folder"
     if not 0 < dataset.test_share < 1:
         yield "dataset.test_share", "must lie between 0 and 1", "try 0.2"
     if dataset.path is None and dataset.package is None and dataset.hub is None:
@@ -159,6 +171,8 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if config.replay is None:
         yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
         yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+        if config.schedule.seed_by in STRATEGIES:
+            yield "schedule.seed_by", "acquisition", STRATEGIES[config.schedule.seed_by].needs
     if config.successor is None or not uses_pseudo_labels(config):
         return
     pseudo = config.pseudo_labeling
@@ -344,12 +358,11 @@ def _filter_problems(where: str, chosen: FilterConfig) -> Iterator[Problem]:
 
 def _metrics(config: RunConfig) -> Iterator[Problem]:
     for name in config.metrics:
-        if _unknown(METRICS, name):
-            yield "metrics", *not_one_of(name, list(METRICS))
-        elif is_shipped(name):
-            yield "metrics", f"{name} is a metric that every run has", "give it another name"
-        elif len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
-            yield "metrics", f"{name} has settings without a default, and no run sets them", "give each a default"
+        if is_shipped(name):
+            raise reject("metrics", name, "every run has it", "leave it out, or give your own another name")
+        if len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+            broken = "has settings without a default, and no run sets them"
+            raise reject("metrics", name, broken, "give each a default")
     if len(set(config.metrics)) < len(config.metrics):
         yield "metrics", "has one twice", "leave it out"
 

@@ -67,7 +67,8 @@ class DatasetConfig:
     name: str = "???"
     task: str = one_of(*TASKS, default="???")
     path: str | None = None  # a file, or a folder with one file per split or one folder per class
-    format: str = one_of("auto", "conll", "csv", "json", "parquet", "folder")
+    format: str = "auto"  # auto | folder | see `al-bench ls readers`, or MODULE:ATTRIBUTE of your own
+    params: dict[str, Any] = field(default_factory=dict)  # of such a reader, its own
     package: str | None = None  # "module:path/inside/it.csv" of an installed package
     hub: str | None = None  # "owner/name" on the Hugging Face hub
     hub_config: str | None = None
@@ -212,7 +213,7 @@ class PriceConfig:
 class FilterConfig:
     """One filter of pseudo-labelled examples. It drops the most suspicious ones, and never gold examples."""
 
-    by: str = "???"  # tracin | aum | verifier | knn | confidence, or MODULE:ATTRIBUTE of your own
+    by: str = "???"  # see `al-bench ls filters`, or MODULE:ATTRIBUTE of your own
     # A share of all pseudo-labelled examples, "adaptive" (1 - the labeller's dev score - the share that is dropped
     # already), or "disagreement" (of those that contradict labels: each that they do).
     drop: Any = "adaptive"
@@ -277,7 +278,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)  # for every role
     evaluate_at: Any = "all"  # cycles at which the successor is fitted: "all", "last", "none" or a list
-    metrics: list[str] = field(default_factory=list)  # more of both models: brier, nll, or MODULE:ATTRIBUTE of your own
+    metrics: list[str] = field(default_factory=list)  # more, see `al-bench ls metrics`, or MODULE:ATTRIBUTE of your own
     rescore: float = 0.0  # score the top candidates, this many times the query's size, again in float32
     replay: str | None = None  # a trajectory's folder, or a file of ids per cycle, instead of acquiring
     seed: int = seed(42)

@@ -1,6 +1,5 @@
 """What a candidate pool promises."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS, CandidatePool, Preference, own_settings
-from al_bench.config.identity import subsampling_identity
-from al_bench.config.schema import TASKS, StrategyConfig, SubsamplingConfig
-from al_bench.conformance.rounds import Round, config_of, rounds, runs_in_the_loop
-from al_bench.conformance.suite import Broken, Suite
+from al_bench.config.schema import StrategyConfig, SubsamplingConfig
+from al_bench.conformance.rounds import Round, rounds, runs_in_the_loop
+from al_bench.conformance.suite import Broken, Suite, require_description
 from al_bench.errors import known
 
 STREAMS = range(6)
@@ -66,15 +64,8 @@ def prefers_unlabelled_examples(tried: Tried) -> None:
 
 def says_what_it_is(tried: Tried) -> None:
     """Tells its tasks, its settings as JSON, its summary and its code."""
-    kind = tried.kind
-    if not kind.tasks or set(kind.tasks) - set(TASKS):
-        raise Broken(f"tasks={kind.tasks}", f"give some of {known(TASKS)}")
-    if not kind.summary:
-        raise Broken("has no summary", "give its function a docstring whose first line says what it is")
-    try:
-        json.dumps(subsampling_identity(config_of(kind.tasks[0], "examples", WITH, tried.chosen)))
-    except TypeError as error:
-        raise Broken(f"has settings that are no JSON ({error})", "use numbers, texts, lists and dicts") from error
+    require_description(tried.kind, tried.chosen.params, tried.kind.tasks)
+    CANDIDATE_POOLS.code(tried.chosen.name)
 
 
 def seeds_decide(tried: Tried) -> None:

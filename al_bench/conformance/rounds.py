@@ -28,7 +28,7 @@ from al_bench.conformance.synthetic import SyntheticLearner, corpus_of, frozen
 from al_bench.costs import Clock
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged, like, values_of
-from al_bench.learners.base import Unlabelled
+from al_bench.learners.base import Learner, Unlabelled
 from al_bench.learners.predictions import Predictions
 
 UNITS = ("examples", "words")
@@ -53,9 +53,9 @@ def config_of(
     return resolve(config)
 
 
-def cycles_of(config: RunConfig, corpus: Corpus) -> list[Cycle]:
-    """All cycles of the real loop, of which nothing is written."""
-    learner = SyntheticLearner(corpus.task, len(corpus.label_names))
+def cycles_of(config: RunConfig, corpus: Corpus, learner: Learner | None = None) -> list[Cycle]:
+    """All cycles of the real loop, of which nothing is written. learner: another one than the synthetic"""
+    learner = learner or SyntheticLearner(corpus.task, len(corpus.label_names))
     setup = Setup(config, corpus, (lambda: learner) if acquires(config) else None)
     return [cycle for cycle, _ in acquire(setup, lambda number, queries, compute: compute(None))]
 
@@ -95,12 +95,12 @@ class Round:
     def pool(self) -> Pool:
         if self.state is not None:
             return self.state
-        n, rng = len(self.corpus.train), np.random.default_rng(1)
-        order = rng.permutation(n)
-        pool = Pool.unlabelled_of(n).label(order[: LABELLED if self.left is None else n - self.left])
+        n, labels, rng = len(self.corpus.train), self.corpus.train.labels, np.random.default_rng(1)
+        ids = np.sort(rng.permutation(n)[: LABELLED if self.left is None else n - self.left])
+        pool = Pool.unlabelled_of(n, labels).ask(ids, values_of(labels[ids]))
         scored = pool.unlabelled[::2]
         pool = pool.remember(scored, rng.random(len(scored)).astype(np.float32))
-        frozen(pool.is_labelled), frozen(pool.score)
+        frozen(pool.is_labelled), frozen(pool.score), frozen(pool.answers)
         return pool
 
     @cached_property
@@ -112,10 +112,8 @@ class Round:
         """A new one. needs: what it lets be looked at; None: what the config needs"""
         model = None
         if self.setup.learner is not None and fits(self.config) and (needs is None or needs & set(FITTED)):
-            ids, train = self.pool.labelled, self.corpus.train
-            model = self.setup.learner().fit(
-                Unlabelled(train.inputs), ids, train.labels[ids], fit_seeds(self.config, 1)
-            )
+            ids, inputs = self.pool.labelled, Unlabelled(self.corpus.train.inputs)
+            model = self.setup.learner().fit(inputs, ids, self.pool.answers[ids], fit_seeds(self.config, 1))
         view = view_of(self.setup, self.pool, model, 1, Clock(lambda: None), Counter())
         facts = {f.name: getattr(view, f.name) for f in fields(View) if f.init}
         view = FrozenView(**facts if needs is None else facts | {"needs": needs})

@@ -1,6 +1,5 @@
 """What a query strategy promises."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,9 @@ from al_bench.acquisition.loop import refuse_broken
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.protocol import Selection, Strategy
 from al_bench.acquisition.view import FITTED
-from al_bench.config.identity import strategy_identity
 from al_bench.config.schema import TASKS, StrategyConfig
 from al_bench.conformance.rounds import Round, config_of, rounds, runs_in_the_loop
-from al_bench.conformance.suite import Broken, Suite
+from al_bench.conformance.suite import Broken, Suite, require_description
 from al_bench.errors import UserError, known
 
 STREAMS = range(6)
@@ -62,18 +60,10 @@ def selects_what_the_budget_buys(tried: Tried) -> None:
 
 def says_what_it_is(tried: Tried) -> None:
     """Tells its tasks, its settings as JSON, its summary and its code; needs gold labels as a bracket alone."""
-    strategy = tried.strategy
-    if not strategy.tasks or set(strategy.tasks) - set(TASKS):
-        raise Broken(f"tasks={strategy.tasks}", f"give some of {known(TASKS)}")
-    if not strategy.summary:
-        raise Broken("has no summary", "give its function a docstring whose first line says what it is")
-    if "gold" in strategy.needs and not strategy.bracket:
+    require_description(tried.strategy, tried.chosen.params, tried.strategy.tasks)
+    STRATEGIES.code(tried.chosen.name)
+    if "gold" in tried.strategy.needs and not tried.strategy.bracket:
         raise Broken("needs gold labels, which no annotator has given", "declare bracket=True")
-    identity = strategy_identity(config_of(strategy.tasks[0], "examples", tried.chosen))
-    try:
-        json.dumps(identity)
-    except TypeError as error:
-        raise Broken(f"has settings that are no JSON ({error})", "use numbers, texts, lists and dicts") from error
 
 
 def works_on_its_tasks_alone(tried: Tried) -> None:

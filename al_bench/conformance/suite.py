@@ -1,14 +1,17 @@
 """A suite: what a kind of component promises, and who keeps it."""
 
+import json
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from al_bench.errors import UserError, first_line
-from al_bench.plugins import Registry
+from al_bench.config.schema import TASKS
+from al_bench.errors import UserError, first_line, known
+from al_bench.plugins import Component, Registry
 
+T = TypeVar("T")
 OURS = Path(__file__).parent.parent
 
 
@@ -37,6 +40,36 @@ class Suite:
             yield title(promise), broken
             if broken and promise is self.promises[0]:
                 return
+
+
+def require_description(component: Component, settings: Any, tasks: Sequence[str] | None = None) -> None:
+    """Raise `Broken` without a summary, for settings that no file can hold, and for tasks that nobody has."""
+    if tasks is not None and (not tasks or set(tasks) - set(TASKS)):
+        raise Broken(f"tasks={tuple(tasks)}", f"give some of {known(TASKS)}")
+    if not component.summary:
+        raise Broken("has no summary", "give its function a docstring whose first line says what it is")
+    try:
+        json.dumps(settings)
+    except TypeError as error:
+        raise Broken(f"has settings that are no JSON ({error})", "use numbers, texts, lists and dicts") from error
+
+
+def usable(items: Iterable[T], attempt: Callable[[T], Any]) -> list[T]:
+    """Those that a component works on; it refuses others, by their task for example, with a `UserError`.
+
+    Raises the first refusal where it works on none.
+    """
+    works, refusals = [], []
+    for item in items:
+        try:
+            attempt(item)
+        except UserError as error:
+            refusals.append(error)
+        else:
+            works.append(item)
+    if refusals and not works:
+        raise refusals[0]
+    return works
 
 
 def title(promise: Callable[[Any], None]) -> str:

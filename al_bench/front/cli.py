@@ -81,9 +81,9 @@ def _completions(line: str) -> list[str] | None:
     arguments = COMMANDS.get(command, {}).get("arguments", {})
     if "choices" in arguments.get(before, {}):
         return list(arguments[before]["choices"])
-    from al_bench.config.catalog import KINDS, listing
+    from al_bench.config.catalog import LISTED, listing
 
-    names = {"ls": [*KINDS], "tables": [*listing("tables", None)]}
+    names = {"ls": [*LISTED], "tables": [*listing("tables", None)]}
     if command == "check":
         from al_bench.conformance.suites import SUITES
 

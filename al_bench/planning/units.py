@@ -180,9 +180,11 @@ class Past:
         self._other: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, fits
         for folder in sorted((output_dir / "trajectories").glob("*/")):
             identity = load_record(folder / "identity.json").get("identity", {})
-            fitted = (identity.get("acquisition") or {}).get("training")  # else the encoder was used as it comes
-            for record in Ledger(folder / "costs.jsonl").scan()[0] if fitted else []:
-                self._add("acquisition", identity["dataset"], identity["acquisition"], record)
+            model = identity.get("acquisition") or {"training": None}
+            if model.get("training", {}) is None:  # none, or its encoder as it comes: nothing was fitted
+                continue
+            for record in Ledger(folder / "costs.jsonl").scan()[0]:
+                self._add("acquisition", identity["dataset"], model, record)
         for folder in filter(finished, sorted((output_dir / "steps").glob("*/"))):
             identity, costs = (load_record(folder / f"{name}.json") for name in ("identity", "costs"))
             if not identity or not costs:  # damage stops the run that needs it, not this estimate

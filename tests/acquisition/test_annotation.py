@@ -84,7 +84,7 @@ def test_gold_labels_change_nothing_but_how_often_the_oracle_was_right(task, ora
 def test_a_stratified_seed_set_goes_by_what_the_oracle_says():
     corpus = corpus_of(train=600)
     config = config_of(**HALF_WRONG, schedule__stratified=True, schedule__initial=60)
-    seed_set = Setup(config, corpus, None).seed_set
+    seed_set = Setup(config, corpus, None).seed[0]
     answers = annotator_of(config, corpus).answers()
     said = np.where(answers.known, answers.labels, -1)
     for label in range(-1, 3):
@@ -97,7 +97,7 @@ def test_a_seed_set_without_anything_to_learn(known, labels, refused, monkeypatc
     from al_bench.acquisition import annotation
 
     corpus, config = corpus_of(), config_of(**HALF_WRONG)
-    first = Setup(config, corpus, None).seed_set
+    first = Setup(config, corpus, None).seed[0]
     has_answer, values = np.zeros(60, dtype=bool), np.zeros(60, dtype=np.int64)
     has_answer[first[:known]], values[first[:1]] = True, labels
     answers = annotation.Answers(values, has_answer)

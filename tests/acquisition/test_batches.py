@@ -87,6 +87,18 @@ def test_a_stochastic_batch_is_drawn_by_its_seed_and_remembers_the_scores():
     assert one[0].scores.tolist() == top.scores.tolist(), "noise is no part of a score"
 
 
+def test_random_draws_are_the_same_in_any_batch():
+    """Their identity does not have it."""
+    draws = [
+        [
+            c.queried.tolist()
+            for c, _ in collected(config_of(strategy__name="random", strategy__batch=b), corpus_of(), None)
+        ]
+        for b in ("top", "bottom", "power")
+    ]
+    assert draws[0] == draws[1] == draws[2]
+
+
 # ------------------------------------------------------------------------------ sentences without an entity
 
 
@@ -118,7 +130,6 @@ def test_sentences_without_an_entity_come_last():
     [
         ({"strategy__no_entity": "last"}, "strategy.no_entity=last: is of tagging with entities; set it to score"),
         ({"strategy__name": "coreset", "strategy__batch": "power"}, "strategy.batch=power: orders scores"),
-        ({"strategy__name": "random", "strategy__batch": "bottom"}, "strategy.batch=bottom: orders scores"),
         ({"strategy__name": "coreset", "rescore": 2.0}, "rescore=2.0: computes scores again"),
         ({"strategy__batch": "softmax", "rescore": 2.0}, "rescore=2.0: looks at the top"),
         ({"strategy__aggregate": "top0"}, "strategy.aggregate=top0: must be one of"),

@@ -62,10 +62,11 @@ def test_bald_of_words_is_aggregated_as_the_config_says(aggregate, of_words):
     assert scores_of("bald", view, draws=4) == pytest.approx(expected, rel=1e-9)
 
 
-def test_bald_shows_diverged_samples():
+def test_bald_refuses_diverged_samples():
     samples = drawn(3, 2, 3)
     samples[1, 0, 0] = np.nan
-    assert np.isnan(scores_of("bald", bald_view(samples), draws=2)).tolist() == [False, True, False]
+    with pytest.raises(UserError, match="training diverged"):
+        scores_of("bald", bald_view(samples), draws=2)
 
 
 # ------------------------------------------------------------------------------------------- BatchBALD
@@ -93,7 +94,7 @@ def test_batch_bald_is_the_greedy_batch_by_all_labels(seed, classes, draws):
 @pytest.mark.parametrize("limit", [8, 40])
 def test_configurations_that_are_sampled_give_the_entropy_without_bias(limit):
     """H(y | labels before) is a mean over 3^4 label vectors; samples of fewer average to it."""
-    samples = drawn(6, 5, 3).astype(np.float64)
+    samples = np.random.default_rng(0).dirichlet(np.full(3, 0.4), (6, 5))  # some configurations are much likelier
 
     def after(limit: int, seed: int) -> np.ndarray:
         known, rng = Known.nothing(5), np.random.default_rng(seed)
@@ -106,7 +107,8 @@ def test_configurations_that_are_sampled_give_the_entropy_without_bias(limit):
     joint = [joint_information(samples[[0, 1, 2, 3, i]]) - joint_information(samples[:4]) for i in (4, 5)]
     assert exact - entropy(samples[4:], axis=2).mean(axis=1) == pytest.approx(joint, rel=1e-6)
     estimates = np.array([after(limit, seed) for seed in range(300)])
-    assert estimates.mean(axis=0) == pytest.approx(exact, abs=4 * estimates.std() / np.sqrt(300))
+    errors = np.abs(estimates.mean(axis=0) - exact)
+    assert (errors < 4 * estimates.std(axis=0) / np.sqrt(300)).all()
 
 
 def test_batch_bald_leaves_out_what_others_give_away():

@@ -50,6 +50,7 @@ DATASET = {
     "task": ("tagging", TRAJECTORY_AND_RUN),
     "path": ("data", TRAJECTORY_AND_RUN),
     "format": ("csv", TRAJECTORY_AND_RUN),
+    "params": ({}, NOTHING),  # of readers from outside
     "package": ("some:file.csv", TRAJECTORY_AND_RUN),
     "hub": ("other/news", TRAJECTORY_AND_RUN),
     "hub_config": ("large", TRAJECTORY_AND_RUN),

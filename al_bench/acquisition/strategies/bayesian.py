@@ -8,7 +8,7 @@ from scipy.special import entr
 
 from al_bench.acquisition.aggregates import aggregated
 from al_bench.acquisition.selection import Budget, ranked
-from al_bench.acquisition.strategies.protocol import Selection, by_view, finite, selecting
+from al_bench.acquisition.strategies.protocol import Selection, by_view, selecting
 from al_bench.acquisition.view import View
 from al_bench.config.schema import at_least
 from al_bench.data.ragged import like, values_of
@@ -80,7 +80,7 @@ def batch_bald(
     """
     samples = view.samples(candidates, draws)
     assert isinstance(samples, np.ndarray)
-    places = ranked(np.arange(len(candidates)), information(finite(samples)), rng)
+    places = ranked(np.arange(len(candidates)), information(samples), rng)
     short = places[: max(shortlist, budget.size(candidates[places]))]
     probs = samples[short].astype(np.float64)
     given_model = entr(probs).sum(axis=2).mean(axis=1)

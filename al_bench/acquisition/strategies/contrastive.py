@@ -6,9 +6,9 @@ import numpy as np
 from numpy.random import Generator
 from scipy.special import entr
 
-from al_bench.acquisition.strategies.protocol import by_view, finite, part_by_part
+from al_bench.acquisition.strategies.protocol import by_view, part_by_part
 from al_bench.acquisition.strategies.uncertainty import TINY
-from al_bench.acquisition.view import View
+from al_bench.acquisition.view import View, finite
 from al_bench.config.schema import at_least
 from al_bench.data.ragged import values_of
 from al_bench.learners.predictions import Predictions
@@ -37,7 +37,7 @@ def cal(view: View, ids: np.ndarray, rng: Generator, *, neighbours: int) -> np.n
     from sklearn.neighbors import NearestNeighbors  # heavy
 
     known = view.predictions(view.labelled)
-    probs = finite(known.probs).astype(np.float64)
+    probs = values_of(known.probs).astype(np.float64)
     search = NearestNeighbors(n_neighbors=min(neighbours, len(known)), algorithm="brute")
     search.fit(finite(known.embeddings))
 

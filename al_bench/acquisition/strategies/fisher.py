@@ -7,8 +7,8 @@ from numpy.random import Generator
 
 from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.strategies.distance import scatter
-from al_bench.acquisition.strategies.protocol import Selection, finite, selecting
-from al_bench.acquisition.view import View
+from al_bench.acquisition.strategies.protocol import Selection, selecting
+from al_bench.acquisition.view import View, finite
 from al_bench.config.schema import at_least
 from al_bench.data.ragged import Ragged
 
@@ -49,7 +49,6 @@ def bait(
     pool, known = view.predictions(candidates), view.predictions(view.labelled)
     assert isinstance(pool.probs, np.ndarray)
     assert isinstance(known.probs, np.ndarray)
-    finite(pool.probs)
     points, labelled = reduced(width, pool.embeddings, known.embeddings)
     fisher = information(points, pool.probs) / len(points)
     precision = information(labelled, known.probs) + ridge * np.eye(len(fisher))

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.random import Generator
 
 from al_bench.acquisition.selection import Budget
-from al_bench.acquisition.strategies.protocol import Selection, by_view, finite, part_by_part, selecting
-from al_bench.acquisition.view import View
+from al_bench.acquisition.strategies.protocol import Selection, by_view, part_by_part, selecting
+from al_bench.acquisition.view import View, finite
 from al_bench.data.ragged import values_of
 from al_bench.learners.predictions import Predictions
 
@@ -51,17 +51,20 @@ def badge(view: View, candidates: np.ndarray, budget: Budget, rng: Generator) ->
     assert isinstance(predictions.embeddings, np.ndarray)
     residuals, inputs = finite(predictions.probs).astype(np.float64), finite(predictions.embeddings)
     residuals[np.arange(len(residuals)), residuals.argmax(axis=1)] -= 1
+    lengths = squares(residuals) * squares(inputs)
     places, nearest = [int(rng.integers(len(candidates)))], np.full(len(candidates), np.inf)
     while True:
-        nearest = np.minimum(nearest, distances(residuals, inputs, places[-1]))
+        nearest = np.minimum(nearest, distances(residuals, inputs, lengths, places[-1]))
         if budget.is_spent(candidates[places]) or not nearest.any():  # the rest are copies of those
             return Selection(budget.completed(candidates[places], candidates, rng))
         places.append(int(rng.choice(len(candidates), p=nearest / nearest.sum())))
 
 
-def distances(residuals: np.ndarray, inputs: np.ndarray, place: int) -> np.ndarray:
-    """(n,) |a_i h_i' - a_j h_j'|^2 = |a_i|^2 |h_i|^2 + |a_j|^2 |h_j|^2 - 2 (a_i . a_j)(h_i . h_j), j is `place`."""
-    lengths = squares(residuals) * squares(inputs)
+def distances(residuals: np.ndarray, inputs: np.ndarray, lengths: np.ndarray, place: int) -> np.ndarray:
+    """(n,) |a_i h_i' - a_j h_j'|^2 = l_i + l_j - 2 (a_i . a_j)(h_i . h_j), where j is `place`.
+
+    residuals: (n, classes) a; inputs: (n, width) h; lengths: (n,) l = |a|^2 |h|^2
+    """
     products = (residuals @ residuals[place]) * (inputs @ inputs[place])
     distances = np.maximum(lengths + lengths[place] - 2 * products, 0.0)
     distances[place] = 0.0

@@ -29,13 +29,13 @@ class ClusterMargin:
     cost="n + b²",
 )
 def cluster_margin(view: View, candidates: np.ndarray, budget: Budget, rng: Generator, *, shortlist: int) -> Selection:
-    """Of the candidates with the smallest margins in turns one of each cluster, small clusters first.
+    """In turns one of each cluster of the candidates with the smallest margins, small clusters first.
 
     Citovsky et al., "Batch Active Learning at Scale" (NeurIPS 2021) cluster the whole pool once, by linkage, which is
     quadratic in it. Here the shortlist is clustered in each round, by k-means, into as many clusters as the budget
-    buys examples. Of a cluster, members come in random order, as there. Tagging: the mean margin of a sentence's words.
+    buys examples. Of a cluster, members come in random order, as there. Of a sentence, its words' margins, aggregated.
     """
-    margins = breaking_ties(view.predictions(candidates), rng, "mean")
+    margins = breaking_ties(view.predictions(candidates), rng, view.aggregate)
     order = ranked(np.arange(len(candidates)), margins, rng)
     size = budget.examples(candidates)
     lowest, others = np.split(order, [shortlist * size])
@@ -61,11 +61,11 @@ def information_density(view: View, ids: np.ndarray, rng: Generator, *, uncertai
     """(n,) uncertainty x density^beta; density: the mean cosine similarity to the pool of the pretrained vectors.
 
     Settles and Craven, "An Analysis of Active Learning Strategies for Sequence Labeling Tasks" (EMNLP 2008). A
-    negative density counts as 0. Tagging: the mean uncertainty of a sentence's words, the mean vector of its words.
+    negative density counts as 0. Of a sentence, its words' uncertainty, aggregated, and their mean vector.
     """
     scores = np.empty(len(ids))
     for places, predictions in view.parts(ids):
-        scores[places] = UNCERTAINTY[uncertainty](predictions, rng, "mean")
+        scores[places] = UNCERTAINTY[uncertainty](predictions, rng, view.aggregate)
     return scores * np.maximum(density(view, ids), 0.0) ** beta
 
 

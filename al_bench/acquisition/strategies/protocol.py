@@ -6,7 +6,7 @@ selecting   (view, candidates, budget, rng, **settings) -> `Selection`, for batc
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,10 @@ from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.strategies.batches import keys
 from al_bench.acquisition.view import NEEDS, View
 from al_bench.config.schema import TASKS, StrategyConfig
-from al_bench.data.ragged import Ragged, like, values_of
+from al_bench.data.ragged import like
 from al_bench.errors import UserError
 from al_bench.learners.predictions import Predictions
 from al_bench.plugins import Component
-
-DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,8 @@ class Strategy(Component):
                 raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
             return selection
         scores = self.score(view, candidates, rng, config)
+        if not self.needs:  # a sweep may have a batch for the other strategies; no identity of this one has it
+            config = replace(config, batch="top")
         return Selection(ordered(view, candidates, scores, rng, config), scores)
 
 
@@ -119,15 +119,6 @@ def part_by_part(view: View, ids: np.ndarray, score: Callable[[np.ndarray, Predi
             units = like(predictions.probs, score(ids[places], predictions))
             scores[places] = aggregated(units, view.aggregate)
     return scores
-
-
-def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
-    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
-    assert rows is not None, "they are needed, so that predictions hold them"
-    values = values_of(rows)
-    if not np.isfinite(values).all():
-        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
-    return values
 
 
 by_score = Strategy.of(form="by_score")

@@ -54,10 +54,9 @@ def _complete(
     columns: list[str],
 ) -> list[int]:  # fmt: skip
     """Positions of the examples that lack nothing. Raises `UserError` for another, unless such are to be dropped."""
-    problem = _tagging_problem if config.task == "tagging" else _text_problem
     complete = []
     for position, (row, example, label) in enumerate(zip(rows, inputs, labels, strict=True)):
-        is_missing, reason = problem(example, label, unlabelled)
+        is_missing, reason = problem_of(config.task, example, label, unlabelled)
         if reason is None:
             complete.append(position)
         elif not (is_missing and config.missing == "drop"):
@@ -166,6 +165,11 @@ def _is_empty(label: Any) -> bool:
 
 
 Problem = tuple[bool, str | None]  # whether something is merely missing, and what is wrong with an example
+
+
+def problem_of(task: str, example: Any, label: Any, unlabelled: bool) -> Problem:
+    """unlabelled: no example of the source has a label"""
+    return (_tagging_problem if task == "tagging" else _text_problem)(example, label, unlabelled)
 
 
 def _text_problem(text: Any, label: Any, unlabelled: bool) -> Problem:

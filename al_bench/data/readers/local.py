@@ -4,26 +4,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from al_bench.config.schema import DatasetConfig
-from al_bench.data.readers.conll import read_conll
 from al_bench.data.readers.files import SHARD, name_of, read_text, visible
+from al_bench.data.readers.formats import BY_EXTENSION, READERS, is_outside, read_by
 from al_bench.data.readers.hub import read_hub
 from al_bench.data.readers.raw import Raw, choose_splits, require_task, source_error
-from al_bench.data.readers.tables import read_csv, read_json, read_parquet
 from al_bench.errors import known, reject, shown
-
-FORMATS = {"conll": read_conll, "csv": read_csv, "json": read_json, "parquet": read_parquet}
-EXTENSIONS = dict.fromkeys((".txt", ".conll", ".conllu", ".iob", ".iob2", ".bio"), "conll")
-EXTENSIONS |= dict.fromkeys((".json", ".jsonl", ".ndjson"), "json")
-EXTENSIONS |= {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
-    """A file (the training split), or a folder: from `save_to_disk`, with files per split, or with class folders."""
+    """A file (the training split), or a folder: from `save_to_disk`, with files per split, or with class folders.
+
+    A reader of folders gets one per split, or the whole as the training split.
+    """
     if not path.is_dir():
         if not path.exists() and not path.is_symlink():
             raise source_error(config, "no such file or folder", f"it is read relative to {Path.cwd()}")
         return {"train": _read_file(path, config)}
-    if (path / "dataset_dict.json").exists() or (path / "dataset_info.json").exists():
+    outside = is_outside(config.format)
+    if outside and READERS[config.format].folders:
+        chosen = choose_splits([child.name for child in visible(path, config) if child.is_dir()], config.splits)
+        parts = {role: path / name for role, name in chosen.items()} if "train" in chosen else {"train": path}
+        return {role: read_by(config.format, part, config) for role, part in parts.items()}
+    if not outside and ((path / "dataset_dict.json").exists() or (path / "dataset_info.json").exists()):
         return read_hub(config, saved=path)
     children = visible(path, config)
     folders = [child for child in children if child.is_dir()]
@@ -49,19 +51,25 @@ def read_local(path: Path, config: DatasetConfig) -> dict[str, Raw]:
 
 
 def _format(path: Path, config: DatasetConfig) -> str | None:
-    """What the extension says. The cells of a table in text are no lists of words, so such a file is CoNLL's."""
+    """What the extension says, to the shipped readers or to the config's own.
+
+    The cells of a table in text are no lists of words, so such a file is CoNLL's.
+    """
     extension = name_of(path)[1]
-    return "conll" if config.task == "tagging" and extension == ".tsv" else EXTENSIONS.get(extension)
+    if is_outside(config.format):
+        extensions = READERS[config.format].extensions
+        return config.format if extension in (extensions or [extension]) else None
+    return "conll" if config.task == "tagging" and extension == ".tsv" else BY_EXTENSION.get(extension)
 
 
 def _read_file(path: Path, config: DatasetConfig) -> Raw:
     name = _format(path, config) if config.format == "auto" else config.format
     if name is None:
         broken = f"{path.name} has an extension that names no format"
-        raise source_error(config, broken, f"set dataset.format to one of {known(FORMATS)}")
-    if name not in FORMATS:
-        raise reject("dataset.format", name, f"{path.name} is a file", f"use one of {known(FORMATS)}")
-    return FORMATS[name](path, config)
+        raise source_error(config, broken, f"set dataset.format to one of {known(READERS)}")
+    if name == "folder" or READERS[name].folders:
+        raise reject("dataset.format", name, f"{path.name} is a file", f"use one of {known(READERS.shipped)}")
+    return read_by(name, path, config)
 
 
 def _split_files(folder: Path, config: DatasetConfig) -> dict[str, list[Path]]:
