@@ -66,6 +66,8 @@ def with_random_examples(config: Config) -> Config:
 
 def with_everything_labelled(config: Config) -> Config:
     schedule = config["schedule"] | {"initial": 1.0, "cycles": 0}
+    if schedule["unit"] == "money":  # in which 1.0 is no share
+        schedule["unit"] = "examples"
     return with_random_examples(config) | {"schedule": schedule, "evaluate_at": "last"}
 
 

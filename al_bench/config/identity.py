@@ -112,7 +112,8 @@ def strategy_identity(config: RunConfig) -> dict[str, Any]:
         material = asdict(chosen)
         if chosen.batch not in STOCHASTIC:
             del material["beta"]
-    if STRATEGIES[chosen.name].bracket:  # so that results stay marked where the strategy is gone
+    strategy = STRATEGIES[chosen.name]
+    if strategy.bracket or "gold" in strategy.needs:  # so that results stay marked where the strategy is gone
         material["bracket"] = True
     return _with_code(material, STRATEGIES.code(chosen.name))
 

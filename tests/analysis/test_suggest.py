@@ -38,6 +38,7 @@ COMMANDS = [
     f"{ONE} evaluate_at=none",
     f"{ONE} strategy=bald strategy.params.draws=20 strategy.batch=power strategy.beta=2",
     f"{ONE} subsampling=seals subsampling.params.neighbours=50",
+    f"{ONE} schedule.unit=money oracle.price.word=0.02",
     f"{ONE} oracle=noisy oracle.params.rate=0.3 oracle.price.example=0.5 price.hour=2 price.currency=EUR",
     f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
 ]
