@@ -10,8 +10,10 @@ from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
+from made import reviews
 from outside import write_distribution
 
+from al_bench.front.check import kind_of
 from al_bench.plugins import KINDS, announced
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +29,8 @@ def folder(tmp_path, monkeypatch):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         sys.modules.pop(Path(name).stem, None)
+    rows = "".join(f"{label}\t{text}\n" for text, label in reviews(160, 1))
+    (tmp_path / "train.log").write_text("# made by hand\n" + rows)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     invalidate_caches()
@@ -35,9 +39,11 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(Path(name).stem, None)
 
 
-def test_the_page_has_a_file_and_a_check_of_every_kind():
-    checked = {command.split()[2].partition(":")[0] for command in COMMANDS if command.startswith("al-bench check")}
-    assert checked == {Path(name).stem for name in FILES if not name.startswith("test_")}
+def test_the_page_has_a_file_and_a_check_of_every_kind(folder, monkeypatch):
+    checked = {command.split()[2] for command in COMMANDS if command.startswith("al-bench check")}
+    assert {name.partition(":")[0] for name in checked} == {Path(name).stem for name in FILES if name[:5] != "test_"}
+    monkeypatch.syspath_prepend(folder)
+    assert {kind_of(name) for name in checked} == set(KINDS)
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("al-bench check")])
@@ -48,9 +54,13 @@ def test_checks_of_the_page(al, folder, command):
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("al-bench run")])
-def test_runs_of_the_page(al, folder, tiny_run, command):
+def test_runs_of_the_page(al, folder, tiny_model, tiny_run, command):
     words = [word for word in shlex.split(command)[2:] if word != "+experiment=demo"]
-    done = al("run", *tiny_run, "schedule.cycles=1", "training.epochs=1", *words)
+    own = [word.partition("@")[2].partition("=")[0] for word in words if word.startswith("model@")]
+    kept = [word for word in tiny_run if word.partition(".")[0] not in own]
+    if "pseudo_labeler" in own:
+        kept += [f"pseudo_labeler.path={tiny_model}", "pseudo_labeler.sha256=null", "pseudo_labeler.max_length=32"]
+    done = al("run", *kept, "schedule.cycles=1", "training.epochs=1", *words)
     assert done.code == 0, done.err
 
 

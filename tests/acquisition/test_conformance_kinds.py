@@ -1,15 +1,17 @@
-"""What metrics, oracles, filters and learners promise can be broken."""
+"""What metrics, oracles, readers, filters and learners promise can be broken."""
 
 import numpy as np
 import pytest
 
 from al_bench import plugins
 from al_bench.config.schema import FilterConfig, ModelConfig, OracleConfig
-from al_bench.conformance import filters, learners, metrics, oracles
+from al_bench.conformance import filters, learners, metrics, oracles, readers
 from al_bench.conformance.suite import breach
 from al_bench.conformance.suites import SUITES
 from al_bench.conformance.synthetic import SyntheticLearner
 from al_bench.data.ragged import like, values_of
+from al_bench.data.readers.formats import Reader
+from al_bench.data.readers.raw import Raw
 from al_bench.errors import UserError
 from al_bench.filters.protocol import Filter, Suspicion
 from al_bench.learners.base import BasicLearner, FitSeeds
@@ -127,6 +129,49 @@ def test_promises_of_an_oracle(monkeypatch, promise, oracle, broken):
     line = breach(promise, tried(monkeypatch, "oracle", oracle, lambda name: oracles.Tried(OracleConfig(name))))
     assert broken in line
     assert bool(line) == bool(broken)
+
+
+# ------------------------------------------------------------------------------------------------- readers
+
+COLUMNS = {"a.csv": "text,label\nfine day,a\nbad day,b\n", "a.txt": "Ann B-PER\nsings O\n\nwell O\n"}
+
+
+@pytest.mark.parametrize(("name", "file", "task"), [("csv", "a.csv", "classification"), ("conll", "a.txt", "tagging")])
+def test_shipped_readers_keep_every_promise(tmp_path, name, file, task):
+    (tmp_path / file).write_text(COLUMNS[file])
+    outcomes = dict(SUITES["reader"].outcomes(name, {"path": str(tmp_path / file), "task": task}))
+    assert list(outcomes.values()) == ["", "", ""]
+
+
+def lines(path, config, *, shuffled: bool = False, numbers: bool = False):
+    """a text and its label a line"""
+    rows = [line.rsplit(",", 1) for line in path.read_text().splitlines()]
+    if shuffled:
+        rows = np.random.default_rng().permutation(rows).tolist()
+    return Raw(path.name, [text for text, _ in rows], [1.5 if numbers else label for _, label in rows])
+
+
+@pytest.mark.parametrize(
+    ("promise", "params", "broken"),
+    [
+        (readers.reads_examples, {}, ""),
+        (readers.reads_examples, {"numbers": True}, "neither a text nor a whole number"),
+        (readers.gives_the_same, {"shuffled": True}, "something else each time"),
+    ],
+)
+def test_promises_of_a_reader(monkeypatch, tmp_path, promise, params, broken):
+    (tmp_path / "a.csv").write_text("".join(f"text {i},{i % 2}\n" for i in range(30)))
+    settings = {"path": str(tmp_path / "a.csv"), **params}
+    line = breach(
+        promise, tried(monkeypatch, "reader", Reader.of(lines), lambda name: readers.Tried.of(name, settings))
+    )
+    assert broken in line
+    assert bool(line) == bool(broken)
+
+
+def test_a_reader_is_tried_on_a_file():
+    with pytest.raises(UserError, match="add path=FILE and task=classification"):
+        SUITES["reader"].prepare("csv", {})
 
 
 # ------------------------------------------------------------------------------------------------- filters
