@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 QUERY = ("subsample", "predict", "select", "rescore")
-ITERATION = ("train", *QUERY)
+ITERATION = ("relabel", "train", *QUERY)
 ONE_OFF = ("prepare", "seed")
 OVERHEAD = ("load", "check", "capture")
 # Last words of the phases that happen once per model and corpus, however many fits follow.

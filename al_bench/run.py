@@ -97,18 +97,19 @@ def work(config: RunConfig, directory: RunDirectory, display: Display, tracker: 
         display.say(
             f"note: {changes}; the cycles from here on may differ from those of a run that was never interrupted"
         )
-    train, answers = bench.corpus.train, Counter[str]()
+    train, answers, second = bench.corpus.train, Counter[str](), Counter[str]()
     pool = Pool.unlabelled_of(len(train), train.labels)
     for cycle, costs in cycles:
         pool = cycle.begun(pool)
         answers.update(cycle.seed_answers)
+        second.update(cycle.second_answers)
         fresh = cycle.number >= len(committed)
         if fresh:
             if late := ", ".join(map(str, beyond_end(config.evaluate_at, cycle))):
                 display.say(f"evaluate_at: cycle {cycle.number} is the last, and is evaluated in place of {late}")
             evaluation = evaluate_successor(replace(succession, answers=pool.answers), cycle, pool.labelled)
             charged = {phase for _, spent in committed for phase in spent["seconds"]}
-            committed.append(lines(config, cycle, costs, evaluation, baseline, charged, answers))
+            committed.append(lines(config, cycle, costs, evaluation, baseline, charged, answers, second))
             directory.commit(*committed[-1])
             used = bench.learners.items()
             facts["optimizations"] |= {role: list(learner.optimizations) for role, learner in used}
@@ -190,21 +191,22 @@ def beyond_end(evaluate_at: list[int] | str, cycle: Cycle) -> list[int]:
 
 def lines(
     config: RunConfig, cycle: Cycle, costs: Costs, evaluation: Evaluation, baseline: dict[str, float],
-    charged: set[str], answers: Mapping[str, int],
+    charged: set[str], answers: Mapping[str, int], second: Mapping[str, int],
 ) -> Row:  # fmt: skip
     """A cycle's lines in the run's ledger.jsonl and costs.jsonl.
 
     baseline: what `majority` gives; charged: the phases of all earlier cycles
-    answers: of the oracle until the cycle's fit, in numbers
+    answers, second: of the oracle until the cycle's fit, in numbers: when first asked, and when asked again
     """
     metrics, pseudo, successor_costs = evaluation
-    price = config.oracle.price
+    price, again = config.oracle.price, (config.relabel.oracle or config.oracle).price
+    money = price.of(answers["answered"], answers["words"]) + again.of(second["answered"], second["words"])
     decided = {
         "cycle": cycle.number,
         "labelled": cycle.labelled,
         "words": cycle.words,
-        **{name: answers[name] for name in ("asked", "answered", "right")},
-        "money_labels": price.of(answers["answered"], answers["words"]) if price.is_known else None,
+        **{name: answers[name] + second[name] for name in ("asked", "answered", "right")},
+        "money_labels": money if price.is_known else None,
         "acquisition": cycle.metrics,
         "successor": metrics,
         "baseline": baseline,

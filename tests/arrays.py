@@ -41,7 +41,9 @@ class ArrayModel(Model):
             kept = np.concatenate([np.arange(0), *map(np.arange, lengths)])
             yield places, Predictions(self.probs[some], kept, lengths, embeddings=seen)
 
-    def samples(self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int) -> Iterator[tuple[Any, Any, int]]:
+    def samples(
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int, *, exact: bool = False
+    ) -> Iterator[tuple[Any, Any, int]]:
         yield np.arange(len(ids)), self.drawn[ids], len(ids)
 
 

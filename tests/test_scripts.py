@@ -7,9 +7,13 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from al_bench.acquisition.annotation import Annotator
 from al_bench.config.catalog import listing
+from al_bench.config.schema import DatasetConfig, OracleConfig
+from al_bench.data.loading import load_corpus
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "reproduce.sh"
 BLOCKS = ("asm", "ceilings", "filters", "no_mismatch", "plasm", "random", "subsampling", "threshold", "ups")
@@ -100,6 +104,26 @@ def test_no_such_block(tmp_path, words):
     assert done.stderr.count("\n") == 1
     for block in BLOCKS:
         assert block in done.stderr.partition("choose one of")[2]
+
+
+def test_weak_labels_count_the_examples_of_the_run(tmp_path, review_folder):
+    """Ids are those of the config's corpus, and more gold labels make better ones."""
+    script, output, shares = SCRIPT.parent / "weak_labels.py", tmp_path / "weak.csv", []
+    words = [
+        "dataset=rotten_tomatoes",
+        "dataset.where=null",
+        "dataset.label_names=null",
+        f"dataset.path={review_folder}",
+    ]
+    corpus = load_corpus(DatasetConfig(task="classification", path=str(review_folder)))
+    for gold in (6, 100):
+        command = [sys.executable, str(script), str(output), "--gold", str(gold), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert f"120 labels from {gold} gold ones" in done.stdout
+        annotator = Annotator(OracleConfig("column", {"file": str(output)}), corpus, 0)
+        shares.append(float((annotator.label(np.arange(120)) == corpus.train.labels).mean()))
+        assert f"{shares[-1]:.1%} of them right" in done.stdout
+    assert shares[0] < shares[1]
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPT.parent.glob("*.py")), ids=lambda path: path.stem)

@@ -16,6 +16,7 @@ import numpy as np
 from al_bench.acquisition.annotation import Annotator, accounted
 from al_bench.acquisition.needs import fits, needs_of, query_needs
 from al_bench.acquisition.pool import ABSTAINED, Pool
+from al_bench.acquisition.relabelling import relabels, suspicious
 from al_bench.acquisition.selection import Budget, StopSet, costs_of, seed_set, stop_set, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.protocol import ordered
@@ -44,6 +45,8 @@ class Cycle:
     seed_set: ids that the oracle is asked for before the first cycle (cycle 0 only)
     seed_labels, query_labels: int16 answers for the seed set and for the query, as of `Annotator.label`
     seed_answers, answers: both in numbers, see `annotation.accounted`
+    revised: ids, rising, whose labels were found suspicious before the fit; revised_labels: int16, what they have now
+    second_answers: where these were asked for again, the answers in numbers
     stop_set: which examples stopping criteria look at (cycle 0 only); None where no model is fitted
     stop_labels: int16 label that the model gives each of these, or each of their words
     queried: ids in the order of the query, whose labels the next cycle has; empty in a run's last cycle
@@ -59,6 +62,9 @@ class Cycle:
     seed_set: np.ndarray = field(default_factory=lambda: NO_IDS)
     seed_labels: np.ndarray = field(default_factory=lambda: NO_LABELS)
     seed_answers: dict[str, int] = field(default_factory=dict)
+    revised: np.ndarray = field(default_factory=lambda: NO_IDS)
+    revised_labels: np.ndarray = field(default_factory=lambda: NO_LABELS)
+    second_answers: dict[str, int] = field(default_factory=dict)
     stop_set: dict[str, Any] | None = None
     stop_labels: np.ndarray | None = None
     queried: np.ndarray = field(default_factory=lambda: NO_IDS)
@@ -71,7 +77,7 @@ class Cycle:
 
     def begun(self, pool: Pool) -> Pool:
         """The pool as the cycle's model sees it, from the pool as the cycle before left it."""
-        return pool.ask(self.seed_set, self.seed_labels)
+        return pool.ask(self.seed_set, self.seed_labels).revise(self.revised, self.revised_labels)
 
     def ended(self, pool: Pool) -> Pool:
         """The pool after the cycle's query, from the pool as its model saw it."""
@@ -97,6 +103,12 @@ class Setup:
     @cached_property
     def annotator(self) -> Annotator:
         return self.oracle or annotator_of(self.config, self.corpus)
+
+    @cached_property
+    def second(self) -> Annotator:
+        """Who is asked again."""
+        other = self.config.relabel.oracle
+        return self.annotator if other is None else Annotator(other, self.corpus, self.annotator.seed)
 
     @cached_property
     def costs(self) -> np.ndarray:
@@ -160,8 +172,6 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
     """
     corpus, stop = setup.corpus, setup.stop_set
     cycle, costs = recorded or (first_asked(setup) if number == 0 else Cycle(number, 0, 0, None), Costs())
-    pool = cycle.begun(pool)
-    labelled = pool.labelled
     learner = setup.learner() if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
@@ -173,6 +183,11 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
         once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, embeddings=embeds)
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
+        if recorded is None and relabels(setup.config, number):
+            with clock.phase("relabel"):
+                cycle = revise(setup, cycle, cycle.begun(pool), learner)
+    pool = cycle.begun(pool)
+    labelled = pool.labelled
     if learner is not None and fits(setup.config):
         with clock.phase("train"):
             model = learner.fit(inputs, labelled, pool.answers[labelled], fit_seeds(setup.config, number))
@@ -224,6 +239,18 @@ def select_seed_set(setup: Setup, rng: np.random.Generator) -> tuple[np.ndarray,
         order = strategy.select(view, view.pool, budget, rng, chosen).order
     refuse_broken(schedule.seed_by, order, view.pool, budget)
     return order[: budget.size(order)], {"seed": sum(clock.seconds.values())}
+
+
+def revise(setup: Setup, cycle: Cycle, pool: Pool, learner: Learner) -> Cycle:
+    """The cycle with what becomes of suspicious labels. An oracle that abstains the second time leaves the first."""
+    config, corpus = setup.config, setup.corpus
+    ids = suspicious(config.relabel, corpus, pool, learner, fit_seeds(config, cycle.number))
+    first = values_of(pool.answers[ids]).astype(np.int16)
+    if config.relabel.action == "drop":
+        return replace(cycle, revised=ids, revised_labels=np.full_like(first, ABSTAINED))
+    second = setup.second.label(ids, attempt=1)
+    labels = np.where(second == ABSTAINED, first, second)
+    return replace(cycle, revised=ids, revised_labels=labels, second_answers=accounted(corpus, ids, second))
 
 
 def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Clock, counts: Counter[str]) -> Cycle:

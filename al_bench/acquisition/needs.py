@@ -17,8 +17,9 @@ def seed_needs(config: RunConfig) -> frozenset[str]:
 
 
 def needs_of(config: RunConfig) -> frozenset[str]:
-    """What any selection of the run looks at."""
-    return query_needs(config) | seed_needs(config)
+    """What any selection of the run looks at, and relabelling, which fits models, too."""
+    relabelling = frozenset() if config.relabel.action == "none" else frozenset({"predictions"})
+    return query_needs(config) | seed_needs(config) | relabelling
 
 
 def acquires(config: RunConfig) -> bool:

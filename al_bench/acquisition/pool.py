@@ -15,12 +15,14 @@ class Pool:
     """The training split's state, by example id; methods return a new one.
 
     is_asked: (n,) bool; is_labelled: (n,) bool, those of them that the oracle answered and that models may learn from
+    is_revised: (n,) bool, those whose first label was found suspicious
     score: (n,) float32 score of the last query round that scored the example, NaN before the first
     answers: in the form of the corpus's labels, the oracle's of labelled examples, else `ABSTAINED`
     """
 
     is_asked: np.ndarray
     is_labelled: np.ndarray
+    is_revised: np.ndarray
     score: np.ndarray
     answers: Labels
 
@@ -30,7 +32,7 @@ class Pool:
         rows = np.empty(n) if labels is None else labels
         nobody = np.zeros(n, dtype=bool)
         answers = like(rows, np.full(len(values_of(rows)), ABSTAINED, dtype=np.int64))
-        return cls(nobody, nobody, np.full(n, np.nan, dtype=np.float32), answers)
+        return cls(nobody, nobody, nobody, np.full(n, np.nan, dtype=np.float32), answers)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -55,10 +57,15 @@ class Pool:
         assert len(np.unique(ids)) == len(ids), "an example is queried once"
         is_asked = self.is_asked.copy()
         is_asked[ids] = True
-        return replace(self, is_asked=is_asked).correct(ids, labels)
+        return replace(self, is_asked=is_asked)._answered(ids, labels)
 
-    def correct(self, ids: np.ndarray, labels: np.ndarray) -> "Pool":
-        """With other answers, as of `ask`; examples without an answer are not labelled."""
+    def revise(self, ids: np.ndarray, labels: np.ndarray) -> "Pool":
+        """With other labels, as of `ask`, in place of suspicious ones; `ABSTAINED` drops the example."""
+        is_revised = self.is_revised.copy()
+        is_revised[ids] = True
+        return replace(self, is_revised=is_revised)._answered(ids, labels)
+
+    def _answered(self, ids: np.ndarray, labels: np.ndarray) -> "Pool":
         values, is_labelled = values_of(self.answers).copy(), self.is_labelled.copy()
         values[self.answers.positions(ids) if isinstance(self.answers, Ragged) else ids] = labels
         is_labelled[ids] = is_answered(self.answers[ids], labels)

@@ -143,17 +143,13 @@ class View:
         vectors: np.ndarray | Ragged | None
         if of == "fitted":
             vectors = self.predictions(ids).embeddings
-            assert vectors is not None, "embeddings are needed, so that predictions hold them"
-            if not np.isfinite(values_of(vectors)).all():
-                raise UserError(
-                    "acquisition: its embeddings are not finite because training diverged; "
-                    "lower acquisition.training.learning_rate"
-                )
+            finite(vectors)
         else:
             self._need("pretrained")
             assert self.learner is not None
             with self.clock.phase("predict"):
                 vectors = self.learner.embed(self.inputs, ids)
+        assert vectors is not None
         return averaged(vectors) if isinstance(vectors, Ragged) else vectors
 
     def samples(self, ids: np.ndarray, draws: int) -> np.ndarray | Ragged:
@@ -168,8 +164,8 @@ class View:
             assert self.model is not None
             kind = self._kind(ids)
             pieces = []
-            with self.clock.phase("predict"):
-                for places, probs, tokens in self.model.samples(self.inputs, ids, draws, self.seed):
+            with self.clock.phase("rescore" if self.exact else "predict"):
+                for places, probs, tokens in self.model.samples(self.inputs, ids, draws, self.seed, exact=self.exact):
                     self.counts.update({f"{kind}_examples": draws * len(places), f"{kind}_tokens": draws * tokens})
                     pieces.append((places, probs))
             order = np.argsort(np.concatenate([places for places, _ in pieces]))

@@ -139,8 +139,9 @@ class Setting:
         return self.measures.sample(runs, metric, "rounds").array
 
     def selections(self) -> list[Method]:
-        """A method for each way in which examples were selected, random draws too."""
-        drawn = {method.about.schedule: method for method in self.methods if method.arm == "random"}
+        """A method for each way in which examples were selected, also where no model is asked."""
+        unasked = (method for method in self.methods if method.arm in ("random", "no model"))
+        drawn = {(method.about.schedule, method.about.strategy): method for method in unasked}
         return [*self.acquirers(), *drawn.values()]
 
 

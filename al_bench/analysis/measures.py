@@ -140,8 +140,8 @@ class Measures:
 
     def budgets(self, run: str) -> pd.Series:
         """By cycle, what was labelled, in the unit that the run's schedule counts."""
-        unit = "words" if self.runs.at[run, "unit"] == "words" else "labelled"
-        return self.wide(unit).loc[run]
+        counts = {"examples": "labelled", "words": "words", "money": "money/labels"}
+        return self.wide(counts[self.runs.at[run, "unit"]]).loc[run]
 
     def curve(self, run: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """(budgets, scores) of a run."""

@@ -208,6 +208,8 @@ def _untrained(config: Mapping[str, Any]) -> bool:
 
 def _labels_everything(config: Mapping[str, Any]) -> bool:
     initial, unit, dataset = config["schedule"]["initial"], config["schedule"]["unit"], config["dataset"]
+    if unit == "money":
+        return False  # what everything costs is known to the data alone
     if isinstance(initial, float):
         return initial == 1.0
     # Other data in the place of what an option ships have another size.

@@ -18,6 +18,8 @@ from al_bench.ledger.ledger import load_record
 
 # As config.yaml has it, but with null for all that `resolve` fills in; and "config_dir", of the user's own options.
 Config = dict[str, Any]
+# Keys of no group, which command lines state where they differ from what is usual.
+TOP = ("name", "evaluate_at", "metrics", "rescore", "replay", "device", "precision", "engine", "output_dir", "tracking")
 # A run is the more like a missing one, the earlier the first of these in which they differ.
 CLOSEST = (
     "dataset", "successor", "filters", "pseudo_labeling", "arm", "acquisition", "strategy", "subsampling", "oracle",
@@ -64,6 +66,8 @@ def with_random_examples(config: Config) -> Config:
 
 def with_everything_labelled(config: Config) -> Config:
     schedule = config["schedule"] | {"initial": 1.0, "cycles": 0}
+    if schedule["unit"] == "money":  # in which 1.0 is no share
+        schedule["unit"] = "examples"
     return with_random_examples(config) | {"schedule": schedule, "evaluate_at": "last"}
 
 
@@ -165,7 +169,7 @@ def command(config: Config, seeds: Sequence[int]) -> str:
     """`al-bench run ...`: the options that come closest to each group, and what differs from them."""
     words = [word for key in GROUPS for word in _group_words(config, key)]
     standard = asdict(schema.RunConfig())
-    for key in ("name", "evaluate_at", "rescore", "replay", "device", "precision", "engine", "output_dir", "tracking"):
+    for key in TOP:
         if config.get(key, standard.get(key)) != standard.get(key):
             words.append(f"{key}={_text(config[key])}")
     for key in ("training", "seeds", "price"):

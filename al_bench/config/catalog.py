@@ -20,15 +20,18 @@ from al_bench.plugins import Registry
 EXPERIMENT = "+experiment="
 # The keys for which an option is chosen, and the group of these options.
 GROUPS = {"dataset": "dataset", **dict.fromkeys(ROLES, "model")}
-GROUPS |= {key: key for key in ("strategy", "subsampling", "oracle", "pseudo_labeling", "schedule")}
+GROUPS |= {key: key for key in ("strategy", "subsampling", "oracle", "relabel", "pseudo_labeling", "schedule")}
 CHOICES = {key: key if key == group else f"{group}@{key}" for key, group in GROUPS.items()}  # on a command line
 # Of the groups whose options may come from outside.
-REGISTRIES: dict[str, Registry[Any]] = {"strategy": STRATEGIES, "subsampling": CANDIDATE_POOLS, "oracle": ORACLES}
+REGISTRIES: dict[str, Registry[Any]] = {
+    "model": LEARNERS, "strategy": STRATEGIES, "subsampling": CANDIDATE_POOLS, "oracle": ORACLES
+}  # fmt: skip
+NAMED_BY = {"model": "learner"}  # the key that names the component, of groups where it is not `name`
 SHARED = {"subsampling": ("gamma", "temperature")}  # settings that are keys of the group, not of its `params`
 KINDS = {
     "datasets": "dataset", "models": "model", "strategies": "strategy", "subsamplings": "subsampling",
-    "oracles": "oracle", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule", "experiments": "experiment",
-    "tables": "tables",
+    "oracles": "oracle", "relabels": "relabel", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule",
+    "experiments": "experiment", "tables": "tables",
 }  # fmt: skip
 # Components that no group of options chooses, and where a config names them.
 COMPONENTS: dict[str, tuple[Registry[Any], str]] = {
@@ -92,10 +95,10 @@ def outside_options(words: Sequence[str]) -> Iterator[tuple[str, str, dict[str, 
     words: of the command line, where GROUP=MODULE:ATTRIBUTE names one that nobody has announced
     """
     for group, registry in REGISTRIES.items():
-        values = [word.partition("=")[2] for word in words if word.startswith(f"{group}=")]
+        values = [word.partition("=")[2] for word in words if re.match(rf"{group}(@\w+)?=", word)]
         named = [name for value in values for name in value.split(",") if re.fullmatch(r"[\w.]+:[\w.]+", name)]
         for name in dict.fromkeys([*registry.outside(), *named]):
-            yield group, name, {"name": name, **_own_keys(registry, name)}
+            yield group, name, {NAMED_BY.get(group, "name"): name, **_own_keys(registry, name)}
 
 
 def _own_keys(registry: Registry[Any], name: str) -> dict[str, Any]:

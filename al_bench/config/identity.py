@@ -17,7 +17,7 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, OracleConfig, RunConfig, uses_pseudo_labels
 from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.errors import reject
 from al_bench.filters import FILTERS, needed, shared_settings
@@ -52,8 +52,11 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     if config.replay is not None:
         material["replay"] = str(Path(config.replay).expanduser().absolute())
     # The ledger counts money, whatever the unit of the budgets.
-    oracle = {**oracle_identity(config), "price": asdict(config.oracle.price)}
-    return {"format": FORMAT, **material, **_data_identity(config), "oracle": oracle}
+    data, again = _data_identity(config), config.relabel.oracle
+    data["oracle"]["price"] = asdict(config.oracle.price)
+    if data["relabel"] is not None and again is not None:
+        data["relabel"]["oracle"]["price"] = asdict(again.price)
+    return {"format": FORMAT, **material, **data}
 
 
 def models_of(config: RunConfig) -> dict[str, ModelConfig]:
@@ -109,7 +112,8 @@ def strategy_identity(config: RunConfig) -> dict[str, Any]:
         material = asdict(chosen)
         if chosen.batch not in STOCHASTIC:
             del material["beta"]
-    if STRATEGIES[chosen.name].bracket:  # so that results stay marked where the strategy is gone
+    strategy = STRATEGIES[chosen.name]
+    if strategy.bracket or "gold" in strategy.needs:  # so that results stay marked where the strategy is gone
         material["bracket"] = True
     return _with_code(material, STRATEGIES.code(chosen.name))
 
@@ -134,14 +138,21 @@ def subsampling_identity(config: RunConfig) -> dict[str, Any]:
     return _with_code(material, CANDIDATE_POOLS.code(chosen.name))
 
 
-def oracle_identity(config: RunConfig) -> dict[str, Any]:
+def relabel_identity(config: RunConfig) -> dict[str, Any] | None:
+    chosen = config.relabel
+    if chosen.action == "none":
+        return None
+    again = None if chosen.oracle is None else oracle_identity(chosen.oracle)
+    return {**asdict(chosen), "filter": filter_identity(chosen.filter), "oracle": again}
+
+
+def oracle_identity(chosen: OracleConfig, unit: str = "") -> dict[str, Any]:
     """What its answers depend on: settings, of files their content, code; and where money is the budget, its price."""
-    chosen, kind = config.oracle, ORACLES[config.oracle.name]
-    params = dict(chosen.params)
+    kind, params = ORACLES[chosen.name], dict(chosen.params)
     for name in kind.files:
         if params.get(name) is not None:
             params[name] = file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
-    price = {"price": asdict(chosen.price)} if config.schedule.unit == "money" else {}
+    price = {"price": asdict(chosen.price)} if unit == "money" else {}
     return _with_code({"name": chosen.name, "params": params, **price}, ORACLES.code(chosen.name))
 
 
@@ -163,7 +174,7 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
     answers = {"oracle": data["oracle"], "seed": data["seeds"]["oracle"]}
     if config.replay is not None:
         return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle, "answers": answers}
-    if cycle > 0:
+    if cycle > 0 or config.relabel.action != "none":
         return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
     drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
     if seed_needs(config):
@@ -262,10 +273,14 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
         content = file_hash("schedule.seed_set", Path(config.schedule.seed_set).expanduser())
         schedule |= {"seed_set": content, "initial": None, "stratified": False}
         seeds["seed_set"] = None
-    if not ORACLES[config.oracle.name].random:
+    relabel, asked = relabel_identity(config), [config.oracle]
+    if relabel is not None and config.relabel.oracle is not None:
+        asked.append(config.relabel.oracle)
+    if not any(ORACLES[one.name].random for one in asked):
         seeds["oracle"] = None
-    oracle = oracle_identity(config)
-    return {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds, "oracle": oracle}
+    oracle = oracle_identity(config.oracle, config.schedule.unit)
+    data = {"dataset": dataset_identity(config), "schedule": schedule, "seeds": seeds}
+    return {**data, "oracle": oracle, "relabel": relabel}
 
 
 def dataset_identity(config: RunConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from al_bench.config.schema import (
     PAPER_TRAINING,
     ModelConfig,
     OracleConfig,
+    RelabelConfig,
     RunConfig,
     uses_pseudo_labels,
 )  # fmt: skip
@@ -72,16 +73,26 @@ def resolve(config: RunConfig) -> RunConfig:
         strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
         subsampling=replace(config.subsampling, refresh=refresh, params=own),
         pseudo_labeling=labels,
-        oracle=_answering(config.oracle),
+        oracle=_answering(config.oracle, "oracle.params"),
+        relabel=_relabelling(config.relabel),
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
 
 
-def _answering(oracle: OracleConfig) -> OracleConfig:
+def _relabelling(relabel: RelabelConfig) -> RelabelConfig:
+    if relabel.action == "none":
+        return relabel
+    chosen = replace(relabel.filter, params=own_params(relabel.filter, "relabel.filter.params"))
+    at = sorted(set(relabel.at)) if isinstance(relabel.at, list) else relabel.at
+    again = None if relabel.oracle is None else _answering(relabel.oracle, "relabel.oracle.params")
+    return replace(relabel, filter=chosen, at=at, oracle=again)
+
+
+def _answering(oracle: OracleConfig, key: str) -> OracleConfig:
     """With all of its settings; those that are files by their whole path."""
     kind = ORACLES[oracle.name]
-    params = kind.typed(oracle.params, "oracle.params")
+    params = kind.typed(oracle.params, key)
     files = {key: params[key] for key in kind.files if params.get(key) is not None}
     params |= {key: str(Path(file).expanduser().absolute()) for key, file in files.items()}
     return replace(oracle, params=params)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
+from al_bench.acquisition.relabelling import EVIDENCE
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
@@ -15,7 +16,16 @@ from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.identity import ROLES, file_hash
-from al_bench.config.schema import COLUMN_ROLES, SOURCE, TASKS, FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.schema import (
+    COLUMN_ROLES,
+    SOURCE,
+    TASKS,
+    FilterConfig,
+    ModelConfig,
+    OracleConfig,
+    RunConfig,
+    uses_pseudo_labels,
+)  # fmt: skip
 from al_bench.data.corpus import Corpus
 from al_bench.data.metrics import is_shipped
 from al_bench.data.readers.formats import READERS, WAYS, is_outside
@@ -142,7 +152,8 @@ def _models(config: RunConfig) -> Iterator[Problem]:
         if kind.source:
             yield from _source(role, model)
         elif any(getattr(model, key) is not None for key in SOURCE):
-            yield role, f"is an encoder, and {role}.learner={model.learner} reads none", f"set model@{role}=own"
+            broken = f"is an encoder, and {role}.learner={model.learner} reads none"
+            yield role, broken, f"set model@{role}={model.learner}"
     yield from _capabilities(config)
 
 
@@ -169,6 +180,8 @@ def _capabilities(config: RunConfig) -> Iterator[Problem]:
 def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """(a key, a role, what the key's value needs of the role's learner)"""
     if config.replay is None:
+        if config.relabel.action != "none" and config.relabel.filter.by in FILTERS:
+            yield "relabel.filter.by", "acquisition", FILTERS[config.relabel.filter.by].needs
         yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
         yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
         if config.schedule.seed_by in STRATEGIES:
@@ -244,20 +257,49 @@ def seeds(strategy: Strategy) -> bool:
     return set(strategy.needs) <= set(PRETRAINED)
 
 
+def _relabel(config: RunConfig) -> Iterator[Problem]:
+    relabel = config.relabel
+    if relabel.action == "none":
+        return
+    if config.replay is not None:
+        yield "relabel.action", "looks at labels before each fit, and a replay has none", "set relabel=none"
+    if relabel.at != "all" and not (isinstance(relabel.at, list) and relabel.at and all(map(_is_count, relabel.at))):
+        yield "relabel.at", "must be a list of cycles, or all", "try [0,2]"
+    chosen = relabel.filter
+    yield from _filter_problems("relabel.filter", chosen)
+    if chosen.drop == "adaptive":
+        yield "relabel.filter.drop", "needs a labeller whose quality is known", "set a share such as 0.1"
+    if chosen.by in FILTERS and (other := set(FILTERS[chosen.by].needs) - set(EVIDENCE)):
+        able = known(name for name, kind in FILTERS.items() if set(kind.needs) <= set(EVIDENCE))
+        yield "relabel.filter.by", f"needs {known(other)}, which labels of an oracle have not", f"choose one of {able}"
+    if relabel.oracle is not None:
+        yield from _answering("relabel.oracle", relabel.oracle, config)
+        if relabel.action == "drop":
+            yield "relabel.oracle", "is asked by relabel.action=ask alone", "set it to null"
+        if config.oracle.price.is_known and not relabel.oracle.price.is_known:
+            yield "relabel.oracle.price.example", "is open, and the first answers have a price", "set it, or to 0"
+    elif relabel.action == "ask" and not ORACLES[config.oracle.name].random:
+        broken = f"asks again, and oracle={config.oracle.name} would say the same"
+        yield "relabel.action", broken, "set relabel=ask_gold or relabel=drop"
+
+
 def _oracle(config: RunConfig) -> Iterator[Problem]:
-    chosen, dataset = config.oracle, config.dataset
-    kind = ORACLES[chosen.name]
-    if dataset.task in TASKS and dataset.kind not in kind.kinds:
-        names = known(name for name, other in ORACLES.items() if dataset.kind in other.kinds)
-        yield "oracle", f"does not label {dataset.kind} data", f"choose one of {names}"
-    params = kind.typed(chosen.params, "oracle.params")
-    yield from _value_problems(kind.settings(**params), "oracle.params")
-    for name in kind.files:
-        if params[name] is not None:
-            file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
-    price = chosen.price
+    price = config.oracle.price
+    yield from _answering("oracle", config.oracle, config)
     if config.schedule.unit == "money" and not (price.example or price.word):
         yield "schedule.unit", "is money, and a label costs nothing", "set oracle.price.example or oracle.price.word"
+
+
+def _answering(key: str, chosen: OracleConfig, config: RunConfig) -> Iterator[Problem]:
+    dataset, kind = config.dataset, ORACLES[chosen.name]
+    if dataset.task in TASKS and dataset.kind not in kind.kinds:
+        names = known(name for name, other in ORACLES.items() if dataset.kind in other.kinds)
+        yield key, f"does not label {dataset.kind} data", f"choose one of {names}"
+    params = kind.typed(chosen.params, f"{key}.params")
+    yield from _value_problems(kind.settings(**params), f"{key}.params")
+    for name in kind.files:
+        if params[name] is not None:
+            file_hash(f"{key}.params.{name}", Path(params[name]).expanduser())
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
@@ -399,7 +441,8 @@ def _machine(config: RunConfig) -> Iterator[Problem]:
 
 
 CHECKS = (
-    _dataset, _models, _schedule, _oracle, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics, _machine,
+    _dataset, _models, _schedule, _oracle, _relabel, _strategy, _subsampling, _pseudo_labeling, _evaluation, _metrics,
+    _machine,
 )  # fmt: skip
 
 

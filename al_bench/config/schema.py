@@ -224,6 +224,18 @@ class FilterConfig:
 
 
 @dataclass
+class RelabelConfig:
+    """Before a cycle's fit, a filter looks at the oracle's labels, at each label until it finds it suspicious once."""
+
+    action: str = one_of("none", "drop", "ask")  # drop: from training sets; ask: for a second answer, paid again
+    at: Any = "all"  # cycles: a list, or "all"
+    # By a model that is cross-validated on what is labelled (verifier), or by margins (aum). drop: a share of labels.
+    filter: FilterConfig = field(default_factory=lambda: FilterConfig("verifier", 0.1))
+    folds: int = between(2, 20, "5 is usual", 5)
+    oracle: OracleConfig | None = None  # who answers the second time; null: the same one
+
+
+@dataclass
 class PseudoLabelingConfig:
     """PLASM: the successor also learns from the rest of the pool, as the model `pseudo_labeler` labels it."""
 
@@ -270,6 +282,7 @@ class RunConfig:
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     subsampling: SubsamplingConfig = field(default_factory=SubsamplingConfig)
     oracle: OracleConfig = field(default_factory=OracleConfig)
+    relabel: RelabelConfig = field(default_factory=RelabelConfig)
     price: PriceConfig = field(default_factory=PriceConfig)
     pseudo_labeling: PseudoLabelingConfig = field(default_factory=PseudoLabelingConfig)
     pseudo_labeler: ModelConfig | None = None  # trained on what is labelled, labels the rest of the pool

@@ -160,7 +160,7 @@ class SyntheticModel(Model):
             yield places, Predictions(probs, embeddings=frozen(points) if embeddings else None, **facts)
 
     def samples(
-        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int, *, exact: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
         points, facts = self._points(inputs, ids)
         kept = [np.random.default_rng([seed, draw]).random(WIDTH) >= DROPOUT for draw in range(draws)]

@@ -85,7 +85,7 @@ class Model:
     ) -> Predictions:
         """Probabilities of `inputs[ids]`. exact: in float32 whatever the precision of the run.
 
-        embeddings: with the inputs of the last layer (classification)
+        embeddings: with the inputs of the last layer
         """
         return assembled(self.parts(inputs, ids, exact=exact, embeddings=embeddings))
 
@@ -94,11 +94,12 @@ class Model:
         raise NotImplementedError
 
     def samples(
-        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int, *, exact: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
         """Probabilities under random dropout masks, one mask per draw for all texts: (positions in `ids`, probs,
         sub-words), some examples at a time.
 
+        exact: as of `predict`
         probs: (k, draws, classes) float32; of sentences `Ragged` with values (words, draws, tags)
         """
         raise NotImplementedError
@@ -215,7 +216,7 @@ class BasicLearner:
 
     @property
     def computes(self) -> str:
-        return type(self).__name__
+        return "a learner of your own"
 
     @property
     def optimizations(self) -> tuple[str, ...]:

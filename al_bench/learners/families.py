@@ -4,12 +4,14 @@ from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
 
-from al_bench.config.schema import TASKS, ModelConfig
+from al_bench.config.schema import TASKS, ModelConfig, TrainingConfig
 from al_bench.learners.base import BasicLearner
 from al_bench.plugins import Component, Registry
 
 # What a learner can give beside predictions: to strategies and candidate pools, to filters, to other pseudo-labels.
 GIVES = ("embeddings", "samples", "pretrained", "surprisal", "influence", "margins", "soft labels", "weights")
+
+READABLE = {key.name for key in fields(ModelConfig)} | {f"training.{key.name}" for key in fields(TrainingConfig)}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class LearnerKind(Component):
     def __post_init__(self) -> None:
         if unknown := set(self.gives) - set(GIVES):
             raise TypeError(f"gives={sorted(unknown)}, which nobody needs")
+        if unknown := set(self.reads) - READABLE:  # results of models that differ in what counts would be shared
+            raise TypeError(f"reads={sorted(unknown)}, which are no keys of a model")
 
     @classmethod
     def of(cls, thing: Any = None, params: type | None = None, **facts: Any) -> Any:

@@ -95,13 +95,13 @@ class LinearModel(Model):
             yield block, as_predictions(encoded, ids[block], probs, x if embeddings else None)
 
     def samples(
-        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int, *, exact: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
         """Masks are of the standardised features, at the rate `DROPOUT`."""
         encoded = self.learner.encoded(inputs)
         masks = [feature_mask("features", draw, self.head.weight.shape[1], DROPOUT, seed) for draw in range(draws)]
         heads = [replace(self.head, weight=self.head.weight * mask) for mask in masks]
-        for block, x in self._blocks(encoded, ids, self.learner.precision):
+        for block, x in self._blocks(encoded, ids, "float32" if exact else self.learner.precision):
             probs = np.stack([softmax(head.logits(x), axis=1) for head in heads], axis=1)
             predictions = as_predictions(encoded, ids[block], probs)
             yield block, predictions.probs, predictions.tokens

@@ -109,12 +109,12 @@ class TransformerModel(Model):
         return parts(learner.forward, learner.encoded(inputs), ids, exact=exact, embeddings=embeddings)
 
     def samples(
-        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int, *, exact: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
         """Masks are those of the network's own dropout, the head's included."""
         learner = self._current()
-        masks = Masks(learner.forward.working_network, seed)
-        for sampled in samples(learner.forward, learner.encoded(inputs), ids, draws, masks):
+        masks = Masks(learner.forward.network_of(exact), seed)
+        for sampled in samples(learner.forward, learner.encoded(inputs), ids, draws, masks, exact=exact):
             if len(ids) and not masks.used:
                 raise no_dropout(learner.role, learner.config)
             yield sampled

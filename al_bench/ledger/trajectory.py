@@ -4,7 +4,7 @@ OUTPUT_DIR/trajectories/<id>/
   scores/cycle_0003.npy  float32 score of every training example, NaN where it was not scored
   stop/cycle_0003.npy    int16 label that the cycle's model gave every example of the stopping set, or every word
   labels/cycle_0003.npy  int16 label that the oracle gave every queried example, or every word; -1 where it abstained
-  seed_labels/cycle_0000.npy  the same of the seed set
+  seed_labels/cycle_0000.npy, revised_labels/cycle_0003.npy  the same of the seed set, and of suspicious labels
   costs.jsonl            a line per cycle: what it cost, and which run computed it
   ledger.jsonl           a line per cycle: what was decided; the line is the cycle's commit
 """
@@ -22,7 +22,7 @@ from al_bench.ledger.ledger import CycleLedger, load_record
 from al_bench.ledger.store import Store, costs_from, load_array, save_array
 
 # JSON as they are.
-FIELDS = ("labelled", "words", "metrics", "extended", "query", "stop_set", "seed_answers", "answers")
+FIELDS = ("labelled", "words", "metrics", "extended", "query", "stop_set", "seed_answers", "answers", "second_answers")
 
 
 class Trajectory(CycleLedger):
@@ -70,12 +70,14 @@ class Trajectory(CycleLedger):
             "stop": cycle.stop_labels,
             "seed_labels": cycle.seed_labels if cycle.number == 0 else None,
             "labels": cycle.query_labels if len(cycle.queried) else None,
+            "revised_labels": cycle.revised_labels if len(cycle.revised) else None,
         }
         decided = {
             "cycle": cycle.number,
             **{name: getattr(cycle, name) for name in FIELDS},
             "scored": len(cycle.scored),
             "seeded": cycle.seed_set.tolist(),
+            "revised": cycle.revised.tolist(),
             "queried": cycle.queried.tolist(),
         }
         for kind, array in arrays.items():
@@ -84,8 +86,8 @@ class Trajectory(CycleLedger):
         self.commit(decided, {"cycle": cycle.number, **self._store.costs_record(costs)})
 
     def _read(self, decided: dict[str, Any], spent: dict[str, Any]) -> Computed:
-        kinds = ("scores", "stop", "seed_labels", "labels")
-        scores, stop_labels, seed_labels, labels = (read_array(self.folder, kind, decided) for kind in kinds)
+        kinds = ("scores", "stop", "seed_labels", "labels", "revised_labels")
+        scores, stop_labels, seed_labels, labels, revised = (read_array(self.folder, kind, decided) for kind in kinds)
         scores = NO_SCORES if scores is None else scores
         scored = np.flatnonzero(~np.isnan(scores))
         cycle = Cycle(
@@ -94,6 +96,8 @@ class Trajectory(CycleLedger):
             seed_set=np.array(decided["seeded"], dtype=np.int64),
             seed_labels=NO_LABELS if seed_labels is None else seed_labels,
             query_labels=NO_LABELS if labels is None else labels,
+            revised=np.array(decided["revised"], dtype=np.int64),
+            revised_labels=NO_LABELS if revised is None else revised,
             stop_labels=stop_labels,
             queried=np.array(decided["queried"], dtype=np.int64),
             scored=scored,

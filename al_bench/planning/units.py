@@ -153,12 +153,15 @@ def training_examples(config: RunConfig) -> int | None:
 
 
 def labelled_at(config: RunConfig, cycle: int) -> float | None:
-    """Examples labelled at a cycle; a budget in words counts as the same share of the examples."""
+    """Examples labelled at a cycle, if the oracle answers all; a budget in words or money buys average examples."""
     n, schedule, words = training_examples(config), config.schedule, config.dataset.train_words
-    budgets = (schedule.initial, *[schedule.step] * cycle)
+    budgets, price = (schedule.initial, *[schedule.step] * cycle), config.oracle.price
+    in_money = schedule.unit == "money"
     in_words = schedule.unit == "words" and any(isinstance(budget, int) for budget in budgets)
-    if n is None or config.replay is not None or (in_words and words is None):
+    if n is None or config.replay is not None or (words is None and (in_words or (in_money and price.word))):
         return None
+    if in_money:
+        return min(sum(budgets) / price.of(1, (words or 0) / n), float(n))
     per_unit = n / words if in_words and words else 1.0
     total = sum(budget * (n if isinstance(budget, float) else per_unit) for budget in budgets)
     return min(total, float(n))

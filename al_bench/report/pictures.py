@@ -95,20 +95,21 @@ def _curves(setting: Setting) -> Iterator[Picture]:
 def _final_scores(setting: Setting) -> Iterator[Picture]:
     """Against seconds and, where prices are known, against money."""
     ended = [method for method in setting.methods if not setting.end(method)[1].empty]
+    bounds = TEXTS["bounds"] if any(method.bracket for method in ended) else ""
     for number, (panel, group) in enumerate(_panels(ended).items()):
         spent = {method: spent_by(setting, method) for method in group}
         rivals = [method for method in group if method.arm != "ceiling"]
         without = "" if any(len(spent[method]) for method in rivals) else UNTIMED
         without = without if len(rivals) > 1 else "it takes two methods"
         figure = without or comparisons.score_against_cost(setting, spent, SECONDS, labels=False)
-        yield picture("score_against_seconds", figure, number if panel else None, panel)
+        yield picture("score_against_seconds", figure, number if panel else None, panel, bounds)
     paid = [method for method in ended if method.about.priced]
     for number, (panel, group) in enumerate(_panels(paid).items() if paid else ()):
         money = {method: paid_by(setting, method) for method in group}
         without = _currencies(setting) or ("" if len(group) > 1 else "it takes two methods")
         axis = axis_label(setting, "money/total")
         figure = without or comparisons.score_against_cost(setting, money, axis, labels=True)
-        yield picture("score_against_money", figure, number if panel else None, panel)
+        yield picture("score_against_money", figure, number if panel else None, panel, bounds)
 
 
 def _currencies(setting: Setting) -> str:

@@ -151,23 +151,23 @@ class Plasm:
             costs.add(spent)
         clock, train = self.s.clock(None), self.s.corpus.train
         chain = Chain(
-            self.s.corpus.task,
-            self.s.corpus.label_names,
-            self.s.pool,
-            self.rest,
-            self.labels,
-            train.words[self.rest],
-            self.labelled,
-            self.s.labels(self.labelled),
-            self.pseudo.values["quality"],
-            evidence,
+            task=self.s.corpus.task,
+            label_names=self.s.corpus.label_names,
+            inputs=self.s.pool,
+            ids=self.rest,
+            labels=self.labels,
+            words=train.words[self.rest],
+            trusted=self.labelled,
+            trusted_labels=self.s.labels(self.labelled),
+            quality=self.pseudo.values["quality"],
+            evidence=evidence,
         )
         with clock.phase("suspect"):
             answer = suspicion(chosen, chain)
         costs.add(Costs(clock.seconds))
-        arrays = {"score": answer.score.astype(np.float32)}
+        arrays = {"score": np.asarray(answer.score, dtype=np.float32)}
         if answer.contradicts is not None:
-            arrays["contradicts"] = answer.contradicts
+            arrays["contradicts"] = np.asarray(answer.contradicts, dtype=bool)
         return Step({}, arrays, costs)
 
     def _evidence(self, need: str) -> tuple[Any, Costs]:

@@ -136,6 +136,15 @@ def test_batch_bald_seeks_in_the_shortlist_and_orders_the_rest_by_bald():
     assert sorted(whole) == list(range(40))
 
 
+def test_batch_bald_goes_on_by_bald_where_nothing_is_left_to_tell():
+    """The label of one text tells which of the two draws is right, and all others tell nothing after it."""
+    doubts = np.random.default_rng(0).permutation(20) / 50
+    samples = np.array([[[1, 0], [0, 1]], *([[0.9, 0.1], [0.9 - d, 0.1 + d]] for d in doubts)], dtype=np.float32)
+    by_bald = np.argsort(-information(samples))
+    assert by_bald[0] == 0
+    assert selection_of("batch_bald", bald_view(samples, "batch_bald"), 9, draws=2).order.tolist() == by_bald.tolist()
+
+
 def test_batch_bald_does_not_prefer_the_first_of_equals():
     samples = np.repeat(drawn(1, 4, 3), 20, axis=0)
     firsts = {

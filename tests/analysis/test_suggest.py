@@ -1,11 +1,14 @@
 """A stored config as a command line: what Hydra makes of it is the config again."""
 
 import shlex
+from dataclasses import asdict
 
 import pytest
+from parts import FILTERS
 from sweeps import varied
 from synthetic import jobs, write_job
 
+from al_bench.analysis.runs import columns_of
 from al_bench.analysis.suggest import (
     command,
     stored,
@@ -35,6 +38,7 @@ COMMANDS = [
     f"{ONE} evaluate_at=none",
     f"{ONE} strategy=bald strategy.params.draws=20 strategy.batch=power strategy.beta=2",
     f"{ONE} subsampling=seals subsampling.params.neighbours=50",
+    f"{ONE} schedule.unit=money oracle.price.word=0.02",
     f"{ONE} oracle=noisy oracle.params.rate=0.3 oracle.price.example=0.5 price.hour=2 price.currency=EUR",
     f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
 ]
@@ -47,6 +51,19 @@ def test_a_command_gives_the_config_back(tmp_path, line):
     (again,) = jobs(command(stored(str(folder)), [expected.seed]))
     assert run_identity(again) == run_identity(expected)
     assert (again.name, again.output_dir) == (expected.name, expected.output_dir)
+
+
+def test_filters_of_ones_own_and_more_metrics(tmp_path, write_module):
+    write_module("my_filters", FILTERS)
+    chosen = "{by:my_filters:small_margin,drop:0.1},{by:my_filters:mixed,params:{weight:0.25}}"
+    line = (
+        f"{ONE} pseudo_labeling=plasm model@pseudo_labeler=minilm_l6 pseudo_labeling.filters=[{chosen}] metrics=[nll]"
+    )
+    folder = write_job(tmp_path, line)
+    (expected,) = jobs(line)
+    (again,) = jobs(command(stored(str(folder)), [expected.seed]))
+    assert run_identity(again) == run_identity(expected)
+    assert columns_of(asdict(expected))["filters"] == "small_margin 0.1, mixed (weight=0.25) adaptive"
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "evaluate_at=none" not in line])

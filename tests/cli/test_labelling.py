@@ -135,6 +135,15 @@ REFUSED = {
     "a budget of nothing": (
         ["schedule.unit=money", "oracle.price.example=1", "schedule.step=0.0"], ["schedule.step=0.0: must be positive"],
     ),
+    "the same answer": (["relabel=ask"], ["relabel.action=ask: asks again, and oracle=gold would say the same; set relabel="]),
+    "adaptive": (["relabel=drop", "relabel.filter.drop=adaptive"], ["relabel.filter.drop=adaptive: needs a labeller"]),
+    "evidence": (["relabel=drop", "relabel.filter.by=knn"], ["relabel.filter.by=knn: needs pretrained", "one of aum, verifier"]),
+    "no cycles": (["relabel=drop", "relabel.at=[x]"], ["relabel.at=['x']: must be a list of cycles, or all"]),
+    "nobody to ask": (["relabel=ask_gold", "relabel.action=drop"], ["relabel.oracle=gold: is asked by relabel.action=ask"]),
+    "open price": (
+        ["relabel=ask_gold", "oracle=noisy", "oracle.price.example=1"],
+        ["relabel.oracle.price.example=null: is open, and the first answers have a price"],
+    ),
     "all of the money": (
         ["schedule.unit=money", "oracle.price.example=1", "schedule.initial=500.5"],
         ["schedule.initial=500.5: takes 500.5 money, but the training split has 120 and none would be left"],
@@ -151,3 +160,28 @@ def test_refused_in_one_line(al, quick_run, case, tmp_path):
         assert part in done.err
     assert len(done.err.strip().splitlines()) == 1, done.err
     assert not list(tmp_path.glob("outputs/trajectories/*"))
+
+
+@pytest.mark.parametrize("relabel", ["drop", "ask_gold"])
+def test_labels_that_look_wrong_are_left_out_or_asked_for_again(al, quick_run, tmp_path, relabel, interrupt_successor):
+    words = [*quick_run, "oracle=noisy", "oracle.params.rate=0.4", "oracle.price.example=0.1", f"relabel={relabel}"]
+    words += ["relabel.filter.drop=0.25", "relabel.folds=2", "acquisition.num_hidden_layers=1"]
+    words += ["relabel.oracle.price.example=2"] if relabel == "ask_gold" else []
+    done = al("run", *words, "output_dir=whole")
+    assert done.code == 0, done.err
+    lines = records(tmp_path / "whole")
+    (path,) = tmp_path.glob("whole/trajectories/*/ledger.jsonl")
+    revised = [len(cycle["revised"]) for cycle in Ledger(path).read()]
+    assert revised[0] == 3
+    first = [12, 20]
+    second = np.cumsum(revised) if relabel == "ask_gold" else np.zeros(2)
+    assert [line["asked"] for line in lines] == [one + again for one, again in zip(first, second, strict=True)]
+    money = [0.1 * one + 2 * again for one, again in zip(first, second, strict=True)]
+    assert [line["money_labels"] for line in lines] == pytest.approx(money)
+    kept = first if relabel == "ask_gold" else [one - gone for one, gone in zip(first, np.cumsum(revised), strict=True)]
+    assert [line["labelled"] for line in lines] == kept
+    assert all("relabel" in line["seconds"] for line in records(tmp_path / "whole", "costs"))
+    interrupt_successor(2)
+    assert al("run", *words, "output_dir=parts").code != 0
+    assert al("run", *words, "output_dir=parts").code == 0
+    assert decided(tmp_path / "whole") == decided(tmp_path / "parts")

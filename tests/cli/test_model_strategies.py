@@ -14,10 +14,8 @@ QUICK = [
     ("batch_bald", "classification", "transformer"),
     ("badge", "classification", "transformer"),
     ("bait", "classification", "linear"),
-    ("cal", "classification", "linear"),
     ("bald", "tagging", "linear"),
     ("ddu", "tagging", "transformer"),
-    ("gold_loss", "tagging", "linear"),
 ]
 
 

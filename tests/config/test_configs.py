@@ -63,7 +63,7 @@ def test_debug_shrinks_another_experiment():
     assert (config.dataset.limit.train, config.schedule.cycles, config.training.epochs) == (200, 2, 1)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS["model"] if name not in ("hf", "none", "own")])
+@pytest.mark.parametrize("name", [name for name in OPTIONS["model"] if name not in ("hf", "none")])
 def test_model(name):
     """As acquisition model with its settings, and as successor beside it."""
     config = composed(f"model@acquisition={name}", f"model@successor={name}")

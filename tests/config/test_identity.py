@@ -24,6 +24,7 @@ from al_bench.config.schema import (
     DatasetConfig,
     FilterConfig,
     ModelConfig,
+    OracleConfig,
     PseudoLabelingConfig,
     RunConfig,
     ScheduleConfig,
@@ -138,6 +139,16 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "oracle.params": ({}, NOTHING),  # gold has none
     "oracle.price.example": (0.1, RUN),  # the run's ledger counts money
     "oracle.price.word": (0.1, RUN),
+    "relabel.action": ("drop", TRAJECTORY_AND_RUN),
+    "relabel.at": ([1], NOTHING),  # of a relabelling, and there is none
+    "relabel.filter.by": ("aum", NOTHING),
+    "relabel.filter.drop": (0.2, NOTHING),
+    "relabel.filter.threshold": (0.5, NOTHING),
+    "relabel.filter.checkpoints": (2, NOTHING),
+    "relabel.filter.neighbours": (2, NOTHING),
+    "relabel.filter.params": ({}, NOTHING),
+    "relabel.folds": (3, NOTHING),
+    "relabel.oracle": (OracleConfig("noisy"), NOTHING),
     "price.hour": (2.0, NOTHING),
     "price.currency": ("EUR", NOTHING),
     "pseudo_labeling.name": ("other", NOTHING),
@@ -461,3 +472,36 @@ def test_a_run_does_not_depend_on_its_successor_being_named_where_none_is():
     """No successor is an identity too, and another one than any successor's."""
     assert run(resolved(successor=None, evaluate_at="none")) != run(resolved(evaluate_at="none"))
     assert trajectory(resolved(successor=None, evaluate_at="none")) == trajectory(resolved())
+
+
+NOISY = {"oracle__name": "noisy", "oracle__params": {"rate": 0.2}}
+
+
+def test_whatever_changes_the_labels_makes_other_fits(here):
+    """Not only other trajectories: the seed set alone is labelled by somebody, too."""
+    (here / "answers.csv").write_text("id,label\n")
+    column = {"oracle__name": "column", "oracle__params": {"file": "answers.csv"}}
+
+    def fits() -> list[str]:
+        again = OracleConfig("noisy")
+        several = [{}, NOISY, {**NOISY, "oracle__params": {"rate": 0.3}}, {**NOISY, "seeds__oracle": 7}, column]
+        several += [{"replay": "ids.jsonl"}, {"replay": "ids.jsonl", **NOISY}]
+        several += [{**NOISY, "relabel__action": action} for action in ("drop", "ask")]
+        several += [{**NOISY, "relabel__action": "ask", "relabel__oracle": again}]
+        several += [{"relabel__action": "ask", "relabel__oracle": again, "seeds__oracle": seed} for seed in (1, 2)]
+        return [digest(fit_identity(resolved(**changes), "float32", 0, "successor")) for changes in several]
+
+    (here / "ids.jsonl").write_text("[1]")
+    before = fits()
+    assert len(set(before)) == len(before)
+    (here / "answers.csv").write_text("id,label\n0,a\n")
+    after = fits()
+    assert [number for number, (one, other) in enumerate(zip(before, after, strict=True)) if one != other] == [4]
+
+
+def test_a_price_counts_where_it_is_the_budget():
+    prices = [{"oracle__price__example": price} for price in (0.1, 0.2)]
+    assert len({trajectory(resolved(**price)) for price in prices}) == 1
+    assert len({run(resolved(**price)) for price in prices}) == 2
+    in_money = [resolved(**price, schedule__unit="money", schedule__initial=5, schedule__step=5) for price in prices]
+    assert len({trajectory(config) for config in in_money}) == 2

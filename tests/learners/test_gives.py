@@ -32,9 +32,13 @@ def queries(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line)["query"] for line in trajectory.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("learner", ["transformer", "linear"])
 @pytest.mark.parametrize(
-    ("task", "name"), [("classification", "bald"), ("tagging", "bald"), ("tagging", "mahalanobis")]
+    ("task", "name", "learner"),
+    [
+        ("classification", "bald", "transformer"),
+        ("tagging", "bald", "linear"),
+        ("tagging", "mahalanobis", "transformer"),
+    ],
 )
 def test_samples_and_embeddings(
     task: str, name: str, learner: str, al: Any, request: pytest.FixtureRequest, tmp_path: Path

@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from al_bench import plugins
+from al_bench.config.catalog import listing
 from al_bench.config.identity import fit_identity, model_identity
 from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate
@@ -31,7 +32,7 @@ CLASSES = np.array([1, 0, 1, 0, 1])
 def words_of(tiny_run: list[str], *roles: str) -> list[str]:
     """The tiny run's overrides with the learner in these roles, which then have no encoder."""
     kept = [word for word in tiny_run if not word.startswith(tuple(f"{role}." for role in roles))]
-    return [*kept, *(word for role in roles for word in (f"model@{role}=own", f"{role}.learner={NAME}"))]
+    return [*kept, *(f"model@{role}={NAME}" for role in roles)]
 
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def test_it_is_what_scikit_learn_computes() -> None:
     assert learner.peak_memory() > 1e6
 
 
-@pytest.mark.parametrize("roles", [("acquisition", "successor"), ("acquisition",), ("successor",)])
+@pytest.mark.parametrize("roles", [("acquisition", "successor"), ("acquisition",)])
 def test_a_run_in_each_role(roles: tuple[str, ...], al: Any, tiny_run: list[str], tmp_path: Path) -> None:
     words = words_of(tiny_run, *roles)
     outcome = al("run", *words)
@@ -73,13 +74,13 @@ def test_its_settings_are_typed_and_part_of_the_identity(al: Any, tiny_run: list
     words = words_of(tiny_run, "acquisition", "successor")
     for setting, expected in {
         "+acquisition.params.strong=1": "acquisition.params.strong=1: no such parameter; did you mean strength?",
-        "+acquisition.params.strength=much": "acquisition.params.strength=much: must be a number; the default is 10.0",
-        "+successor.params.strength=-1": "successor.params.strength=-1: must be at least 1e-06; 1 is usual",
+        "acquisition.params.strength=much": "acquisition.params.strength=much: must be a number; the default is 10.0",
+        "successor.params.strength=-1": "successor.params.strength=-1: must be at least 1e-06; 1 is usual",
     }.items():
         outcome = al("run", *words, setting)
         assert outcome.code == 1
         assert expected in outcome.err
-    assert al("run", *words, "+acquisition.params.strength=0.1", "schedule.cycles=1").code == 0
+    assert al("run", *words, "acquisition.params.strength=0.1", "schedule.cycles=1").code == 0
     (identity,) = (tmp_path / "outputs" / "trajectories").glob("*/identity.json")
     acquisition = json.loads(identity.read_text())["identity"]["acquisition"]
     code = LEARNERS.code(NAME)
@@ -92,7 +93,7 @@ BROKEN = {
         {"dataset.task": "tagging"}, "acquisition.learner={NAME}: does not work on tagging; choose one of linear, transformer"
     ),
     "with an encoder": (
-        {"acquisition.hub": "some/model"}, "acquisition=fake: is an encoder, and acquisition.learner={NAME} reads none; set model@acquisition=own"
+        {"acquisition.hub": "some/model"}, "acquisition=fake: is an encoder, and acquisition.learner={NAME} reads none; set model@acquisition={NAME}"
     ),
     "embeddings": (
         {"strategy.name": "mahalanobis"},
@@ -148,6 +149,8 @@ def test_what_is_no_learner_is_refused_in_a_line(tmp_path: Path, monkeypatch: py
         assert line.startswith(expected)
     with pytest.raises(TypeError, match=r"gives=\['dreams'\], which nobody needs"):
         LearnerKind.of(BasicLearner, gives=("dreams",))
+    with pytest.raises(TypeError, match=r"reads=\['epochs'\], which are no keys of a model"):
+        LearnerKind.of(BasicLearner, reads=("max_length", "epochs", "training.dev_share"))
 
 
 def test_changed_code_is_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +170,7 @@ def test_a_registered_learner_reads_what_it_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("al_bench.plugins.source_hash", lambda *_: "code")
     plain = ModelConfig(learner="plain", training=TrainingConfig(epochs=3))
     assert "plain" in list(LEARNERS)
+    assert listing("model", None)["plain"].startswith("What a learner of your own can be derived from")
     assert model_identity(plain).keys() == {
         "learner", "params", "code", "num_hidden_layers", "max_length", "regularization", "training",
     }  # fmt: skip

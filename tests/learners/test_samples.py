@@ -27,10 +27,12 @@ TASKS = ("classification", "tagging")
 SEED = 7
 
 
-def drawn(model: Model, task: str, ids: np.ndarray = IDS, draws: int = 3, seed: int = SEED) -> list[np.ndarray]:
+def drawn(
+    model: Model, task: str, ids: np.ndarray = IDS, draws: int = 3, seed: int = SEED, **more: Any
+) -> list[np.ndarray]:
     """Of each id, in their order: (draws, classes), or (words, draws, tags)."""
     rows: list[Any] = [None] * len(ids)
-    for places, probs, tokens in model.samples(inputs_of(task), ids, draws, seed):
+    for places, probs, tokens in model.samples(inputs_of(task), ids, draws, seed, **more):
         assert tokens > 0
         assert flat(probs).dtype == np.float32
         for place, row in zip(places, probs.rows() if isinstance(probs, Ragged) else probs, strict=True):
@@ -121,10 +123,11 @@ def test_packed_samples_are_the_padded_ones(packs: bool, bert: Path) -> None:
 def test_a_half_precision_copy_is_sampled_as_the_network_is(bert: Path) -> None:
     copies = fitted(bert, "classification", precision="bfloat16")
     assert copies.learner.forward.copy is not None
-    exact = fitted(bert, "classification", precision="bfloat16")
-    exact.learner.network.load_state_dict(copies.learner.network.state_dict())
-    exact.learner.forward.copy, exact.learner.forward.precision = None, "float32"
-    np.testing.assert_allclose(drawn(copies, "classification"), drawn(exact, "classification"), atol=0.1)
+    exact = drawn(copies, "classification", exact=True)
+    np.testing.assert_allclose(drawn(copies, "classification"), exact, atol=0.1)
+    plain = fitted(bert, "classification")
+    plain.learner.network.load_state_dict(copies.learner.network.state_dict())
+    np.testing.assert_allclose(exact, drawn(plain, "classification"), atol=1e-6)
 
 
 def test_the_mean_of_many_masks_is_the_network(tmp_path: Path) -> None:

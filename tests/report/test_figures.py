@@ -17,6 +17,7 @@ from al_bench.analysis.stopping import stops as found_stops
 from al_bench.analysis.words import signed
 from al_bench.ledger.store import save_array
 from al_bench.ledger.trajectory import array_path
+from al_bench.report.costs import spent_by
 from al_bench.report.figures import comparisons, curves, style
 from al_bench.report.figures.style import COLORS, inline
 from al_bench.report.pictures import Picture, pictures
@@ -103,7 +104,7 @@ def test_many_methods_get_several_panels(rivals):
     def method(acquisition: str | None, successor: str, strategy: str) -> Method:
         row = about.copy()
         row[["acquisition", "successor", "strategy"]] = acquisition, successor, strategy
-        return Method("", "", row, {}, pd.DataFrame())
+        return Method("", "", ("", ""), row, {}, pd.DataFrame())
 
     few = [method("a", "s", strategy) for strategy in "123"]
     assert panels(few) == {"": few}
@@ -184,9 +185,12 @@ def test_brief(count, expected):
 def test_a_ceiling_is_a_level_beside_what_was_spent(rivals):
     """Its labels are all: it would beat everything at the price of one fit."""
     setting = setting_of(rivals)
-    (axes,) = comparisons.score_against_seconds(setting, setting.methods).axes
+    spent = {method: spent_by(setting, method) for method in setting.methods}
+    (axes,) = comparisons.score_against_cost(setting, spent, "seconds", labels=False).axes
     levels = [line.get_ydata()[0] for line in axes.lines if list(line.get_xdata()) == [0, 1]]
     assert levels == pytest.approx([100 * setting.scores(setting.methods[0])[0].mean()])
+    (axes,) = comparisons.score_against_cost(setting, spent, "money", labels=True).axes  # where these are paid
+    assert not [line for line in axes.lines if list(line.get_xdata()) == [0, 1]]
 
 
 def test_pareto():

@@ -34,7 +34,7 @@ class JointSampling(Sampling):
     shortlist: int = at_least(1, "1000 is usual", 1000)
 
 
-@by_view(params=Sampling, needs=("samples",), source="Houlsby et al. 2011; Gal et al. 2017", cost="n draws passes")
+@by_view(params=Sampling, needs=("samples",), source="Houlsby et al. 2011; Gal et al. 2017", cost="n draws")
 def bald(view: View, ids: np.ndarray, rng: Generator, *, draws: int) -> np.ndarray:
     """Mutual information of the label and the model (BALD).
 
@@ -58,7 +58,7 @@ def information(samples: np.ndarray) -> np.ndarray:
     needs=("samples",),
     tasks=("classification",),
     source="Kirsch et al. 2019",
-    cost="n draws passes, then b shortlist configurations draws classes",
+    cost="n draws + b shortlist configurations draws",
 )
 def batch_bald(
     view: View,
@@ -75,8 +75,8 @@ def batch_bald(
     By the chain rule, the joint information of a batch (Kirsch et al. 2019) grows with each member i by
     H(y_i | labels of the members before) - mean_d H(y_i | d): it is large for a text that the draws disagree on, and
     small for one whose label those of the others give away. The batch is sought among `shortlist` candidates, the
-    best on their own, or as many as the budget buys; others follow in that order. With D draws a batch holds log D
-    nats at most, so that a large batch needs many draws.
+    best on their own, or as many as the budget buys; others follow in that order, and so do equals. With D draws a
+    batch holds log D nats at most, so that a large batch needs many draws.
     """
     samples = view.samples(candidates, draws)
     assert isinstance(samples, np.ndarray)
@@ -88,7 +88,7 @@ def batch_bald(
     while len(chosen) < len(short) and not budget.is_spent(candidates[short[chosen]]):
         gains = known.entropies(probs) - given_model
         gains[chosen] = -np.inf
-        chosen.append(int(gains.argmax()))
+        chosen.append(int(gains.round(6).argmax()))  # the first of equals; float32 probabilities tell no more
         known = known.observe(probs[chosen[-1]], configurations, rng)
     return Selection(candidates[np.concatenate([short[chosen], np.delete(short, chosen), places[len(short) :]])])
 
@@ -109,11 +109,11 @@ class Known:
 
     def entropies(self, probs: np.ndarray) -> np.ndarray:
         """(k,) H(y | labels of the batch) of candidates with (k, draws, classes) probabilities."""
-        entropies = np.empty(len(probs))
-        block = max(1, NUMBERS // (len(self.weights) * probs.shape[2]))
-        for start in range(0, len(probs), block):
-            label = self.posterior @ probs[start : start + block]  # (block, m, classes)
-            entropies[start : start + block] = entr(label).sum(axis=2) @ self.weights
+        (k, draws, classes), entropies = probs.shape, np.empty(len(probs))
+        block = max(1, NUMBERS // (len(self.weights) * classes))
+        for start in range(0, k, block):
+            labels = self.posterior @ probs[start : start + block].transpose(1, 0, 2).reshape(draws, -1)
+            entropies[start : start + block] = (self.weights @ entr(labels)).reshape(-1, classes).sum(axis=1)
         return entropies
 
     def observe(self, probs: np.ndarray, limit: int, rng: Generator) -> "Known":

@@ -11,7 +11,7 @@ from al_bench.data.ragged import values_of
 from al_bench.learners.predictions import Predictions
 
 
-@by_view(needs=("predictions", "gold"), bracket=True, source="a bracket, from no paper", cost="n")
+@by_view(needs=("predictions", "gold"), bracket=True)
 def gold_loss(view: View, ids: np.ndarray, rng: Generator) -> np.ndarray:
     """Loss of the gold label: a bracket, which no annotator could run.
 

@@ -36,10 +36,9 @@ def cal(view: View, ids: np.ndarray, rng: Generator, *, neighbours: int) -> np.n
     """
     from sklearn.neighbors import NearestNeighbors  # heavy
 
-    known = view.predictions(view.labelled)
-    probs = values_of(known.probs).astype(np.float64)
-    search = NearestNeighbors(n_neighbors=min(neighbours, len(known)), algorithm="brute")
-    search.fit(finite(known.embeddings))
+    probs = values_of(view.predictions(view.labelled).probs).astype(np.float64)
+    search = NearestNeighbors(n_neighbors=min(neighbours, len(probs)), algorithm="brute")
+    search.fit(view.embeddings(view.labelled))
 
     def contrasts(_: np.ndarray, predictions: Predictions) -> np.ndarray:
         nearest = search.kneighbors(finite(predictions.embeddings), return_distance=False)

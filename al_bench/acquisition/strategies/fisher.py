@@ -8,9 +8,9 @@ from numpy.random import Generator
 from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.strategies.distance import scatter
 from al_bench.acquisition.strategies.protocol import Selection, selecting
-from al_bench.acquisition.view import View, finite
+from al_bench.acquisition.view import View
 from al_bench.config.schema import at_least
-from al_bench.data.ragged import Ragged
+from al_bench.data.ragged import values_of
 
 NUMBERS = 2**22  # float64 numbers in memory at a time: 32 MiB
 
@@ -32,7 +32,7 @@ class Reduction:
     needs=("predictions", "embeddings"),
     tasks=("classification",),
     source="Ash et al. 2021",
-    cost="n (width classes)^2, then b shortlist (width classes)^2",
+    cost="(n + b shortlist) (width classes)^2",
 )
 def bait(
     view: View, candidates: np.ndarray, budget: Budget, rng: Generator, *, width: int, ridge: float, shortlist: int
@@ -46,17 +46,15 @@ def bait(
     Information is computed in `width` principal components of the embeddings and a constant, since the matrices have
     (width + 1) x classes rows. The batch is sought among `shortlist` candidates, or as many as twice the budget buys.
     """
-    pool, known = view.predictions(candidates), view.predictions(view.labelled)
-    assert isinstance(pool.probs, np.ndarray)
-    assert isinstance(known.probs, np.ndarray)
-    points, labelled = reduced(width, pool.embeddings, known.embeddings)
-    fisher = information(points, pool.probs) / len(points)
-    precision = information(labelled, known.probs) + ridge * np.eye(len(fisher))
+    pool, known = (values_of(view.predictions(ids).probs) for ids in (candidates, view.labelled))
+    points, labelled = reduced(width, view.embeddings(candidates), view.embeddings(view.labelled))
+    fisher = information(points, pool) / len(points)
+    precision = information(labelled, known) + ridge * np.eye(len(fisher))
     state = Parameters(np.linalg.inv(precision), fisher)
     twice = replace(budget, amount=2 * budget.amount)
-    places = ranked(np.arange(len(candidates)), state.effects(points, pool.probs), rng)
+    places = ranked(np.arange(len(candidates)), state.effects(points, pool), rng)
     places = places[: max(shortlist, twice.size(candidates[places]))]
-    chosen = _batch(state, points[places], pool.probs[places].astype(np.float64), candidates[places], budget)
+    chosen = _batch(state, points[places], pool[places].astype(np.float64), candidates[places], budget)
     return Selection(budget.completed(candidates[places[chosen]], candidates, rng))
 
 
@@ -142,9 +140,11 @@ def information(points: np.ndarray, probs: np.ndarray) -> np.ndarray:
     return total.reshape(width * classes, -1)
 
 
-def reduced(width: int, *embeddings: np.ndarray | Ragged | None) -> list[np.ndarray]:
-    """(n, k + 1) float64 of each array: the principal components of the first one, and a constant for the bias."""
-    rows = [finite(each) for each in embeddings]
-    centre = rows[0].mean(axis=0, dtype=np.float64)
-    axes = np.linalg.eigh(scatter(rows[0], centre))[1][:, ::-1][:, :width]
-    return [np.column_stack([each @ axes.astype(np.float32) - centre @ axes, np.ones(len(each))]) for each in rows]
+def reduced(width: int, pool: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
+    """(n, k + 1) float64 of each array: the principal components of the pool's embeddings, and 1 for the bias."""
+    centre = pool.mean(axis=0, dtype=np.float64)
+    axes = np.linalg.eigh(scatter(pool, centre))[1][:, ::-1][:, :width]
+    return [
+        np.column_stack([rows @ axes.astype(np.float32) - centre @ axes, np.ones(len(rows))])
+        for rows in (pool, *others)
+    ]

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from al_bench.acquisition.selection import Budget
 from al_bench.acquisition.strategies.protocol import Selection, by_view, part_by_part, selecting
-from al_bench.acquisition.view import View, finite
+from al_bench.acquisition.view import View
 from al_bench.data.ragged import values_of
 from al_bench.learners.predictions import Predictions
 
@@ -46,10 +46,7 @@ def badge(view: View, candidates: np.ndarray, budget: Budget, rng: Generator) ->
     gradients (p - e_y) h' in the weights of the last layer, for the likeliest label y (Ash et al. 2020), so that
     uncertain texts (long gradients) that differ (in direction) are drawn.
     """
-    predictions = view.predictions(candidates)
-    assert isinstance(predictions.probs, np.ndarray)
-    assert isinstance(predictions.embeddings, np.ndarray)
-    residuals, inputs = finite(predictions.probs).astype(np.float64), finite(predictions.embeddings)
+    residuals, inputs = values_of(view.predictions(candidates).probs).astype(np.float64), view.embeddings(candidates)
     residuals[np.arange(len(residuals)), residuals.argmax(axis=1)] -= 1
     lengths = squares(residuals) * squares(inputs)
     places, nearest = [int(rng.integers(len(candidates)))], np.full(len(candidates), np.inf)

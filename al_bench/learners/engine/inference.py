@@ -47,7 +47,7 @@ def parts(
 
 
 def samples(
-    forward: Forward, encoded: Encoded, ids: np.ndarray, draws: int, masks: Masks
+    forward: Forward, encoded: Encoded, ids: np.ndarray, draws: int, masks: Masks, *, exact: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
     """As `Model.samples`, longest first: a pass per draw."""
 
@@ -63,14 +63,14 @@ def samples(
         drawn = []
         for draw in range(draws):
             with masks.applied(draw):
-                logits = [_outputs(forward, encoded, ids[batch])[0] for batch in group]
+                logits = [_outputs(forward, encoded, ids[batch], exact)[0] for batch in group]
             drawn.append(_to_host([of_batch.softmax(dim=-1) for of_batch in logits]))
         return lambda: sampled(np.concatenate(group), np.stack([probs() for probs in drawn], axis=1))
 
-    yield from _pipelined(_batches(forward, encoded, ids), max(1, PART // draws), begin)
+    yield from _pipelined(_batches(forward, encoded, ids, exact), max(1, PART // draws), begin)
 
 
-def _batches(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool = False) -> Iterator[np.ndarray]:
+def _batches(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool) -> Iterator[np.ndarray]:
     budget = TOKEN_BUDGET[forward.collator.device.type]
     return scoring_batches(encoded.tokens.lengths[ids], budget, packed=forward.packs and not exact)
 
@@ -93,7 +93,7 @@ def _pipelined(
 
 
 def _outputs(
-    forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool = False, head: torch.nn.Module | None = None
+    forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, head: torch.nn.Module | None = None
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """(logits, inputs of the head) of a batch, or of its halves where the device has too little memory for it.
 
