@@ -111,6 +111,7 @@ def test_the_test_of_the_template(installed):
         space["test_conformance"](*arguments)
 
 
+@pytest.mark.slow
 def test_pip_installs_the_template(tmp_path):
     pytest.importorskip("setuptools")
     shutil.copytree(TEMPLATE, tmp_path / "my_plugin")

@@ -24,6 +24,7 @@ RIDGE, SHARPNESS = 0.5, 4.0  # of the fit, and of its probabilities
 DROPOUT, MASKED = 0.2, 0.15  # shares: of features in `samples`, of words in `surprisal`
 
 
+@cache
 def corpus_of(task: str, train: int = 60, test: int = 12, seed: int = 0) -> Corpus:
     """Texts of 1 to 9 words, of which half tell the class; or sentences, of which some words are names."""
     rng = np.random.default_rng(seed)

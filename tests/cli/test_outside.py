@@ -60,7 +60,7 @@ def test_a_module_beside_the_configs_is_checked_run_planned_and_compared(al, mod
 
 def test_changed_code_is_another_trajectory_and_said(al, module, quick_run):
     name = module(STRATEGY)
-    words = [*quick_run, f"strategy={name}:own"]
+    words = [*quick_run, "evaluate_at=none", f"strategy={name}:own"]
     assert "changed since" not in al("run", *words).out
     (before,) = Path("outputs/trajectories").iterdir()
     module(STRATEGY.replace("** power", "** power / 2"), name=name)
@@ -86,7 +86,13 @@ def test_an_installed_distribution_is_listed_completed_and_chosen(al, module, qu
     assert "doubtful" in al("-sc", "query=bash").out.split()
     monkeypatch.delenv("COMP_LINE")
 
-    words = [*quick_run, "strategy=doubtful", "strategy.params.power=3", f"subsampling=short_{name}"]
+    words = [
+        *quick_run,
+        "evaluate_at=none",
+        "strategy=doubtful",
+        "strategy.params.power=3",
+        f"subsampling=short_{name}",
+    ]
     done = al("run", *words, "subsampling.params.words=9")
     assert done.code == 0, done.err
     (run,) = Path("outputs/runs/test").iterdir()
