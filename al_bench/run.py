@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import Computed, Cycle, Setup, acquire
+from al_bench.acquisition.cycle import Cycle
+from al_bench.acquisition.loop import Computed, acquire
 from al_bench.acquisition.needs import acquires
 from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.setup import Setup
 from al_bench.config.identity import (
     content_hash,
     is_bracket,

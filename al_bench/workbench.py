@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from al_bench.acquisition.loop import annotator_of
 from al_bench.acquisition.needs import needs_of
+from al_bench.acquisition.setup import annotator_of
 from al_bench.config.identity import models_of
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from benching import MINILM, Report, arguments, prepared, training
 
-from al_bench.acquisition.loop import Setup, acquire
+from al_bench.acquisition.loop import acquire
+from al_bench.acquisition.setup import Setup
 from al_bench.analysis.statistics import tost
 from al_bench.config.resolution import resolve
 from al_bench.config.schema import DatasetConfig, Limits, RunConfig, ScheduleConfig, StrategyConfig

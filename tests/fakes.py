@@ -9,7 +9,8 @@ from zlib import crc32
 
 import numpy as np
 
-from al_bench.acquisition.loop import Computed, Setup, acquire
+from al_bench.acquisition.loop import Computed, acquire
+from al_bench.acquisition.setup import Setup
 from al_bench.config.resolution import resolve
 from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, ScheduleConfig, StrategyConfig
 from al_bench.data.corpus import Corpus, Inputs, Labels, Split

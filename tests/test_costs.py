@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from made import write_ledger
 from omegaconf import OmegaConf
 
-from al_bench.acquisition.loop import Setup, acquire
+from al_bench.acquisition.loop import acquire
+from al_bench.acquisition.setup import Setup
 from al_bench.config.identity import fit_identity
 from al_bench.config.schema import ModelConfig
 from al_bench.costs import ITERATION, TOTALS, Costs, charged_once, seconds_until_scores, total_of, totals

@@ -196,7 +196,8 @@ def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if pseudo.gold_weight != 1:
         yield "pseudo_labeling.gold_weight", "successor", ("weights",)
     for number, chosen in enumerate(pseudo.filters):
-        yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
+        if not _unknown(FILTERS, chosen.by):  # which `_filter_problems` refuses
+            yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
 
 
 def _budget(key: str, value: int | float, unit: str) -> Iterator[Problem]:

@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from al_bench.acquisition.loop import Cycle, Setup, acquire, fit_seeds, view_of
+from al_bench.acquisition.cycle import Cycle
+from al_bench.acquisition.loop import acquire
 from al_bench.acquisition.needs import acquires, fits
 from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.query import view_of
 from al_bench.acquisition.selection import Budget, costs_of
+from al_bench.acquisition.setup import Setup, fit_seeds
 from al_bench.acquisition.view import FITTED, View
 from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate

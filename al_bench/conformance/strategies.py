@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import refuse_broken
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.protocol import Selection, Strategy
+from al_bench.acquisition.strategies.protocol import Selection, Strategy, refuse_broken
 from al_bench.acquisition.view import FITTED
 from al_bench.config.schema import TASKS, StrategyConfig
 from al_bench.conformance.rounds import Round, config_of, rounds, runs_in_the_loop

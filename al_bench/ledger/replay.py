@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from al_bench.acquisition.annotation import Annotator, accounted
-from al_bench.acquisition.loop import Computed, Cycle, describe
+from al_bench.acquisition.cycle import Cycle, describe
+from al_bench.acquisition.loop import Computed
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import as_ids
 from al_bench.costs import Costs

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import NO_LABELS, NO_SCORES, Computed, Cycle
+from al_bench.acquisition.cycle import NO_LABELS, NO_SCORES, Cycle
+from al_bench.acquisition.loop import Computed
 from al_bench.config.identity import differences, digest, flat
 from al_bench.costs import Costs
 from al_bench.ledger.ledger import CycleLedger, load_record

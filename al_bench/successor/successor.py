@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.loop import fit_seeds
+from al_bench.acquisition.setup import fit_seeds
 from al_bench.config.identity import fit_identity
 from al_bench.config.schema import RunConfig
 from al_bench.costs import Clock, Costs, Listener, happens_once

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from fakes import collected, config_of, corpus_of, fake_for, snapshot
 
-from al_bench.acquisition.loop import Cycle, Setup, acquire, annotator_of
+from al_bench.acquisition.cycle import Cycle
+from al_bench.acquisition.loop import acquire
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import Budget, costs_of, prefix
+from al_bench.acquisition.setup import Setup, annotator_of
 from al_bench.config.schema import LabelPrice
 from al_bench.data.ragged import Ragged, values_of
 from al_bench.errors import UserError

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fakes import FakeLearner, Fit, collected, config_of, corpus_of, fake_for, snapshot
 
-from al_bench.acquisition.loop import Setup, acquire
+from al_bench.acquisition.loop import acquire
+from al_bench.acquisition.setup import Setup
 from al_bench.config.schema import FilterConfig, LabelPrice, OracleConfig
 from al_bench.ledger.trajectory import Trajectory
 

@@ -7,9 +7,10 @@ import pytest
 from fakes import FakeLearner, changed, collected, config_of, corpus_of, fake_for
 
 from al_bench import plugins
-from al_bench.acquisition.loop import Setup, acquire
+from al_bench.acquisition.loop import acquire
 from al_bench.acquisition.needs import acquires, fits, needs_of, query_needs
 from al_bench.acquisition.selection import costs_of, seed_set
+from al_bench.acquisition.setup import Setup
 from al_bench.acquisition.strategies.protocol import Selection, by_score, selecting
 from al_bench.config.identity import labelled_identity, models_of, run_identity, trajectory_identity
 from al_bench.config.resolution import resolve

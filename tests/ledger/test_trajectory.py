@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from fakes import FakeLearner, changed, collected, config_of, corpus_of, fake_for, later_is_harder, snapshot
 
-from al_bench.acquisition.loop import Computed, Setup, acquire
+from al_bench.acquisition.loop import Computed, acquire
+from al_bench.acquisition.setup import Setup
 from al_bench.config.schema import SubsamplingConfig
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import Ledger, read_json

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from seqeval.metrics.sequence_labeling import get_entities
 
 from al_bench.acquisition.annotation import Annotator, accounted
-from al_bench.acquisition.loop import annotator_of
+from al_bench.acquisition.setup import annotator_of
 from al_bench.config.schema import OracleConfig
 from al_bench.data.corpus import Corpus, Split
 from al_bench.data.ragged import Ragged, values_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made import write_ledger
 from matplotlib.figure import Figure
 from sweeps import varied
-from synthetic import WORDS, contrasts_of, write_runs
+from synthetic import WORDS, contrasts_of, jobs, write_runs
 
 from al_bench.analysis.measures import Measures
 from al_bench.analysis.statistics import at_equal_cost
@@ -202,3 +202,15 @@ def test_currencies_are_not_mixed(tmp_path):
     assert cells(table)["ASM", "gold"]["gain"].estimate is None
     drawn = {picture.name: picture.figure for picture in pictures(contrasts.settings[0], [])}
     assert drawn["curve_money"] == "prices are in several currencies (EUR, USD)"
+
+
+def test_the_shipped_arms_have_money_in_common(tmp_path):
+    """What the cheap oracle takes for everything lies between the first and the last sum of those who ask people."""
+    answers = tmp_path / "weak.csv"
+    answers.write_text("id,label\n", encoding="utf-8")
+    (everything,) = jobs(f"+experiment=trec6_money/weak_all oracle.params.file={answers}")
+    cost = everything.oracle.price.example * everything.dataset.train_examples
+    for name in ("gold_active", "gold_random"):
+        (config,) = jobs(f"+experiment=trec6_money/{name}")
+        schedule = config.schedule
+        assert schedule.initial <= cost <= schedule.initial + schedule.cycles * schedule.step

@@ -121,6 +121,22 @@ def part_by_part(view: View, ids: np.ndarray, score: Callable[[np.ndarray, Predi
     return scores
 
 
+def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: Budget) -> None:
+    """Raise `UserError` for an order that is no order of candidates, or too short for the budget."""
+    order = np.asarray(order)
+    if order.dtype.kind not in "iu" or order.ndim != 1:
+        broken = f"is an array of {order.dtype} with {order.ndim} axes, not of ids"
+    elif len(np.unique(order)) < len(order):
+        broken = "has an id twice"
+    elif outside := np.count_nonzero(~np.isin(order, candidates)):
+        broken = f"has {outside} ids that are no candidates"
+    elif len(order) < len(candidates) and not budget.is_spent(order):
+        broken = f"has {len(order)} of {len(candidates)} candidates, which do not use up the budget"
+    else:
+        return
+    raise UserError(f"strategy={name}: its order {broken}; mend the strategy, see `al-bench check {name}`")
+
+
 by_score = Strategy.of(form="by_score")
 by_view = Strategy.of(form="by_view")
 selecting = Strategy.of(form="selecting")
