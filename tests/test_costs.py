@@ -31,7 +31,7 @@ from al_bench.successor.successor import Succession, succeed
 
 # Every phase that the code uses, by hand. The runs below have all of them but those of a network's overheads.
 PHASES = {
-    "iteration": {"train", "subsample", "predict", "select", "rescore"},
+    "iteration": {"relabel", "train", "subsample", "predict", "select", "rescore"},
     "one_off": {"prepare"},
     "evaluation": {"evaluate", "successor_evaluate", "first_successor_evaluate"},
     "successor_total": {
@@ -99,10 +99,10 @@ def trajectory_costs(folder: Path) -> list[dict]:
 
 
 def test_real_runs_have_these_phases_and_no_others(al, tiny_run, tiny_model, tmp_path) -> None:
-    """UPS with rescoring and all filters behind it; a linear learner in both roles."""
+    """UPS with rescoring and all filters behind it; a linear learner in both roles, with relabelling."""
     short = [*tiny_run, "schedule.cycles=1", "training.epochs=1"]
     first = ["subsampling=ups", "subsampling.gamma=0.5", "rescore=2", *labeller_and_verifier(tiny_model)]
-    for words in (first, ["acquisition.learner=linear", "successor.learner=linear"]):
+    for words in (first, ["acquisition.learner=linear", "successor.learner=linear", "relabel.action=drop"]):
         done = al("run", *short, *words)
         assert done.code == 0, done.err
     lines = [line for run in runs_costs(tmp_path).values() for line in run]

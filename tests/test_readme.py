@@ -17,6 +17,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line.partition(" #")[0].strip() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith(("al-bench run", "al-bench plan"))]
 OPTIONS = [text for kind, text in BLOCKS if kind == "yaml"]
+MODULES = {text.partition("\n")[0].removeprefix("# "): text for kind, text in BLOCKS if kind == "python"}
 
 
 def test_there_are_some():
@@ -28,6 +29,9 @@ def test_there_are_some():
 def test_command(command, tmp_path, monkeypatch):
     """Nothing is wrong with it but the files and folders that a reader has and we have not."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, text in MODULES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     words = [word for word in shlex.split(command)[2:] if not word.startswith("hydra")]
     if "paper/*" in command:  # every one of its files is planned elsewhere
         words = [word.replace("paper/*", "paper/imdb/*") for word in words]
@@ -37,6 +41,16 @@ def test_command(command, tmp_path, monkeypatch):
     for _, config in jobs_of(hydra_options(words)):
         problems = str(config).splitlines() if isinstance(config, UserError) else []
         assert all("no such file" in problem or "no such folder" in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module(name, al, tmp_path):
+    """A component in it keeps what its kind promises."""
+    (tmp_path / name).write_text(MODULES[name], encoding="utf-8")
+    function = re.search(r"^def (\w+)", MODULES[name], flags=re.MULTILINE)
+    assert function is not None
+    done = al("check", f"{Path(name).stem}:{function[1]}")
+    assert done.code == 0, done.out + done.err
 
 
 @pytest.mark.parametrize("text", OPTIONS)
