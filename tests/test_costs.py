@@ -30,7 +30,7 @@ from al_bench.successor.successor import Succession, succeed
 
 # Every phase that the code uses, by hand. The runs below have all of them but those of a network's overheads.
 PHASES = {
-    "iteration": {"train", "subsample", "predict", "select", "rescore"},
+    "iteration": {"relabel", "train", "subsample", "predict", "select", "rescore"},
     "one_off": {"prepare"},
     "evaluation": {"evaluate", "successor_evaluate", "first_successor_evaluate"},
     "successor_total": {
