@@ -5,8 +5,8 @@
 
 The pool lies in 50 clusters of 384 directions; the model's predictions, embeddings and samples are looked up, so that
 what is measured is the selection: 100 of the pool are queried, 1,000 are labelled, 6 classes. Each measurement is a
-process of its own on one thread, with a limit on its time. Results go to docs/strategies.csv, a line each, in the place
-of the same measurement's line; `python scripts/strategies_doc.py` makes docs/strategies.md of them.
+process of its own on one thread, in CPU seconds, with a limit on its time. Results go to docs/strategies.csv, a line
+each, in the place of the same measurement's line; `python scripts/strategies_doc.py` makes docs/strategies.md of them.
 """
 
 import argparse
@@ -111,12 +111,12 @@ def words_of(ids: np.ndarray) -> np.ndarray:
 
 
 def measure(component: str, name: str, n: int) -> dict[str, float]:
-    """Seconds of one query of n candidates, and the peak of the process's memory in GB, vectors included."""
+    """CPU seconds of one query of n candidates, and the peak of the process's memory in GB, vectors included."""
     query_of(component, name, 2 * QUERIED)()  # what is imported at the first use belongs to no query
     query = query_of(component, name, n)
-    started = time.perf_counter()
+    started = time.process_time()  # which other work on the machine does not lengthen
     query()
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     return {"seconds": seconds, "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
 
 

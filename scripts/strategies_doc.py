@@ -27,7 +27,7 @@ with those that you have installed; [extending.md](extending.md) says how to wri
   language model) of its encoder before any fit. What needs nothing of the fitted model fits none. `gold` looks at
   labels that no annotator has given: a bracket, not a method.
 - **cost**: beside the passes of the model that the needs tell, with n candidates, b queried and m labelled examples.
-- **seconds** of one query, beside these passes: {QUERIED} examples of 1,000 to 1,000,000 candidates with synthetic
+- **CPU seconds** of one query, beside these passes: {QUERIED} examples of 1,000 to 1,000,000 candidates with synthetic
   vectors of {WIDTH} directions, on one thread ({{processor}}). `python scripts/bench_strategies.py` measures them.
 """
 
