@@ -95,6 +95,14 @@ def test_bad_files(tmp_path, content, says):
     assert "\n" not in message
 
 
+def test_a_seed_set_without_an_answer_is_refused(tmp_path):
+    """No successor can be fitted on nothing."""
+    (tmp_path / "ids.jsonl").write_text("[1, 2]\n[3]\n")
+    silent = annotator_of(config_of(oracle__name="noisy", oracle__params={"rate": 0.0, "abstain": 1.0}), CORPUS)
+    with pytest.raises(UserError, match=r"^oracle=noisy: gives 0 different labels for the 2 examples of the seed set"):
+        next(replay(tmp_path / "ids.jsonl", CORPUS, silent))
+
+
 def test_other_data_is_refused(acquired):
     other = corpus_of(train=20, seed=1)
     with pytest.raises(UserError, match=r"replay=.*: was acquired on other data than this run's dataset"):
