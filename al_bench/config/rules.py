@@ -15,7 +15,8 @@ from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
-from al_bench.config.identity import ROLES, file_hash
+from al_bench.config.digests import file_hash
+from al_bench.config.identity import ROLES
 from al_bench.config.schema import (
     COLUMN_ROLES,
     SOURCE,

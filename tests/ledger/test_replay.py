@@ -6,7 +6,7 @@ from fakes import config_of, corpus_of, fake_for
 
 from al_bench.acquisition.loop import acquire
 from al_bench.acquisition.setup import Setup, annotator_of
-from al_bench.config.identity import content_hash
+from al_bench.config.digests import content_hash
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import Ledger, write_json
 from al_bench.ledger.replay import replay
