@@ -16,7 +16,7 @@ from al_bench.acquisition.loop import Computed, acquire
 from al_bench.acquisition.needs import acquires
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.setup import Setup
-from al_bench.config.components import is_bracket, model_identity, strategy_identity
+from al_bench.config.component_identity import is_bracket, model_identity, strategy_identity
 from al_bench.config.digests import content_hash
 from al_bench.config.identity import run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig, uses_pseudo_labels

@@ -12,7 +12,7 @@ from typing import Any
 from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.view import FITTED
-from al_bench.config.components import (
+from al_bench.config.component_identity import (
     dataset_identity,
     encoder_identity,
     filter_identity,

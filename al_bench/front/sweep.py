@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from al_bench.config.components import is_bracket
+from al_bench.config.component_identity import is_bracket
 from al_bench.config.credentials import conceal
 from al_bench.data.metrics import headline_among
 from al_bench.errors import UserError, first_line, reject

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from al_bench.config.components import is_bracket
+from al_bench.config.component_identity import is_bracket
 from al_bench.config.credentials import conceal
 from al_bench.config.digests import digest, flat
 from al_bench.costs import totals

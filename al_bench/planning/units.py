@@ -15,7 +15,7 @@ import numpy as np
 
 from al_bench.acquisition.needs import fits
 from al_bench.config import identity as identities
-from al_bench.config.components import dataset_identity, model_identity
+from al_bench.config.component_identity import dataset_identity, model_identity
 from al_bench.config.digests import digest
 from al_bench.config.schema import DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once

@@ -15,7 +15,7 @@ from al_bench.analysis.contrasts import QUESTIONS, Contrasts, best_of
 from al_bench.analysis.runs import columns_of, oracle_name, strategy_name
 from al_bench.analysis.store import load
 from al_bench.analysis.suggest import command, filling, stored
-from al_bench.config.components import is_bracket, strategy_identity
+from al_bench.config.component_identity import is_bracket, strategy_identity
 from al_bench.config.identity import run_identity
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.report.answers import answers

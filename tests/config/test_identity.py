@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fakes import changed
 
-from al_bench.config.components import model_identity
+from al_bench.config.component_identity import model_identity
 from al_bench.config.digests import differences, digest
 from al_bench.config.identity import (
     fit_identity,
