@@ -83,6 +83,11 @@ class Component:
         return settings
 
     @property
+    def parameters(self) -> list[str]:
+        """Names of its settings."""
+        return [one.name for one in fields(self.settings)]
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """Of the settings that have one."""
         made = {f.name: f.default_factory() for f in fields(self.settings) if f.default_factory is not MISSING}
@@ -93,7 +98,7 @@ class Component:
 
         key: where the config has them, for messages
         """
-        names = [f.name for f in fields(self.settings)]
+        names = self.parameters
         for name, value in given.items():
             if name not in names:
                 remedy = did_you_mean(name, names, f"it has {known(names)}" if names else "leave it out")

@@ -7,6 +7,8 @@ import numpy as np
 from al_bench.config.schema import TASKS
 from al_bench.plugins import Component
 
+SHARED = ("gamma", "temperature")  # settings that `SubsamplingConfig` has for all candidate pools
+
 
 @dataclass(frozen=True)
 class Preference:
@@ -28,6 +30,11 @@ class CandidatePool(Component):
     needs_scores: bool = False
     tasks: tuple[str, ...] = TASKS
     source: str = ""
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Of `SHARED`, what counts for it."""
+        return tuple(key for key in SHARED if key in self.parameters)
 
 
 candidate_pool = CandidatePool.of

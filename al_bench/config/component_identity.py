@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from al_bench.acquisition.candidates import SHARED
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
@@ -50,8 +51,8 @@ def subsampling_identity(config: RunConfig) -> dict[str, Any]:
     chosen = config.subsampling
     if chosen.name == "none":
         return {"name": "none"}
-    settings = CANDIDATE_POOLS[chosen.name].defaults
-    material = {key: v for key, v in asdict(chosen).items() if key in settings or key not in ("gamma", "temperature")}
+    unread = set(SHARED) - set(CANDIDATE_POOLS[chosen.name].shared)
+    material = {key: value for key, value in asdict(chosen).items() if key not in unread}
     return with_code(material, CANDIDATE_POOLS.code(chosen.name))
 
 
@@ -60,7 +61,7 @@ def oracle_identity(chosen: OracleConfig, unit: str = "") -> dict[str, Any]:
     kind, params = ORACLES[chosen.name], dict(chosen.params)
     for name in kind.files:
         if params.get(name) is not None:
-            params[name] = file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
+            params[name] = file_hash(f"oracle.params.{name}", params[name])
     price = {"price": asdict(chosen.price)} if unit == "money" else {}
     return with_code({"name": chosen.name, "params": params, **price}, ORACLES.code(chosen.name))
 

@@ -6,9 +6,9 @@ They follow from what a component declares of itself. There are no lists of name
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
+from al_bench.acquisition import subsampling
 from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
 from al_bench.acquisition.relabelling import EVIDENCE
 from al_bench.acquisition.strategies import STRATEGIES
@@ -106,7 +106,7 @@ def _seed_by(config: RunConfig) -> Iterator[Problem]:
         yield "schedule.seed_by", f"needs {lacking} of a fitted model, and none is", f"choose one of {known(able)}"
     elif task in TASKS and task not in strategy.tasks:
         yield "schedule.seed_by", f"does not work on {task}", f"choose one of {known(able)}"
-    elif required := {f.name for f in fields(strategy.settings)} - strategy.defaults.keys():
+    elif required := set(strategy.parameters) - strategy.defaults.keys():
         broken = f"has settings without a default ({known(required)}), which a seed set cannot give"
         yield "schedule.seed_by", broken, "give them defaults, or choose another strategy"
     if schedule.seed_set is not None:
@@ -162,7 +162,7 @@ def _answering(key: str, chosen: OracleConfig, config: RunConfig) -> Iterator[Pr
     yield from value_problems(kind.settings(**params), f"{key}.params")
     for name in kind.files:
         if params[name] is not None:
-            file_hash(f"{key}.params.{name}", Path(params[name]).expanduser())
+            file_hash(f"{key}.params.{name}", params[name])
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
@@ -201,7 +201,7 @@ def _subsampling(config: RunConfig) -> Iterator[Problem]:
     kind, task = CANDIDATE_POOLS[sub.name], config.dataset.task
     if task in TASKS and task not in kind.tasks:
         yield "subsampling", f"does not work on {task}", "choose another one"
-    if "gamma" in kind.defaults:
+    if "gamma" in kind.shared:
         if sub.gamma is None or isinstance(sub.gamma, bool):
             yield "subsampling.gamma", "is missing", "set a share such as 0.1"
         elif isinstance(sub.gamma, int) and sub.name == "ups":
@@ -209,14 +209,12 @@ def _subsampling(config: RunConfig) -> Iterator[Problem]:
         else:
             limits: tuple[float, float] = (1, math.inf) if isinstance(sub.gamma, int) else (0, 1)
             yield from limit_problems("subsampling.gamma", sub.gamma, *limits, "a float is a share, an int a count")
-    if "temperature" in kind.defaults:
+    if "temperature" in kind.shared:
         if sub.temperature is None:
             yield "subsampling.temperature", "is missing", "the paper uses 0.01"
         yield from limit_problems("subsampling.temperature", sub.temperature, 0, math.inf, "the paper uses 0.01")
-    shared = {key: getattr(sub, key) for key in ("gamma", "temperature") if key in kind.defaults}
-    if None not in shared.values():
-        settings = kind.settings(**kind.typed({**shared, **sub.params}, "subsampling.params"))
-        yield from value_problems(settings, "subsampling.params")
+    if None not in subsampling.shared_settings(sub).values():
+        yield from value_problems(kind.settings(**subsampling.settings(sub)), "subsampling.params")
     if isinstance(sub.refresh, list):
         if not all(map(is_count, sub.refresh)):
             yield "subsampling.refresh", "must hold query rounds 0, 1, 2, ...", "try [0,1,4,8]"
@@ -265,7 +263,7 @@ def _metrics(config: RunConfig) -> Iterator[Problem]:
     for name in config.metrics:
         if is_shipped(name):
             raise reject("metrics", name, "every run has it", "leave it out, or give your own another name")
-        if len(METRICS[name].defaults) < len(fields(METRICS[name].settings)):
+        if len(METRICS[name].defaults) < len(METRICS[name].parameters):
             broken = "has settings without a default, and no run sets them"
             raise reject("metrics", name, broken, "give each a default")
     if len(set(config.metrics)) < len(config.metrics):

@@ -34,10 +34,12 @@ def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return rows
 
 
-def file_hash(key: str, path: Path) -> str:
-    """sha256 of a file that a key names."""
+def file_hash(key: str, path: str) -> str:
+    """sha256 of a file that a key names, ~ being the home folder."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+    except RuntimeError as error:
+        raise reject(key, path, "no such home folder", "write the whole path") from error
     except OSError as error:
         raise reject(key, path, f"cannot be read ({error.strerror})", "give a file") from error
 

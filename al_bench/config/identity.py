@@ -200,7 +200,7 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
     if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
         schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
     if config.schedule.seed_set is not None:
-        content = file_hash("schedule.seed_set", Path(config.schedule.seed_set).expanduser())
+        content = file_hash("schedule.seed_set", config.schedule.seed_set)
         schedule |= {"seed_set": content, "initial": None, "stratified": False}
         seeds["seed_set"] = None
     relabel, asked = relabel_identity(config), [config.oracle]

@@ -29,9 +29,9 @@ def value_problems(group: Any, where: str) -> Iterator[Problem]:
 
 
 def limit_problems(key: str, value: float | None, low: float, high: float, remedy: str) -> Iterator[Problem]:
-    if value is not None and not (low <= value <= high):
+    if value is not None and not (low <= value <= high and math.isfinite(value)):
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
-        yield key, f"must be {limits}", remedy
+        yield key, f"must be {limits}{' and finite' if value == math.inf else ''}", remedy
 
 
 def is_unknown(registry: Registry[Any], name: str) -> bool:
