@@ -168,7 +168,7 @@ class FakeModel:
     def margins(self) -> np.ndarray | None:
         return np.zeros(len(self.fit.ids)) if self.fit.watch.margins else None
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints=None) -> np.ndarray:
         self.learner.events.append("influence")
         return np.zeros(len(ids))
 

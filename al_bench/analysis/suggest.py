@@ -13,7 +13,8 @@ import yaml
 
 from al_bench.config import schema
 from al_bench.config.catalog import CHOICES, GROUPS, roots
-from al_bench.config.identity import ROLES, flat
+from al_bench.config.digests import flat
+from al_bench.config.identity import ROLES
 from al_bench.ledger.ledger import load_record
 
 # As config.yaml has it, but with null for all that `resolve` fills in; and "config_dir", of the user's own options.

@@ -104,9 +104,12 @@ class Model:
         """
         raise NotImplementedError
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
         """(n,) self-influence of labelled examples: the squared norm of the loss's gradient in all parameters,
-        a mean over the watched checkpoints (TracIn, Pruthi et al. 2020); of a sentence divided by its words.
+        a mean over the last `checkpoints` of those that were watched, or over all of them (TracIn, Pruthi et al.
+        2020); of a sentence divided by its words.
         """
         raise NotImplementedError
 

@@ -106,8 +106,10 @@ class LinearModel(Model):
             predictions = as_predictions(encoded, ids[block], probs)
             yield block, predictions.probs, predictions.tokens
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
-        """In closed form, in the parameters that were fitted: the head's."""
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
+        """In closed form, in the parameters that were fitted: the head's. The solution is the only checkpoint."""
         examples, norms = Examples(self.learner.encoded(inputs), ids, labels), np.zeros(len(ids))
         for block, x in self._blocks(examples.encoded, ids, self.learner.precision):
             part = examples.part(block)

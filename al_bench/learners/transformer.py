@@ -119,10 +119,13 @@ class TransformerModel(Model):
                 raise no_dropout(learner.role, learner.config)
             yield sampled
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
         learner = self._current()
         examples = Examples(learner.encoded(inputs), ids, labels)
-        return self_influence(learner.network, examples, learner.collator, self.checkpoints)
+        watched = self.checkpoints[-checkpoints:] if checkpoints else self.checkpoints
+        return self_influence(learner.network, examples, learner.collator, watched)
 
     def _current(self) -> TransformerLearner:
         assert self.fit == self.learner._fits, "this model was overwritten by a later fit"

@@ -288,7 +288,7 @@ OPTIONS = {
     "experiment with an unknown option": (
         "experiment/mine",
         "# @package _global_\ndefaults:\n  - override /strategy: mnpl\n",
-        "strategy=mnpl: must be one of breaking_ties, entropy, least_confidence, mahalanobis, mnlp, random; did you mean mnlp?",
+        "least_confidence, mahalanobis, mnlp, random; did you mean mnlp?",
     ),
     "experiment with an unknown key": (
         "experiment/mine",

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from fakes import changed
 
+from al_bench.config.component_identity import model_identity
+from al_bench.config.digests import differences, digest
 from al_bench.config.identity import (
-    differences,
-    digest,
     fit_identity,
     labelled_identity,
-    model_identity,
     pseudo_labels_identity,
     run_folder,
     run_identity,
