@@ -80,7 +80,7 @@ class Synthetic:
         return Predictions(Ragged(softmax(self.logits[rows]), offsets), kept, lengths, embeddings=states)
 
     def samples(
-        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int
+        self, inputs: Unlabelled, ids: np.ndarray, draws: int, seed: int, *, exact: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray | Ragged, int]]:
         noise = np.random.default_rng(seed).standard_normal((draws, CLASSES), dtype=np.float32)
         for start in range(0, len(ids), PART):

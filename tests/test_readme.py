@@ -35,7 +35,7 @@ def test_command(command, tmp_path, monkeypatch):
     words = [word for word in shlex.split(command)[2:] if not word.startswith("hydra")]
     if "paper/*" in command:  # every one of its files is planned elsewhere
         words = [word.replace("paper/*", "paper/imdb/*") for word in words]
-    register()
+    register(words)
     GlobalHydra.instance().clear()
     words = [word for word in words if word not in ("--cfg", "job", "--help", "--info")]
     for _, config in jobs_of(hydra_options(words)):

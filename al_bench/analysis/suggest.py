@@ -175,7 +175,10 @@ def command(config: Config, seeds: Sequence[int]) -> str:
             words.append(f"{key}={_text(config[key])}")
     for key in ("training", "seeds", "price"):
         settings = config.get(key) or {}
-        words += [f"{key}.{name}={_text(value)}" for name, value in settings.items() if value is not None]
+        usual = standard[key]
+        words += [
+            f"{key}.{name}={_text(value)}" for name, value in settings.items() if value not in (None, usual[name])
+        ]
     words.append(f"seed={','.join(map(str, seeds))}")
     options = [*(["-m"] if len(seeds) > 1 else []), *(["--config-dir", own] if (own := config["config_dir"]) else [])]
     return shlex.join(["al-bench", "run", *options, *words])
@@ -194,7 +197,7 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
 
     def likeness(name: str) -> tuple[int, bool]:
         alike = [wanted.get(key) == leaf for key, leaf in _leaves(_content(group, name, own))]
-        return 2 * sum(alike) - len(alike), name == value.get("name")
+        return 2 * sum(alike) - len(alike), name == value.get("name", value.get("action"))
 
     chosen = max(_options(group, own), key=likeness)
     if chosen != _standard_options()[word]:

@@ -41,7 +41,16 @@ COMMANDS = [
     f"{ONE} schedule.unit=money oracle.price.word=0.02",
     f"{ONE} oracle=noisy oracle.params.rate=0.3 oracle.price.example=0.5 price.hour=2 price.currency=EUR",
     f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
+    f"{ONE} relabel=drop oracle=noisy",
+    f"{ONE} relabel=ask_gold relabel.at=[1] oracle=noisy relabel.oracle.price.example=0.5",
 ]
+
+
+def test_a_command_states_nothing_that_is_usual(tmp_path):
+    words = ["al-bench", "run", "dataset=trec6", "strategy=entropy", "name=x", "seed=7"]
+    folder = write_job(tmp_path, " ".join(words[2:]))
+    stated = [word for word in shlex.split(command(stored(str(folder)), [7])) if not word.startswith("output_dir=")]
+    assert stated == words
 
 
 @pytest.mark.parametrize("line", COMMANDS)
