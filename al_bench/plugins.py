@@ -83,6 +83,21 @@ class Component:
         return settings
 
     @property
+    def arguments(self) -> tuple[str, ...] | None:
+        """What the function takes, in this order, beside its settings; None: each has its own."""
+        return None
+
+    def refuse_other_arguments(self) -> None:
+        """Raise `TypeError` where the function cannot be called with `arguments` and all settings."""
+        if self.arguments is None:
+            return
+        signature = inspect.signature(self.call)
+        try:
+            signature.bind(*self.arguments, **dict.fromkeys(self.parameters))
+        except TypeError as error:
+            raise TypeError(f"it takes {signature}, not ({', '.join(self.arguments)})") from error
+
+    @property
     def parameters(self) -> list[str]:
         """Names of its settings."""
         return [one.name for one in fields(self.settings)]
@@ -176,7 +191,9 @@ class Registry(Generic[C]):
         if isinstance(thing, tuple):
             thing, params = thing
         try:
-            return self._adopt(thing, params)
+            component = self._adopt(thing, params)
+            component.refuse_other_arguments()
+            return component
         except TypeError as error:
             raise reject(self.key, name, f"is no {self.kind} ({error})", "see docs/extending.md") from error
 

@@ -32,6 +32,10 @@ class CandidatePool(Component):
     source: str = ""
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("view", "rng")
+
+    @property
     def shared(self) -> tuple[str, ...]:
         """Of `SHARED`, what counts for it."""
         return tuple(key for key in SHARED if key in self.parameters)

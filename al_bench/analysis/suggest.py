@@ -186,7 +186,8 @@ def command(config: Config, seeds: Sequence[int]) -> str:
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
     value, group, word, own = config.get(key), GROUPS[key], CHOICES[key], config["config_dir"]
-    drawn = config["strategy"]["name"] == "random" and config["schedule"].get("seed_by", "random") == "random"
+    drawn = config["strategy"]["name"] == config["schedule"].get("seed_by", "random") == "random"
+    drawn = drawn and (config.get("relabel") or {}).get("action", "none") == "none"
     if key == "acquisition" and (drawn or config["replay"] is not None):
         return  # nobody looks at it
     if value is None:

@@ -107,6 +107,15 @@ def test_pseudo_labels_bring_their_own_training_and_take_it_away_again(tmp_path)
     assert (before.successor.training.epochs, after.successor.training.epochs) == (5, 10)
 
 
+@pytest.mark.parametrize("word", ["relabel=drop", "schedule.seed_by=alps", "strategy=entropy"])
+def test_the_acquisition_model_is_stated_where_something_looks_at_it(tmp_path, word):
+    """Random draws fit none, unless labels are looked at again or a strategy selects the seed set."""
+    line = f"strategy=random model@acquisition=minilm_l6 {word}"
+    (before,), (after,) = jobs(line), jobs(command(stored(str(write_job(tmp_path, line))), [7]))
+    assert after.acquisition.hub == before.acquisition.hub
+    assert after.acquisition.name == "minilm_l6"
+
+
 @pytest.mark.parametrize("value", ["nonsense", "null", "[a]"])
 def test_a_task_that_does_not_exist(al, tmp_path, value):
     """Of a config.yaml that somebody edited."""

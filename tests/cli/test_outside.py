@@ -107,6 +107,11 @@ def test_an_installed_distribution_is_listed_completed_and_chosen(al, module, qu
     [
         ("import nothing_like_it", [], "cannot be imported (ModuleNotFoundError: No module named 'nothing_like_it')"),
         ("own = 3", [], "is no strategy (neither a component nor a function); see docs/extending.md"),
+        (
+            "def own(predictions, rng, aggregate): pass",  # without its decorator
+            [],
+            "is no strategy (it takes (predictions, rng, aggregate), not (view, candidates, budget, rng)); see docs/ext",
+        ),
         ("other = 3", [], "cannot be imported (AttributeError: module"),
         (STRATEGY, ["+strategy.params.powr=2"], "no such parameter; did you mean power?"),
         (STRATEGY, ["strategy.params.power=much"], "must be a number; the default is 1.0"),

@@ -34,9 +34,16 @@ class Selection:
     scores: np.ndarray | None = None
 
 
+FORMS = {  # and what a function of each takes
+    "by_score": ("predictions", "rng", "aggregate"),
+    "by_view": ("view", "ids", "rng"),
+    "selecting": ("view", "candidates", "budget", "rng"),
+}
+
+
 @dataclass(frozen=True)
 class Strategy(Component):
-    """form: of the function, "by_score", "by_view" or "selecting"
+    """form: of the function, one of `FORMS`
     needs: of `view.NEEDS`, what it looks at. Nothing means that no model is loaded; nothing of `view.FITTED`, that
         none is fitted
     tasks: that it works on
@@ -55,6 +62,10 @@ class Strategy(Component):
     def __post_init__(self) -> None:
         if unknown := set(self.needs) - set(NEEDS):
             raise TypeError(f"needs={sorted(unknown)}, which no view has")
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return FORMS[self.form]
 
     @property
     def scores(self) -> bool:
