@@ -124,9 +124,15 @@ class FakeLearner:
     optimizations: tuple[str, ...] = ()
     overheads: dict[str, float] = field(default_factory=dict)
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
-        """16 seconds, 4 more for exact predictions, 1 more for embeddings."""
-        return 16.0 + 4.0 * exact + 1.0 * embeddings
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
+        """16 seconds, 4 more for exact predictions, 1 more for embeddings, 32 more for surprisal."""
+        return 16.0 + 4.0 * exact + 1.0 * embeddings + 32.0 * surprisal
+
+    def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
+        self.events.append("surprisal")
+        return np.random.default_rng(seed).random((len(inputs), 4), dtype=np.float32)[ids]
 
     def fit(
         self,

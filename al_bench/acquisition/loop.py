@@ -61,8 +61,7 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
         clock.seconds |= setup.seed[1]
     if learner is not None:
         inputs = Unlabelled(corpus.train.inputs)
-        embeds = "pretrained" in needs_of(setup.config)
-        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, embeddings=embeds)
+        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, needs=needs_of(setup.config))
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
         if recorded is None and relabels(setup.config, number):

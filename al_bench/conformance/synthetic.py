@@ -84,7 +84,9 @@ class SyntheticLearner:
     def __post_init__(self) -> None:
         self.overheads: dict[str, float] = {}
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         return 0.0
 
     def fit(

@@ -38,11 +38,14 @@ class LinearLearner(PretrainedLearner):
     def computes(self) -> str:
         return "a linear head on frozen embeddings"
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         encoded = self.encoded(inputs)
         precisions = {self.precision, "float32"} if exact else {self.precision}
         embedding = sum(self._embedder(encoded, precision)[1] for precision in precisions)
-        return encoded.seconds + embedding + self.scaling(encoded)[1]
+        seconds = encoded.seconds + embedding + self.scaling(encoded)[1]
+        return seconds + (self.prepare_surprisal(encoded) if surprisal else 0.0)
 
     def vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
         """(units, width) of the texts, or of the surviving words of the sentences, one sentence after another."""

@@ -58,9 +58,12 @@ class TransformerLearner(PretrainedLearner):
         active = ", ".join(self.optimizations) or "computes as transformers does"
         return "; ".join([active, *(f"no {name}: {reason}" for name, reason in self.forward.rejected.items())])
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         encoded = self.encoded(inputs)
-        return encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
+        seconds = encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
+        return seconds + (self.prepare_surprisal(encoded) if surprisal else 0.0)
 
     def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
         self.reset(seeds)
