@@ -209,8 +209,8 @@ class Registry(Generic[C]):
     def code(self, name: str) -> str | None:
         """Which code a component from outside is; None of a shipped one, which `identity.FORMAT` stands for.
 
-        The distribution's name and version where one announces it, else a hash of the source files. Another code is
-        another result.
+        The name and version of a published distribution that announces it, else a hash of the source files. Another
+        code is another result.
         """
         if name in self.shipped:
             return None
@@ -218,7 +218,7 @@ class Registry(Generic[C]):
             distribution = announced(self.kind)[name].dist
             if distribution is not None:
                 origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-                if not origin.get("dir_info", {}).get("editable"):  # else its files change under the same version
+                if "dir_info" not in origin:  # else it is of a folder, whose files change under the same version
                     return f"{distribution.name} {distribution.version}"
         return source_hash(self[name].call, f"{self.key}={name}")
 

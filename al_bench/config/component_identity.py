@@ -15,7 +15,7 @@ from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.digests import file_hash
 from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, OracleConfig, RunConfig
 from al_bench.data.readers.formats import READERS, is_outside
-from al_bench.filters import FILTERS, shared_settings
+from al_bench.filters import FILTERS, needed, shared_settings
 from al_bench.learners.families import LEARNERS
 from al_bench.learners.metrics import METRICS
 from al_bench.oracles import ORACLES
@@ -71,7 +71,8 @@ def relabel_identity(config: RunConfig) -> dict[str, Any] | None:
     if chosen.action == "none":
         return None
     again = None if chosen.oracle is None else oracle_identity(chosen.oracle)
-    return {**asdict(chosen), "filter": filter_identity(chosen.filter), "oracle": again}
+    folds = chosen.folds if needed([chosen.filter], "verifier") else None
+    return {**asdict(chosen), "filter": filter_identity(chosen.filter), "folds": folds, "oracle": again}
 
 
 def filter_identity(chosen: FilterConfig) -> dict[str, Any]:

@@ -354,6 +354,13 @@ def test_what_a_filter_reads(by, key, value, matters):
     assert (runs[0] != runs[1]) == matters
 
 
+@pytest.mark.parametrize(("by", "matters"), [("verifier", True), ("aum", False)])
+def test_folds_count_where_a_model_is_cross_validated(by, matters):
+    relabelled = {"relabel.action": "drop", "relabel.filter": FilterConfig(by, 0.1)}
+    one, other = (resolve(changed(BASE, relabelled | {"relabel.folds": folds})) for folds in (3, 5))
+    assert (trajectory(one) != trajectory(other)) == (run(one) != run(other)) == matters
+
+
 # ------------------------------------------------------------------- steps behind the loop, shared by runs
 
 
