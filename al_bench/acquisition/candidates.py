@@ -24,12 +24,14 @@ class CandidatePool(Component):
 
     needs: as of a strategy; needs_scores: reads the last-known scores, so that the strategy must give some
     tasks: that it works on; source: the paper
+    cost: of a draw, in n unlabelled and m labelled examples
     """
 
     needs: tuple[str, ...] = ()
     needs_scores: bool = False
     tasks: tuple[str, ...] = TASKS
     source: str = ""
+    cost: str = "n log n"
 
     @property
     def arguments(self) -> tuple[str, ...]:
