@@ -23,6 +23,14 @@ def relabels(config: RunConfig, cycle: int) -> bool:
     return config.relabel.action != "none" and (at == "all" or cycle in at)
 
 
+def fits_for_relabelling(config: RunConfig, cycle: int) -> int:
+    """How many models are fitted for it before the cycle's own, where there are labels enough for all folds."""
+    if not relabels(config, cycle):
+        return 0
+    needs = FILTERS[config.relabel.filter.by].needs
+    return config.relabel.folds * ("verifier" in needs) + ("margins" in needs)
+
+
 def suspicious(config: RelabelConfig, corpus: Corpus, pool: Pool, learner: Learner, seeds: FitSeeds) -> np.ndarray:
     """Ids, rising, of labels that the filter finds wrong; those that were looked into before are trusted."""
     ids, trusted = pool.labelled[~pool.is_revised[pool.labelled]], pool.labelled[pool.is_revised[pool.labelled]]

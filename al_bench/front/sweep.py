@@ -153,7 +153,8 @@ def close(*, interrupted: bool = False) -> None:
 def _row(number: int, card: Mapping[str, Any]) -> dict[str, Any]:
     """A job's line of summary.json: its state, the reason unless it finished, and the last scores of both models.
 
-    chance: in how many queries the model that selected was at chance, in words; bracket: see `identity.is_bracket`
+    chance: in how many queries the model that selected was at chance, in words
+    bracket: see `component_identity.is_bracket`
     """
     state, error, directory = "not started", "", card.get("directory", "")
     scores: dict[str, dict[str, float]] = {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from al_bench.acquisition.needs import fits
+from al_bench.acquisition.relabelling import fits_for_relabelling
 from al_bench.config import identity as identities
 from al_bench.config.component_identity import dataset_identity, model_identity
 from al_bench.config.digests import digest
@@ -82,7 +83,10 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
         trajectory = digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
-            yield _unit(f"{trajectory}/{cycle}", "acquisition", config, labelled_at(config, cycle), cycle < done)
+            before = [f"/relabel/{number}" for number in range(fits_for_relabelling(config, cycle))]
+            for part in [*before, ""]:
+                key = f"{trajectory}/{cycle}{part}"
+                yield _unit(key, "acquisition", config, labelled_at(config, cycle), cycle < done)
     if config.successor is None:
         return
     for cycle in at:

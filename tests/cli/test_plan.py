@@ -232,6 +232,16 @@ def test_a_sweep_over_cycles_shares_all_equal_cycles(jobs):
     assert len(union(job.asked for job in sweep)) == 11 + 11
 
 
+@pytest.mark.parametrize(("by", "each"), [("verifier", 5), ("aum", 1)])
+def test_relabelling_needs_fits_of_its_own(jobs, by, each):
+    """Of its folds, or one whose margins are watched, before the cycle's own."""
+    words = ["+experiment=demo", "schedule.cycles=3", "evaluate_at=none", "strategy=entropy"]
+    ((plain,), (relabelled,)) = (
+        jobs(*words), jobs(*words, "relabel=drop", f"relabel.filter.by={by}", "relabel.at=[0,2]")
+    )  # fmt: skip
+    assert len(union([relabelled.asked])) == len(union([plain.asked])) + 2 * each == 4 + 2 * each
+
+
 def test_a_filter_that_drops_nothing_needs_no_fit_to_look_back_on(jobs):
     words = ("pseudo_labeling=plasm", "model@pseudo_labeler=minilm_l6", "evaluate_at=last")
     for drop, fits in ((0.1, 2), (0.0, 1)):
