@@ -1,12 +1,10 @@
-"""The rules of a config about its components: models, strategies, candidate pools, oracles, filters and metrics.
+"""The rules of a config about its components: strategies, candidate pools, oracles, filters and metrics.
 
 They follow from what a component declares of itself. There are no lists of names.
 """
 
 import math
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from al_bench.acquisition import subsampling
 from al_bench.acquisition.aggregates import AGGREGATES, is_aggregate
@@ -17,78 +15,14 @@ from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
 from al_bench.config.digests import file_hash
-from al_bench.config.identity import ROLES
-from al_bench.config.schema import SOURCE, TASKS, FilterConfig, ModelConfig, OracleConfig, RunConfig, uses_pseudo_labels
+from al_bench.config.model_rules import models
+from al_bench.config.schema import TASKS, FilterConfig, OracleConfig, RunConfig, uses_pseudo_labels
 from al_bench.config.values import Problem, is_count, is_unknown, limit_problems, value_problems
 from al_bench.data.metrics import is_shipped
 from al_bench.errors import known, not_one_of, reject
 from al_bench.filters import FILTERS, settings
-from al_bench.learners.families import GIVES, LEARNERS
 from al_bench.learners.metrics import METRICS
 from al_bench.oracles import ORACLES
-
-
-def _models(config: RunConfig) -> Iterator[Problem]:
-    for role, model in [(role, getattr(config, role)) for role in ROLES]:
-        if model is None:
-            continue
-        if is_unknown(LEARNERS, model.learner):
-            yield f"{role}.learner", *not_one_of(model.learner, list(LEARNERS))
-            continue
-        kind, task = LEARNERS[model.learner], config.dataset.task
-        if task in TASKS and task not in kind.tasks:
-            able = known(name for name, other in LEARNERS.items() if task in other.tasks)
-            yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
-        yield from value_problems(kind.settings(**kind.typed(model.params, f"{role}.params")), f"{role}.params")
-        if kind.source:
-            yield from _source(role, model)
-        elif any(getattr(model, key) is not None for key in SOURCE):
-            broken = f"is an encoder, and {role}.learner={model.learner} reads none"
-            yield role, broken, f"set model@{role}={model.learner}"
-    yield from _capabilities(config)
-
-
-def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
-    if model.path is None and model.package is None and model.hub is None:
-        yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
-    if model.path is not None and not Path(model.path).expanduser().is_dir():
-        remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
-        yield f"{role}.path", "no such folder", remedy
-    if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
-        yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
-
-
-def _capabilities(config: RunConfig) -> Iterator[Problem]:
-    """What is needed of a learner that does not give it."""
-    for key, role, needs in _needs(config):
-        learner = getattr(config, role).learner
-        if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
-            able = known(name for name, kind in LEARNERS.items() if missing <= set(kind.gives))
-            broken = f"needs {known(missing)}, which {role}.learner={learner} does not give"
-            yield key, broken, f"choose another one, or set {role}.learner to one of {able}"
-
-
-def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(a key, a role, what the key's value needs of the role's learner)"""
-    if config.replay is None:
-        if config.relabel.action != "none" and config.relabel.filter.by in FILTERS:
-            yield "relabel.filter.by", "acquisition", FILTERS[config.relabel.filter.by].needs
-        yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
-        yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
-        if config.schedule.seed_by in STRATEGIES:
-            yield "schedule.seed_by", "acquisition", STRATEGIES[config.schedule.seed_by].needs
-    if config.successor is None or not uses_pseudo_labels(config):
-        return
-    pseudo = config.pseudo_labeling
-    if pseudo.labels == "soft":
-        yield "pseudo_labeling.labels", "successor", ("soft labels",)
-    if pseudo.smoothing > 0:
-        yield "pseudo_labeling.smoothing", "successor", ("soft labels",)
-    if pseudo.gold_weight != 1:
-        yield "pseudo_labeling.gold_weight", "successor", ("weights",)
-    for number, chosen in enumerate(pseudo.filters):
-        if not is_unknown(FILTERS, chosen.by):  # which `_filter_problems` refuses
-            yield f"pseudo_labeling.filters[{number}].by", "successor", FILTERS[chosen.by].needs
 
 
 def _seed_by(config: RunConfig) -> Iterator[Problem]:
@@ -270,4 +204,4 @@ def _metrics(config: RunConfig) -> Iterator[Problem]:
         yield "metrics", "has one twice", "leave it out"
 
 
-COMPONENT_CHECKS = (_models, _seed_by, _oracle, _relabel, _strategy, _subsampling, _pseudo_labeling, _metrics)
+COMPONENT_CHECKS = (models, _seed_by, _oracle, _relabel, _strategy, _subsampling, _pseudo_labeling, _metrics)
