@@ -138,6 +138,8 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
         setup = Setup(config, corpus, learner, bench.display.phase, bench.annotator, trajectory.seed_set)
+        if config.relabel.action == "ask":
+            setup.second.answers(1)  # files that are wrong are refused now, not after the first fits
         cycles = acquire(setup, trajectory.cycle)
         trajectory_id = trajectory.id
         rows = trajectory.rows()

@@ -1,7 +1,7 @@
 """What makes two runs, two trajectories, or two fits of a successor the same.
 
-All are functions of the resolved config alone, so that they are known before anything is loaded. The fingerprints of
-the data and the models that a config names are recorded at first use and checked ever after.
+All are functions of the resolved config, and of the files of ids and answers that it names, so that they are known
+before data or models are loaded. The fingerprints of these are recorded at first use and checked ever after.
 """
 
 from collections.abc import Sequence

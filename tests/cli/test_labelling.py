@@ -8,6 +8,7 @@ from made import decided
 
 from al_bench.config.schema import DatasetConfig
 from al_bench.data.loading import load_corpus
+from al_bench.learners.transformer import TransformerLearner
 from al_bench.ledger.ledger import Ledger
 
 PRICED = ["oracle.price.example=0.25", "oracle.price.word=0.01", "price.hour=36", "price.currency=EUR"]
@@ -118,6 +119,14 @@ def test_budgets_in_money(al, quick_run, tmp_path):
     lines = records(tmp_path / "outputs")
     assert [line["labelled"] for line in lines] == [18, 23, 28]
     assert [line["money_labels"] for line in lines] == [4.5, 5.75, 7.0]
+
+
+def test_a_bad_file_of_second_answers_is_refused_before_any_fit(al, quick_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(TransformerLearner, "fit", lambda *_, **__: pytest.fail("a model was fitted"))
+    words = [*quick_run, "oracle=noisy", "relabel=ask_gold", "relabel.oracle.name=column"]
+    done = al("run", *words, f"+relabel.oracle.params.file={answers_of(tmp_path, {7000: 'pos'})}")
+    assert done.code == 1
+    assert "has the id 7000, but the training split has ids 0 to" in done.err, done.err
 
 
 REFUSED = {
