@@ -64,7 +64,14 @@ class Component:
         if not callable(thing):
             raise TypeError("neither a component nor a function")
         summary = facts.pop("summary", "") or (thing.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        return cls(thing, summary, params, **facts)
+        component = cls(thing, summary, params, **facts)
+        _refuse_arguments(thing, component.arguments)
+        return component
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the function takes beside its settings; nothing where that is not said."""
+        return ()
 
     @cached_property
     def call(self) -> Callable[..., Any]:
@@ -111,6 +118,20 @@ class Component:
                 remedy = "set another value" if default is None else f"the default is {default}"
                 raise reject(f"{key}.{name}", value, f"must be {kind}", remedy) from error
         return {name: OmegaConf.to_container(config)[name] for name in names}  # type: ignore[index, call-overload]
+
+
+def _refuse_arguments(function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
+    """Raise `TypeError` for a function that could not be called with these."""
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except ValueError:  # of some functions in C
+        return
+    if not wanted or any(a.kind is a.VAR_POSITIONAL for a in arguments):
+        return
+    names = [a.name for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
+    if len(names) != len(wanted):
+        name = getattr(function, "__name__", "it")
+        raise TypeError(f"{name} takes ({', '.join(names)}), not ({', '.join(wanted)}) and its settings after a *")
 
 
 def settings_of(function: Callable[..., Any]) -> type:
@@ -221,7 +242,9 @@ def _imported(key: str, name: str, load: Callable[[], Any]) -> Any:
         return load()
     except Exception as error:  # whatever a module of somebody else's raises
         cause = root_cause(error)
-        remedy = "give MODULE:ATTRIBUTE of an installed module, or of a file in this folder or in that of --config-dir"
+        remedy = "mend it, see docs/extending.md"
+        if isinstance(cause, ModuleNotFoundError | AttributeError):
+            remedy = "give MODULE:ATTRIBUTE of an installed module, or of a file in this folder or of --config-dir"
         raise reject(key, name, f"cannot be imported ({type(cause).__name__}: {cause})", remedy) from error
 
 

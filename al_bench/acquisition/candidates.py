@@ -29,5 +29,9 @@ class CandidatePool(Component):
     tasks: tuple[str, ...] = TASKS
     source: str = ""
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("view", "rng")
+
 
 candidate_pool = CandidatePool.of

@@ -112,6 +112,10 @@ class Filter(Component):
             raise TypeError(f"needs={sorted(unknown)}, which no chain has")
 
     @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("chain",)
+
+    @property
     def looks_back(self) -> bool:
         """Whether it needs a model that was fitted on the labels in question."""
         return not set(LOOK_BACK).isdisjoint(self.needs)

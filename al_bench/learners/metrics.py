@@ -27,6 +27,10 @@ class Metric(Component):
 
     lower_is_better: bool = False
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("predictions", "gold", "label_names")
+
 
 def brier(predictions: Predictions, gold: Labels, label_names: Sequence[str]) -> float:
     """squared distance between probabilities and the gold label, 0 to 2; of words in tagging

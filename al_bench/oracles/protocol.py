@@ -35,3 +35,7 @@ class Oracle(Component):
     kinds: tuple[str, ...] = (*TASKS, PLAIN_TAGGING)
     random: bool = True
     files: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("corpus", "rng")
