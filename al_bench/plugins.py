@@ -88,14 +88,21 @@ class Component:
         return None
 
     def refuse_other_arguments(self) -> None:
-        """Raise `TypeError` where the function cannot be called with `arguments` and all settings."""
+        """Raise `TypeError` where the function cannot be called with `arguments` and all settings, and no more."""
         if self.arguments is None:
             return
         signature = inspect.signature(self.call)
+        positional = [
+            a for a in signature.parameters.values() if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)
+        ]
+        any_number = any(a.kind is a.VAR_POSITIONAL for a in signature.parameters.values())
         try:
             signature.bind(*self.arguments, **dict.fromkeys(self.parameters))
+            if len(positional) != len(self.arguments) and not any_number:
+                raise TypeError("a setting must be a keyword")
         except TypeError as error:
-            raise TypeError(f"it takes {signature}, not ({', '.join(self.arguments)})") from error
+            wanted = f"({', '.join(self.arguments)}) and its settings after a *"
+            raise TypeError(f"{getattr(self.call, '__name__', 'it')} takes {signature}, not {wanted}") from error
 
     @property
     def parameters(self) -> list[str]:
@@ -243,7 +250,9 @@ def _imported(key: str, name: str, load: Callable[[], Any]) -> Any:
         return load()
     except Exception as error:  # whatever a module of somebody else's raises
         cause = root_cause(error)
-        remedy = "give MODULE:ATTRIBUTE of an installed module, or of a file in this folder or in that of --config-dir"
+        remedy = "mend it, see docs/extending.md"
+        if isinstance(cause, ModuleNotFoundError | AttributeError):
+            remedy = "give MODULE:ATTRIBUTE of an installed module, or of a file in this folder or of --config-dir"
         raise reject(key, name, f"cannot be imported ({type(cause).__name__}: {cause})", remedy) from error
 
 

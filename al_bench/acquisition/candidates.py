@@ -34,13 +34,13 @@ class CandidatePool(Component):
     cost: str = "n log n"
 
     @property
-    def arguments(self) -> tuple[str, ...]:
-        return ("view", "rng")
-
-    @property
     def shared(self) -> tuple[str, ...]:
         """Of `SHARED`, what counts for it."""
         return tuple(key for key in SHARED if key in self.parameters)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("view", "rng")
 
 
 candidate_pool = CandidatePool.of

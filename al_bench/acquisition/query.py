@@ -38,7 +38,10 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {DIVERGED}")
+            cause = DIVERGED
+            if STRATEGIES.code(chosen.name):  # nobody has tested it
+                cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {DIVERGED}"
+            raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {cause}")
         refuse_broken(chosen.name, order, ids, budget)
     if scores is not None and strategy.needs and config.rescore:
         with clock.phase("rescore"):

@@ -142,6 +142,7 @@ class View:
         """
         vectors: np.ndarray | Ragged | None
         if of == "fitted":
+            self._need("embeddings")
             vectors = self.predictions(ids).embeddings
             finite(vectors)
         else:

@@ -58,11 +58,9 @@ def selects_what_the_budget_buys(tried: Tried) -> None:
 
 
 def says_what_it_is(tried: Tried) -> None:
-    """Tells its tasks, its settings as JSON, its summary and its code; needs gold labels as a bracket alone."""
+    """Tells its tasks, its settings as JSON, its summary and its code."""
     require_description(tried.strategy, tried.chosen.params, tried.strategy.tasks)
     STRATEGIES.code(tried.chosen.name)
-    if "gold" in tried.strategy.needs and not tried.strategy.bracket:
-        raise Broken("needs gold labels, which no annotator has given", "declare bracket=True")
 
 
 def works_on_its_tasks_alone(tried: Tried) -> None:
@@ -132,7 +130,7 @@ def refuses_a_diverged_model(tried: Tried) -> None:
             continue
         if scores is None or np.isfinite(scores).all():
             remedy = "let NaN become NaN scores, or look at view.predictions, which refuses them"
-            raise Broken(f"selects by predictions that are NaN ({at.where})", remedy)
+            raise Broken(f"selects where all predictions are NaN ({at.where})", remedy)
 
 
 def comes_to_an_end(tried: Tried) -> None:
@@ -152,7 +150,8 @@ def knows_no_other_labels(tried: Tried) -> None:
     if tried.strategy.bracket:
         return
     for at in tried.rounds():
-        if tried.order(at) != tried.order(at.poisoned()):
+        order = tried.order(at)
+        if order == tried.order(at) != tried.order(at.poisoned()):  # what never is the same, tells nothing about labels
             remedy = "look at view.labels, which are those of view.labelled, or declare bracket=True"
             raise Broken(f"reads labels that nobody has given ({at.where})", remedy)
 

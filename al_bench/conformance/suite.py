@@ -84,6 +84,7 @@ def breach(promise: Callable[[Any], None], tried: Any) -> str:
         return first_line(error)
     except Exception as error:  # whatever somebody else's code raises
         frames = [f for f in traceback.extract_tb(error.__traceback__) if OURS not in Path(f.filename).parents]
+        frames = [f for f in frames if f.filename == frames[0].filename]  # not those of numpy that it calls
         where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
         if "read-only" in str(error):
             return f"changes what it was given{where}; copy the array before you write to it"

@@ -8,6 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.conformance.suites import SUITES
 from al_bench.errors import UserError, did_you_mean, known, not_one_of, reject
+from al_bench.plugins import Component, attribute
 
 
 def check(name: str, params: Sequence[str], kind: str | None, config_dir: str | None) -> None:
@@ -32,6 +33,8 @@ def kind_of(name: str) -> str:
     if ":" in name:
         kinds = [kind for kind, suite in SUITES.items() if name in suite.registry]
         SUITES[kinds[0] if kinds else "strategy"].registry[name]  # what cannot be imported says why
+        if not isinstance(attribute(name), Component) and kinds != ["learner"]:  # its arguments may fit several
+            raise reject("check", name, "is no component yet", "decorate it as docs/extending.md shows, or add --kind")
     else:
         kinds = [kind for kind, suite in SUITES.items() if name in [*suite.registry]]
         names = sorted({name for suite in SUITES.values() for name in suite.registry})

@@ -167,6 +167,21 @@ def global_chance(predictions, rng, aggregate):
     return np.random.default_rng().random(len(predictions))
 
 
+def fitted_ones(view, ids, rng):
+    """looks at embeddings of the fitted model without needing them"""
+    return view.embeddings(ids)[:, 0]
+
+
+def listed(view, candidates, budget, rng):
+    """orders a list"""
+    return Selection([int(i) for i in rng.permutation(candidates)])
+
+
+def zeros_of_numpy(view, ids, rng):
+    """raises in numpy"""
+    return np.linalg.inv(np.zeros((2, 2)))
+
+
 TEXTS = {"tasks": ("classification",)}
 BROKEN_STRATEGIES = [
     (strategies.selects_what_the_budget_buys, selecting(twice), "has an id twice"),
@@ -174,19 +189,48 @@ BROKEN_STRATEGIES = [
     (strategies.selects_what_the_budget_buys, selecting(too_few), "do not use up the budget"),
     (strategies.selects_what_the_budget_buys, by_view(overwriting, **TEXTS), "changes what it was given (test_"),
     (strategies.selects_what_the_budget_buys, by_view(undeclared, **TEXTS), "looks at pretrained without needing it"),
+    (strategies.selects_what_the_budget_buys, by_view(fitted_ones, **TEXTS), "looks at embeddings without needing it"),
+    (strategies.selects_what_the_budget_buys, by_view(zeros_of_numpy, **TEXTS), "Singular matrix (test_conformance.py"),
     (strategies.says_what_it_is, by_score(lambda predictions, rng, aggregate: doubt(predictions)), "has no summary"),
-    (strategies.says_what_it_is, by_score(hiding, needs=("gold",)), "declare bracket=True"),
     (strategies.says_what_it_is, by_score(hiding, tasks=("translation",)), "give some of classification, tagging"),
     (strategies.scores_every_candidate, by_score(infinite, **TEXTS), "of 48 scores are not finite"),
     (strategies.scores_alone, by_score(relative, **TEXTS), "use by_view"),
     (strategies.seeds_decide, by_score(global_chance, needs=()), "draw from `rng` alone"),
     (strategies.ties_are_drawn, selecting(in_order, needs=()), "all generators select the same one first"),
-    (strategies.refuses_a_diverged_model, by_score(hiding, **TEXTS), "selects by predictions that are NaN"),
+    (strategies.refuses_a_diverged_model, by_score(hiding, **TEXTS), "selects where all predictions are NaN"),
     (strategies.comes_to_an_end, selecting(not_all, needs=()), "do not use up the budget"),
     (strategies.knows_no_other_labels, selecting(by_label, **TEXTS), "reads labels that nobody has given"),
     (strategies.needs_what_it_declares, selecting(in_order, needs=("samples",)), "never looks at samples"),
     (strategies.runs_in_the_loop, by_score(global_chance, needs=()), "queries something else"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("promise", "strategy"),
+    [
+        (strategies.knows_no_other_labels, by_score(global_chance, needs=())),  # differs, and not by the labels
+        (strategies.seeds_decide, selecting(listed, needs=())),
+        (strategies.comes_to_an_end, selecting(listed, needs=())),
+    ],
+)
+def test_a_strategy_that_keeps_a_promise(monkeypatch, promise, strategy):
+    monkeypatch.setitem(plugins._given["strategy"], "theirs", strategy)
+    assert breach(promise, strategies.Tried(StrategyConfig("theirs"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "function", "reason"),
+    [
+        ({"needs": ("gold",)}, hiding, "declare bracket=True"),
+        ({"needs": "predictions"}, hiding, r"write needs=\('predictions',\)"),
+        ({"needs": ("prediction",)}, hiding, "it has embeddings, gold, predictions"),
+        ({}, doubt, r"doubt takes \(predictions\).*, not \(predictions, rng, aggregate\)"),
+        ({}, lambda predictions, rng, aggregate, power=2.0: power, r"its settings after a \*"),
+    ],
+)
+def test_what_can_be_no_strategy_is_refused(facts, function, reason):
+    with pytest.raises(TypeError, match=reason):
+        by_score(function, **facts).refuse_other_arguments()
 
 
 @pytest.mark.parametrize(("promise", "strategy", "broken"), BROKEN_STRATEGIES)

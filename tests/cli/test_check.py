@@ -18,6 +18,7 @@ def configs(tmp_path, monkeypatch):
         STRATEGY + "\n\ndef plain(view, ids, rng):\n    return view.words[ids]\n"
     )
     (folder / "hiding_strategy.py").write_text(BROKEN)
+    (folder / "mistaken.py").write_text(STRATEGY.replace("@by_score(", "@by_score(needs='predictions', "))
     monkeypatch.setattr(sys, "path", [*sys.path])
     yield folder
     for name in ("checked_strategy", "hiding_strategy"):
@@ -44,7 +45,12 @@ def test_a_broken_promise_has_a_line_and_a_remedy(al, configs):
         (["nowhere:own"], "nowhere:own: cannot be imported (ModuleNotFoundError: No module named 'nowhere')"),
         (["checked_strategy:nothing"], "cannot be imported (AttributeError: "),
         (["checked_strategy:np"], "is no strategy (neither a component nor a function)"),
-        (["checked_strategy:plain"], "may be one of several kinds"),
+        (["checked_strategy:plain"], "check=checked_strategy:plain: is no component yet; decorate it as"),
+        (
+            ["checked_strategy:plain", "--kind", "strategy"],
+            "takes (view, ids, rng), not (view, candidates, budget, rng)",
+        ),
+        (["mistaken:own"], "needs='predictions' is no tuple; write needs=('predictions',)); mend it, see docs/ext"),
         (["checked_strategy:own", "--kind", "metric"], "is no metric (neither a component nor a function)"),
         (["checked_strategy:own", "powr=2"], "params.powr=2: no such parameter; did you mean power?"),
         (["checked_strategy:own", "power=much"], "params.power=much: must be a number; the default is 1.0"),

@@ -18,7 +18,7 @@ from al_bench.acquisition.strategies.batches import keys
 from al_bench.acquisition.view import NEEDS, View
 from al_bench.config.schema import TASKS, StrategyConfig
 from al_bench.data.ragged import like
-from al_bench.errors import UserError
+from al_bench.errors import UserError, known
 from al_bench.learners.predictions import Predictions
 from al_bench.plugins import Component
 
@@ -60,8 +60,12 @@ class Strategy(Component):
     cost: str = "n"
 
     def __post_init__(self) -> None:
+        if isinstance(self.needs, str):
+            raise TypeError(f"needs={self.needs!r} is no tuple; write needs=({self.needs!r},)")
         if unknown := set(self.needs) - set(NEEDS):
-            raise TypeError(f"needs={sorted(unknown)}, which no view has")
+            raise TypeError(f"needs={sorted(unknown)}, which no view has; it has {known(NEEDS)}")
+        if "gold" in self.needs and not self.bracket:
+            raise TypeError("needs gold labels, which no annotator has given; declare bracket=True")
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -94,7 +98,7 @@ class Strategy(Component):
             if not isinstance(selection, Selection):
                 broken = f"strategy={config.name}: returns {type(selection).__name__}"
                 raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
-            return selection
+            return replace(selection, order=np.asarray(selection.order))
         scores = self.score(view, candidates, rng, config)
         if not self.needs:  # a sweep may have a batch for the other strategies; no identity of this one has it
             config = replace(config, batch="top")
@@ -140,7 +144,7 @@ def refuse_broken(name: str, order: np.ndarray, candidates: np.ndarray, budget: 
     elif len(np.unique(order)) < len(order):
         broken = "has an id twice"
     elif outside := np.count_nonzero(~np.isin(order, candidates)):
-        broken = f"has {outside} ids that are no candidates"
+        broken = f"has {outside} ids that are no candidates (for positions write candidates[positions])"
     elif len(order) < len(candidates) and not budget.is_spent(order):
         broken = f"has {len(order)} of {len(candidates)} candidates, which do not use up the budget"
     else:

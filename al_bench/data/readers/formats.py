@@ -26,6 +26,10 @@ class Reader(Component):
     extensions: tuple[str, ...] = ()
     folders: bool = False
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("path", "config")
+
 
 reader = Reader.of
 READERS = Registry(
