@@ -23,15 +23,13 @@ from al_bench.oracles import ORACLES
 
 def strategy_identity(config: RunConfig) -> dict[str, Any]:
     """Of a strategy what it reads; of one from outside also its code."""
-    chosen = config.strategy
-    if not STRATEGIES[chosen.name].needs:
-        material: dict[str, Any] = {"name": chosen.name, "params": chosen.params}
-    else:
+    chosen, strategy = config.strategy, STRATEGIES[config.strategy.name]
+    material: dict[str, Any] = {"name": chosen.name, "params": chosen.params}
+    if strategy.needs:
         material = asdict(chosen)
         if chosen.batch not in STOCHASTIC:
             del material["beta"]
-    strategy = STRATEGIES[chosen.name]
-    if strategy.bracket or "gold" in strategy.needs:  # so that results stay marked where the strategy is gone
+    if strategy.bracket:  # so that results stay marked where the strategy is gone
         material["bracket"] = True
     return with_code(material, STRATEGIES.code(chosen.name))
 

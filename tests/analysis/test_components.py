@@ -40,12 +40,6 @@ def peeking(predictions, rng, aggregate, *, depth: int = 2):
     return -predictions.sub_words
 
 
-@by_score(needs=("gold",))
-def unmarked(predictions, rng, aggregate):
-    """what its author forgot to call a bracket"""
-    return -predictions.sub_words
-
-
 def labels_of(folder: Path) -> list[str]:
     (setting,) = settings_of(folder)
     return [method.label for method in setting.methods]
@@ -194,8 +188,7 @@ def test_a_bracket_from_outside_stays_marked_where_it_is_gone(tmp_path):
     (config,) = jobs(f"{ONE} strategy.name=test_components:peeking")
     identity = strategy_identity(config)
     assert identity["bracket"] is True
-    (config,) = jobs(f"{ONE} strategy.name=test_components:unmarked")
-    assert is_bracket(strategy_identity(config))
+    assert is_bracket(identity | {"name": "gone:peeking"})
     write_runs(tmp_path, varied("seed=1"), facts={"strategy": identity | {"name": "gone:peeking"}})
     assert labels_of(tmp_path) == ["peeking (depth=2, bracket)"]
 
