@@ -114,7 +114,7 @@ def test_an_installed_distribution_is_listed_completed_and_chosen(al, module, qu
         (
             "def own(predictions, rng, aggregate): pass",  # without its decorator
             [],
-            "is no strategy (it takes (predictions, rng, aggregate), not (view, candidates, budget, rng)); see docs/ext",
+            "is no strategy (own takes (predictions, rng, aggregate), not (view, candidates, budget, rng) and its settings",
         ),
         ("other = 3", [], "cannot be imported (AttributeError: module"),
         (STRATEGY, ["+strategy.params.powr=2"], "no such parameter; did you mean power?"),
