@@ -117,13 +117,13 @@ def machine_money(seconds: Seconds, hour: float) -> float:
 def seconds_until_scores(cycles: Sequence[Seconds]) -> list[float]:
     """By cycle, what had been spent when its acquisition model was fitted.
 
-    That is the one-off work, all iterations before, and the cycle's own training: the query that follows serves the
-    next cycle's score.
+    That is the one-off work, all iterations before, and what comes before the cycle's own query: relabelling and
+    training. The query serves the next cycle's score.
     """
     spent, until = 0.0, []
     for seconds in cycles:
         spent += totals(seconds).get("one_off", 0.0)
-        until.append(spent + seconds.get("train", 0.0))
+        until.append(spent + sum(seconds.get(phase, 0.0) for phase in ITERATION if phase not in QUERY))
         spent += totals(seconds).get("iteration", 0.0)
     return until
 

@@ -64,14 +64,7 @@ class Component:
         if not callable(thing):
             raise TypeError("neither a component nor a function")
         summary = facts.pop("summary", "") or (thing.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        component = cls(thing, summary, params, **facts)
-        _refuse_arguments(thing, component.arguments)
-        return component
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What the function takes beside its settings; nothing where that is not said."""
-        return ()
+        return cls(thing, summary, params, **facts)
 
     @cached_property
     def call(self) -> Callable[..., Any]:
@@ -90,6 +83,33 @@ class Component:
         return settings
 
     @property
+    def arguments(self) -> tuple[str, ...] | None:
+        """What the function takes, in this order, beside its settings; None: each has its own."""
+        return None
+
+    def refuse_other_arguments(self) -> None:
+        """Raise `TypeError` where the function cannot be called with `arguments` and all settings, and no more."""
+        if self.arguments is None:
+            return
+        signature = inspect.signature(self.call)
+        positional = [
+            a for a in signature.parameters.values() if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)
+        ]
+        any_number = any(a.kind is a.VAR_POSITIONAL for a in signature.parameters.values())
+        try:
+            signature.bind(*self.arguments, **dict.fromkeys(self.parameters))
+            if len(positional) != len(self.arguments) and not any_number:
+                raise TypeError("a setting must be a keyword")
+        except TypeError as error:
+            wanted = f"({', '.join(self.arguments)}) and its settings after a *"
+            raise TypeError(f"{getattr(self.call, '__name__', 'it')} takes {signature}, not {wanted}") from error
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of its settings."""
+        return [one.name for one in fields(self.settings)]
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """Of the settings that have one."""
         made = {f.name: f.default_factory() for f in fields(self.settings) if f.default_factory is not MISSING}
@@ -100,7 +120,7 @@ class Component:
 
         key: where the config has them, for messages
         """
-        names = [f.name for f in fields(self.settings)]
+        names = self.parameters
         for name, value in given.items():
             if name not in names:
                 remedy = did_you_mean(name, names, f"it has {known(names)}" if names else "leave it out")
@@ -118,20 +138,6 @@ class Component:
                 remedy = "set another value" if default is None else f"the default is {default}"
                 raise reject(f"{key}.{name}", value, f"must be {kind}", remedy) from error
         return {name: OmegaConf.to_container(config)[name] for name in names}  # type: ignore[index, call-overload]
-
-
-def _refuse_arguments(function: Callable[..., Any], wanted: tuple[str, ...]) -> None:
-    """Raise `TypeError` for a function that could not be called with these."""
-    try:
-        arguments = inspect.signature(function).parameters.values()
-    except ValueError:  # of some functions in C
-        return
-    if not wanted or any(a.kind is a.VAR_POSITIONAL for a in arguments):
-        return
-    names = [a.name for a in arguments if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
-    if len(names) != len(wanted):
-        name = getattr(function, "__name__", "it")
-        raise TypeError(f"{name} takes ({', '.join(names)}), not ({', '.join(wanted)}) and its settings after a *")
 
 
 def settings_of(function: Callable[..., Any]) -> type:
@@ -192,7 +198,9 @@ class Registry(Generic[C]):
         if isinstance(thing, tuple):
             thing, params = thing
         try:
-            return self._adopt(thing, params)
+            component = self._adopt(thing, params)
+            component.refuse_other_arguments()
+            return component
         except TypeError as error:
             raise reject(self.key, name, f"is no {self.kind} ({error})", "see docs/extending.md") from error
 
@@ -208,8 +216,8 @@ class Registry(Generic[C]):
     def code(self, name: str) -> str | None:
         """Which code a component from outside is; None of a shipped one, which `identity.FORMAT` stands for.
 
-        The distribution's name and version where one announces it, else a hash of the source files. Another code is
-        another result.
+        The name and version of a published distribution that announces it, else a hash of the source files. Another
+        code is another result.
         """
         if name in self.shipped:
             return None
@@ -217,7 +225,7 @@ class Registry(Generic[C]):
             distribution = announced(self.kind)[name].dist
             if distribution is not None:
                 origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-                if not origin.get("dir_info", {}).get("editable"):  # else its files change under the same version
+                if "dir_info" not in origin:  # else it is of a folder, whose files change under the same version
                     return f"{distribution.name} {distribution.version}"
         return source_hash(self[name].call, f"{self.key}={name}")
 

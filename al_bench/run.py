@@ -16,14 +16,9 @@ from al_bench.acquisition.loop import Computed, acquire
 from al_bench.acquisition.needs import acquires
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.setup import Setup
-from al_bench.config.identity import (
-    content_hash,
-    is_bracket,
-    model_identity,
-    run_identity,
-    strategy_identity,
-    trajectory_identity,
-)
+from al_bench.config.component_identity import is_bracket, model_identity, strategy_identity
+from al_bench.config.digests import content_hash
+from al_bench.config.identity import run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once, machine_money
 from al_bench.data.metrics import majority

@@ -124,9 +124,15 @@ class FakeLearner:
     optimizations: tuple[str, ...] = ()
     overheads: dict[str, float] = field(default_factory=dict)
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
-        """16 seconds, 4 more for exact predictions, 1 more for embeddings."""
-        return 16.0 + 4.0 * exact + 1.0 * embeddings
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
+        """16 seconds, 4 more for exact predictions, 1 more for embeddings, 32 more for surprisal."""
+        return 16.0 + 4.0 * exact + 1.0 * embeddings + 32.0 * surprisal
+
+    def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
+        self.events.append("surprisal")
+        return np.random.default_rng(seed).random((len(inputs), 4), dtype=np.float32)[ids]
 
     def fit(
         self,
@@ -168,7 +174,7 @@ class FakeModel:
     def margins(self) -> np.ndarray | None:
         return np.zeros(len(self.fit.ids)) if self.fit.watch.margins else None
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints=None) -> np.ndarray:
         self.learner.events.append("influence")
         return np.zeros(len(ids))
 

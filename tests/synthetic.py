@@ -15,7 +15,8 @@ from al_bench.analysis.arms import Setting
 from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.runs import columns_of
 from al_bench.analysis.store import load
-from al_bench.config.identity import digest, run_folder, run_identity, trajectory_identity
+from al_bench.config.digests import digest
+from al_bench.config.identity import run_folder, run_identity, trajectory_identity
 from al_bench.config.schema import RunConfig
 from al_bench.data.metrics import headline
 from al_bench.front.cli import hydra_options

@@ -122,6 +122,8 @@ def test_a_query_is_spent_for_the_next_score() -> None:
         {"train": 30.0},
     ]
     assert seconds_until_scores(cycles) == [110.0, 135.0, 170.0]
+    cycles[1]["relabel"] = 4.0  # before the cycle's own fit
+    assert seconds_until_scores(cycles) == [110.0, 139.0, 174.0]
 
 
 def test_metrics_have_the_totals() -> None:

@@ -10,7 +10,7 @@ from al_bench.acquisition.pool import ABSTAINED, is_answered
 from al_bench.config.schema import OracleConfig
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.data.ragged import Ragged, like, values_of
-from al_bench.errors import UserError
+from al_bench.errors import UserError, reject
 from al_bench.oracles import ORACLES
 from al_bench.oracles.protocol import Answers
 from al_bench.seeds import stream
@@ -40,6 +40,19 @@ class Annotator:
         if isinstance(rows, Ragged):
             known = np.repeat(known, rows.lengths)
         return np.where(known, values_of(rows), ABSTAINED).astype(np.int16)
+
+    def first(self, ids: np.ndarray, contrast: bool) -> np.ndarray:
+        """As `label`, of the seed set. Raises `UserError` where nothing is to learn from its labels.
+
+        contrast: whether a model is fitted on these alone, which has to tell labels apart where gold labels differ
+        """
+        labels = self.label(ids)
+        known = np.unique(labels[labels != ABSTAINED])
+        if not len(known) or (contrast and len(known) == 1 < len(np.unique(values_of(self.corpus.train.labels[ids])))):
+            broken = f"gives {len(known)} different labels for the {len(ids)} examples of the seed set"
+            remedy = "take a larger seed set (schedule.initial), or another one (seeds.seed_set)"
+            raise reject("oracle", self.config.name, broken, remedy)
+        return labels
 
 
 def _problem(answers: Any, corpus: Corpus) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from al_bench.config.schema import TASKS
 from al_bench.plugins import Component
 
+SHARED = ("gamma", "temperature")  # settings that `SubsamplingConfig` has for all candidate pools
+
 
 @dataclass(frozen=True)
 class Preference:
@@ -22,12 +24,19 @@ class CandidatePool(Component):
 
     needs: as of a strategy; needs_scores: reads the last-known scores, so that the strategy must give some
     tasks: that it works on; source: the paper
+    cost: of a draw, in n unlabelled and m labelled examples
     """
 
     needs: tuple[str, ...] = ()
     needs_scores: bool = False
     tasks: tuple[str, ...] = TASKS
     source: str = ""
+    cost: str = "n log n"
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Of `SHARED`, what counts for it."""
+        return tuple(key for key in SHARED if key in self.parameters)
 
     @property
     def arguments(self) -> tuple[str, ...]:

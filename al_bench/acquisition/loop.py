@@ -61,8 +61,7 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
         clock.seconds |= setup.seed[1]
     if learner is not None:
         inputs = Unlabelled(corpus.train.inputs)
-        embeds = "pretrained" in needs_of(setup.config)
-        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, embeddings=embeds)
+        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, needs=needs_of(setup.config))
         if number == 0:  # once per trajectory, however many processes compute its cycles
             clock.seconds |= once
         if recorded is None and relabels(setup.config, number):
@@ -89,26 +88,27 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
 
 
 def first_asked(setup: Setup) -> Cycle:
-    """Cycle 0 before its fit: with the answers for the seed set. Raises `UserError` where nothing is to learn there."""
+    """Cycle 0 before its fit: with the answers for the seed set."""
     corpus, ids, stop = setup.corpus, np.sort(setup.seed[0]), setup.stop_set
-    labels = setup.annotator.label(ids)
+    labels = setup.annotator.first(ids, contrast=fits(setup.config))
     answers = accounted(corpus, ids, labels)
-    known = np.unique(labels[labels != ABSTAINED])
-    gold = np.unique(values_of(corpus.train.labels[ids]))
-    if not len(known) or (len(known) == 1 < len(gold) and fits(setup.config)):
-        broken = f"gives {len(known)} different labels for the {len(ids)} examples of the seed set"
-        remedy = "raise schedule.initial, or set another seeds.seed_set"
-        raise reject("oracle", setup.config.oracle.name, broken, remedy)
     record = stop.record if stop else None
     return Cycle(0, 0, 0, None, seed_set=ids, seed_labels=labels, seed_answers=answers, stop_set=record)
 
 
 def revise(setup: Setup, cycle: Cycle, pool: Pool, learner: Learner) -> Cycle:
-    """The cycle with what becomes of suspicious labels. An oracle that abstains the second time leaves the first."""
+    """The cycle with what becomes of suspicious labels. An oracle that abstains the second time leaves the first.
+
+    Raises `UserError` where no label would be left.
+    """
     config, corpus = setup.config, setup.corpus
     ids = suspicious(config.relabel, corpus, pool, learner, fit_seeds(config, cycle.number))
     first = values_of(pool.answers[ids]).astype(np.int16)
     if config.relabel.action == "drop":
+        if len(ids) == len(pool.labelled):
+            broken = f"would drop all {len(ids)} labels in cycle {cycle.number}, so that no model can be fitted"
+            remedy = "set a share such as 0.1, or a later relabel.at"
+            raise reject("relabel.filter.drop", config.relabel.filter.drop, broken, remedy)
         return replace(cycle, revised=ids, revised_labels=np.full_like(first, ABSTAINED))
     second = setup.second.label(ids, attempt=1)
     labels = np.where(second == ABSTAINED, first, second)

@@ -19,7 +19,7 @@ class Seals:
     neighbours: int = at_least(1, "the paper uses 100", 100)  # of each labelled example
 
 
-@candidate_pool(needs=("pretrained",), params=Seals, source="Coleman et al. 2022")
+@candidate_pool(needs=("pretrained",), params=Seals, source="Coleman et al. 2022", cost="n m width")
 def seals(view: View, rng: Generator, *, neighbours: int) -> Preference:
     """The nearest unlabelled neighbours of each labelled example, by cosine; the others follow in random order.
 
@@ -39,7 +39,13 @@ class AnchorAl:
     size: int = at_least(1, "the paper uses 1000", 1000)  # of the part, at most
 
 
-@candidate_pool(needs=("pretrained",), params=AnchorAl, tasks=("classification",), source="Lesci and Vlachos 2024")
+@candidate_pool(
+    needs=("pretrained",),
+    params=AnchorAl,
+    tasks=("classification",),
+    source="Lesci and Vlachos 2024",
+    cost="n anchors width",
+)
 def anchoral(view: View, rng: Generator, *, anchors: int, neighbours: int, size: int) -> Preference:
     """The neighbours of anchors, which k-means++ draws among the labelled examples of each class.
 

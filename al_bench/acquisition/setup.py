@@ -17,7 +17,7 @@ from al_bench.config.schema import RunConfig, StrategyConfig
 from al_bench.costs import Clock, Listener
 from al_bench.data.corpus import Corpus
 from al_bench.data.ragged import values_of
-from al_bench.learners.base import FitSeeds, Learner, Unlabelled
+from al_bench.learners.base import FitSeeds, Learner, Unlabelled, setup_seconds
 from al_bench.seeds import number, stream
 
 
@@ -83,7 +83,7 @@ def select_seed_set(setup: Setup, rng: np.random.Generator) -> tuple[np.ndarray,
     schedule, train = setup.config.schedule, setup.corpus.train
     strategy, learner = STRATEGIES[schedule.seed_by], setup.learner() if setup.learner else None
     if learner is not None:  # encoding is a phase of its own
-        learner.prepare(Unlabelled(train.inputs), embeddings="pretrained" in strategy.needs)
+        setup_seconds(learner, Unlabelled(train.inputs), needs=strategy.needs)
     clock = Clock(learner.synchronise if learner else lambda: None)
     if setup.listener is not None:
         setup.listener("seed")

@@ -15,6 +15,7 @@ from al_bench.acquisition.neighbourhoods import anchoral, seals
 from al_bench.acquisition.selection import Budget, ranked
 from al_bench.acquisition.view import View
 from al_bench.config.schema import SubsamplingConfig
+from al_bench.errors import reject
 from al_bench.plugins import Registry
 
 
@@ -26,15 +27,14 @@ class Candidates:
     extended: int = 0
 
 
-def propose(settings: SubsamplingConfig, cycle: int, view: View, budget: Budget, rng: Generator) -> Candidates:
+def propose(chosen: SubsamplingConfig, cycle: int, view: View, budget: Budget, rng: Generator) -> Candidates:
     """What a cycle may query: the whole pool in refresh rounds, else a part of it.
 
     A part that cannot fill the query is extended along its order of preference.
     """
-    if settings.name == "none" or settings.refresh == "all" or cycle in settings.refresh:
+    if chosen.name == "none" or chosen.refresh == "all" or cycle in chosen.refresh:
         return Candidates(view.pool)
-    kind = CANDIDATE_POOLS[settings.name]
-    preference = kind.call(view, rng, **own_settings(settings))
+    preference = CANDIDATE_POOLS[chosen.name].call(view, rng, **settings(chosen))
     order, drawn = preference.order, preference.drawn
     part, rest = order[drawn], order[~drawn]
     left = replace(budget, amount=budget.amount - float(budget.costs[part].sum()))
@@ -42,11 +42,23 @@ def propose(settings: SubsamplingConfig, cycle: int, view: View, budget: Budget,
     return Candidates(np.sort(np.concatenate([part, added])), len(added))
 
 
-def own_settings(settings: SubsamplingConfig) -> dict[str, Any]:
-    """What a candidate pool's function takes: `gamma` and `temperature` where it has them, and its params."""
-    kind = CANDIDATE_POOLS[settings.name]
-    shared = {key: getattr(settings, key) for key in ("gamma", "temperature") if key in kind.defaults}
-    return {**shared, **settings.params}
+def shared_settings(chosen: SubsamplingConfig) -> dict[str, Any]:
+    """The settings of all candidate pools that count for this one."""
+    return {key: getattr(chosen, key) for key in CANDIDATE_POOLS[chosen.name].shared}
+
+
+def settings(chosen: SubsamplingConfig) -> dict[str, Any]:
+    """What its function takes, with defaults. Raises `UserError` as `Component.typed` does."""
+    shared = shared_settings(chosen)
+    for name in shared.keys() & chosen.params.keys():
+        broken, remedy = "stands beside params, not in it", f"set subsampling.{name}"
+        raise reject(f"subsampling.params.{name}", chosen.params[name], broken, remedy)
+    return CANDIDATE_POOLS[chosen.name].typed({**chosen.params, **shared}, "subsampling.params")
+
+
+def own_params(chosen: SubsamplingConfig) -> dict[str, Any]:
+    """As `settings`, without those of all candidate pools."""
+    return {name: value for name, value in settings(chosen).items() if name not in shared_settings(chosen)}
 
 
 def whole(view: View, rng: Generator) -> Preference:

@@ -14,7 +14,7 @@ import pandas as pd
 from al_bench.analysis.measures import Measures, one_per_seed
 from al_bench.analysis.runs import ARMS, GOLD, SELECTION
 from al_bench.analysis.words import detailed
-from al_bench.config.identity import digest, flat
+from al_bench.config.digests import digest, flat
 from al_bench.data.metrics import at_chance, headline
 
 SYMBOLS = {"gamma": "γ", "temperature": "T", "refresh": "refresh"}

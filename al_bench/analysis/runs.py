@@ -7,7 +7,8 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.analysis.words import as_name, detailed
-from al_bench.config.identity import digest, is_bracket
+from al_bench.config.component_identity import is_bracket
+from al_bench.config.digests import digest
 from al_bench.config.schema import PLAIN_TAGGING
 from al_bench.filters import FILTERS
 from al_bench.oracles import ORACLES

@@ -13,7 +13,8 @@ import yaml
 
 from al_bench.config import schema
 from al_bench.config.catalog import CHOICES, GROUPS, roots
-from al_bench.config.identity import ROLES, flat
+from al_bench.config.digests import flat
+from al_bench.config.identity import ROLES
 from al_bench.ledger.ledger import load_record
 
 # As config.yaml has it, but with null for all that `resolve` fills in; and "config_dir", of the user's own options.
@@ -174,7 +175,10 @@ def command(config: Config, seeds: Sequence[int]) -> str:
             words.append(f"{key}={_text(config[key])}")
     for key in ("training", "seeds", "price"):
         settings = config.get(key) or {}
-        words += [f"{key}.{name}={_text(value)}" for name, value in settings.items() if value is not None]
+        usual = standard[key]
+        words += [
+            f"{key}.{name}={_text(value)}" for name, value in settings.items() if value not in (None, usual[name])
+        ]
     words.append(f"seed={','.join(map(str, seeds))}")
     options = [*(["-m"] if len(seeds) > 1 else []), *(["--config-dir", own] if (own := config["config_dir"]) else [])]
     return shlex.join(["al-bench", "run", *options, *words])
@@ -182,7 +186,8 @@ def command(config: Config, seeds: Sequence[int]) -> str:
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
     value, group, word, own = config.get(key), GROUPS[key], CHOICES[key], config["config_dir"]
-    drawn = config["strategy"]["name"] == "random" and config["schedule"].get("seed_by", "random") == "random"
+    drawn = config["strategy"]["name"] == config["schedule"].get("seed_by", "random") == "random"
+    drawn = drawn and (config.get("relabel") or {}).get("action", "none") == "none"
     if key == "acquisition" and (drawn or config["replay"] is not None):
         return  # nobody looks at it
     if value is None:
@@ -193,7 +198,7 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
 
     def likeness(name: str) -> tuple[int, bool]:
         alike = [wanted.get(key) == leaf for key, leaf in _leaves(_content(group, name, own))]
-        return 2 * sum(alike) - len(alike), name == value.get("name")
+        return 2 * sum(alike) - len(alike), name == value.get("name", value.get("action"))
 
     chosen = max(_options(group, own), key=likeness)
     if chosen != _standard_options()[word]:

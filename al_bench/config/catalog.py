@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from al_bench.acquisition import candidates
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.identity import ROLES
@@ -27,7 +28,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "model": LEARNERS, "strategy": STRATEGIES, "subsampling": CANDIDATE_POOLS, "oracle": ORACLES
 }  # fmt: skip
 NAMED_BY = {"model": "learner"}  # the key that names the component, of groups where it is not `name`
-SHARED = {"subsampling": ("gamma", "temperature")}  # settings that are keys of the group, not of its `params`
+SHARED = {"subsampling": candidates.SHARED}  # settings that are keys of the group, not of its `params`
 KINDS = {
     "datasets": "dataset", "models": "model", "strategies": "strategy", "subsamplings": "subsampling",
     "oracles": "oracle", "relabels": "relabel", "pseudo-labelings": "pseudo_labeling", "schedules": "schedule",

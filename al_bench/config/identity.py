@@ -4,25 +4,29 @@ All are functions of the resolved config alone, so that they are known before an
 the data and the models that a config names are recorded at first use and checked ever after.
 """
 
-import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.strategies.batches import STOCHASTIC
-from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import FITTED
-from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, OracleConfig, RunConfig, uses_pseudo_labels
-from al_bench.data.readers.formats import READERS, is_outside
-from al_bench.errors import reject
-from al_bench.filters import FILTERS, needed, shared_settings
+from al_bench.config.component_identity import (
+    dataset_identity,
+    encoder_identity,
+    filter_identity,
+    metrics_identity,
+    model_identity,
+    oracle_identity,
+    relabel_identity,
+    strategy_identity,
+    subsampling_identity,
+)
+from al_bench.config.digests import content_hash, digest, file_hash, file_name
+from al_bench.config.schema import FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
+from al_bench.filters import FILTERS, needed
 from al_bench.learners.families import LEARNERS
-from al_bench.learners.metrics import METRICS
 from al_bench.oracles import ORACLES
 
 FORMAT = 8  # raised when equal configs no longer give equal ledgers
@@ -65,6 +69,20 @@ def models_of(config: RunConfig) -> dict[str, ModelConfig]:
     return {role: model for role in roles if (model := getattr(config, role)) is not None}
 
 
+def run_folder(config: RunConfig) -> str:
+    """Where a run lives under `output_dir`, readable and never shared by two different configs."""
+    drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
+    acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
+    if acquires(config):
+        acquired = [config.acquisition.name, *acquired, config.subsampling.name]
+    parts = [config.dataset.name, *acquired]
+    if config.pseudo_labeler is not None:
+        parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
+    parts.append(config.successor.name if config.successor else "acquire_only")
+    readable = file_name("-".join(parts))
+    return f"runs/{config.name}/{readable}-seed{config.seed}-{digest(run_identity(config), 8)}"
+
+
 def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
     """The part of a resolved config that the acquired examples depend on.
 
@@ -95,77 +113,6 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         **_rounding(config, config.acquisition, precision),
         "rescore": rescore,
     }
-
-
-def metrics_identity(config: RunConfig) -> dict[str, Any]:
-    """Of the metrics that were chosen; without any, runs are what they were before there was a choice."""
-    chosen = [_with_code({"name": name}, METRICS.code(name)) for name in config.metrics]
-    return {"metrics": chosen} if chosen else {}
-
-
-def strategy_identity(config: RunConfig) -> dict[str, Any]:
-    """Of a strategy what it reads; of one from outside also its code."""
-    chosen = config.strategy
-    if not STRATEGIES[chosen.name].needs:
-        material: dict[str, Any] = {"name": chosen.name, "params": chosen.params}
-    else:
-        material = asdict(chosen)
-        if chosen.batch not in STOCHASTIC:
-            del material["beta"]
-    strategy = STRATEGIES[chosen.name]
-    if strategy.bracket or "gold" in strategy.needs:  # so that results stay marked where the strategy is gone
-        material["bracket"] = True
-    return _with_code(material, STRATEGIES.code(chosen.name))
-
-
-def is_bracket(strategy: Mapping[str, Any]) -> bool:
-    """Whether a strategy, as an identity or a config has it, is a bound that nobody who annotates can reach or wants.
-
-    Its results are shown and marked, and take no part in any comparison. Nothing is imported for it.
-    """
-    shipped = STRATEGIES.shipped.get(strategy["name"])
-    by_kind = shipped is not None and shipped.bracket
-    return by_kind or strategy.get("batch") == "bottom" or bool(strategy.get("bracket"))
-
-
-def subsampling_identity(config: RunConfig) -> dict[str, Any]:
-    """As `strategy_identity`, of a candidate pool."""
-    chosen = config.subsampling
-    if chosen.name == "none":
-        return {"name": "none"}
-    settings = CANDIDATE_POOLS[chosen.name].defaults
-    material = {key: v for key, v in asdict(chosen).items() if key in settings or key not in ("gamma", "temperature")}
-    return _with_code(material, CANDIDATE_POOLS.code(chosen.name))
-
-
-def relabel_identity(config: RunConfig) -> dict[str, Any] | None:
-    chosen = config.relabel
-    if chosen.action == "none":
-        return None
-    again = None if chosen.oracle is None else oracle_identity(chosen.oracle)
-    return {**asdict(chosen), "filter": filter_identity(chosen.filter), "oracle": again}
-
-
-def oracle_identity(chosen: OracleConfig, unit: str = "") -> dict[str, Any]:
-    """What its answers depend on: settings, of files their content, code; and where money is the budget, its price."""
-    kind, params = ORACLES[chosen.name], dict(chosen.params)
-    for name in kind.files:
-        if params.get(name) is not None:
-            params[name] = file_hash(f"oracle.params.{name}", Path(params[name]).expanduser())
-    price = {"price": asdict(chosen.price)} if unit == "money" else {}
-    return _with_code({"name": chosen.name, "params": params, **price}, ORACLES.code(chosen.name))
-
-
-def file_hash(key: str, path: Path) -> str:
-    """sha256 of a file that a key names."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise reject(key, path, f"cannot be read ({error.strerror})", "give a file") from error
-
-
-def _with_code(material: dict[str, Any], code: str | None) -> dict[str, Any]:
-    return material if code is None else {**material, "code": code}
 
 
 def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
@@ -247,30 +194,13 @@ def training_set_identity(config: RunConfig, filters: Sequence[FilterConfig]) ->
     return {**settings, "filters": [filter_identity(chosen) for chosen in filters]}
 
 
-def filter_identity(chosen: FilterConfig) -> dict[str, Any]:
-    """The settings that a filter reads; a threshold replaces a share. Of one from outside also its code."""
-    drop = chosen.drop if chosen.threshold is None else None
-    own = {**shared_settings(chosen), "params": chosen.params}
-    return _with_code({"by": chosen.by, "drop": drop, "threshold": chosen.threshold, **own}, FILTERS.code(chosen.by))
-
-
-def content_hash(source: Path) -> str:
-    """sha256 of what a replay reads: a trajectory's ledger, or a file of ids."""
-    path = source / "ledger.jsonl" if source.is_dir() else source
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        remedy = "give a trajectory's folder (with ledger.jsonl) or a file of ids"
-        raise reject("replay", source, f"cannot be read ({error.strerror})", remedy) from error
-
-
 def _data_identity(config: RunConfig) -> dict[str, Any]:
     """Dataset, schedule, oracle and seeds; a seed set from a file counts by the file's content, code by its own."""
     schedule, seeds = asdict(config.schedule), asdict(config.seeds)
     if (code := STRATEGIES.code(config.schedule.seed_by)) is not None:
         schedule["seed_by"] = {"name": config.schedule.seed_by, "code": code}
     if config.schedule.seed_set is not None:
-        content = file_hash("schedule.seed_set", Path(config.schedule.seed_set).expanduser())
+        content = file_hash("schedule.seed_set", config.schedule.seed_set)
         schedule |= {"seed_set": content, "initial": None, "stratified": False}
         seeds["seed_set"] = None
     relabel, asked = relabel_identity(config), [config.oracle]
@@ -283,76 +213,6 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
     return {**data, "oracle": oracle, "relabel": relabel}
 
 
-def dataset_identity(config: RunConfig) -> dict[str, Any]:
-    """A dataset by its source and how that is read; a reader from outside counts by its code, too."""
-    immaterial = ("name", "train_examples", "train_words")
-    material = {key: value for key, value in asdict(config.dataset).items() if key not in immaterial}
-    name = config.dataset.format
-    return _with_code(material, READERS.code(name) if is_outside(name) else None)
-
-
-def model_identity(model: ModelConfig) -> dict[str, Any]:
-    """A model by its learner, what this reads, and its weights: their hash where the config pins it, else where they
-    come from.
-    """
-    kind = LEARNERS[model.learner]
-    material = {key: value for key, value in asdict(model).items() if key in kind.reads}
-    if training := {key.partition(".")[2] for key in kind.reads if key.startswith("training.")}:
-        material["training"] = {key: getattr(model.training, key) for key in sorted(training)}
-    material |= {"learner": model.learner, "params": model.params}
-    if kind.source:
-        material |= {key: getattr(model, key) for key in SOURCE}
-        if model.sha256 is not None:
-            material |= dict.fromkeys(("path", "package", "hub", "revision"))
-        elif model.path is not None:
-            material["path"] = str(Path(model.path).expanduser().absolute())
-    return _with_code(material, LEARNERS.code(model.learner))
-
-
-def encoder_identity(model: ModelConfig) -> dict[str, Any]:
-    """A model whose encoder is used as it comes: however it would be fitted."""
-    return model_identity(model) | {"training": None, "regularization": None}
-
-
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
     """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
     return {"precision": precision, **({"engine": config.engine} if LEARNERS[model.learner].engine else {})}
-
-
-def digest(identity: Any, length: int = 12) -> str:
-    """A short hash of an identity, whatever the order of its keys."""
-    text = json.dumps(identity, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def file_name(text: str) -> str:
-    """The text as a part of a file's name: no separator, nothing that a shell or a system refuses, not too long."""
-    return re.sub(r"[^\w.+-]", "_", text).lstrip(".").encode(errors="replace")[:180].decode(errors="ignore")
-
-
-def run_folder(config: RunConfig) -> str:
-    """Where a run lives under `output_dir`, readable and never shared by two different configs."""
-    drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
-    acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
-    if acquires(config):
-        acquired = [config.acquisition.name, *acquired, config.subsampling.name]
-    parts = [config.dataset.name, *acquired]
-    if config.pseudo_labeler is not None:
-        parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
-    parts.append(config.successor.name if config.successor else "acquire_only")
-    readable = file_name("-".join(parts))
-    return f"runs/{config.name}/{readable}-seed{config.seed}-{digest(run_identity(config), 8)}"
-
-
-def differences(recorded: dict[str, Any], current: dict[str, Any]) -> list[str]:
-    """The dotted keys at which two identities differ; 1 (a count) differs from 1.0 (a share)."""
-    old, new = dict(flat(recorded)), dict(flat(current))
-    return [key for key in sorted(old | new) if json.dumps(old.get(key)) != json.dumps(new.get(key))]
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """(dotted key, value) of every leaf."""
-    rows: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        rows += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-    return rows

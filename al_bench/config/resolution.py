@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from al_bench.acquisition import subsampling
 from al_bench.acquisition.strategies import STRATEGIES
-from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.schema import (
     PAPER_MAX_LENGTH,
     PAPER_ON_PSEUDO_LABELS,
@@ -52,10 +52,7 @@ def resolve(config: RunConfig) -> RunConfig:
         refresh = sorted(set(refresh)) if isinstance(refresh, list) else []
     if config.successor is None or at in ("none", None, False):
         at = []
-    strategy, candidates = STRATEGIES[config.strategy.name], CANDIDATE_POOLS[config.subsampling.name]
-    shared = {key: getattr(config.subsampling, key) for key in ("gamma", "temperature") if key in candidates.defaults}
-    own = candidates.typed({**shared, **config.subsampling.params}, "subsampling.params")
-    own = {key: value for key, value in own.items() if key not in shared}
+    strategy = STRATEGIES[config.strategy.name]
     labels = config.pseudo_labeling
     if pseudo:
         filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
@@ -71,7 +68,7 @@ def resolve(config: RunConfig) -> RunConfig:
         verifier=resolved("verifier", config.verifier or config.successor) if verified else None,
         training=_with_defaults(config.training, PAPER_TRAINING[task]),
         strategy=replace(config.strategy, params=strategy.typed(config.strategy.params, "strategy.params")),
-        subsampling=replace(config.subsampling, refresh=refresh, params=own),
+        subsampling=replace(config.subsampling, refresh=refresh, params=subsampling.own_params(config.subsampling)),
         pseudo_labeling=labels,
         oracle=_answering(config.oracle, "oracle.params"),
         relabel=_relabelling(config.relabel),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.acquisition.subsampling import CANDIDATE_POOLS, CandidatePool, Preference, own_settings
+from al_bench.acquisition.subsampling import CANDIDATE_POOLS, CandidatePool, Preference, settings
 from al_bench.config.schema import StrategyConfig, SubsamplingConfig
 from al_bench.conformance.rounds import Round, rounds, runs_in_the_loop
 from al_bench.conformance.suite import Broken, Suite, require_description
@@ -38,7 +38,7 @@ class Tried:
     def prefer(self, at: Round, stream: int = 0, *, needs: tuple[str, ...] | None = None) -> Preference:
         """needs: what may be looked at, in place of what the candidate pool declares"""
         view = at.view(frozenset(self.kind.needs if needs is None else needs))
-        preference = self.kind.call(view, np.random.default_rng(stream), **own_settings(self.chosen))
+        preference = self.kind.call(view, np.random.default_rng(stream), **settings(self.chosen))
         if not isinstance(preference, Preference):
             raise Broken(f"returns {type(preference).__name__}", "return a Preference")
         order, drawn = np.asarray(preference.order), np.asarray(preference.drawn)

@@ -84,7 +84,9 @@ class SyntheticLearner:
     def __post_init__(self) -> None:
         self.overheads: dict[str, float] = {}
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         return 0.0
 
     def fit(
@@ -167,7 +169,9 @@ class SyntheticModel(Model):
         probs = np.stack([self._probs(values_of(points) * mask / (1 - DROPOUT)) for mask in kept], axis=1)
         yield np.arange(len(ids)), frozen(like(points, probs)), facts["tokens"]
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
         points = values_of(self.learner.embed(inputs, ids)) @ self.turn
         targets = values_of(labels)
         targets = np.eye(self.learner.classes)[targets] if targets.ndim == 1 else targets

@@ -4,7 +4,7 @@ suspect(chain, **settings) -> `Suspicion`
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -119,11 +119,6 @@ class Filter(Component):
     def looks_back(self) -> bool:
         """Whether it needs a model that was fitted on the labels in question."""
         return not set(LOOK_BACK).isdisjoint(self.needs)
-
-    @property
-    def parameters(self) -> list[str]:
-        """Names of what its function takes."""
-        return [field.name for field in fields(self.settings)]
 
     @property
     def shared(self) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from al_bench.config.catalog import CHOICES, EXPERIMENT, listing, outside_options, roots
 from al_bench.config.credentials import conceal
-from al_bench.config.identity import digest, run_folder
+from al_bench.config.digests import digest
+from al_bench.config.identity import run_folder
 from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate
 from al_bench.config.schema import TASKS, RunConfig, shipped_configs, without_absent

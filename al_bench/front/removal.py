@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from al_bench.config import identity
+from al_bench.config.digests import differences, digest
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.errors import UserError, first_line, reject
 from al_bench.ledger.ledger import is_locked, load_record, read_json
@@ -81,7 +82,7 @@ def force(runs: Mapping[Path, RunConfig], output_dir: Path) -> None:
         current = fingerprints_of(config)
         for result in (result for result in needed[folder] - alone if (result / "identity.json").exists()):
             recorded = read_json(result / "identity.json")["fingerprints"]
-            if changed := identity.differences(recorded, {key: current.get(key) for key in recorded}):
+            if changed := differences(recorded, {key: current.get(key) for key in recorded}):
                 remedy = "remove those runs, too (al-bench rm), or set another output_dir"
                 broken = f"{' and '.join(changed)} changed since, and other runs share it"
                 raise UserError(f"--force: {result}: {broken}; {remedy}")
@@ -117,7 +118,7 @@ def needs(run: Path, root: Path) -> set[Path]:
     try:
         merged = OmegaConf.merge(OmegaConf.structured(RunConfig), OmegaConf.load(run / "config.yaml"))
         config: Any = OmegaConf.to_object(merged)
-        ids = [identity.digest(identity.trajectory_identity(config, precision)) for precision in PRECISIONS]
+        ids = [digest(identity.trajectory_identity(config, precision)) for precision in PRECISIONS]
         acquired = ids if config.replay is None else [Path(config.replay).name]
         steps = product(PRECISIONS, range(config.schedule.cycles + 1))
         folders = {step_folder(root / "steps", one) for at in steps for one in _steps(config, *at)}

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from al_bench.config.component_identity import is_bracket
 from al_bench.config.credentials import conceal
-from al_bench.config.identity import is_bracket
 from al_bench.data.metrics import headline_among
 from al_bench.errors import UserError, first_line, reject
 from al_bench.front.cli import stop

@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -104,9 +104,12 @@ class Model:
         """
         raise NotImplementedError
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
         """(n,) self-influence of labelled examples: the squared norm of the loss's gradient in all parameters,
-        a mean over the watched checkpoints (TracIn, Pruthi et al. 2020); of a sentence divided by its words.
+        a mean over the last `checkpoints` of those that were watched, or over all of them (TracIn, Pruthi et al.
+        2020); of a sentence divided by its words.
         """
         raise NotImplementedError
 
@@ -129,10 +132,12 @@ class Learner(Protocol):
     @property
     def overheads(self) -> dict[str, float]: ...
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         """Tokenise and, where the learner needs it, embed: once per corpus, so that no later phase pays for it.
 
-        exact: also for predictions with `exact`; embeddings: also for `embed`
+        exact: also for predictions with `exact`; embeddings: also for `embed`; surprisal: also for `surprisal`
         Returns the seconds that computing all of it takes or, where another process did, took: without waiting for
         that process, and the same again in a later call.
         """
@@ -226,7 +231,9 @@ class BasicLearner:
     def overheads(self) -> dict[str, float]:
         return {}
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         return 0.0
 
     def fit(
@@ -265,12 +272,16 @@ def resident_peak() -> int:
 
 
 def setup_seconds(
-    learner: Learner, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False
+    learner: Learner, inputs: Unlabelled, *, exact: bool = False, needs: Container[str] = ()
 ) -> dict[str, float]:
-    """Prepare the inputs. Returns the seconds of all that a learner does once: load, check and prepare."""
+    """Prepare the inputs. Returns the seconds of all that a learner does once: load, check and prepare.
+
+    needs: of `view.NEEDS`, what will be looked at
+    """
+    of_encoder = {"embeddings": "pretrained" in needs, "surprisal": "surprisal" in needs}
+    prepare = learner.prepare(inputs, exact=exact, **of_encoder)
     # Graphs are captured within fits, which say how long it took.
-    overheads = {k: v for k, v in learner.overheads.items() if k != "capture"}
-    return {**overheads, "prepare": learner.prepare(inputs, exact=exact, embeddings=embeddings)}
+    return {"prepare": prepare, **{k: v for k, v in learner.overheads.items() if k != "capture"}}
 
 
 def evaluate_on_test(model: Model, corpus: Corpus, chosen: Sequence[str] = ()) -> dict[str, float]:

@@ -38,11 +38,14 @@ class LinearLearner(PretrainedLearner):
     def computes(self) -> str:
         return "a linear head on frozen embeddings"
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         encoded = self.encoded(inputs)
         precisions = {self.precision, "float32"} if exact else {self.precision}
         embedding = sum(self._embedder(encoded, precision)[1] for precision in precisions)
-        return encoded.seconds + embedding + self.scaling(encoded)[1]
+        seconds = encoded.seconds + embedding + self.scaling(encoded)[1]
+        return seconds + (self.prepare_surprisal(encoded) if surprisal else 0.0)
 
     def vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray:
         """(units, width) of the texts, or of the surviving words of the sentences, one sentence after another."""
@@ -106,8 +109,10 @@ class LinearModel(Model):
             predictions = as_predictions(encoded, ids[block], probs)
             yield block, predictions.probs, predictions.tokens
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
-        """In closed form, in the parameters that were fitted: the head's."""
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
+        """In closed form, in the parameters that were fitted: the head's. The solution is the only checkpoint."""
         examples, norms = Examples(self.learner.encoded(inputs), ids, labels), np.zeros(len(ids))
         for block, x in self._blocks(examples.encoded, ids, self.learner.precision):
             part = examples.part(block)

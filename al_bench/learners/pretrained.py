@@ -57,6 +57,7 @@ class PretrainedLearner(BasicLearner):
         self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
         self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
         self._seconds = {"load": time.perf_counter() - started}
+        self._surprisal_seconds: dict[Encoded, float] = {}
 
     @classmethod
     def kind(cls, task: str) -> str:
@@ -105,7 +106,18 @@ class PretrainedLearner(BasicLearner):
 
     @cached_property
     def language_model(self) -> LanguageModel:
-        return LanguageModel(fetch(self.role, self.config), self.collator)
+        started = time.perf_counter()
+        model = LanguageModel(fetch(self.role, self.config), self.collator)
+        self._seconds["load"] += time.perf_counter() - started
+        return model
+
+    def prepare_surprisal(self, encoded: Encoded) -> float:
+        """Compute what `surprisal` draws from. Returns the seconds that it takes, or took."""
+        if encoded not in self._surprisal_seconds:
+            model, started = self.language_model, time.perf_counter()
+            model.losses(encoded, self.precision)
+            self._surprisal_seconds[encoded] = time.perf_counter() - started
+        return self._surprisal_seconds[encoded]
 
     def surprisal(self, inputs: Unlabelled, ids: np.ndarray, seed: int) -> np.ndarray:
         encoded = self.encoded(inputs)

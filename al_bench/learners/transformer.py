@@ -58,9 +58,12 @@ class TransformerLearner(PretrainedLearner):
         active = ", ".join(self.optimizations) or "computes as transformers does"
         return "; ".join([active, *(f"no {name}: {reason}" for name, reason in self.forward.rejected.items())])
 
-    def prepare(self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False) -> float:
+    def prepare(
+        self, inputs: Unlabelled, *, exact: bool = False, embeddings: bool = False, surprisal: bool = False
+    ) -> float:
         encoded = self.encoded(inputs)
-        return encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
+        seconds = encoded.seconds + (self._embedder(encoded, self.precision)[1] if embeddings else 0.0)
+        return seconds + (self.prepare_surprisal(encoded) if surprisal else 0.0)
 
     def _fit(self, inputs: Unlabelled, examples: Examples, is_dev: np.ndarray, seeds: FitSeeds, watch: Watch) -> Model:
         self.reset(seeds)
@@ -119,10 +122,13 @@ class TransformerModel(Model):
                 raise no_dropout(learner.role, learner.config)
             yield sampled
 
-    def influence(self, inputs: Unlabelled, ids: np.ndarray, labels: Labels) -> np.ndarray:
+    def influence(
+        self, inputs: Unlabelled, ids: np.ndarray, labels: Labels, *, checkpoints: int | None = None
+    ) -> np.ndarray:
         learner = self._current()
         examples = Examples(learner.encoded(inputs), ids, labels)
-        return self_influence(learner.network, examples, learner.collator, self.checkpoints)
+        watched = self.checkpoints[-checkpoints:] if checkpoints else self.checkpoints
+        return self_influence(learner.network, examples, learner.collator, watched)
 
     def _current(self) -> TransformerLearner:
         assert self.fit == self.learner._fits, "this model was overwritten by a later fit"

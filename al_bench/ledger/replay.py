@@ -35,7 +35,7 @@ def replay(source: Path, corpus: Corpus, annotator: Annotator) -> Iterator[Compu
     for number, (batch, queried, known) in enumerate(zip_longest(batches, batches[1:], metrics)):
         cycle = Cycle(number, 0, 0, known)
         if number == 0:
-            labels = annotator.label(batch)
+            labels = annotator.first(batch, contrast=False)
             cycle = replace(cycle, seed_set=batch, seed_labels=labels, seed_answers=accounted(corpus, batch, labels))
         pool = cycle.begun(pool)
         cycle = replace(cycle, labelled=len(pool.labelled), words=int(corpus.train.words[pool.labelled].sum()))

@@ -12,7 +12,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from al_bench.config.identity import differences, run_identity
+from al_bench.config.digests import differences
+from al_bench.config.identity import run_identity
 from al_bench.config.schema import RunConfig
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import (

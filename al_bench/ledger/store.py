@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from al_bench.config.identity import differences, digest
+from al_bench.config.digests import differences, digest
 from al_bench.costs import Costs
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import CycleLedger, damaged, locked, read_json, write_json, write_whole

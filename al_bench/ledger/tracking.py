@@ -12,8 +12,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from al_bench.config.component_identity import is_bracket
 from al_bench.config.credentials import conceal
-from al_bench.config.identity import digest, flat, is_bracket
+from al_bench.config.digests import digest, flat
 from al_bench.costs import totals
 from al_bench.errors import first_line, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, read_json, write_json

@@ -17,7 +17,7 @@ import numpy as np
 
 from al_bench.acquisition.cycle import NO_LABELS, NO_SCORES, Cycle
 from al_bench.acquisition.loop import Computed
-from al_bench.config.identity import differences, digest, flat
+from al_bench.config.digests import differences, digest, flat
 from al_bench.costs import Costs
 from al_bench.ledger.ledger import CycleLedger, load_record
 from al_bench.ledger.store import Store, costs_from, load_array, save_array

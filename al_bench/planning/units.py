@@ -15,6 +15,8 @@ import numpy as np
 
 from al_bench.acquisition.needs import fits
 from al_bench.config import identity as identities
+from al_bench.config.component_identity import dataset_identity, model_identity
+from al_bench.config.digests import digest
 from al_bench.config.schema import DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once
 from al_bench.filters import FILTERS
@@ -76,8 +78,8 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
     """
     acquired = None
     if fits(config):
-        acquired = identities.model_identity(config.acquisition)
-        trajectory = identities.digest(identities.trajectory_identity(config, precision))
+        acquired = model_identity(config.acquisition)
+        trajectory = digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
             yield _unit(f"{trajectory}/{cycle}", "acquisition", config, labelled_at(config, cycle), cycle < done)
@@ -86,7 +88,7 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
     for cycle in at:
         if uses_pseudo_labels(config):
             yield from _pseudo_units(config, precision, cycle)
-        elif identities.model_identity(config.successor) != acquired:  # else it shares that fit
+        elif model_identity(config.successor) != acquired:  # else it shares that fit
             identity = identities.fit_identity(config, precision, cycle, "successor")
             yield _step_unit(identity, "successor", config, labelled_at(config, cycle))
 
@@ -117,14 +119,14 @@ def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -
     if n is not None:
         steps, epochs = steps_of(model.training, n) if LEARNERS[model.learner].epochs else (1.0, 1)
         work = n * epochs
-    rate = rate_of(identities.dataset_identity(config), identities.model_identity(model))
+    rate = rate_of(dataset_identity(config), model_identity(model))
     return Unit(key, role, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
 
 
 def rate_of(dataset: dict[str, Any], model: dict[str, Any]) -> str:
     """The same for fits of one model on one dataset: they cost about the same per step, whatever their epochs."""
     same = {key: value for key, value in model.items() if key != "training"}
-    return identities.digest([dataset, same, (model.get("training") or {}).get("batch_size")])
+    return digest([dataset, same, (model.get("training") or {}).get("batch_size")])
 
 
 def steps_of(training: TrainingConfig, n: float) -> tuple[float, int]:

@@ -10,7 +10,7 @@ import pandas as pd
 from al_bench.analysis.contrasts import Contrasts
 from al_bench.analysis.store import load
 from al_bench.config.credentials import conceal
-from al_bench.config.identity import file_name
+from al_bench.config.digests import file_name
 from al_bench.errors import UserError, first_line, of_disk, root_cause, without_secrets
 from al_bench.ledger.ledger import load_record, write_whole
 from al_bench.ledger.mlflow_store import FILE, MlflowStore, known_runs, require_address

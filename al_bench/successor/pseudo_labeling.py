@@ -147,7 +147,7 @@ class Plasm:
     def _suspect(self, chosen: FilterConfig) -> Step:
         costs, evidence = Costs(), {}
         for need in FILTERS[chosen.by].needs:
-            evidence[need], spent = self._evidence(need)
+            evidence[need], spent = self._evidence(need, chosen)
             costs.add(spent)
         clock, train = self.s.clock(None), self.s.corpus.train
         chain = Chain(
@@ -170,7 +170,7 @@ class Plasm:
             arrays["contradicts"] = np.asarray(answer.contradicts, dtype=bool)
         return Step({}, arrays, costs)
 
-    def _evidence(self, need: str) -> tuple[Any, Costs]:
+    def _evidence(self, need: str, chosen: FilterConfig) -> tuple[Any, Costs]:
         """What a filter declares to look at, see `Chain`, and what it costs."""
         match need:
             case "doubt":
@@ -181,17 +181,21 @@ class Plasm:
                 return self._predict("verifier", "verifier", "verify", lambda _, predictions: predictions)
             case "pretrained":
                 return self._vectors()
-        return self._look_back(need)
+        return self._look_back(need, chosen.checkpoints)
 
-    def _look_back(self, need: str) -> tuple[np.ndarray, Costs]:
-        """(n,) influences or margins of the first fit, made again where an earlier run left only its metrics."""
+    def _look_back(self, need: str, checkpoints: int) -> tuple[np.ndarray, Costs]:
+        """(n,) influences or margins of the first fit, made again where an earlier run left only its metrics.
+
+        checkpoints: of influences, how many; the fit keeps as many as the filter needs that looks at most of them
+        """
         fit = self.first
         model, clock = fit.model, self.s.clock(fit.learner)
         values = np.zeros(len(self.rest))  # of those that were dropped before the fit
         trained = np.flatnonzero(np.isin(self.rest, fit.ids))
         with clock.phase(need):
             if need == "influence":
-                values[trained] = model.influence(self.s.pool, self.rest[trained], self.labels[trained])
+                labels = self.labels[trained]
+                values[trained] = model.influence(self.s.pool, self.rest[trained], labels, checkpoints=checkpoints)
             else:
                 assert model.margins is not None
                 values[trained] = model.margins[np.isin(fit.ids, self.rest)]

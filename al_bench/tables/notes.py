@@ -13,7 +13,7 @@ from al_bench.analysis.measures import Measures
 from al_bench.analysis.statistics import ALPHA, pairs_needed, reachable
 from al_bench.analysis.suggest import filling, labeler_of
 from al_bench.analysis.words import code
-from al_bench.config.identity import differences
+from al_bench.config.digests import differences
 from al_bench.ledger.ledger import load_record
 from al_bench.tables.cells import AT_MONEY, BRACKET, REFERENCE, UNTESTABLE, Cell, Layout
 

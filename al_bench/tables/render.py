@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from al_bench.analysis.statistics import Estimate
 from al_bench.analysis.words import number, signed
-from al_bench.config.identity import file_name
+from al_bench.config.digests import file_name
 from al_bench.tables.build import Table
 from al_bench.tables.cells import Cell
 from al_bench.tables.notes import TEMPLATES

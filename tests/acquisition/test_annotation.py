@@ -107,7 +107,9 @@ def test_a_seed_set_without_anything_to_learn(known, labels, refused, monkeypatc
     if not refused:
         assert collected(config, corpus, fake_for(corpus))[0][0].labelled == 3
         return
-    with pytest.raises(UserError, match=rf"^oracle=noisy: gives {min(known, 1)} different labels .*; raise schedule"):
+    with pytest.raises(
+        UserError, match=rf"^oracle=noisy: gives {min(known, 1)} different labels .*; take a larger seed set"
+    ):
         collected(config, corpus, fake_for(corpus))
 
 

@@ -303,6 +303,15 @@ def test_evaluation_is_a_phase_of_its_own():
                                  "scored_tokens": 52, "peak_memory_bytes": 1}  # fmt: skip
 
 
+@pytest.mark.parametrize(("strategy", "seconds"), [("alps", 48.0), ("embedding_kmeans", 17.0), ("entropy", 16.0)])
+@pytest.mark.parametrize("key", ["strategy__name", "schedule__seed_by"])
+def test_what_is_computed_once_for_a_pretrained_encoder_is_no_query(key, strategy, seconds):
+    if key == "schedule__seed_by" and strategy == "entropy":
+        return
+    done = collected(config_of(**{key: strategy}), corpus_of(), fake_for(corpus_of()))
+    assert [costs.seconds.get("prepare") for _, costs in done] == [seconds, *[None] * (len(done) - 1)]
+
+
 def test_a_look_back_at_the_labelled_is_paid_for_as_prediction():
     corpus = corpus_of()
     learner = fake_for(corpus)

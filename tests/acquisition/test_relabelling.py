@@ -10,6 +10,7 @@ from fakes import FakeLearner, Fit, collected, config_of, corpus_of, fake_for, s
 from al_bench.acquisition.loop import acquire
 from al_bench.acquisition.setup import Setup
 from al_bench.config.schema import FilterConfig, LabelPrice, OracleConfig
+from al_bench.errors import UserError
 from al_bench.ledger.trajectory import Trajectory
 
 NOISY = {"oracle__name": "noisy", "oracle__params": {"rate": 0.3, "abstain": 0.1}}
@@ -54,6 +55,18 @@ def test_suspicious_labels_are_dropped():
     assert not revised & {i for cycle in cycles for i in cycle.queried.tolist()} - set(labelled), (
         "nobody is asked for twice"
     )
+
+
+def test_dropping_every_label_is_refused():
+    """The folds of a small seed set may contradict all of it."""
+    corpus = corpus_of()
+    learner = FakeLearner(3, opinion=knowing((corpus.train.labels + 1) % 3), test=corpus.test.inputs)
+    config = config_of(relabel__action="drop", relabel__filter=FilterConfig("verifier", "disagreement"))
+    with pytest.raises(
+        UserError, match=r"^relabel.filter.drop=disagreement: would drop all 8 labels in cycle 0"
+    ) as refusal:
+        collected(config, corpus, learner)
+    assert "\n" not in str(refusal.value)
 
 
 def test_each_fold_is_judged_by_a_model_that_has_not_seen_its_labels():

@@ -15,7 +15,8 @@ from al_bench.analysis.contrasts import QUESTIONS, Contrasts, best_of
 from al_bench.analysis.runs import columns_of, oracle_name, strategy_name
 from al_bench.analysis.store import load
 from al_bench.analysis.suggest import command, filling, stored
-from al_bench.config.identity import is_bracket, run_identity, strategy_identity
+from al_bench.config.component_identity import is_bracket, strategy_identity
+from al_bench.config.identity import run_identity
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.report.answers import answers
 from al_bench.report.tables import paid_table, penalty_table, score_table, what_was_run

@@ -41,7 +41,16 @@ COMMANDS = [
     f"{ONE} schedule.unit=money oracle.price.word=0.02",
     f"{ONE} oracle=noisy oracle.params.rate=0.3 oracle.price.example=0.5 price.hour=2 price.currency=EUR",
     f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
+    f"{ONE} relabel=drop oracle=noisy",
+    f"{ONE} relabel=ask_gold relabel.at=[1] oracle=noisy relabel.oracle.price.example=0.5",
 ]
+
+
+def test_a_command_states_nothing_that_is_usual(tmp_path):
+    words = ["al-bench", "run", "dataset=trec6", "strategy=entropy", "name=x", "seed=7"]
+    folder = write_job(tmp_path, " ".join(words[2:]))
+    stated = [word for word in shlex.split(command(stored(str(folder)), [7])) if not word.startswith("output_dir=")]
+    assert stated == words
 
 
 @pytest.mark.parametrize("line", COMMANDS)
@@ -96,6 +105,15 @@ def test_pseudo_labels_bring_their_own_training_and_take_it_away_again(tmp_path)
     (before,) = jobs(line)
     (after,) = jobs(command(without_pseudo_labels(stored(str(write_job(tmp_path, line)))), [7]))
     assert (before.successor.training.epochs, after.successor.training.epochs) == (5, 10)
+
+
+@pytest.mark.parametrize("word", ["relabel=drop", "schedule.seed_by=alps", "strategy=entropy"])
+def test_the_acquisition_model_is_stated_where_something_looks_at_it(tmp_path, word):
+    """Random draws fit none, unless labels are looked at again or a strategy selects the seed set."""
+    line = f"strategy=random model@acquisition=minilm_l6 {word}"
+    (before,), (after,) = jobs(line), jobs(command(stored(str(write_job(tmp_path, line))), [7]))
+    assert after.acquisition.hub == before.acquisition.hub
+    assert after.acquisition.name == "minilm_l6"
 
 
 @pytest.mark.parametrize("value", ["nonsense", "null", "[a]"])

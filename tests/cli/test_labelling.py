@@ -131,6 +131,11 @@ REFUSED = {
     "matrix": (["oracle=noisy_confusion", "oracle.params.matrix={x: {y: 0.2}}"], ["is no label of the corpus"]),
     "no matrix": (["oracle=noisy_confusion"], ["oracle.params.matrix=null: says nowhere what is mistaken for what; set"]),
     "price": (["oracle.price.word=-1"], ["oracle.price.word=-1.0: must be at least 0"]),
+    "no end of money": (["oracle.price.example=inf"], ["oracle.price.example=inf: must be at least 0 and finite"]),
+    "nobody's home": (
+        ["oracle=column", "oracle.params.file=~nobody-here/x.csv"],
+        ["oracle.params.file=~nobody-here/x.csv: no such home folder; write the whole path"],
+    ),
     "hour": (["price.hour=-1"], ["price.hour=-1.0: must be at least 0"]),
     "money without a price": (["schedule.unit=money"], ["schedule.unit=money: is money, and a label costs nothing; set"]),
     "a budget of nothing": (

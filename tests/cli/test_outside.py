@@ -12,6 +12,7 @@ import pytest
 from made import decided
 from outside import POOL, STRATEGY, write_distribution
 
+from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.ledger.ledger import read_json
 from al_bench.plugins import announced
 
@@ -99,6 +100,9 @@ def test_an_installed_distribution_is_listed_completed_and_chosen(al, module, qu
     identity = read_json(run / "identity.json")["identity"]
     assert identity["strategy"]["code"] == identity["subsampling"]["code"] == f"{name} 1.0"
     assert identity["subsampling"]["params"] == {"words": 9}
+    (site / f"{name}-1.0.dist-info" / "direct_url.json").write_text('{"url": "file:///home/me/own", "dir_info": {}}')
+    announced.cache_clear()
+    assert STRATEGIES.code("doubtful") not in (None, f"{name} 1.0"), "the folder may change, and the version stay"
     assert al("run", *quick_run, "strategy=doubtfull").err.count("\n") == 1
 
 
@@ -107,6 +111,11 @@ def test_an_installed_distribution_is_listed_completed_and_chosen(al, module, qu
     [
         ("import nothing_like_it", [], "cannot be imported (ModuleNotFoundError: No module named 'nothing_like_it')"),
         ("own = 3", [], "is no strategy (neither a component nor a function); see docs/extending.md"),
+        (
+            "def own(predictions, rng, aggregate): pass",  # without its decorator
+            [],
+            "is no strategy (it takes (predictions, rng, aggregate), not (view, candidates, budget, rng)); see docs/ext",
+        ),
         ("other = 3", [], "cannot be imported (AttributeError: module"),
         (STRATEGY, ["+strategy.params.powr=2"], "no such parameter; did you mean power?"),
         (STRATEGY, ["strategy.params.power=much"], "must be a number; the default is 1.0"),

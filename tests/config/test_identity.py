@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from fakes import changed
 
+from al_bench.config.component_identity import model_identity
+from al_bench.config.digests import differences, digest
 from al_bench.config.identity import (
-    differences,
-    digest,
     fit_identity,
     labelled_identity,
-    model_identity,
     pseudo_labels_identity,
     run_folder,
     run_identity,
@@ -353,6 +352,13 @@ def test_what_a_filter_reads(by, key, value, matters):
     setattr(other, key, value)
     runs = [run(resolve(changed(BASE, {"pseudo_labeling.filters": [chosen]}))) for chosen in (one, other)]
     assert (runs[0] != runs[1]) == matters
+
+
+@pytest.mark.parametrize(("by", "matters"), [("verifier", True), ("aum", False)])
+def test_folds_count_where_a_model_is_cross_validated(by, matters):
+    relabelled = {"relabel.action": "drop", "relabel.filter": FilterConfig(by, 0.1)}
+    one, other = (resolve(changed(BASE, relabelled | {"relabel.folds": folds})) for folds in (3, 5))
+    assert (trajectory(one) != trajectory(other)) == (run(one) != run(other)) == matters
 
 
 # ------------------------------------------------------------------- steps behind the loop, shared by runs

@@ -13,7 +13,7 @@ from sweeps import varied
 from synthetic import configs, settings_of, write_run
 
 from al_bench.analysis.words import code
-from al_bench.config.identity import file_name
+from al_bench.config.digests import file_name
 from al_bench.ledger.ledger import read_json, write_json
 from al_bench.report.texts import corpus_of
 from al_bench.tables.render import prose

@@ -196,10 +196,12 @@ def test_checkpoints_are_averaged(name: str, family: Family) -> None:
     both = model.influence(inputs_of("classification"), IDS, CLASSES)
     np.testing.assert_allclose(both, expected(model, "classification", CLASSES), rtol=1e-4)
     first, second = model.checkpoints
+    last = model.influence(inputs_of("classification"), IDS, CLASSES, checkpoints=1)
     parts = []
     for checkpoint in (first, second):
         model.checkpoints = (checkpoint,)
         parts.append(model.influence(inputs_of("classification"), IDS, CLASSES))
+    np.testing.assert_allclose(last, parts[1], rtol=1e-6)
     assert not np.allclose(*parts, rtol=1e-3)
     np.testing.assert_allclose(both, np.mean(parts, axis=0), rtol=1e-6)
     model.checkpoints = ()

@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 from al_bench import plugins
 from al_bench.config.catalog import listing
-from al_bench.config.identity import fit_identity, model_identity
+from al_bench.config.component_identity import model_identity
+from al_bench.config.identity import fit_identity
 from al_bench.config.resolution import resolve
 from al_bench.config.rules import validate
 from al_bench.config.schema import FilterConfig, ModelConfig, PseudoLabelingConfig, TrainingConfig

@@ -92,6 +92,20 @@ def test_losses_are_computed_once_and_do_not_change_with_a_fit(masked: Family, m
     np.testing.assert_array_equal(learner.surprisal(texts, every, 3), before)
 
 
+def test_losses_are_prepared(masked: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading the language model counts as loading, its losses as preparation: neither belongs to a query."""
+    learner: Any = build(masked("bert"), "classification")
+    inputs, loaded = inputs_of("classification"), learner.overheads["load"]
+    without = learner.prepare(inputs)
+    assert "language_model" not in vars(learner)
+    seconds = learner.prepare(inputs, surprisal=True)
+    assert seconds > without
+    assert learner.prepare(inputs, surprisal=True) == seconds
+    assert learner.overheads["load"] > loaded
+    monkeypatch.setattr(module.LanguageModel, "_computed", None)
+    assert learner.surprisal(inputs, IDS, 0).any()
+
+
 def test_a_checkpoint_without_the_head_is_refused_in_a_line(family: Family, tmp_path: Path) -> None:
     classifier = transformers.AutoModelForSequenceClassification.from_pretrained(family("roberta"))
     classifier.save_pretrained(tmp_path / "classifier")

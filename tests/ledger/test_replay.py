@@ -6,7 +6,7 @@ from fakes import config_of, corpus_of, fake_for
 
 from al_bench.acquisition.loop import acquire
 from al_bench.acquisition.setup import Setup, annotator_of
-from al_bench.config.identity import content_hash
+from al_bench.config.digests import content_hash
 from al_bench.errors import UserError
 from al_bench.ledger.ledger import Ledger, write_json
 from al_bench.ledger.replay import replay
@@ -93,6 +93,14 @@ def test_bad_files(tmp_path, content, says):
     assert message.startswith(f"replay={path}: ")
     assert says in message
     assert "\n" not in message
+
+
+def test_a_seed_set_without_an_answer_is_refused(tmp_path):
+    """No successor can be fitted on nothing."""
+    (tmp_path / "ids.jsonl").write_text("[1, 2]\n[3]\n")
+    silent = annotator_of(config_of(oracle__name="noisy", oracle__params={"rate": 0.0, "abstain": 1.0}), CORPUS)
+    with pytest.raises(UserError, match=r"^oracle=noisy: gives 0 different labels for the 2 examples of the seed set"):
+        next(replay(tmp_path / "ids.jsonl", CORPUS, silent))
 
 
 def test_other_data_is_refused(acquired):

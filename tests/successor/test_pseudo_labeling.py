@@ -80,10 +80,10 @@ class Pointing(FakeModel):
     def margins(self):
         return -self.learner.suspects[self.fit.ids] if self.fit.watch.margins else None
 
-    def influence(self, inputs, ids, labels):
-        assert self.fit.watch.checkpoints > 0, "somebody has to keep the weights"
+    def influence(self, inputs, ids, labels, *, checkpoints=None):
+        assert 0 < checkpoints <= self.fit.watch.checkpoints, "somebody has to keep the weights"
         self.learner.events.append("influence")
-        return self.learner.suspects[ids].astype(float)
+        return self.learner.suspects[ids].astype(float) * checkpoints
 
 
 @dataclass
@@ -200,6 +200,18 @@ def test_a_later_filter_looks_back_on_the_fit_before_the_idle_one(tmp_path):
     bare.learners["pseudo_labeler"].sure = scene.learners["pseudo_labeler"].sure
     bare.run()
     assert bare.fits("successor") == [], "the first fit is the one without filters"
+
+
+def test_each_filter_has_the_influence_over_its_own_checkpoints(tmp_path):
+    """Recorded suspicions are shared with runs of that filter alone, so no other filter may decide them."""
+    filters = [FilterConfig("tracin", 0.1, checkpoints=3), FilterConfig("tracin", 0.1, checkpoints=1)]
+    scene = Scene("classification", tmp_path / "both", REST[:5], None, {"filters": filters})
+    scene.run()
+    assert scene.fits("successor")[0].watch.checkpoints == 3
+    for number, checkpoints in enumerate([3, 1]):
+        chain = Plasm(scene.succession, LABELLED, 2)
+        chain.look_back = 0, np.ones(len(REST), dtype=bool)
+        assert chain.suspicion(number, filters[number]).score.max() == checkpoints
 
 
 def without_lost_words(corpus: Corpus) -> Corpus:

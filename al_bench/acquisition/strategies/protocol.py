@@ -22,12 +22,6 @@ from al_bench.errors import UserError, known
 from al_bench.learners.predictions import Predictions
 from al_bench.plugins import Component
 
-ARGUMENTS = {
-    "by_score": ("predictions", "rng", "aggregate"),
-    "by_view": ("view", "ids", "rng"),
-    "selecting": ("view", "candidates", "budget", "rng"),
-}
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -40,9 +34,16 @@ class Selection:
     scores: np.ndarray | None = None
 
 
+FORMS = {  # and what a function of each takes
+    "by_score": ("predictions", "rng", "aggregate"),
+    "by_view": ("view", "ids", "rng"),
+    "selecting": ("view", "candidates", "budget", "rng"),
+}
+
+
 @dataclass(frozen=True)
 class Strategy(Component):
-    """form: of the function, one of `ARGUMENTS`
+    """form: of the function, one of `FORMS`
     needs: of `view.NEEDS`, what it looks at. Nothing means that no model is loaded; nothing of `view.FITTED`, that
         none is fitted
     tasks: that it works on
@@ -68,7 +69,7 @@ class Strategy(Component):
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        return ARGUMENTS[self.form]
+        return FORMS[self.form]
 
     @property
     def scores(self) -> bool:
