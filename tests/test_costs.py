@@ -342,6 +342,23 @@ def test_one_off_seconds_stand_under_the_table_unless_negligible() -> None:
     assert shown({"train": 1.0})[1] is None
 
 
+@pytest.mark.parametrize(
+    ("answers", "line"),
+    [
+        ({"asked": 200, "answered": 105, "right": 65, "money_labels": 1.05}, "200 labels and gave 105, 65 of them right, for 1.05."),
+        ({"asked": 50, "answered": 50, "right": 49, "money_labels": None}, "50 labels and gave 50, 49 of them right."),
+        ({"asked": 50, "answered": 50, "right": 50, "money_labels": 5.0}, "50 labels and gave 50, 50 of them right, for 5.00."),
+        ({"asked": 50, "answered": 50, "right": 50, "money_labels": None}, None),  # gold, as everybody expects
+        ({}, None),  # of a run that recorded none
+    ],
+)  # fmt: skip
+def test_what_the_oracle_said_stands_under_the_table(answers, line) -> None:
+    decided = {"cycle": 0, "labelled": 1, "words": 1, "acquisition": None, "successor": None}
+    rows = [(decided, {"seconds": {"train": 1.0}}), (decided | answers, {"seconds": {"train": 1.0}})]
+    caption = result_table(rows, "f1", "a run").caption
+    assert caption == (line and f"The oracle was asked for {line}")
+
+
 def test_a_line_has_totals_and_their_phases() -> None:
     seconds = {"prepare": 1.0, "train": 5.0, "predict": 2.5, "select": 0.01, "evaluate": 1.0, "successor_train": 6.0}
     words = ["iteration 7.5 s (train 5.0, predict 2.5)", "one-off 1.0 s", "evaluation 1.0 s", "successor 6.0 s"]

@@ -69,7 +69,10 @@ def _relabel(config: RunConfig) -> Iterator[Problem]:
     if chosen.by in FILTERS and (other := set(FILTERS[chosen.by].needs) - set(EVIDENCE)):
         able = known(name for name, kind in FILTERS.items() if set(kind.needs) <= set(EVIDENCE))
         yield "relabel.filter.by", f"needs {known(other)}, which labels of an oracle have not", f"choose one of {able}"
+    mistaken = config.oracle.name != "gold"
     if relabel.oracle is not None:
+        if relabel.action == "ask" and relabel.oracle.name == "gold" and not mistaken:
+            yield "relabel.oracle.name", "would say the same as oracle=gold", "set relabel=none, or another oracle"
         yield from _answering("relabel.oracle", relabel.oracle, config)
         if relabel.action == "drop":
             yield "relabel.oracle", "is asked by relabel.action=ask alone", "set it to null"
@@ -77,7 +80,7 @@ def _relabel(config: RunConfig) -> Iterator[Problem]:
             yield "relabel.oracle.price.example", "is open, and the first answers have a price", "set it, or to 0"
     elif relabel.action == "ask" and not ORACLES[config.oracle.name].random:
         broken = f"asks again, and oracle={config.oracle.name} would say the same"
-        yield "relabel.action", broken, "set relabel=ask_gold or relabel=drop"
+        yield "relabel.action", broken, "set relabel=ask_gold or relabel=drop" if mistaken else "set relabel=none"
 
 
 def _oracle(config: RunConfig) -> Iterator[Problem]:

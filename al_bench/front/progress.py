@@ -96,7 +96,7 @@ def seconds_in_words(seconds: dict[str, float]) -> list[str]:
 
 def result_table(rows: list[Row], metric: str, title: str) -> Table:
     """Both models' headline metric per cycle, and seconds of the iteration and of the successor."""
-    captions = [line for line in (_baseline(rows, metric), _one_off(rows)) if line]
+    captions = [line for line in (_baseline(rows, metric), _answers(rows), _one_off(rows)) if line]
     table = Table(title=title, title_justify="left", caption="\n".join(captions) or None, caption_justify="left")
     models = (f"acquisition {metric}", f"successor {metric}")
     for head in ("cycle", "labelled", "words", *models, "iteration s", "successor s"):
@@ -143,6 +143,16 @@ def _baseline(rows: list[Row], metric: str) -> str | None:
     if not known:
         return None
     return f"Always predicting the most frequent label has {metric} {known[-1][metric]:.4f}."
+
+
+def _answers(rows: list[Row]) -> str | None:
+    """What the oracle said until the last fit, where not all of it was right, and what that cost."""
+    last = rows[-1][0] if rows else {}
+    asked, right, money = (last.get(key) for key in ("asked", "right", "money_labels"))
+    if asked is None or (asked == right and money is None):
+        return None
+    cost = "" if money is None else f", for {money:,.2f}"
+    return f"The oracle was asked for {asked:,} labels and gave {last['answered']:,}, {right:,} of them right{cost}."
 
 
 def _one_off(rows: list[Row]) -> str | None:

@@ -47,6 +47,9 @@ def noisy_confusion(
 
     What a row leaves of 1 is the probability of the right label; a label without a row is always right.
     """
+    if matrix is None and file is None:
+        remedy = "set 'oracle.params.matrix={GOLD: {OTHER: 0.2}}', or oracle.params.file=FILE"
+        raise reject("oracle.params.matrix", None, "says nowhere what is mistaken for what", remedy)
     wrong = {**(_matrix_in(Path(file)) if file is not None else {}), **(matrix or {})}
     rows = confusion(wrong, corpus.label_names)
     gold = values_of(corpus.train.labels)

@@ -138,6 +138,7 @@ REFUSED = {
     "no answers": (["oracle=column"], ["oracle.params.file=null: says nowhere what it answers; set oracle.params.file="]),
     "no column": (["oracle=column", "dataset.answers=crowd"], ["dataset.answers=crowd: train.csv has no such column"]),
     "matrix": (["oracle=noisy_confusion", "oracle.params.matrix={x: {y: 0.2}}"], ["is no label of the corpus"]),
+    "no matrix": (["oracle=noisy_confusion"], ["oracle.params.matrix=null: says nowhere what is mistaken for what; set"]),
     "price": (["oracle.price.word=-1"], ["oracle.price.word=-1.0: must be at least 0"]),
     "no end of money": (["oracle.price.example=inf"], ["oracle.price.example=inf: must be at least 0 and finite"]),
     "nobody's home": (
@@ -149,7 +150,8 @@ REFUSED = {
     "a budget of nothing": (
         ["schedule.unit=money", "oracle.price.example=1", "schedule.step=0.0"], ["schedule.step=0.0: must be positive"],
     ),
-    "the same answer": (["relabel=ask"], ["relabel.action=ask: asks again, and oracle=gold would say the same; set relabel="]),
+    "the same answer": (["relabel=ask"], ["relabel.action=ask: asks again, and oracle=gold would say the same; set relabel=none"]),
+    "gold again": (["relabel=ask_gold"], ["relabel.oracle.name=gold: would say the same as oracle=gold; set relabel=none"]),
     "adaptive": (["relabel=drop", "relabel.filter.drop=adaptive"], ["relabel.filter.drop=adaptive: needs a labeller"]),
     "evidence": (["relabel=drop", "relabel.filter.by=knn"], ["relabel.filter.by=knn: needs pretrained", "one of aum, verifier"]),
     "no cycles": (["relabel=drop", "relabel.at=[x]"], ["relabel.at=['x']: must be a list of cycles, or all"]),

@@ -1,4 +1,4 @@
-"""Strategies that look at gold labels: no annotator could run them; they show how far others could get."""
+"""Strategies that look at gold labels: no annotator could run them."""
 
 import numpy as np
 from numpy.random import Generator
