@@ -20,13 +20,13 @@ TRUSTED, SEEDS = 20, FitSeeds(0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Tried:
+class Subject:
     """A filter with its settings."""
 
     chosen: FilterConfig
 
     @classmethod
-    def of(cls, name: str, params: Mapping[str, Any]) -> "Tried":
+    def of(cls, name: str, params: Mapping[str, Any]) -> "Subject":
         FILTERS[name]
         shared = {key: value for key, value in params.items() if key in SHARED}
         chosen = FilterConfig(name, params={key: v for key, v in params.items() if key not in SHARED}, **shared)
@@ -78,35 +78,35 @@ def _joined(gold: Any, labels: Any) -> Any:
     return Ragged(values, np.concatenate([gold.offsets, gold.offsets[-1] + labels.offsets[1:]]))
 
 
-def suspects(tried: Tried) -> None:
+def suspects(subject: Subject) -> None:
     """Gives each label in question a suspicion, and a verdict where it says that it contradicts labels."""
-    for chain in tried.chains():
-        suspicion(tried.chosen, chain)
+    for chain in subject.chains():
+        suspicion(subject.chosen, chain)
 
 
-def says_what_it_is(tried: Tried) -> None:
+def says_what_it_is(subject: Subject) -> None:
     """Tells its settings as JSON, its summary and its code."""
-    require_description(tried.filter, tried.chosen.params)
-    FILTERS.code(tried.chosen.by)
+    require_description(subject.filter, subject.chosen.params)
+    FILTERS.code(subject.chosen.by)
 
 
-def gives_the_same(tried: Tried) -> None:
+def gives_the_same(subject: Subject) -> None:
     """Says the same of the same labels, however often."""
-    for chain in tried.chains():
-        if not _alike(suspicion(tried.chosen, chain), suspicion(tried.chosen, chain)):
+    for chain in subject.chains():
+        if not _alike(suspicion(subject.chosen, chain), suspicion(subject.chosen, chain)):
             raise Broken(f"says something else each time ({chain.task})", "draw nothing, and keep no state")
 
 
-def needs_what_it_declares(tried: Tried) -> None:
+def needs_what_it_declares(subject: Subject) -> None:
     """Needs all that it declares, and nothing else."""
-    needs = tried.filter.needs
+    needs = subject.filter.needs
     unused = set(needs)
-    for number, chain in enumerate(tried.chains()):
-        expected = suspicion(tried.chosen, chain)
+    for number, chain in enumerate(subject.chains()):
+        expected = suspicion(subject.chosen, chain)
         for need in [*unused]:
-            fewer = [*tried.chains(tuple(one for one in needs if one != need))][number]
+            fewer = [*subject.chains(tuple(one for one in needs if one != need))][number]
             try:
-                same = _alike(suspicion(tried.chosen, fewer), expected)
+                same = _alike(suspicion(subject.chosen, fewer), expected)
             except Exception:  # whatever happens where a thing is not there that is needed
                 same = False
             if not same:
@@ -115,10 +115,10 @@ def needs_what_it_declares(tried: Tried) -> None:
         raise Broken(f"never looks at {known(unused)}", "leave it out of `needs`, since it costs time")
 
 
-def is_no_constant(tried: Tried) -> None:
+def is_no_constant(subject: Subject) -> None:
     """Suspects some labels more than others."""
-    for chain in tried.chains():
-        if len(np.unique(suspicion(tried.chosen, chain).score)) == 1:
+    for chain in subject.chains():
+        if len(np.unique(suspicion(subject.chosen, chain).score)) == 1:
             raise Broken(f"suspects all labels alike ({chain.task})", "give the more suspicious ones higher scores")
 
 
@@ -126,4 +126,4 @@ def _alike(one: Suspicion, other: Suspicion) -> bool:
     return np.array_equal(one.score, other.score) and np.array_equal(one.contradicts, other.contradicts)  # type: ignore[arg-type]
 
 
-SUITE = Suite(FILTERS, Tried.of, (suspects, says_what_it_is, gives_the_same, needs_what_it_declares, is_no_constant))
+SUITE = Suite(FILTERS, Subject.of, (suspects, says_what_it_is, gives_the_same, needs_what_it_declares, is_no_constant))

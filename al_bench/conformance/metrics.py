@@ -21,11 +21,11 @@ Trial = tuple[Corpus, Predictions]
 
 
 @dataclass(frozen=True)
-class Tried:
+class Subject:
     name: str
 
     @classmethod
-    def of(cls, name: str, params: Mapping[str, Any]) -> "Tried":
+    def of(cls, name: str, params: Mapping[str, Any]) -> "Subject":
         METRICS[name].typed({}, "params")
         if params:
             raise reject("params", [*params], "no run sets the settings of a metric", "leave them out")
@@ -49,43 +49,43 @@ def predicted(task: str) -> Trial:
     return corpus, predictions
 
 
-def measures_predictions(tried: Tried) -> None:
+def measures_predictions(subject: Subject) -> None:
     """Gives a finite number, or several by name, of the predictions of one task or of both."""
-    for corpus, predictions in tried.trials():
-        tried.values(corpus, predictions)
+    for corpus, predictions in subject.trials():
+        subject.values(corpus, predictions)
 
 
-def says_what_it_is(tried: Tried) -> None:
+def says_what_it_is(subject: Subject) -> None:
     """Tells its summary and its code, and has a name of its own."""
-    require_description(METRICS[tried.name], {})
-    METRICS.code(tried.name)
-    if is_shipped(tried.name):
+    require_description(METRICS[subject.name], {})
+    METRICS.code(subject.name)
+    if is_shipped(subject.name):
         raise Broken("has the name of a metric that every run has", "give it another name")
 
 
-def gives_the_same(tried: Tried) -> None:
+def gives_the_same(subject: Subject) -> None:
     """Gives the same of the same predictions, however often."""
-    for corpus, predictions in tried.trials():
-        if tried.values(corpus, predictions) != tried.values(corpus, predictions):
+    for corpus, predictions in subject.trials():
+        if subject.values(corpus, predictions) != subject.values(corpus, predictions):
             raise Broken(f"gives another number each time ({corpus.task})", "draw nothing, and keep no state")
 
 
-def knows_its_better_end(tried: Tried) -> None:
+def knows_its_better_end(subject: Subject) -> None:
     """Finds perfect predictions no worse than wrong ones."""
-    for corpus, predictions in tried.trials():
+    for corpus, predictions in subject.trials():
         gold = predictions.surviving(corpus.test.labels)
         eye = np.eye(len(corpus.label_names), dtype=np.float32)
         ends = []
         for labels in (gold, (gold + 1) % len(eye)):
             probs = like(predictions.probs, frozen(eye[labels]))
-            ends.append(tried.values(corpus, replace(predictions, probs=probs)))
-        perfect, wrong = (values.get(tried.name) for values in ends)
+            ends.append(subject.values(corpus, replace(predictions, probs=probs)))
+        perfect, wrong = (values.get(subject.name) for values in ends)
         if perfect is None or wrong is None:  # several numbers, by names
             continue
-        lower = METRICS[tried.name].lower_is_better
+        lower = METRICS[subject.name].lower_is_better
         if perfect > wrong if lower else perfect < wrong:
             broken = f"gives {perfect:g} for perfect predictions, {wrong:g} for wrong ones ({corpus.task})"
             raise Broken(broken, f"declare lower_is_better={not lower}")
 
 
-SUITE = Suite(METRICS, Tried.of, (measures_predictions, says_what_it_is, gives_the_same, knows_its_better_end))
+SUITE = Suite(METRICS, Subject.of, (measures_predictions, says_what_it_is, gives_the_same, knows_its_better_end))

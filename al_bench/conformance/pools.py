@@ -17,13 +17,13 @@ WITH = StrategyConfig("least_confidence")  # the strategy of the rounds
 
 
 @dataclass(frozen=True)
-class Tried:
+class Subject:
     """A candidate pool with its settings."""
 
     chosen: SubsamplingConfig
 
     @classmethod
-    def of(cls, name: str, params: Mapping[str, Any]) -> "Tried":
+    def of(cls, name: str, params: Mapping[str, Any]) -> "Subject":
         settings = CANDIDATE_POOLS[name].typed(params, "params")
         shared = {key: settings.pop(key) for key in ("gamma", "temperature") if key in settings}
         return cls(SubsamplingConfig(name, params=settings, **shared))
@@ -56,79 +56,79 @@ class Tried:
         return preference.order[preference.drawn].tolist()
 
 
-def prefers_unlabelled_examples(tried: Tried) -> None:
+def prefers_unlabelled_examples(subject: Subject) -> None:
     """Orders all unlabelled examples, and draws some of them."""
-    for at in tried.rounds():
-        tried.prefer(at)
+    for at in subject.rounds():
+        subject.prefer(at)
 
 
-def says_what_it_is(tried: Tried) -> None:
+def says_what_it_is(subject: Subject) -> None:
     """Tells its tasks, its settings as JSON, its summary and its code."""
-    require_description(tried.kind, tried.chosen.params, tried.kind.tasks)
-    CANDIDATE_POOLS.code(tried.chosen.name)
+    require_description(subject.kind, subject.chosen.params, subject.kind.tasks)
+    CANDIDATE_POOLS.code(subject.chosen.name)
 
 
-def seeds_decide(tried: Tried) -> None:
+def seeds_decide(subject: Subject) -> None:
     """Draws the same from the same generator, however often, and from no other one."""
-    for at in tried.rounds():
-        if tried.part(at) != tried.part(at):
+    for at in subject.rounds():
+        if subject.part(at) != subject.part(at):
             raise Broken(f"draws something else each time ({at.where})", "draw from `rng` alone, and keep no state")
 
 
-def ties_are_drawn(tried: Tried) -> None:
+def ties_are_drawn(subject: Subject) -> None:
     """Draws among equal examples, and does not take them in the order of the corpus."""
-    for at in tried.rounds():
+    for at in subject.rounds():
         alike = at.of_equal_texts()
         blank = replace(alike.pool, score=np.full_like(alike.pool.score, np.nan))
         alike = replace(alike, state=blank)
-        parts = {tuple(sorted(tried.part(alike, stream))) for stream in STREAMS}
+        parts = {tuple(sorted(subject.part(alike, stream))) for stream in STREAMS}
         if len(parts) == 1 and 0 < len(next(iter(parts))) < len(alike.pool.unlabelled):
             broken = f"of equal texts, all generators draw the same ones ({at.where})"
             raise Broken(broken, "break ties by `rng`, for example in a random order")
 
 
-def comes_to_an_end(tried: Tried) -> None:
+def comes_to_an_end(subject: Subject) -> None:
     """Works where three examples are left, or one."""
     for left in (3, 1):
-        for at in tried.rounds(left=left):
-            tried.prefer(at)
+        for at in subject.rounds(left=left):
+            subject.prefer(at)
 
 
-def knows_no_other_labels(tried: Tried) -> None:
+def knows_no_other_labels(subject: Subject) -> None:
     """Draws the same whatever the labels of unlabelled examples are."""
-    for at in tried.rounds():
-        if tried.part(at) != tried.part(at.poisoned()):
+    for at in subject.rounds():
+        if subject.part(at) != subject.part(at.poisoned()):
             broken = f"reads labels that nobody has given ({at.where})"
             raise Broken(broken, "look at view.labels, which are those of view.labelled")
 
 
-def needs_what_it_declares(tried: Tried) -> None:
+def needs_what_it_declares(subject: Subject) -> None:
     """Needs all that it declares, and nothing else: of the view, and last-known scores."""
-    needs = tried.kind.needs
+    needs = subject.kind.needs
     unused = set(needs) - ({"predictions"} if "embeddings" in needs else set())  # they come together
     reads_scores = False
-    for at in tried.rounds():
-        part = tried.part(at)
+    for at in subject.rounds():
+        part = subject.part(at)
         other = replace(at, state=replace(at.pool, score=at.pool.score[::-1].copy()))
-        reads_scores |= tried.part(other) != part
+        reads_scores |= subject.part(other) != part
         for need in [*unused]:
             try:
-                same = tried.part(at, needs=tuple(one for one in needs if one != need)) == part
+                same = subject.part(at, needs=tuple(one for one in needs if one != need)) == part
             except Exception:  # whatever happens where a thing is not there that is needed
                 same = False
             if not same:
                 unused.remove(need)
     if unused:
         raise Broken(f"never looks at {known(unused)}", "leave it out of `needs`, since it costs time")
-    if reads_scores and not tried.kind.needs_scores:
+    if reads_scores and not subject.kind.needs_scores:
         raise Broken("reads view.scores, which some strategies do not give", "declare needs_scores=True")
-    if tried.kind.needs_scores and not reads_scores:
+    if subject.kind.needs_scores and not reads_scores:
         raise Broken("never reads view.scores", "leave needs_scores out, which refuses strategies without scores")
 
 
 SUITE = Suite(
     CANDIDATE_POOLS,
-    Tried.of,
+    Subject.of,
     (
         prefers_unlabelled_examples,
         says_what_it_is,

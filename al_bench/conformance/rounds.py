@@ -165,9 +165,9 @@ class HasRounds(Protocol):
     def rounds(self, **changes: Any) -> Iterator[Round]: ...
 
 
-def runs_in_the_loop(tried: HasRounds) -> None:
+def runs_in_the_loop(subject: HasRounds) -> None:
     """Runs three rounds of the loop, twice the same."""
-    for at in tried.rounds():
+    for at in subject.rounds():
         first, again = ([cycle.queried.tolist() for cycle in cycles_of(at.config, at.corpus)] for _ in range(2))
         if first != again:
             raise Broken(f"another run of the same seeds queries something else ({at.where})", "keep no state")

@@ -34,9 +34,9 @@ class Suite:
 
     def outcomes(self, name: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """(promise, how it is broken, or nothing). Where a component cannot even be used, the rest is left out."""
-        tried = self.prepare(name, params)
+        subject = self.prepare(name, params)
         for promise in self.promises:
-            broken = breach(promise, tried)
+            broken = breach(promise, subject)
             yield title(promise), broken
             if broken and promise is self.promises[0]:
                 return
@@ -76,10 +76,10 @@ def title(promise: Callable[[Any], None]) -> str:
     return (promise.__doc__ or "").strip().partition("\n")[0].rstrip(".")
 
 
-def breach(promise: Callable[[Any], None], tried: Any) -> str:
+def breach(promise: Callable[[Any], None], subject: Any) -> str:
     """How the promise is broken, with the remedy; empty where it is kept."""
     try:
-        promise(tried)
+        promise(subject)
     except (Broken, UserError) as error:
         return first_line(error)
     except Exception as error:  # whatever somebody else's code raises

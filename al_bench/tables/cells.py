@@ -177,15 +177,15 @@ def _cell(column: Column, sources: Sequence[Source], contrasts: Contrasts, test:
 
 def _at_money(column: Column, sources: Sequence[Source], measures: Measures, test: str) -> Cell:
     """Scores at the most money that the two runs of a seed both spend, in one currency."""
-    unit, show, found = unit_of(sources[0].metric), column.show, {}
+    unit, show, shared = unit_of(sources[0].metric), column.show, {}
     for seed in sources[0].sample.values:
         runs = [one.sample.runs[seed] for one in sources if seed in one.sample.runs]
         curves = [measures.money_curve(run, one.metric) for run, one in zip(runs, sources, strict=False)]
         if len(runs) == 2 and len({measures.currency(run) for run in runs}) == 1:
-            found[seed] = statistics.at_equal_cost(*curves)
-    known = {seed: pair for seed, pair in found.items() if pair is not None}
+            shared[seed] = statistics.at_equal_cost(*curves)
+    known = {seed: pair for seed, pair in shared.items() if pair is not None}
     if not known:
-        return Cell(show, unit, word="no common money" if found else MISSING)
+        return Cell(show, unit, word="no common money" if shared else MISSING)
     a, b = (np.array(side) for side in zip(*known.values(), strict=True))
     if show == "at_money":
         return Cell(show, unit, mean_interval(unit.scale * a), tuple(known))

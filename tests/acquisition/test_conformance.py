@@ -43,7 +43,7 @@ def test_every_shipped_component_keeps_every_promise(kind, name, promise):
 
 def pool_config(name: str) -> SubsamplingConfig:
     """A candidate pool with its own settings, which looks at the whole pool in the first round."""
-    chosen = pools.Tried.of(name, {}).chosen
+    chosen = pools.Subject.of(name, {}).chosen
     chosen.refresh = [0]
     return chosen
 
@@ -215,7 +215,7 @@ BROKEN_STRATEGIES = [
 )
 def test_a_strategy_that_keeps_a_promise(monkeypatch, promise, strategy):
     monkeypatch.setitem(plugins._given["strategy"], "theirs", strategy)
-    assert breach(promise, strategies.Tried(StrategyConfig("theirs"))) == ""
+    assert breach(promise, strategies.Subject(StrategyConfig("theirs"))) == ""
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_what_can_be_no_strategy_is_refused(facts, function, reason):
 @pytest.mark.parametrize(("promise", "strategy", "broken"), BROKEN_STRATEGIES)
 def test_a_strategy_that_breaks_a_promise(monkeypatch, promise, strategy, broken):
     monkeypatch.setitem(plugins._given["strategy"], "theirs", strategy)
-    tried = strategies.Tried(StrategyConfig("theirs"))
-    assert broken in breach(promise, tried)
+    subject = strategies.Subject(StrategyConfig("theirs"))
+    assert broken in breach(promise, subject)
 
 
 def some(order: np.ndarray) -> Preference:
@@ -296,4 +296,4 @@ BROKEN_POOLS = [
 @pytest.mark.parametrize(("promise", "pool", "broken"), BROKEN_POOLS)
 def test_a_candidate_pool_that_breaks_a_promise(monkeypatch, promise, pool, broken):
     monkeypatch.setitem(plugins._given["subsampling"], "theirs", pool)
-    assert broken in breach(promise, pools.Tried(SubsamplingConfig("theirs")))
+    assert broken in breach(promise, pools.Subject(SubsamplingConfig("theirs")))

@@ -20,7 +20,7 @@ from al_bench.learners.metrics import Metric
 from al_bench.oracles.protocol import Answers, Oracle
 
 
-def tried(monkeypatch, kind: str, component, make):
+def subject(monkeypatch, kind: str, component, make):
     monkeypatch.setitem(plugins._given[kind], "theirs", component)
     return make("theirs")
 
@@ -63,7 +63,7 @@ def drawn(predictions, gold, label_names):
     ],
 )
 def test_promises_of_a_metric(monkeypatch, promise, metric, broken):
-    line = breach(promise, tried(monkeypatch, "metric", metric, metrics.Tried))
+    line = breach(promise, subject(monkeypatch, "metric", metric, metrics.Subject))
     assert broken in line
     assert bool(line) == bool(broken)
 
@@ -126,7 +126,7 @@ def peeking(corpus, rng):
     ],
 )
 def test_promises_of_an_oracle(monkeypatch, promise, oracle, broken):
-    line = breach(promise, tried(monkeypatch, "oracle", oracle, lambda name: oracles.Tried(OracleConfig(name))))
+    line = breach(promise, subject(monkeypatch, "oracle", oracle, lambda name: oracles.Subject(OracleConfig(name))))
     assert broken in line
     assert bool(line) == bool(broken)
 
@@ -163,7 +163,7 @@ def test_promises_of_a_reader(monkeypatch, tmp_path, promise, params, broken):
     (tmp_path / "a.csv").write_text("".join(f"text {i},{i % 2}\n" for i in range(30)))
     settings = {"path": str(tmp_path / "a.csv"), **params}
     line = breach(
-        promise, tried(monkeypatch, "reader", Reader.of(lines), lambda name: readers.Tried.of(name, settings))
+        promise, subject(monkeypatch, "reader", Reader.of(lines), lambda name: readers.Subject.of(name, settings))
     )
     assert broken in line
     assert bool(line) == bool(broken)
@@ -218,7 +218,7 @@ def spoiling(chain):
     ],
 )
 def test_promises_of_a_filter(monkeypatch, promise, component, broken):
-    line = breach(promise, tried(monkeypatch, "filter", component, lambda name: filters.Tried(FilterConfig(name))))
+    line = breach(promise, subject(monkeypatch, "filter", component, lambda name: filters.Subject(FilterConfig(name))))
     assert broken in line
     assert bool(line) == bool(broken)
 
@@ -267,7 +267,7 @@ class Weightless(Ridge):
 
 def test_a_learner_that_gives_everything_keeps_every_promise(monkeypatch):
     gives = tuple(learners.GIFTS)
-    one = tried(monkeypatch, "learner", learner(Ridge, gives=gives), lambda name: learners.Tried(ModelConfig(learner=name)))  # fmt: skip
+    one = subject(monkeypatch, "learner", learner(Ridge, gives=gives), lambda name: learners.Subject(ModelConfig(learner=name)))  # fmt: skip
     assert [breach(promise, one) for promise in SUITES["learner"].promises] == [""] * len(SUITES["learner"].promises)
 
 
@@ -283,7 +283,7 @@ def test_a_learner_that_gives_everything_keeps_every_promise(monkeypatch):
     ],
 )
 def test_promises_of_a_learner(monkeypatch, promise, component, broken):
-    one = tried(monkeypatch, "learner", component, lambda name: learners.Tried(ModelConfig(learner=name)))
+    one = subject(monkeypatch, "learner", component, lambda name: learners.Subject(ModelConfig(learner=name)))
     assert broken in breach(promise, one)
 
 
