@@ -72,8 +72,9 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
     if learner is not None and fits(setup.config):
         with clock.phase("train"):
             model = learner.fit(inputs, labelled, pool.answers[labelled], fit_seeds(setup.config, number))
-        clock.move(model.costs.capture_seconds, "train", "capture")
-        counts.update(train_steps=model.costs.steps, train_tokens=model.costs.tokens)
+        fit = model.costs
+        clock.move(fit.capture_seconds, "train", "capture")
+        counts.update(train_steps=fit.steps, train_tokens=fit.tokens, trained_parameters=fit.parameters)
     if recorded is None:
         cycle = replace(cycle, labelled=len(labelled), words=int(corpus.train.words[labelled].sum()))
         if model is not None and stop is not None:  # no selection sees what follows

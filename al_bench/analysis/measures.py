@@ -16,7 +16,9 @@ from al_bench.data.metrics import headline
 # What a trajectory alone decides, so that runs which share one agree on it whatever they do with it.
 ACQUIRED = ACQUIRED_SECONDS | {"amdahl", "labelled", "words", "scored", "money/labels"}
 ACQUIRED |= {f"oracle/{name}" for name in ("asked", "answered", "abstained", "right")}
-ACQUIRED |= {f"cost/{name}" for name in ("train_steps", "train_tokens", "scored_examples", "scored_tokens")}
+ACQUIRED |= {
+    f"cost/{name}" for name in ("train_steps", "train_tokens", "trained_parameters", "scored_examples", "scored_tokens")
+}
 MOST = 2 / 3  # of the runs that got furthest: an end that fewer runs reached is no end of all
 At = str | int  # a cycle | last | aulc | rounds | total
 

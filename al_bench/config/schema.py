@@ -140,9 +140,8 @@ class ModelConfig:
     """
 
     name: str = ""  # in tables and folders; empty: the last part of `path` or `hub`, or the package, or the learner
-    # transformer: fine-tuned as a whole; linear: a linear head on frozen embeddings; or MODULE:ATTRIBUTE of your own
-    learner: str = "transformer"
-    params: dict[str, Any] = field(default_factory=dict)  # the settings of a learner of your own
+    learner: str = "transformer"  # see `al-bench ls learners`, or MODULE:ATTRIBUTE of your own
+    params: dict[str, Any] = field(default_factory=dict)  # the learner's own settings
     path: str | None = None  # a folder as written by save_pretrained
     package: str | None = None  # "module:folder/inside/it" of an installed package
     hub: str | None = None

@@ -57,7 +57,7 @@ UNWATCHED = Watch()
 
 @dataclass(frozen=True)
 class FitCosts:
-    """What a fit computed."""
+    """What a fit computed. parameters: that it trained, of which a frozen encoder has none"""
 
     steps: int
     epochs: int
@@ -65,6 +65,7 @@ class FitCosts:
     examples: int  # passed forward and backward, every epoch counted
     tokens: int  # sub-words of those, padding not counted
     capture_seconds: float = 0.0  # of the fit's wall time: capturing graphs, which is no training
+    parameters: int = 0
 
 
 @dataclass(eq=False)

@@ -71,7 +71,8 @@ class LinearLearner(PretrainedLearner):
             self.config.regularization,
         )
         n, tokens = len(fitted.ids), int(fitted.encoded.tokens.lengths[fitted.ids].sum())
-        model = LinearModel(FitCosts(head.steps, 1, n, n, tokens), None, None, self, scaling, head)
+        costs = FitCosts(head.steps, 1, n, n, tokens, parameters=head.weight.size + head.bias.size)
+        model = LinearModel(costs, None, None, self, scaling, head)
         if len(dev.ids):
             model.dev_score = self.dev_score(dev, model.predict(inputs, dev.ids))
         if watch.margins:

@@ -99,7 +99,8 @@ class Fit:
 
     def spent(self) -> Costs:
         """The costs so far, without the part's name: the same fit may be another part in another run."""
-        counts = {"steps": self.model.costs.steps, "tokens": self.model.costs.tokens}
+        fit = self.model.costs
+        counts = {"steps": fit.steps, "tokens": fit.tokens, "trained_parameters": fit.parameters}
         return Costs(dict(self.clock.seconds), {**counts, "peak_memory_bytes": self.learner.peak_memory()})
 
 

@@ -299,7 +299,7 @@ def test_evaluation_is_a_phase_of_its_own():
     assert learner.events == [*cycle, *query, *cycle]
     assert list(done[0][1].seconds) == ["prepare", "train", "evaluate", "subsample", "predict", "select"]
     assert list(done[1][1].seconds) == ["train", "evaluate"]
-    assert done[0][1].counts == {"train_steps": 1, "train_tokens": 1, "scored_examples": 52,
+    assert done[0][1].counts == {"train_steps": 1, "train_tokens": 1, "trained_parameters": 0, "scored_examples": 52,
                                  "scored_tokens": 52, "peak_memory_bytes": 1}  # fmt: skip
 
 
@@ -320,7 +320,7 @@ def test_a_look_back_at_the_labelled_is_paid_for_as_prediction():
     cycle = ["[train]", "fit", "[evaluate]", "predict test", "predict stop"]
     query = ["[subsample]", "[select]", "[predict]", "look back", "[predict]", "look at pool"]
     assert learner.events == [*cycle, *query, *cycle], "the last cycle queries nothing and compares nothing"
-    counts = {"train_steps": 1, "train_tokens": 1, "peak_memory_bytes": 1}
+    counts = {"train_steps": 1, "train_tokens": 1, "trained_parameters": 0, "peak_memory_bytes": 1}
     assert done[1][1].counts == counts
     scored = {"scored_examples": 52, "scored_tokens": 52}
     assert done[0][1].counts == {**counts, **scored, "reference_examples": 8, "reference_tokens": 8}

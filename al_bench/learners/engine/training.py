@@ -204,7 +204,8 @@ def train(
         network.load_state_dict(best_weights)
         forward.update()
     captured, tokens = stepper.capture_seconds - captured_before, epochs * int(lengths.sum())
-    costs = FitCosts(epochs * steps_an_epoch, epochs, batch_size, epochs * n, tokens, captured)
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    costs = FitCosts(epochs * steps_an_epoch, epochs, batch_size, epochs * n, tokens, captured, parameters)
     steps_of_units = [(logits.cpu().numpy(), target.cpu().numpy(), owners) for logits, target, owners in recorded]
     margins = mean_margins(steps_of_units, n) if watch.margins else None
     return costs, None if dev_score is None else float(best), margins, tuple(checkpoints)
