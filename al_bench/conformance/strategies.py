@@ -146,7 +146,7 @@ def comes_to_an_end(subject: Subject) -> None:
 
 
 def has_an_opposite(subject: Subject) -> None:
-    """Selects all candidates but a batch where the budget buys them, so that its opposite takes the rest."""
+    """Orders all candidates, or selects all but a batch where the budget buys them, so that it has an opposite."""
     opposite = Subject(replace(subject.chosen, batch="bottom"))
     for at in opposite.rounds():
         opposite.select(at)

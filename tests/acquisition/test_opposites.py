@@ -1,4 +1,4 @@
-"""The opposite of a strategy that gives no scores: what it leaves when it may query all candidates but a batch."""
+"""The opposite of a strategy that gives no scores: the end of its order, or what it leaves of all but a batch."""
 
 from dataclasses import replace
 
@@ -65,14 +65,6 @@ def test_what_is_left_comes_in_random_order():
     assert not any(list(order) == sorted(order) for order in orders)
 
 
-def test_a_batch_of_all_candidates_asks_nobody():
-    strategy = selecting(lambda view, candidates, budget, rng: pytest.fail("asked"), needs=("embeddings",))
-    view = FixedView(np.arange(6)[:, None])
-    orders = [queried(strategy, view, of_examples(amount, 6), seed) for amount in (6, 9) for seed in range(4)]
-    assert {frozenset(order) for order in orders} == {frozenset(range(6))}
-    assert len(set(map(tuple, orders))) > 2
-
-
 def test_an_order_too_short_for_all_but_a_batch_is_refused():
     strategy = selecting(lambda view, candidates, budget, rng: Selection(candidates[:9]), needs=("embeddings",))
     view = FixedView(np.arange(20)[:, None])
@@ -118,6 +110,20 @@ def test_the_opposite_of_bait_is_missed_the_least():
     assert set(opposite("bait", view, 2)) == {1, 3}
 
 
+def test_the_opposite_of_cluster_margin_is_sure():
+    """It orders all candidates; behind its shortlist they come by their margins, so that the end is the largest."""
+    top = np.linspace(0.5, 0.95, 12)
+    view = FixedView(np.random.default_rng(0).normal(size=(12, 2)), probs=np.stack([top, 1 - top], axis=1))
+    assert opposite("cluster_margin", view, 3, shortlist=2) == [11, 10, 9]
+
+
+def test_the_opposite_of_embedding_kmeans_is_far_from_the_centres():
+    """Of two clusters by direction, the members that are the farthest from theirs."""
+    angles = np.radians([0, 1, 2, 30, 90, 91, 92, 120])
+    view = FixedView(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    assert set(opposite("embedding_kmeans", view, 2)) == {3, 7}
+
+
 # ------------------------------------------------------------------------------------------ in the loop
 
 
@@ -132,6 +138,6 @@ def test_queries_of_the_opposite(unit):
         for batch in ("top", "bottom", "bottom")
     )
     assert [c.queried.tolist() for c in one] == [c.queried.tolist() for c in again]
-    assert not set(one[0].queried) & set(top[0].queried)
+    assert one[0].queried.tolist() != top[0].queried.tolist()
     assert len(one[0].queried) == 5 or unit == "words"
     assert all(not len(c.scored) for c in one)

@@ -105,12 +105,13 @@ class Strategy(Component):
     def _opposite(
         self, view: View, candidates: np.ndarray, budget: Budget, rng: Generator, config: StrategyConfig
     ) -> Selection:
-        """What it leaves when it may query all candidates but a batch, in random order; then its last choices.
+        """Its order, read from the end: of one by scores, the bottom.
 
-        Of an order by scores this is the bottom.
+        Where it orders no more than the budget buys, it is asked for all candidates but a batch. What it leaves comes
+        first, in random order.
         """
-        rest, order = budget.all_but(candidates), np.empty(0, dtype=np.int64)
-        if rest.amount > 0:
+        order, rest = self._selected(view, candidates, budget, rng, config).order, budget.all_but(candidates)
+        if len(order) < len(candidates) and rest.amount > 0:
             order = self._selected(view, candidates, rest, rng, config).order
             refuse_broken(config.name, order, candidates, rest)
         return Selection(np.concatenate([rng.permutation(np.setdiff1d(candidates, order)), order[::-1]]))
