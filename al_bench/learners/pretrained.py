@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from safetensors import safe_open
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs, Labels, likeliest
@@ -35,7 +34,8 @@ class PretrainedLearner(BasicLearner):
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
-    head_parameters: names of the network's parameters that the checkpoint lacks
+    head_parameters: names of the parameters that each fit draws anew
+    fitted_head: those of them that the checkpoint has
     """
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
@@ -45,7 +45,7 @@ class PretrainedLearner(BasicLearner):
         source, kind = fetch(self.role, self.config), self.kind(self.task)
         with source.reading():
             self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
-            self.network, self.head_parameters = load_network(source, configuration, kind)
+            self.network, self.head_parameters, self.fitted_head = load_network(source, configuration, kind)
         self.network.to(self.device)
         self.pretrained = self.network.state_dict()
         if self.trains_network:
@@ -70,9 +70,6 @@ class PretrainedLearner(BasicLearner):
         source = fetch(role, model)
         with source.reading():
             _, _, network = inspect(source, model, task, cls.kind(task), classes)
-            if source.weights.suffix == ".safetensors":
-                with safe_open(source.weights, framework="pt"):
-                    pass  # a file that was cut is refused
         if not cls.trains_network:
             return
         if "embeddings" in needs:
@@ -82,6 +79,12 @@ class PretrainedLearner(BasicLearner):
             set_head_dropout(network, model.training.dropout)
             if not dropouts(network):
                 raise no_dropout(role, model)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.fitted_head:
+            return ()
+        return (f"brings a fitted head ({', '.join(sorted(self.fitted_head)[:3])}), which is drawn anew",)
 
     @property
     def overheads(self) -> dict[str, float]:
