@@ -35,7 +35,8 @@ def resolve(config: RunConfig) -> RunConfig:
         if model is None:
             return None
         own = {key: value for key, value in vars(config.training).items() if value is not None}
-        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        usual = {**PAPER_TRAINING[task], **LEARNERS[model.learner].training, **special}
+        training = _with_defaults(model.training, {**usual, **own})
         length = model.max_length or PAPER_MAX_LENGTH[task]
         params = LEARNERS[model.learner].typed(model.params, f"{role}.params")
         name = model.name or _source_name(model)

@@ -3,9 +3,10 @@
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs, Labels, likeliest
@@ -21,7 +22,7 @@ from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.loading import inspect, last_layer, load_network, set_head_dropout
 from al_bench.learners.engine.surprisal import LanguageModel, surprisal
 from al_bench.learners.engine.training import Examples
-from al_bench.learners.engine.weights import fetch
+from al_bench.learners.engine.weights import Source, fetch
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import stream
 
@@ -45,11 +46,9 @@ class PretrainedLearner(BasicLearner):
         source, kind = fetch(self.role, self.config), self.kind(self.task)
         with source.reading():
             self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
-            self.network, self.head_parameters, self.fitted_head = load_network(source, configuration, kind)
+            self.network, self.head_parameters, self.fitted_head = self.load(source, configuration)
         self.network.to(self.device)
-        self.pretrained = self.network.state_dict()
-        if self.trains_network:
-            self.pretrained = {name: weights.clone() for name, weights in self.pretrained.items()}
+        self.pretrained = self.pristine()
         self.collator = Collator(self.tokenizer, self.network, self.device)
         assert self.config.max_length is not None
         self.max_length = self.config.max_length
@@ -58,6 +57,14 @@ class PretrainedLearner(BasicLearner):
         self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
         self._seconds = {"load": time.perf_counter() - started}
         self._surprisal_seconds: dict[Encoded, float] = {}
+
+    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
+        """As `load_network`."""
+        return load_network(source, configuration, self.kind(self.task))
+
+    def pristine(self) -> dict[str, torch.Tensor]:
+        """The weights before any fit, which no fit changes, by their names in the network."""
+        return self.network.state_dict()
 
     @classmethod
     def kind(cls, task: str) -> str:
@@ -70,15 +77,19 @@ class PretrainedLearner(BasicLearner):
         source = fetch(role, model)
         with source.reading():
             _, _, network = inspect(source, model, task, cls.kind(task), classes)
-        if not cls.trains_network:
-            return
+        if cls.trains_network:
+            cls.check_network(role, model, network, classes, needs)
+
+    @classmethod
+    def check_network(cls, role: str, model: ModelConfig, network: Any, classes: int, needs: frozenset[str]) -> None:
+        """As `check`, of a network without weights."""
         if "embeddings" in needs:
             last_layer(network, classes)
         if "samples" in needs:
             assert model.training.dropout is not None
             set_head_dropout(network, model.training.dropout)
             if not dropouts(network):
-                raise no_dropout(role, model)
+                raise no_dropout(role, model, network)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,7 +104,10 @@ class PretrainedLearner(BasicLearner):
     def encoded(self, inputs: Unlabelled) -> Encoded:
         texts = inputs.inputs
         if id(texts) not in self._encoded:
-            self._encoded[id(texts)] = texts, encode(texts, self.tokenizer, self.max_length, self.cache)
+            self._encoded[id(texts)] = (
+                texts,
+                encode(texts, self.tokenizer, self.max_length, self.cache, causal=self.collator.causal),
+            )
         return self._encoded[id(texts)][1]
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:

@@ -85,9 +85,16 @@ class TransformerLearner(PretrainedLearner):
             margins[~is_dev] = known
         return TransformerModel(costs, score, margins, self, self._fits, checkpoints)
 
+    def pristine(self) -> dict[str, torch.Tensor]:
+        return {name: weights.clone() for name, weights in super().pristine().items()}
+
     def reset(self, seeds: FitSeeds) -> None:
-        """Pretrained weights, and a new head drawn from the fit's own stream."""
+        """Pretrained weights, and a new head."""
         self.network.load_state_dict(self.pretrained)
+        self.draw_head(seeds)
+
+    def draw_head(self, seeds: FitSeeds) -> None:
+        """From the fit's own stream."""
         generator = torch.Generator().manual_seed(number(seeds.model, "head", seeds.cycle))
         config = self.network.config
         spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02
@@ -119,7 +126,7 @@ class TransformerModel(Model):
         masks = Masks(learner.forward.network_of(exact), seed)
         for sampled in samples(learner.forward, learner.encoded(inputs), ids, draws, masks, exact=exact):
             if len(ids) and not masks.used:
-                raise no_dropout(learner.role, learner.config)
+                raise no_dropout(learner.role, learner.config, learner.network)
             yield sampled
 
     def influence(

@@ -119,7 +119,10 @@ def _outputs(
 def _rows(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, states: torch.Tensor) -> torch.Tensor:
     """(units, width) of what the head saw: of texts a row for each, of sentences a row for each position."""
     if encoded.firsts is None:
-        return states
+        if states.dim() == 2:
+            return states
+        # The head of a decoder sees every sub-word, and the logits are those of a text's last one.
+        return states[torch.arange(len(ids)), forward.collator.last_subwords(encoded, ids)]
     rows = states.flatten(0, 1)
     # Packed, the head sees the words alone.
     return rows if forward.packs and not exact else rows[forward.collator.first_subwords(encoded, ids)]
