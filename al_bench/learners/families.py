@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from al_bench.config.schema import TASKS, ModelConfig, TrainingConfig
 from al_bench.learners.base import BasicLearner
-from al_bench.learners.settings import Lora
+from al_bench.learners.settings import LinearSettings, LoraSettings
 from al_bench.plugins import Component, Registry
 
 # What a learner can give beside predictions: to strategies and candidate pools, to filters, to other pseudo-labels.
@@ -97,7 +97,7 @@ LEARNERS = Registry(
         "lora": LearnerKind(
             "al_bench.learners.lora:LoraLearner",
             "a frozen encoder or decoder with low-rank adapters (needs al-bench[lora])",
-            Lora,
+            LoraSettings,
             gives=GIVES,
             source=True,
             reads=("num_hidden_layers", "max_length", "training"),
@@ -108,10 +108,11 @@ LEARNERS = Registry(
         "linear": LearnerKind(
             "al_bench.learners.linear:LinearLearner",
             "a linear head on an encoder's frozen embeddings",
-            NO_SETTINGS,
+            LinearSettings,
             gives=GIVES,
             source=True,
             reads=("num_hidden_layers", "max_length", "regularization", "training.dev_share"),
+            engine=True,
         ),
     },
 )

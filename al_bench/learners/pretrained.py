@@ -17,9 +17,10 @@ from al_bench.learners.base import UNWATCHED, BasicLearner, FitSeeds, Model, Unl
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.dropout import dropouts, no_dropout
-from al_bench.learners.engine.embedding import Embedder
+from al_bench.learners.engine.embedding import MEAN, Embedder, NetworkEmbedder
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.loading import inspect, last_layer, load_network, set_head_dropout
+from al_bench.learners.engine.optimizations import PACKED
 from al_bench.learners.engine.surprisal import LanguageModel, surprisal
 from al_bench.learners.engine.training import Examples
 from al_bench.learners.engine.weights import Source, fetch
@@ -37,28 +38,43 @@ class PretrainedLearner(BasicLearner):
 
     head_parameters: names of the parameters that each fit draws anew
     fitted_head: those of them that the checkpoint has
+    causal: whether the network is a decoder
     """
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
 
     def __post_init__(self) -> None:
-        started, classes = time.perf_counter(), len(self.label_names)
-        source, kind = fetch(self.role, self.config), self.kind(self.task)
-        with source.reading():
-            self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
-            self.network, self.head_parameters, self.fitted_head = self.load(source, configuration)
-        self.network.to(self.device)
-        self.pretrained = self.pristine()
-        self.collator = Collator(self.tokenizer, self.network, self.device)
+        started = time.perf_counter()
+        self.fitted_head: frozenset[str] = frozenset()
+        self.causal = False
+        self._load(fetch(self.role, self.config))
         assert self.config.max_length is not None
         self.max_length = self.config.max_length
         # By id() of the inputs, which stay referenced here so that no other object gets the same id.
         self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
-        self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
         self._seconds = {"load": time.perf_counter() - started}
         self._surprisal_seconds: dict[Encoded, float] = {}
 
-    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
+    def _load(self, source: Source) -> None:
+        """Tokenizer, network and embedder."""
+        classes, kind = len(self.label_names), self.kind(self.task)
+        with source.reading():
+            self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
+            self.network, self.head_parameters, self.fitted_head = self.build(source, configuration)
+        self.network.to(self.device)
+        self.pretrained = self.pristine()
+        self.collator = Collator(self.tokenizer, self.network, self.device)
+        self.causal = self.collator.causal
+        packs = PACKED in self.available
+        self._embedder: Embedder = NetworkEmbedder(
+            self.network, self.pretrained, self.collator, self.cache, self._pooling(), packs
+        )
+
+    def _pooling(self) -> str:
+        """Of the encoder's states of a text."""
+        return MEAN
+
+    def build(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
         """As `load_network`."""
         return load_network(source, configuration, self.kind(self.task))
 
@@ -104,15 +120,23 @@ class PretrainedLearner(BasicLearner):
     def encoded(self, inputs: Unlabelled) -> Encoded:
         texts = inputs.inputs
         if id(texts) not in self._encoded:
-            self._encoded[id(texts)] = (
-                texts,
-                encode(texts, self.tokenizer, self.max_length, self.cache, causal=self.collator.causal),
-            )
+            self._encoded[id(texts)] = texts, self._encode(texts)
         return self._encoded[id(texts)][1]
+
+    def _encode(self, texts: Inputs) -> Encoded:
+        return encode(self._read(texts), self.tokenizer, self.max_length, self.cache, causal=self.causal)
+
+    def _read(self, inputs: Inputs) -> Inputs:
+        """What the tokenizer is given."""
+        return inputs
+
+    def _vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray | Ragged:
+        """By the encoder as it comes: (n, width) of texts; of sentences a row for each surviving word."""
+        return self._embedder(encoded, precision)[0][ids]
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)
-        vectors = self._embedder(encoded, self.precision)[0][ids]
+        vectors = self._vectors(encoded, ids, self.precision)
         if not isinstance(vectors, Ragged):
             return vectors
         assert encoded.lengths is not None

@@ -2,13 +2,23 @@
 
 from dataclasses import dataclass, field
 
-from al_bench.config.schema import at_least, between
+from al_bench.config.schema import at_least, between, of_texts, one_of
 
 ALL_LINEAR = "all-linear"
 
 
 @dataclass(kw_only=True)
-class Lora:
+class LinearSettings:
+    """How a frozen encoder makes a vector of a text."""
+
+    # The mean of its sub-words, or one's state: the class token's, or the last one's (of decoders).
+    pooling: str = of_texts(one_of("mean", "cls", "last"))
+    prompt: str = of_texts("")  # put before each text, such as "query: "
+    normalize: bool = False  # vectors get length one, of texts and of words
+
+
+@dataclass(kw_only=True)
+class LoraSettings:
     """Of low-rank adapters (Hu et al. 2022): what they add to a layer is alpha / rank times B A x.
 
     dropout: of the adapters' inputs
