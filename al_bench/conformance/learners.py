@@ -28,7 +28,7 @@ class Subject:
 
     @classmethod
     def of(cls, name: str, params: Mapping[str, Any]) -> "Subject":
-        if LEARNERS[name].source:
+        if LEARNERS[name].has_source(ModelConfig()):
             raise reject("check", name, "reads a model's files, which the synthetic data have not", "run it instead")
         return cls(ModelConfig(name="subject", learner=name, params=LEARNERS[name].typed(params, "params")))
 

@@ -37,11 +37,16 @@ def parts(
 
     @torch.inference_mode()
     def begin(group: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, Predictions]]:
-        outputs = [_outputs(forward, encoded, ids[batch], exact, head) for batch in group]
+        outputs = [_outputs(forward, encoded, ids[batch], exact, head, decide=True) for batch in group]
         positions = np.concatenate(group)
-        probs = _to_host([logits.softmax(dim=-1) for logits, _ in outputs])
-        states = _to_host([states.float() for _, inputs in outputs for states in inputs]) if head else None
-        return lambda: (positions, as_predictions(encoded, ids[positions], probs(), states and states()))
+        probs = _to_host([logits.softmax(dim=-1) for logits, _, _ in outputs])
+        states = _to_host([states.float() for _, _, inputs in outputs for states in inputs]) if head else None
+        chosen = [labels for _, labels, _ in outputs if labels is not None]  # of all batches or of none
+        labels = _to_host(chosen) if chosen else None
+        return lambda: (
+            positions,
+            as_predictions(encoded, ids[positions], probs(), states and states(), labels and labels()),
+        )
 
     yield from _pipelined(_batches(forward, encoded, ids, exact), PART, begin)
 
@@ -93,11 +98,17 @@ def _pipelined(
 
 
 def _outputs(
-    forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, head: torch.nn.Module | None = None
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """(logits, inputs of the head) of a batch, or of its halves where the device has too little memory for it.
+    forward: Forward,
+    encoded: Encoded,
+    ids: np.ndarray,
+    exact: bool,
+    head: torch.nn.Module | None = None,
+    *,
+    decide: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None, list[torch.Tensor]]:
+    """(logits, labels, inputs of the head) of a batch, or of its halves where the device has too little memory for it.
 
-    One input for each row of the logits; none without a head.
+    labels: as of `Forward.decided`, where asked for; one input for each row of the logits, none without a head
     """
     inputs: list[torch.Tensor] = []
     hook: Any = nullcontext()
@@ -105,15 +116,20 @@ def _outputs(
         hook = head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     try:
         with hook:
-            logits = forward.logits(encoded, ids, exact)
-        return logits, [_rows(forward, encoded, ids, exact, states) for states in inputs]
+            if decide:
+                logits, labels = forward.decided(encoded, ids, exact)
+            else:
+                logits, labels = forward.logits(encoded, ids, exact), None
+        return logits, labels, [_rows(forward, encoded, ids, exact, states) for states in inputs]
     except torch.OutOfMemoryError:
         if len(ids) == 1:
             raise
     log.warning("not enough memory for %d texts at a time: scoring half as many", len(ids))
     middle = len(ids) // 2
-    halves = [_outputs(forward, encoded, part, exact, head) for part in (ids[:middle], ids[middle:])]
-    return torch.cat([logits for logits, _ in halves]), [states for _, inputs in halves for states in inputs]
+    halves = [_outputs(forward, encoded, part, exact, head, decide=decide) for part in (ids[:middle], ids[middle:])]
+    chosen = [labels for _, labels, _ in halves if labels is not None]
+    states = [states for _, _, inputs in halves for states in inputs]
+    return torch.cat([logits for logits, _, _ in halves]), torch.cat(chosen) if chosen else None, states
 
 
 def _rows(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, states: torch.Tensor) -> torch.Tensor:
@@ -143,14 +159,21 @@ def _to_host(tensors: list[torch.Tensor]) -> Callable[[], np.ndarray]:
 
 
 def as_predictions(
-    encoded: Encoded, ids: np.ndarray, probs: np.ndarray, embeddings: np.ndarray | None = None
+    encoded: Encoded,
+    ids: np.ndarray,
+    probs: np.ndarray,
+    embeddings: np.ndarray | None = None,
+    decoded: np.ndarray | None = None,
 ) -> Predictions:
-    """Of `encoded[ids]`. probs: (texts or surviving words, classes); embeddings: (texts or surviving words, width)"""
+    """Of `encoded[ids]`. probs: (texts or surviving words, classes); embeddings: (texts or surviving words, width)
+
+    decoded: (texts or surviving words,)
+    """
     tokens = int(encoded.tokens.lengths[ids].sum())
     if encoded.firsts is None:
-        return Predictions(probs, tokens=tokens, embeddings=embeddings)
+        return Predictions(probs, tokens=tokens, embeddings=embeddings, decoded=decoded)
     assert encoded.kept is not None
     assert encoded.lengths is not None
     kept, offsets = encoded.kept[encoded.firsts.positions(ids)], offsets_of(encoded.firsts.lengths[ids])
     states = None if embeddings is None else Ragged(embeddings, offsets)
-    return Predictions(Ragged(probs, offsets), kept, encoded.lengths[ids], tokens, states)
+    return Predictions(Ragged(probs, offsets), kept, encoded.lengths[ids], tokens, states, decoded)
