@@ -33,17 +33,23 @@ class Lexicon:
         return list(self._spellings)
 
     def encode(self, inputs: Inputs, max_length: int) -> Encoded:
-        """The first words of texts or sentences; those that are new are numbered, and their vectors read."""
+        """The first words of texts or sentences, but for invisible ones, as of zero-width characters alone.
+
+        Those that are new are numbered, and their vectors read.
+        """
         start, tagging = time.perf_counter(), bool(len(inputs)) and not isinstance(inputs[0], str)
         texts = inputs if tagging else self._source.split(inputs)  # type: ignore[arg-type]
+        kept = [[i for i, word in enumerate(words[:max_length]) if _is_visible(word)] for words in texts]
         numbers = self._spellings
-        rows = [[numbers.setdefault(word, len(numbers)) for word in words[:max_length]] for words in texts]
+        rows = [
+            [numbers.setdefault(words[i], len(numbers)) for i in row] for words, row in zip(texts, kept, strict=True)
+        ]
         self._grow()
         encoded = Encoded(Ragged.of([row or [0] for row in rows], np.int32))
         if tagging:
             firsts = Ragged.of([range(len(row)) for row in rows], np.int32)
             lengths = np.array([len(words) for words in texts], dtype=np.int64)
-            encoded = replace(encoded, firsts=firsts, kept=firsts.values, lengths=lengths)
+            encoded = replace(encoded, firsts=firsts, kept=Ragged.of(kept, np.int32).values, lengths=lengths)
         return replace(encoded, seconds=time.perf_counter() - start)
 
     def _grow(self) -> None:
@@ -59,3 +65,7 @@ class Lexicon:
                 vectors, known = np.pad(vectors, ((1, 0), (0, 0))), np.pad(known, (1, 0))
                 self.vectors = self.vectors.reshape(0, vectors.shape[1])
             self.vectors, self.known = np.concatenate([self.vectors, vectors]), np.concatenate([self.known, known])
+
+
+def _is_visible(word: str) -> bool:
+    return any(letter.isprintable() and not letter.isspace() for letter in word)
