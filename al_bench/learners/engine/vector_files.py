@@ -61,7 +61,8 @@ def _text(file: BinaryIO, wanted: Container[str]) -> tuple[int, Read]:
         name = word.decode(errors="replace")
         if name in wanted and name not in vectors:
             try:
-                vectors[name] = _finite(np.array(numbers).astype(np.float32), f"line {number}")
+                with np.errstate(over="ignore"):
+                    vectors[name] = _finite(np.array(numbers).astype(np.float32), f"line {number}")
             except ValueError as error:
                 raise _Bad(f"line {number} has something among its numbers that is none") from error
     if count not in (None, lines_with_words):
