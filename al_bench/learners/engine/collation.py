@@ -58,7 +58,7 @@ class Collator:
 
     def __init__(self, tokenizer: Any, network: Any, device: torch.device) -> None:
         self.pad_id, self.pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
-        self.left, self.device = getattr(network.config, "summary_type", None) == "last", device
+        self.left, self.device = getattr(getattr(network, "config", None), "summary_type", None) == "last", device
         self.first_position, self.causal = first_position(network), is_causal(network)
         self._stores: dict[Encoded, Store] = {}
 
