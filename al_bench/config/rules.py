@@ -35,7 +35,7 @@ def validate(config: RunConfig) -> None:
 def _value(config: RunConfig, key: str) -> Any:
     """The value of a key such as pseudo_labeling.filters[0].by; of a group its option, as in strategy=entropy."""
     value: Any = config
-    for part in re.findall(r"\w+", key):
+    for part in filter(None, re.split(r"[.\[\]]+", key)):
         if isinstance(value, list | dict):
             value = value[int(part) if isinstance(value, list) else part]
         else:
