@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
+from al_bench.acquisition.needs import acquires, needs_of, seed_needs
 from al_bench.acquisition.relabelling import relabels
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.view import FITTED
@@ -116,7 +116,7 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
 
 def acquisition_identity(config: RunConfig) -> dict[str, Any]:
     """Of the acquisition models. Without a schedule of them, runs are what they were before there was one."""
-    identity = model_identity if fits(config) else encoder_identity
+    identity = encoder_identity if needs_of(config).isdisjoint(FITTED) else model_identity
     later = {start: identity(model) for start, model in config.acquisition_from.items()}
     return {"acquisition": identity(config.acquisition), **({SCHEDULED: later} if later else {})}
 

@@ -1,6 +1,6 @@
 """Models that acquire one after the other: who fits when, what it costs, and what the change does to scores."""
 
-import multiprocessing
+import threading
 from itertools import islice
 from pathlib import Path
 
@@ -120,21 +120,22 @@ def test_a_longer_run_continues_a_shorter_one(tmp_path, whole, cycles):
     assert charged == [16.0, None, 16.0, None, None]
 
 
-def acquire_on_disk(root: Path) -> None:
-    config = scheduled()
-    trajectory = on_disk(root, config)
-    list(acquire(Setup(config, CORPUS, Pair().learner), trajectory.cycle))
+def test_two_runs_share_it(tmp_path, whole):
+    """At once, each with learners of its own: no cycle is computed twice, whoever computes it."""
+    pairs = [Pair(), Pair()]
 
+    def work(pair: Pair) -> None:
+        trajectory = on_disk(tmp_path, scheduled())
+        list(acquire(Setup(scheduled(), CORPUS, pair.learner, seeded=trajectory.seed_set), trajectory.cycle))
 
-def test_two_processes_share_it(tmp_path, whole):
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=acquire_on_disk, args=(tmp_path,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+    threads = [threading.Thread(target=work, args=(pair,)) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
     assert snapshot(on_disk(tmp_path, scheduled()).folder) == whole
+    fits = [fit.seeds.cycle for pair in pairs for fit in [*pair.first.fits, *pair.second.fits]]
+    assert sorted(fits) == [0, 1, 2, 3, 4]
 
 
 # ------------------------------------------------------------------------------------------ the successor
