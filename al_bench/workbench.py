@@ -100,7 +100,8 @@ class Workbench:
         """The learner that acquires in a cycle; one that acquired before it is released, with its memory."""
         starts = acquiring(self.config)
         role = starts[start_of(starts, cycle)]
-        self.learners = {key: one for key, one in self.learners.items() if key == role or not is_acquiring(key)}
+        for other in [key for key in self.learners if is_acquiring(key) and key != role]:
+            del self.learners[other]
         return self.learner(role)
 
 
