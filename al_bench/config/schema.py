@@ -283,6 +283,8 @@ class RunConfig:
     name: str = "run"  # groups runs: a folder under output_dir/runs and an experiment in MLflow
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     acquisition: ModelConfig = field(default_factory=ModelConfig)
+    # The acquisition schedule: the number of a cycle, and the model that acquires from that cycle on.
+    acquisition_from: dict[str, ModelConfig] = field(default_factory=dict)
     successor: ModelConfig | None = None
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     subsampling: SubsamplingConfig = field(default_factory=SubsamplingConfig)
@@ -326,7 +328,8 @@ def without_absent(config: RunConfig) -> RunConfig:
     """The same config, in which a role whose model is `none` has none."""
     roles = ("successor", "pseudo_labeler", "verifier")
     absent: dict[str, Any] = {role: None for role in roles if getattr(getattr(config, role), "name", "") == "none"}
-    return replace(config, **absent)
+    later = {start: model for start, model in config.acquisition_from.items() if model.name != "none"}
+    return replace(config, acquisition_from=later, **absent)
 
 
 def uses_pseudo_labels(config: RunConfig) -> bool:

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.catalog import KINDS
-from al_bench.config.identity import ROLES
+from al_bench.config.roles import ROLES
 from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, shipped_configs
 from al_bench.errors import UserError
