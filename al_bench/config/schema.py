@@ -166,7 +166,8 @@ class StrategyConfig:
     name: str = "???"  # see `al-bench ls strategies`, or MODULE:ATTRIBUTE of your own
     # Tagging: mean | max | sum of the words' scores, or topK, the mean of the K highest; mnlp and random take none.
     aggregate: str = "mean"
-    # How scores make a batch: the top, the bottom (a bracket), or a draw that prefers high scores (Kirsch et al. 2023).
+    # How a batch is made: the top, its opposite (bottom: the end of the order; a bracket), or a draw that prefers high
+    # scores (Kirsch et al. 2023).
     batch: str = one_of("top", "bottom", "power", "softmax", "soft_rank")
     beta: float = at_least(1e-6, "1 is usual", 1.0)  # of such a draw: the greater, the more it prefers the top
     # Tagging: sentences in which the model predicts no entity are scored like others, or queried last.
