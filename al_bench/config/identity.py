@@ -125,7 +125,8 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
         return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
     drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
     if seed_needs(config):
-        drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
+        encoder = config.acquisition
+        drawn |= {"acquisition": encoder_identity(encoder), **_rounding(config, encoder, precision)}
     seed_set = {**drawn, "seed": data["seeds"]["seed_set"]}
     return {"dataset": data["dataset"], "seed_set": seed_set, "answers": answers}
 
@@ -178,7 +179,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
         identity["verifier"] = fit_identity(config, precision, cycle, "verifier")
     if "pretrained" in kind.needs:
         assert config.successor is not None
-        identity["model"] = model_identity(config.successor)
+        identity |= {"model": model_identity(config.successor), **_rounding(config, config.successor, precision)}
     return identity
 
 
@@ -214,5 +215,5 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
-    """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
+    """The engine rounds differently in what it fine-tunes and in what it embeds."""
     return {"precision": precision, **({"engine": config.engine} if LEARNERS[model.learner].engine else {})}

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
@@ -25,13 +27,23 @@ def models(config: RunConfig) -> Iterator[Problem]:
         if task in TASKS and task not in kind.tasks:
             able = known(name for name, other in LEARNERS.items() if task in other.tasks)
             yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
-        yield from value_problems(kind.settings(**kind.typed(model.params, f"{role}.params")), f"{role}.params")
+        settings = kind.settings(**kind.typed(model.params, f"{role}.params"))
+        yield from value_problems(settings, f"{role}.params")
+        yield from _out_of_task(settings, f"{role}.params", task)
         if kind.source:
             yield from _source(role, model)
         elif any(getattr(model, key) is not None for key in SOURCE):
             broken = f"is an encoder, and {role}.learner={model.learner} reads none"
             yield role, broken, f"set model@{role}={model.learner}"
     yield from _capabilities(config)
+
+
+def _out_of_task(settings: Any, where: str, task: str) -> Iterator[Problem]:
+    """Settings that say nothing of the task, see `schema.of_texts`."""
+    for key in fields(settings):
+        if task in TASKS and key.metadata.get("task", task) != task and getattr(settings, key.name) != key.default:
+            broken = f"is of whole texts, and dataset.task={task}"
+            yield f"{where}.{key.name}", broken, f"set it to {key.default or repr(key.default)}"
 
 
 def _source(role: str, model: ModelConfig) -> Iterator[Problem]:

@@ -5,7 +5,7 @@
 the config alone: no data, no model, no torch.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,12 @@ def between(low: float, high: float, remedy: str, default: float | None = None) 
 
 def at_least(low: float, remedy: str, default: float | None = None) -> Any:
     return between(low, inf, remedy, default)
+
+
+def of_texts(key: Any) -> Any:
+    """A key, or its default, that says nothing of words: in tagging it keeps the default."""
+    default, metadata = (key.default, key.metadata) if isinstance(key, Field) else (key, {})
+    return field(default=default, metadata={**metadata, "task": "classification"})
 
 
 def seed(default: int | None = None) -> Any:

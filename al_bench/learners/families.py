@@ -6,6 +6,7 @@ from typing import Any, get_type_hints
 
 from al_bench.config.schema import TASKS, ModelConfig, TrainingConfig
 from al_bench.learners.base import BasicLearner
+from al_bench.learners.settings import LinearSettings
 from al_bench.plugins import Component, Registry
 
 # What a learner can give beside predictions: to strategies and candidate pools, to filters, to other pseudo-labels.
@@ -93,10 +94,11 @@ LEARNERS = Registry(
         "linear": LearnerKind(
             "al_bench.learners.linear:LinearLearner",
             "a linear head on an encoder's frozen embeddings",
-            NO_SETTINGS,
+            LinearSettings,
             gives=GIVES,
             source=True,
             reads=("num_hidden_layers", "max_length", "regularization", "training.dev_share"),
+            engine=True,
         ),
     },
 )

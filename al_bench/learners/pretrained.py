@@ -17,12 +17,13 @@ from al_bench.learners.base import UNWATCHED, BasicLearner, FitSeeds, Model, Unl
 from al_bench.learners.engine import device as machine
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.dropout import dropouts, no_dropout
-from al_bench.learners.engine.embedding import Embedder
+from al_bench.learners.engine.embedding import MEAN, Embedder, NetworkEmbedder
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.loading import inspect, last_layer, load_network, set_head_dropout
+from al_bench.learners.engine.optimizations import PACKED
 from al_bench.learners.engine.surprisal import LanguageModel, surprisal
 from al_bench.learners.engine.training import Examples
-from al_bench.learners.engine.weights import fetch
+from al_bench.learners.engine.weights import Source, fetch
 from al_bench.learners.predictions import Predictions
 from al_bench.seeds import stream
 
@@ -41,8 +42,18 @@ class PretrainedLearner(BasicLearner):
     trains_network: ClassVar[bool]  # else its encoder is used as it is
 
     def __post_init__(self) -> None:
-        started, classes = time.perf_counter(), len(self.label_names)
-        source, kind = fetch(self.role, self.config), self.kind(self.task)
+        started = time.perf_counter()
+        self._load(fetch(self.role, self.config))
+        assert self.config.max_length is not None
+        self.max_length = self.config.max_length
+        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
+        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
+        self._seconds = {"load": time.perf_counter() - started}
+        self._surprisal_seconds: dict[Encoded, float] = {}
+
+    def _load(self, source: Source) -> None:
+        """Tokenizer, network and embedder."""
+        classes, kind = len(self.label_names), self.kind(self.task)
         with source.reading():
             self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
             self.network, self.head_parameters = load_network(source, configuration, kind)
@@ -51,13 +62,14 @@ class PretrainedLearner(BasicLearner):
         if self.trains_network:
             self.pretrained = {name: weights.clone() for name, weights in self.pretrained.items()}
         self.collator = Collator(self.tokenizer, self.network, self.device)
-        assert self.config.max_length is not None
-        self.max_length = self.config.max_length
-        # By id() of the inputs, which stay referenced here so that no other object gets the same id.
-        self._encoded: dict[int, tuple[Inputs, Encoded]] = {}
-        self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
-        self._seconds = {"load": time.perf_counter() - started}
-        self._surprisal_seconds: dict[Encoded, float] = {}
+        packs = PACKED in self.available
+        self._embedder: Embedder = NetworkEmbedder(
+            self.network, self.pretrained, self.collator, self.cache, self._pooling(), packs
+        )
+
+    def _pooling(self) -> str:
+        """Of the encoder's states of a text."""
+        return MEAN
 
     @classmethod
     def kind(cls, task: str) -> str:
@@ -90,12 +102,20 @@ class PretrainedLearner(BasicLearner):
     def encoded(self, inputs: Unlabelled) -> Encoded:
         texts = inputs.inputs
         if id(texts) not in self._encoded:
-            self._encoded[id(texts)] = texts, encode(texts, self.tokenizer, self.max_length, self.cache)
+            self._encoded[id(texts)] = texts, encode(self._read(texts), self.tokenizer, self.max_length, self.cache)
         return self._encoded[id(texts)][1]
+
+    def _read(self, inputs: Inputs) -> Inputs:
+        """What the tokenizer is given."""
+        return inputs
+
+    def _vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray | Ragged:
+        """By the encoder as it comes: (n, width) of texts; of sentences a row for each surviving word."""
+        return self._embedder(encoded, precision)[0][ids]
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)
-        vectors = self._embedder(encoded, self.precision)[0][ids]
+        vectors = self._vectors(encoded, ids, self.precision)
         if not isinstance(vectors, Ragged):
             return vectors
         assert encoded.lengths is not None

@@ -13,7 +13,7 @@ import torch
 import transformers
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from tiny import FAMILIES, SEEDS, build, cache_in, save_family, settings
+from tiny import FAMILIES, SEEDS, TESTED, build, cache_in, save_family, settings
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.metrics import evaluate
@@ -51,14 +51,16 @@ def linear(
     max_length: int = 32,
     num_hidden_layers: int | None = None,
     regularization: float = 1.0,
+    available: frozenset[str] = TESTED,
+    params: dict[str, Any] | None = None,
     **training: Any,
 ) -> LinearLearner:
     model = ModelConfig(
         name="tiny", learner="linear", path=str(folder), max_length=max_length, regularization=regularization,
         num_hidden_layers=num_hidden_layers, training=settings(task, **training),
     )  # fmt: skip
-    names = labels or LABELS[task]
-    return LinearLearner("acquisition", model, task, names, torch.device("cpu"), precision, cache)
+    names, device = labels or LABELS[task], torch.device("cpu")
+    return LinearLearner("acquisition", model, task, names, device, precision, cache, available, **(params or {}))
 
 
 def inputs_of(task: str) -> Unlabelled:
@@ -225,7 +227,7 @@ def test_a_checkpoint_with_a_head_is_an_encoder_too(family: Family, tmp_path: Pa
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding.Embedder, "_embed", lambda *_: pytest.fail("it is in the cache"))
+    monkeypatch.setattr(embedding.NetworkEmbedder, "_embed", lambda *_: pytest.fail("it is in the cache"))
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
@@ -279,7 +281,7 @@ def test_what_a_killed_job_left_is_no_result(bert: Path, tmp_path: Path, monkeyp
             vectors[:3] = 7.0
             raise KeyboardInterrupt
 
-        patch.setattr(embedding.Embedder, "_embed", die)
+        patch.setattr(embedding.NetworkEmbedder, "_embed", die)
         with pytest.raises(KeyboardInterrupt):
             linear(bert, cache=cache_in(tmp_path)).prepare(inputs_of("classification"))
     assert not list(tmp_path.glob("vectors-*/*"))
@@ -288,14 +290,14 @@ def test_what_a_killed_job_left_is_no_result(bert: Path, tmp_path: Path, monkeyp
 
 
 def test_parallel_jobs_embed_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    embed, started = embedding.Embedder._embed, []
+    embed, started = embedding.NetworkEmbedder._embed, []
 
     def slowly(self: Any, *rest: Any) -> None:
         started.append(self)
         time.sleep(0.3)
         embed(self, *rest)
 
-    monkeypatch.setattr(embedding.Embedder, "_embed", slowly)
+    monkeypatch.setattr(embedding.NetworkEmbedder, "_embed", slowly)
     learners = [linear(bert, cache=cache_in(tmp_path)) for _ in range(3)]
     with ThreadPoolExecutor() as jobs:
         list(jobs.map(lambda learner: learner.prepare(inputs_of("classification")), learners))

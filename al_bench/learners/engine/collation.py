@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from al_bench.data.ragged import offsets_of
+from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.loading import first_position
 
@@ -113,13 +113,18 @@ class Collator:
         longest: None: of the batch; packed: in the flat sequence of a packed batch instead
         """
         assert encoded.firsts is not None
-        lengths, firsts = encoded.tokens.lengths[ids], encoded.firsts[ids]
+        return self.cells(encoded.firsts[ids], encoded.tokens.lengths[ids], longest, packed=packed)
+
+    def cells(
+        self, places: Ragged, lengths: np.ndarray, longest: int | None = None, *, packed: bool = False
+    ) -> torch.Tensor:
+        """As `first_subwords`, of sub-words by their places in each text of a batch; lengths: of the texts"""
         if packed:
             starts = np.cumsum(lengths) - lengths
         else:
             longest = longest or int(lengths.max())
-            starts = np.arange(len(ids)) * longest + (longest - lengths if self.left else 0)
-        return to_device(np.repeat(starts, firsts.lengths) + firsts.values, self.device)
+            starts = np.arange(len(lengths)) * longest + (longest - lengths if self.left else 0)
+        return to_device(np.repeat(starts, places.lengths) + places.values, self.device)
 
     def _rows(self, store: Store, ids: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(where each text starts in the store's values, its sub-words)"""

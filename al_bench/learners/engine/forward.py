@@ -86,7 +86,7 @@ class Forward:
         bound = checks.EXACT
         if self.precision == "bfloat16":
             try:
-                bound = 3 * trial.error() + checks.ROUGH
+                bound = checks.rough_bound(trial.error())
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:

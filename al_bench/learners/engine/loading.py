@@ -23,7 +23,11 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
 
     kind: of `KINDS`. Raises `UserError`, or an error of a library's, where it cannot; reads no weights.
     """
-    role, tokenizer = source.role, load_tokenizer(source, task)
+    role = source.role
+    if source.is_table:
+        broken = "is a table of vectors (model2vec), and has no network"
+        raise reject(role, source.name, broken, f"set {role}.learner=linear")
+    tokenizer = load_tokenizer(source, task)
     config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
     if model.num_hidden_layers is not None:
         if model.num_hidden_layers > config.num_hidden_layers:
@@ -60,11 +64,23 @@ def load_tokenizer(source: Source, task: str) -> Any:
         raise reject(source.role, source.name, "has no fast tokenizer, as words need", "save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
         raise reject(source.role, source.name, "its tokenizer has no padding token", "use an encoder such as BERT")
-    split = tokenizer.backend_tokenizer.pre_tokenizer
-    if task == "tagging" and isinstance(split, ByteLevel):
-        # A word of a text has a space before it, and so has its sub-word; a word of a list has not.
-        split.add_prefix_space = True
+    if task == "tagging":
+        space_words(tokenizer)
     return tokenizer
+
+
+def space_words(tokenizer: Any) -> None:
+    """A word of a text has a space before it, and so has its sub-word; let a word of a list have one, too."""
+    split = tokenizer.backend_tokenizer.pre_tokenizer
+    if isinstance(split, ByteLevel):
+        split.add_prefix_space = True
+
+
+def class_token_at(tokenizer: Any) -> int | None:
+    """Where the tokenizer puts its class token: 0, or -1 for the end; None where it adds none."""
+    ids = tokenizer("a")["input_ids"]
+    known = tokenizer.cls_token_id
+    return next((place for place in (0, -1) if ids and known is not None and ids[place] == known), None)
 
 
 def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str]]:

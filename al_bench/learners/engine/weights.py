@@ -12,6 +12,7 @@ from pathlib import Path
 
 import transformers
 from huggingface_hub import snapshot_download
+from safetensors import safe_open
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.network import hub_or_cache
@@ -19,6 +20,7 @@ from al_bench.data.packages import in_package
 from al_bench.errors import UserError, reject
 
 WEIGHTS = "model.safetensors"
+TABLE = {"embeddings", "weights", "mapping"}  # tensors of a table
 PICKLED = "pytorch_model.bin"  # of hub models alone; torch reads it without running what is in it
 CONFIG = "config.json"
 VOCABULARIES = (  # a tokenizer has one of these at least
@@ -53,6 +55,14 @@ class Source:
     @property
     def weights(self) -> Path:
         return self.folder / (WEIGHTS if self.has(WEIGHTS) else PICKLED)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its weights are a table of sub-words' vectors, as model2vec saves them, instead of a network's."""
+        if not self.has(WEIGHTS):
+            return False
+        with safe_open(self.folder / WEIGHTS, framework="numpy") as file:
+            return "embeddings" in file.keys() and TABLE.issuperset(file.keys())  # noqa: SIM118
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
