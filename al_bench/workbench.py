@@ -86,10 +86,14 @@ class Workbench:
             available = optimizations_of(self.config.engine, *computing) if kind.engine else frozenset()
             facts = (role, model, corpus.task, corpus.label_names, *computing, cache, available)
             learner: Learner = kind.learner(*facts, **model.params)
-            self.display.say(f"{title} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
-            if cuts := [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]:
+            cuts = [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]
+            # Now some learners know the words.
+            self.display.say(f"{title} {model.name}: {learner.computes}")
+            for note in learner.notes:
+                self.display.say(f"note: {role}={model.name} {note}")
+            if cuts:
                 self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
             self.learners[role] = learner
         return self.learners[role]

@@ -8,6 +8,7 @@ from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.config.digests import file_hashes
 from al_bench.config.identity import ROLES
 from al_bench.config.schema import SOURCE, TASKS, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.config.values import Problem, is_unknown, value_problems
@@ -27,11 +28,16 @@ def models(config: RunConfig) -> Iterator[Problem]:
         if task in TASKS and task not in kind.tasks:
             able = known(name for name, other in LEARNERS.items() if task in other.tasks)
             yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
-        settings = kind.settings(**kind.typed(model.params, f"{role}.params"))
+        params = kind.typed(model.params, f"{role}.params")
+        settings = kind.settings(**params)
         yield from value_problems(settings, f"{role}.params")
         yield from _out_of_task(settings, f"{role}.params", task)
-        if kind.source:
+        files = file_hashes(kind.files, params, f"{role}.params")
+        if kind.has_source(model):
             yield from _source(role, model)
+            for name in files:
+                broken = f"replaces an encoder's files, and {role} has them, too"
+                yield f"{role}.params.{name}", broken, f"set it to null, or {role}.path, {role}.package and {role}.hub"
         elif any(getattr(model, key) is not None for key in SOURCE):
             broken = f"is an encoder, and {role}.learner={model.learner} reads none"
             yield role, broken, f"set model@{role}={model.learner}"
@@ -61,7 +67,8 @@ def _capabilities(config: RunConfig) -> Iterator[Problem]:
     for key, role, needs in _needs(config):
         learner = getattr(config, role).learner
         if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
-            able = known(name for name, kind in LEARNERS.items() if missing <= set(kind.gives))
+            fitting = {name: kind for name, kind in LEARNERS.items() if config.dataset.task in kind.tasks}
+            able = known(name for name, kind in fitting.items() if missing <= set(kind.gives))
             broken = f"needs {known(missing)}, which {role}.learner={learner} does not give"
             yield key, broken, f"choose another one, or set {role}.learner to one of {able}"
 
