@@ -27,6 +27,7 @@ from al_bench.config.credentials import conceal
 from al_bench.config.digests import digest
 from al_bench.config.identity import run_folder
 from al_bench.config.resolution import resolve
+from al_bench.config.roles import SCHEDULED
 from al_bench.config.rules import validate
 from al_bench.config.schema import TASKS, RunConfig, shipped_configs, without_absent
 from al_bench.data.readers.files import data_name
@@ -94,8 +95,9 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     """
     for word in overrides:
         key, _, value = word.lstrip("+").partition("=")
-        if key in CHOICES.values() and value.startswith("["):  # of which Hydra would take the last
-            several = f"give one, or run each of them: -m {key}={value.strip('[]')}"
+        scheduled = key.startswith(f"model@{SCHEDULED}.")
+        if (key in CHOICES.values() or scheduled) and value.startswith("["):  # of which Hydra would take the last
+            several = f"give one, or run each of them: -m {'+' * scheduled}{key}={value.strip('[]')}"
             raise reject(key, value, "is a list, but one option is chosen", several)
     try:
         # Resolved first, or the schema would not see what a value such as ${seed} stands for.
