@@ -27,7 +27,8 @@ with those that you have installed; [extending.md](extending.md) says how to wri
 - **needs**: `predictions`, `embeddings` (inputs of the last layer) and `samples` (Monte Carlo dropout) are of the
   acquisition model as it is fitted in each cycle; `pretrained` (vectors) and `surprisal` (losses of the masked
   language model) of its encoder before any fit. What needs nothing of the fitted model fits none. `gold` looks at
-  labels that no annotator has given: a bracket, not a method.
+  labels that no annotator has given: a bracket, not a method. `python scripts/train_mlm.py` trains a masked language
+  model on unlabelled texts, for an encoder that comes without one.
 - **cost**: beside the passes of the model that the needs tell, with n candidates, b queried and m labelled examples.
 - **CPU seconds** of one query, beside these passes: {QUERIED} examples of 1,000 to 1,000,000 candidates with synthetic
   vectors of {WIDTH} directions, on one thread ({{processor}}). `python scripts/bench_strategies.py` measures them.
