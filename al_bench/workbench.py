@@ -87,6 +87,8 @@ class Workbench:
             facts = (role, model, corpus.task, corpus.label_names, *computing, cache, available)
             learner: Learner = kind.learner(*facts, **model.params)
             self.display.say(f"{title} {model.name}: {learner.computes}")
+            for note in learner.notes:
+                self.display.say(f"note: {role}={model.name} {note}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
             if cuts := [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]:

@@ -22,6 +22,7 @@ from al_bench.costs import QUERY, Clock, Costs
 from al_bench.data.ragged import values_of
 from al_bench.errors import reject
 from al_bench.learners.base import Learner, Unlabelled, evaluate_on_test, setup_seconds
+from al_bench.learners.divergence import finite_outputs
 
 Computed = tuple[Cycle, Costs]
 Remember = Callable[[int, bool, Callable[[Computed | None], Computed]], Computed]
@@ -38,7 +39,9 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     for number in range(cycles + 1):
         left = len(pool.unlabelled) - (len(setup.seed[0]) if number == 0 else 0)
         queries = number < cycles and left > 0
-        cycle, spent = remember(number, queries, partial(compute_cycle, setup, pool, number, queries))
+        compute = partial(compute_cycle, setup, pool, number, queries)
+        stopping = finite_outputs("acquisition", setup.config.acquisition, number)
+        cycle, spent = remember(number, queries, stopping(compute))
         yield (cycle, spent) if queries else without_query(cycle, spent)
         if not queries:
             return

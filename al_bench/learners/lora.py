@@ -39,13 +39,13 @@ class LoraLearner(Lora, TransformerLearner):
         targets_of(role, network, settings.targets, settings.layers)
         super().check_network(role, model, network, classes, needs - {"samples"} if settings.dropout else needs)
 
-    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str]]:
-        network, head = super().load(source, configuration)
+    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
+        network, head, fitted = super().load(source, configuration)
         targets = targets_of(self.role, network, self.targets, self.layers)
         adapt(network, targets, self.rank, self.alpha, self.dropout, head)
         if self.precision == "bfloat16":
             round_frozen(network)
-        return network, head
+        return network, head, fitted
 
     def pristine(self) -> dict[str, torch.Tensor]:
         """Only what is trained needs a copy."""

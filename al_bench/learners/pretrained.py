@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors import safe_open
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs, Labels, likeliest
@@ -36,7 +35,8 @@ class PretrainedLearner(BasicLearner):
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
-    head_parameters: names of the network's parameters that the checkpoint lacks
+    head_parameters: names of the parameters that each fit draws anew
+    fitted_head: those of them that the checkpoint has
     """
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
@@ -46,7 +46,7 @@ class PretrainedLearner(BasicLearner):
         source, kind = fetch(self.role, self.config), self.kind(self.task)
         with source.reading():
             self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
-            self.network, self.head_parameters = self.load(source, configuration)
+            self.network, self.head_parameters, self.fitted_head = self.load(source, configuration)
         self.network.to(self.device)
         self.pretrained = self.pristine()
         self.collator = Collator(self.tokenizer, self.network, self.device)
@@ -58,7 +58,7 @@ class PretrainedLearner(BasicLearner):
         self._seconds = {"load": time.perf_counter() - started}
         self._surprisal_seconds: dict[Encoded, float] = {}
 
-    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str]]:
+    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
         """As `load_network`."""
         return load_network(source, configuration, self.kind(self.task))
 
@@ -77,9 +77,6 @@ class PretrainedLearner(BasicLearner):
         source = fetch(role, model)
         with source.reading():
             _, _, network = inspect(source, model, task, cls.kind(task), classes)
-            if source.weights.suffix == ".safetensors":
-                with safe_open(source.weights, framework="pt"):
-                    pass  # a file that was cut is refused
         if cls.trains_network:
             cls.check_network(role, model, network, classes, needs)
 
@@ -93,6 +90,12 @@ class PretrainedLearner(BasicLearner):
             set_head_dropout(network, model.training.dropout)
             if not dropouts(network):
                 raise no_dropout(role, model, network)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.fitted_head:
+            return ()
+        return (f"brings a fitted head ({', '.join(sorted(self.fitted_head)[:3])}), which is drawn anew",)
 
     @property
     def overheads(self) -> dict[str, float]:

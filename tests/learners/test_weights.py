@@ -49,7 +49,7 @@ def without_tokenizer(folder: Path) -> None:
 
 BROKEN: dict[str, tuple[Change, str]] = {
     "config.json is no JSON": (lambda f: (f / "config.json").write_text("{"), "not a valid JSON file"),
-    "config.json is a list": (lambda f: (f / "config.json").write_text("[]"), "must be a mapping"),
+    "config.json is a list": (lambda f: (f / "config.json").write_text("[]"), "Unrecognized model"),
     "no config.json": (lambda f: (f / "config.json").unlink(), "the folder has no config.json"),
     "a model type of the future": (edited("config.json", model_type="bert9000"), "bert9000"),
     "no text classifier": (edited("config.json", model_type="resnet"), "ResNetConfig"),
@@ -60,7 +60,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "tokenizer.json is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "line 1"),
     "tokenizer.json is another thing": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be loaded"),
     "no tokenizer": (without_tokenizer, "has no tokenizer files; put tokenizer.json beside the weights"),
-    "no padding token": (edited("tokenizer_config.json", pad_token=None), "has no padding token"),
+    "no padding token": (edited("tokenizer_config.json", pad_token=None, unk_token=None), "has no token to pad with"),
     "config.json of a smaller model": (edited("config.json", hidden_size=16), "weights lack"),
     "config.json of a deeper model": (edited("config.json", num_hidden_layers=3), "weights lack 16 parameters"),
     "weights of another family": (edited("config.json", model_type="distilbert"), "weights lack"),

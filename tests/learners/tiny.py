@@ -1,5 +1,6 @@
 """Randomly initialised encoders of every family, small enough for a test, saved as a user would have them."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -125,14 +126,91 @@ DECODERS: dict[str, tuple[Any, dict[str, Any], Any]] = {
 }
 
 
+def vocabulary(*specials: str) -> dict[str, int]:
+    """Of word pieces."""
+    pieces = [*specials, *WORDS, *LETTERS, *".,!'-", *(f"##{c}" for c in LETTERS)]
+    return {piece: i for i, piece in enumerate(pieces)}
+
+
+def scored(*specials: str) -> list[tuple[str, float]]:
+    """Of SentencePiece's unigrams."""
+    pieces = [*((piece, 0.0) for piece in specials), *((f"▁{word}", -2.0) for word in WORDS)]
+    return [*pieces, ("▁", -4.0), *((letter, -5.0) for letter in LETTERS)]
+
+
+def of_bert() -> Any:
+    return transformers.BertTokenizer(vocab=vocabulary("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+
+
+def of_roberta() -> Any:
+    trained = json.loads(byte_level()["tokenizer_object"].to_str())["model"]
+    return transformers.RobertaTokenizer(vocab=trained["vocab"], merges=[tuple(pair) for pair in trained["merges"]])
+
+
+def of_modernbert() -> Any:
+    """Byte-level, with BERT's special tokens."""
+    trained = byte_level()
+    backend, names = trained["tokenizer_object"], ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    backend.add_special_tokens(list(names))
+    ends = [(name, backend.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    keys = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **dict(zip(keys, names, strict=True)))
+
+
+def of_albert() -> Any:
+    return transformers.AlbertTokenizer(vocab=scored("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"))
+
+
+def of_deberta() -> Any:
+    return transformers.DebertaV2Tokenizer(vocab=scored("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"))
+
+
+def of_xlnet() -> Any:
+    return transformers.XLNetTokenizer(vocab=scored("<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"))
+
+
+def of_mpnet() -> Any:
+    return transformers.MPNetTokenizer(vocab=vocabulary("<s>", "<pad>", "</s>", "[UNK]", "<mask>"))
+
+
+def of_xlm_roberta() -> Any:
+    return transformers.XLMRobertaTokenizer(vocab=scored("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
+
+
+V3 = {**DEBERTA, "type_vocab_size": 0, "position_biased_input": False, "norm_rel_ebd": "layer_norm",
+      "share_att_key": True}  # fmt: skip
+# Families as they are published, with tokenizers of their own classes. MiniLM is a small BERT.
+PUBLISHED: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "bert": (transformers.BertConfig, SIZES, of_bert),
+    "distilbert": (transformers.DistilBertConfig, DISTIL, of_bert),
+    "roberta": (transformers.RobertaConfig, {**SIZES, "type_vocab_size": 1}, of_roberta),
+    "electra": (transformers.ElectraConfig, {**SIZES, "embedding_size": 16}, of_bert),
+    "albert": (transformers.AlbertConfig, {**SIZES, "embedding_size": 16}, of_albert),
+    "deberta_v2": (transformers.DebertaV2Config, {**DEBERTA, "conv_kernel_size": 3, "conv_act": "gelu"}, of_deberta),
+    "deberta_v3": (transformers.DebertaV2Config, V3, of_deberta),
+    "modernbert": (transformers.ModernBertConfig, MODERN, of_modernbert),
+    "xlnet": (transformers.XLNetConfig, XLNET, of_xlnet),
+    "mpnet": (transformers.MPNetConfig, SIZES, of_mpnet),
+    "xlm_roberta": (transformers.XLMRobertaConfig, {**SIZES, "type_vocab_size": 1}, of_xlm_roberta),
+    # A BERT that reads XLM-R's sub-words, and whose configuration still says BERT's padding.
+    "e5": (transformers.BertConfig, {**SIZES, "pad_token_id": 0}, of_xlm_roberta),
+}
+
+
 def save_family(family: str, folder: Path, dtype: torch.dtype = torch.float32, **sizes: Any) -> Path:
     """A pretrained encoder or decoder without a head, and its tokenizer."""
     configuration, usual, make = {**FAMILIES, **DECODERS}[family]
-    tokenizer = transformers.PreTrainedTokenizerFast(**make())
+    return save(configuration, {**usual, **sizes}, transformers.PreTrainedTokenizerFast(**make()), folder, dtype)
+
+
+def save(
+    configuration: Any, sizes: dict[str, Any], tokenizer: Any, folder: Path, dtype: torch.dtype = torch.float32
+) -> Path:
     torch.manual_seed(0)
     config = configuration(
-        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=None,
-        **{**usual, **sizes},
+        **{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **sizes},
+        bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
     network = transformers.AutoModel.from_config(config)
     torch.nn.init.normal_(network.get_input_embeddings().weight, std=1.0)

@@ -49,14 +49,18 @@ class Boundaries:
 
 
 class Collator:
-    """Gathers batches. Pads on the tokenizer's side with the tokenizer's ids.
+    """Gathers batches. Pads with the tokenizer's ids, on the side where no output depends on it.
+
+    That is the end, whatever side the tokenizer is set to: many encoders number positions from the first column on,
+    and no sub-word of a decoder sees what comes after it. But a head that looks at the last column (XLNet's) needs a
+    token there.
 
     causal: whether it is a decoder that computes
     """
 
     def __init__(self, tokenizer: Any, network: Any, device: torch.device) -> None:
         self.pad_id, self.pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
-        self.left, self.device = tokenizer.padding_side == "left", device
+        self.left, self.device = getattr(network.config, "summary_type", None) == "last", device
         self.first_position, self.causal = first_position(network), is_causal(network)
         self._stores: dict[Encoded, Store] = {}
 

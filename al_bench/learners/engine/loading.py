@@ -23,20 +23,17 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
 
     kind: of `KINDS`. Raises `UserError`, or an error of a library's, where it cannot; reads no weights.
     """
-    role, tokenizer = source.role, load_tokenizer(source, task)
+    role = source.role
     config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    tokenizer = load_tokenizer(source, config, task)
     if model.num_hidden_layers is not None:
-        if model.num_hidden_layers > config.num_hidden_layers:
-            layers = f"{model.name} has {config.num_hidden_layers} layers"
-            raise reject(f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these")
-        config.num_hidden_layers = model.num_hidden_layers
+        _keep_layers(role, model, config)
     if kind != "encoder":
         config.num_labels = classes
-    with torch.device("meta"):
-        network = KINDS[kind].from_config(config, trust_remote_code=False)
+    network = _without_weights(config, kind)
     if is_causal(network):
-        # Padding that comes last is seen by no sub-word. Heads look for a text's last sub-word, by the padding's id.
-        tokenizer.padding_side, config.pad_token_id = "right", tokenizer.pad_token_id
+        # Heads look for a text's last sub-word, by the padding's id.
+        config.pad_token_id = tokenizer.pad_token_id
         config.use_cache = False  # which only saves time where texts are written
     longest = positions(network)
     if longest is not None and model.max_length is not None and model.max_length > longest:
@@ -50,10 +47,45 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
     return tokenizer, config, network
 
 
-def load_tokenizer(source: Source, task: str) -> Any:
+def _without_weights(config: Any, kind: str) -> Any:
+    with torch.device("meta"):
+        return KINDS[kind].from_config(config, trust_remote_code=False)
+
+
+def _keep_layers(role: str, model: ModelConfig, config: Any) -> None:
+    """Keep the first layers only. Raises `UserError` where a family has none that could be taken off."""
+    layers, whole = model.num_hidden_layers, getattr(config, "num_hidden_layers", 0)
+    assert layers is not None
+    if layers > whole:
+        raise reject(
+            f"{role}.num_hidden_layers", layers, f"{model.name} has {whole} layers", "ask for no more than these"
+        )
+    if layers == whole:
+        return
+    before = _size(config)
+    config.num_hidden_layers = layers
+    for kinds in ("layer_types", "mlp_layer_types"):  # of each layer one
+        if getattr(config, kinds, None):
+            setattr(config, kinds, getattr(config, kinds)[:layers])
+    # All layers of ALBERT are one layer, or a few in turn; of others each has weights of its own.
+    groups = getattr(config, "num_hidden_groups", 0)
+    if groups != 1 and _size(config) == before:
+        remedy = f"set {role}.num_hidden_layers=null, or choose another model"
+        raise reject(f"{role}.num_hidden_layers", layers, f"layers of {model.name} cannot be taken off", remedy)
+
+
+def _size(config: Any) -> int:
+    """Parameters of the encoder."""
+    return sum(parameter.numel() for parameter in _without_weights(config, "encoder").parameters())
+
+
+def load_tokenizer(source: Source, config: Any, task: str) -> Any:
+    """config: of the model, which says what kind of tokenizer it has where the tokenizer's own files do not"""
     tokenizer = None
-    if source.has(*VOCABULARIES):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source.folder, use_fast=True, trust_remote_code=False)
+    if any((source.tokenizer / name).is_file() for name in VOCABULARIES):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source.tokenizer, config=config, use_fast=True, trust_remote_code=False
+        )
     # Of a family without files transformers makes a tokenizer to which every word is unknown.
     if tokenizer is None:
         raise reject(source.role, source.name, "has no tokenizer files", "put tokenizer.json beside the weights")
@@ -90,24 +122,29 @@ def is_causal(network: torch.nn.Module) -> bool:
     return any(getattr(module, "is_causal", False) for module in network.modules())
 
 
-def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str]]:
-    """The network in float32, and the names of parameters that the checkpoint lacks (the new head).
+def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str], frozenset[str]]:
+    """The network in float32; names of the parameters that no fit takes from the checkpoint; those of them it has.
 
+    These are the head's, which is all that is not the encoder, and those of a pooler that the checkpoint lacks.
     config: as `inspect` gives it
     """
     network, report = KINDS[kind].from_pretrained(
-        source.folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
-        trust_remote_code=False,
+        source.folder, config=config, dtype=torch.float32, output_loading_info=True,
+        ignore_mismatched_sizes=kind != "language model", trust_remote_code=False,
     )  # fmt: skip
-    fresh = frozenset({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
+    missing = frozenset(report["missing_keys"])
+    lacking = missing | {key[0] for key in report["mismatched_keys"]}
     # A pooler may be new, as a head is.
     prefix = f"{network.base_model_prefix}."
-    names = [prefix + name for name in fresh] if kind == "encoder" else fresh
+    names = [prefix + name for name in lacking] if kind == "encoder" else lacking
     absent = sorted(name for name in names if name.startswith(prefix) and ".pooler." not in name)
     if absent:
         lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
         raise reject(source.role, source.name, lack, "put the config.json and the weights of one model together")
-    return network, fresh
+    if broken := next((name for name, p in network.named_parameters() if not p.isfinite().all()), None):
+        raise reject(source.role, source.name, f"its weights are not finite ({broken})", "get the right file")
+    head = set() if kind == "encoder" else {n for n, _ in network.named_parameters() if not n.startswith(prefix)}
+    return network, lacking | head, frozenset(head - missing)
 
 
 def positions(network: torch.nn.Module) -> int | None:
