@@ -35,7 +35,7 @@ class Trial:
         keys = {one.name for one in fields(ModelConfig)} - {"name", "learner", "params"} - set(kind.parameters)
         given = {key: value for key, value in params.items() if key in keys}
         own = kind.typed({key: value for key, value in params.items() if key not in keys}, "params")
-        if kind.source and not given.keys() & set(SOURCE):
+        if kind.has_source(ModelConfig()) and not given.keys() & set(SOURCE):
             raise reject("check", name, "reads a model's files", f"say which: al-bench check {name} path=FOLDER")
         training = _typed(TrainingConfig, {**TRAINING, **given.pop("training", {})}, "training")
         model = _typed(ModelConfig, {**given, "name": "subject", "learner": name, "params": own}, "check")

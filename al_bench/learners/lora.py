@@ -11,13 +11,13 @@ from al_bench.errors import reject
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.adapters import adapt, draw_adapters, round_frozen, targets_of
 from al_bench.learners.engine.weights import Source
-from al_bench.learners.settings import Lora
+from al_bench.learners.settings import LoraSettings
 from al_bench.learners.transformer import TransformerLearner
 from al_bench.seeds import number
 
 
 @dataclass(eq=False, repr=False)
-class LoraLearner(Lora, TransformerLearner):
+class LoraLearner(LoraSettings, TransformerLearner):
     """As the transformer, but that a fit changes the adapters and the head alone, and draws both anew.
 
     In bfloat16 the frozen linear layers are kept rounded, with half the memory. The fitted model is the one with these
@@ -35,12 +35,12 @@ class LoraLearner(Lora, TransformerLearner):
 
     @classmethod
     def check_network(cls, role: str, model: ModelConfig, network: Any, classes: int, needs: frozenset[str]) -> None:
-        settings = Lora(**model.params)
+        settings = LoraSettings(**model.params)
         targets_of(role, network, settings.targets, settings.layers)
         super().check_network(role, model, network, classes, needs - {"samples"} if settings.dropout else needs)
 
-    def load(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
-        network, head, fitted = super().load(source, configuration)
+    def build(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
+        network, head, fitted = super().build(source, configuration)
         targets = targets_of(self.role, network, self.targets, self.layers)
         adapt(network, targets, self.rank, self.alpha, self.dropout, head)
         if self.precision == "bfloat16":

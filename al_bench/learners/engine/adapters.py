@@ -22,7 +22,7 @@ NUMBERED = re.compile(r"\.(\d+)\.(.+)")  # in the name of a module within a list
 
 
 def targets_of(role: str, network: Any, targets: Sequence[str], layers: int | None) -> list[str]:
-    """Names of the linear layers that `Lora` asks for. Raises `UserError` where there are none."""
+    """Names of the linear layers that `LoraSettings` asks for. Raises `UserError` where there are none."""
     places = _linear_layers(network)
     title = type(network).__name__
     if not places:

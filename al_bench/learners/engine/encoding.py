@@ -77,8 +77,9 @@ def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int, causal: bool) -> 
             list(inputs[start : start + CHUNK]), is_split_into_words=tagging, truncation=True,
             max_length=max_length, padding=False, return_attention_mask=False,
         )  # fmt: skip
-        # Without special tokens nothing may be left of a text, and a network needs something.
-        pad, pad_type = [tokenizer.pad_token_id], [tokenizer.pad_token_type_id]
+        # Without special tokens nothing may be left of a text, and a network needs something; a table pads nothing.
+        pad = [] if tokenizer.pad_token_id is None else [tokenizer.pad_token_id]
+        pad_type = [tokenizer.pad_token_type_id] * len(pad)
         ids += [np.asarray(row or pad, dtype=np.int32) for row in batch["input_ids"]]
         types += [np.asarray(row or pad_type, dtype=np.int8) for row in batch.get("token_type_ids", [])]
         for i in range(len(batch["input_ids"]) if tagging else 0):

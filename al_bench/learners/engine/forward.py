@@ -76,6 +76,12 @@ class Forward:
             with packed(network, firsts, texts):
                 return network(**inputs, boundaries=boundaries).logits.flatten(0, -2).float()
 
+    def decided(
+        self, encoded: Encoded, ids: np.ndarray, exact: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(logits, (units,) labels where the network decides for others than each unit's likeliest, or None)"""
+        return self.logits(encoded, ids, exact), None
+
     def _check(self, available: frozenset[str], longest: int) -> None:
         """Use each optimization whose outputs are those of the padded network in float32, but for rounding."""
         trial = Trial(self, longest)
@@ -86,7 +92,7 @@ class Forward:
         bound = checks.EXACT
         if self.precision == "bfloat16":
             try:
-                bound = 3 * trial.error() + checks.ROUGH
+                bound = checks.rough_bound(trial.error())
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:

@@ -24,6 +24,9 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
     kind: of `KINDS`. Raises `UserError`, or an error of a library's, where it cannot; reads no weights.
     """
     role = source.role
+    if source.is_table:
+        broken = "is a table of vectors (model2vec), and has no network"
+        raise reject(role, source.name, broken, f"set {role}.learner=linear")
     config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
     tokenizer = load_tokenizer(source, config, task)
     if model.num_hidden_layers is not None:
@@ -101,12 +104,12 @@ def load_tokenizer(source: Source, config: Any, task: str) -> Any:
         broken = "its tokenizer has no token to pad with, neither of padding, nor of a text's end, nor unknown"
         raise reject(source.role, source.name, broken, "name one in tokenizer_config.json, such as pad_token")
     if task == "tagging":
-        _put_space_before_words(tokenizer.backend_tokenizer)
+        put_space_before_words(tokenizer.backend_tokenizer)
     return tokenizer
 
 
-def _put_space_before_words(backend: Tokenizer) -> None:
-    """A word of a text has a space before it, and so has its sub-word of bytes; a word of a list has not."""
+def put_space_before_words(backend: Tokenizer) -> None:
+    """A word of a text has a space before it, and so has its sub-word of bytes; let a word of a list have one, too."""
     split = backend.pre_tokenizer
     parts: Any = split if isinstance(split, pre_tokenizers.Sequence) else ()
     if isinstance(split, pre_tokenizers.ByteLevel):
@@ -115,6 +118,13 @@ def _put_space_before_words(backend: Tokenizer) -> None:
         # What comes before it in the sequence has cut the word already, and each part would get a space.
         space, others = normalizers.Prepend(" "), backend.normalizer
         backend.normalizer = space if others is None else normalizers.Sequence([others, space])
+
+
+def class_token_at(tokenizer: Any) -> int | None:
+    """Where the tokenizer puts its class token: 0, or -1 for the end; None where it adds none."""
+    ids = tokenizer("a")["input_ids"]
+    known = tokenizer.cls_token_id
+    return next((place for place in (0, -1) if ids and known is not None and ids[place] == known), None)
 
 
 def is_causal(network: torch.nn.Module) -> bool:

@@ -113,9 +113,13 @@ class Stepper:
         self._set_rate(rate)
         with self.forward.autocast():
             logits, target = outputs(self.forward.working_network, part, self.forward.collator)
-        batch_loss(logits, target, part).backward()
+        self.loss(logits, target, part).backward()
         self._update()
         return logits.detach(), target
+
+    def loss(self, logits: torch.Tensor, target: torch.Tensor, part: Examples) -> torch.Tensor:
+        """Of a batch, from what `outputs` gives."""
+        return batch_loss(logits, target, part)
 
     def end(self) -> None:
         """The optimizer's memory is twice the weights'."""
