@@ -16,7 +16,7 @@ from al_bench.learners.engine.dropout import feature_mask
 from al_bench.learners.engine.embedding import FIRST, LAST, MEAN
 from al_bench.learners.engine.encoding import Encoded
 from al_bench.learners.engine.inference import as_predictions
-from al_bench.learners.engine.loading import class_token_at, load_tokenizer
+from al_bench.learners.engine.loading import class_token_at, inspect
 from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms, unit_rows
 from al_bench.learners.engine.static import load_table
 from al_bench.learners.engine.surprisal import no_head
@@ -54,7 +54,8 @@ class LinearLearner(PretrainedLearner):
         with source.reading():
             if not source.is_table:
                 super().check(role, model, task, classes, needs)
-                if settings.pooling == "cls" and class_token_at(load_tokenizer(source, task)) is None:
+                tokenizer, _, _ = inspect(source, model, task, cls.kind(task), classes)
+                if settings.pooling == "cls" and class_token_at(tokenizer) is None:
                     remedy = f"set {role}.params.pooling to mean or last"
                     raise reject(f"{role}.params.pooling", "cls", "its tokenizer adds no class token", remedy)
                 return

@@ -123,6 +123,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "name": ("other", NOTHING),
     **{f"dataset.{key}": row for key, row in DATASET.items()},
     **model("acquisition", TRAJECTORY_AND_RUN),
+    "acquisition_from": ({"3": ModelConfig("later", hub="some/later")}, TRAJECTORY_AND_RUN),
     **model("successor", RUN),  # one acquisition, many successors
     "strategy.name": ("entropy", TRAJECTORY_AND_RUN),
     "strategy.aggregate": ("max", TRAJECTORY_AND_RUN),
@@ -329,7 +330,7 @@ def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
 # --------------------------------------------------------------------- keys that matter only sometimes
 
 
-MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
+MODEL_ONLY = ("acquisition.", "acquisition_from", "training.", "subsampling.", "strategy.")
 MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine", "metrics")
 
 

@@ -21,12 +21,12 @@ from al_bench.data.metrics import evaluate
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.errors import UserError
 from al_bench.learners.base import FitSeeds, Unlabelled, Watch
+from al_bench.learners.encoding_learner import dev_split
 from al_bench.learners.engine import embedding, regression
 from al_bench.learners.engine.inference import TOKEN_BUDGET
 from al_bench.learners.engine.regression import Head, Scaling, fit_head, gradient_norms
 from al_bench.learners.engine.training import unit_margins
 from al_bench.learners.linear import LinearLearner
-from al_bench.learners.pretrained import dev_split
 from al_bench.ledger.cache import ArrayCache
 
 Family = Callable[[str], Path]

@@ -181,7 +181,9 @@ def test_a_table_that_does_not_fit_is_refused(table: Path, tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"has no tokenizer.json; save the model with model2vec again"):
         linear(cut)
     (cut / "model.safetensors").write_bytes((table / "model.safetensors").read_bytes()[:-9])
-    with pytest.raises(UserError, match=r"acquisition=.*cannot be loaded \(.*; check that config.json") as refused:
+    with pytest.raises(
+        UserError, match=r"acquisition=.*model.safetensors cannot be loaded \(.*; save the model"
+    ) as refused:
         linear(cut)
     assert "\n" not in str(refused.value)
 

@@ -186,7 +186,8 @@ class NetworkEmbedder(Embedder):
         for name, tensor in sorted(self._weights.items()):
             if not name.startswith("pooler."):  # no hidden state depends on it, and some heads have none
                 digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(np.ascontiguousarray(tensor.cpu().numpy()).data)
+                # As bytes: numpy has no bfloat16.
+                digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
 

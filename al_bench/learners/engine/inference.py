@@ -34,12 +34,14 @@ def parts(
         yield np.arange(0), as_predictions(encoded, ids, probs, states)
 
     def compute(batch: np.ndarray) -> list[torch.Tensor]:
-        logits, *inputs = _outputs(forward, encoded, ids[batch], exact, head)
-        return [logits.softmax(dim=-1), *(states.float() for states in inputs)]
+        logits, labels, inputs = _outputs(forward, encoded, ids[batch], exact, head, decide=True)
+        decoded = [] if labels is None else [labels]  # of all batches or of none
+        return [logits.softmax(dim=-1), *(states.float() for states in inputs), *decoded]
 
     packed = forward.packs and not exact
-    for positions, arrays in passed(encoded.tokens.lengths[ids], forward.collator.device, compute, packed):
-        yield positions, as_predictions(encoded, ids[positions], *arrays)
+    for positions, (probs, *others) in passed(encoded.tokens.lengths[ids], forward.collator.device, compute, packed):
+        states = others.pop(0) if head is not None else None
+        yield positions, as_predictions(encoded, ids[positions], probs, states, *others)
 
 
 def samples(
@@ -112,22 +114,38 @@ def _in_memory(compute: Callable[[np.ndarray], list[torch.Tensor]], batch: np.nd
 
 
 def _outputs(
-    forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, head: torch.nn.Module | None = None
-) -> list[torch.Tensor]:
-    """Logits of a batch and, with a head, what it saw: a row for each row of the logits."""
+    forward: Forward,
+    encoded: Encoded,
+    ids: np.ndarray,
+    exact: bool,
+    head: torch.nn.Module | None = None,
+    *,
+    decide: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor | None, list[torch.Tensor]]:
+    """(logits, labels, inputs of the head) of a batch.
+
+    labels: as of `Forward.decided`, where asked for
+    inputs: one, with a row for each row of the logits; none without a head
+    """
     inputs: list[torch.Tensor] = []
     hook: Any = nullcontext()
     if head is not None:
         hook = head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with hook:
-        logits = forward.logits(encoded, ids, exact)
-    return [logits, *(_rows(forward, encoded, ids, exact, states) for states in inputs)]
+        if decide:
+            logits, labels = forward.decided(encoded, ids, exact)
+        else:
+            logits, labels = forward.logits(encoded, ids, exact), None
+    return logits, labels, [_rows(forward, encoded, ids, exact, states) for states in inputs]
 
 
 def _rows(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, states: torch.Tensor) -> torch.Tensor:
     """(units, width) of what the head saw: of texts a row for each, of sentences a row for each position."""
     if encoded.firsts is None:
-        return states
+        if states.dim() == 2:
+            return states
+        # The head of a decoder sees every sub-word, and the logits are those of a text's last one.
+        return states[torch.arange(len(ids)), forward.collator.last_subwords(encoded, ids)]
     rows = states.flatten(0, 1)
     # Packed, the head sees the words alone.
     return rows if forward.packs and not exact else rows[forward.collator.first_subwords(encoded, ids)]
@@ -151,14 +169,21 @@ def _to_host(tensors: list[torch.Tensor]) -> Callable[[], np.ndarray]:
 
 
 def as_predictions(
-    encoded: Encoded, ids: np.ndarray, probs: np.ndarray, embeddings: np.ndarray | None = None
+    encoded: Encoded,
+    ids: np.ndarray,
+    probs: np.ndarray,
+    embeddings: np.ndarray | None = None,
+    decoded: np.ndarray | None = None,
 ) -> Predictions:
-    """Of `encoded[ids]`. probs: (texts or surviving words, classes); embeddings: (texts or surviving words, width)"""
+    """Of `encoded[ids]`. probs: (texts or surviving words, classes); embeddings: (texts or surviving words, width)
+
+    decoded: (texts or surviving words,)
+    """
     tokens = int(encoded.tokens.lengths[ids].sum())
     if encoded.firsts is None:
-        return Predictions(probs, tokens=tokens, embeddings=embeddings)
+        return Predictions(probs, tokens=tokens, embeddings=embeddings, decoded=decoded)
     assert encoded.kept is not None
     assert encoded.lengths is not None
     kept, offsets = encoded.kept[encoded.firsts.positions(ids)], offsets_of(encoded.firsts.lengths[ids])
     states = None if embeddings is None else Ragged(embeddings, offsets)
-    return Predictions(Ragged(probs, offsets), kept, encoded.lengths[ids], tokens, states)
+    return Predictions(Ragged(probs, offsets), kept, encoded.lengths[ids], tokens, states, decoded)

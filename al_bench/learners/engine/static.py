@@ -22,7 +22,7 @@ from al_bench.errors import reject
 from al_bench.learners.base import Cache
 from al_bench.learners.engine.embedding import VERSION, Embedder
 from al_bench.learners.engine.encoding import Encoded
-from al_bench.learners.engine.loading import space_words
+from al_bench.learners.engine.loading import put_space_before_words
 from al_bench.learners.engine.regression import unit_rows
 from al_bench.learners.engine.weights import CONFIG, WEIGHTS, Source
 
@@ -76,7 +76,7 @@ def load_table(source: Source, task: str, cache: Cache | None) -> tuple[Any, Tab
     backend.post_processor = TemplateProcessing(single="$A", special_tokens=[])
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend)
     if task == "tagging":
-        space_words(tokenizer)
+        put_space_before_words(tokenizer.backend_tokenizer)
     tensors = load_file(source.folder / WEIGHTS)
     table, mapping = tensors["embeddings"], tensors.get("mapping")
     if mapping is not None:

@@ -34,8 +34,8 @@ class LanguageModel:
             config: Any = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
             if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
                 raise no_head(source)
-            network, fresh = load_network(source, config, "language model")
-        if fresh:
+            network, head, pretrained = load_network(source, config, "language model")
+        if head != pretrained:
             raise no_head(source)
         self._network, self._collator = network.to(collator.device).eval(), collator
         self._losses: dict[tuple[Encoded, str], np.ndarray] = {}
