@@ -66,7 +66,7 @@ def collected(
     config: RunConfig, corpus: Corpus, learner: "FakeLearner | None", listener: Callable[[str], None] | None = None
 ) -> list[Computed]:
     """All cycles of a run without a disk."""
-    setup = Setup(config, corpus, None if learner is None else lambda: learner, listener)
+    setup = Setup(config, corpus, None if learner is None else lambda cycle: learner, listener)
     return list(acquire(setup, lambda number, queries, compute: compute(None)))
 
 

@@ -14,7 +14,7 @@ from al_bench.acquisition.aggregates import aggregated, averaged
 from al_bench.acquisition.pool import Pool
 from al_bench.costs import Clock
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.data.ragged import Ragged, joined, like
+from al_bench.data.ragged import Ragged, joined
 from al_bench.errors import UserError
 from al_bench.learners.base import Learner, Model, Unlabelled
 from al_bench.learners.predictions import Parts, Predictions, assembled, finite
@@ -116,8 +116,7 @@ class View:
             ):
                 self.counts.update({f"{kind}_examples": len(places), f"{kind}_tokens": predictions.tokens})
                 if isinstance(predictions.probs, Ragged):
-                    tags = like(predictions.probs, predictions.probs.values.argmax(axis=1))
-                    self.has_entity[ids[places]] = aggregated(tags, "max") > 0
+                    self.has_entity[ids[places]] = aggregated(predictions.labels(), "max") > 0
                 yield places, predictions
 
     def predictions(self, ids: np.ndarray) -> Predictions:

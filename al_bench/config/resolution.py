@@ -6,6 +6,8 @@ from typing import Any
 
 from al_bench.acquisition import subsampling
 from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.config.component_identity import model_identity
+from al_bench.config.roles import SCHEDULED
 from al_bench.config.schema import (
     PAPER_MAX_LENGTH,
     PAPER_ON_PSEUDO_LABELS,
@@ -19,8 +21,9 @@ from al_bench.config.schema import (
 )  # fmt: skip
 from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.filters import needed, own_params
-from al_bench.learners.families import LEARNERS
+from al_bench.learners.families import LEARNERS, LearnerKind
 from al_bench.oracles import ORACLES
+from al_bench.oracles.protocol import Oracle
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -35,9 +38,10 @@ def resolve(config: RunConfig) -> RunConfig:
         if model is None:
             return None
         own = {key: value for key, value in vars(config.training).items() if value is not None}
-        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        usual = {**PAPER_TRAINING[task], **LEARNERS[model.learner].training, **special}
+        training = _with_defaults(model.training, {**usual, **own})
         length = model.max_length or PAPER_MAX_LENGTH[task]
-        params = LEARNERS[model.learner].typed(model.params, f"{role}.params")
+        params = _typed(LEARNERS[model.learner], model.params, f"{role}.params")
         name = model.name or _source_name(model)
         return replace(model, name=name, params=params, max_length=length, training=training)
 
@@ -58,11 +62,19 @@ def resolve(config: RunConfig) -> RunConfig:
         filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
         labels = replace(labels, filters=filters)
     verified = pseudo and needed(labels.filters, "verifier")
+    acquisition = resolved("acquisition", config.acquisition)
     return replace(
         config,
         dataset=dataset,
         output_dir=str(Path(config.output_dir).expanduser()),
-        acquisition=resolved("acquisition", config.acquisition),
+        acquisition=acquisition,
+        acquisition_from=_changes(
+            acquisition,
+            {
+                start: resolved(f"{SCHEDULED}.{start}", config.acquisition_from[start])
+                for start in sorted(config.acquisition_from, key=int)
+            },
+        ),
         successor=resolved("successor", config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved("pseudo_labeler", config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
         verifier=resolved("verifier", config.verifier or config.successor) if verified else None,
@@ -77,6 +89,13 @@ def resolve(config: RunConfig) -> RunConfig:
     )
 
 
+def _changes(first: ModelConfig, later: dict[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """Without what begins where the same model acquires already: nothing changes there. later: by rising cycles"""
+    before = [first, *later.values()]
+    pairs = zip(later.items(), before, strict=False)
+    return {start: model for (start, model), last in pairs if model_identity(model) != model_identity(last)}
+
+
 def _relabelling(relabel: RelabelConfig) -> RelabelConfig:
     if relabel.action == "none":
         return relabel
@@ -87,16 +106,19 @@ def _relabelling(relabel: RelabelConfig) -> RelabelConfig:
 
 
 def _answering(oracle: OracleConfig, key: str) -> OracleConfig:
-    """With all of its settings; those that are files by their whole path."""
-    kind = ORACLES[oracle.name]
-    params = kind.typed(oracle.params, key)
-    files = {key: params[key] for key in kind.files if params.get(key) is not None}
-    params |= {key: str(Path(file).expanduser().absolute()) for key, file in files.items()}
-    return replace(oracle, params=params)
+    """With all of its settings."""
+    return replace(oracle, params=_typed(ORACLES[oracle.name], oracle.params, key))
+
+
+def _typed(kind: LearnerKind | Oracle, given: dict[str, Any], key: str) -> dict[str, Any]:
+    """All settings of a learner or an oracle; those that are files by their whole path."""
+    params = kind.typed(given, key)
+    files = {name: params[name] for name in kind.files if params.get(name) is not None}
+    return params | {name: str(Path(file).expanduser().absolute()) for name, file in files.items()}
 
 
 def _source_name(model: ModelConfig) -> str:
-    if not LEARNERS[model.learner].source:
+    if not LEARNERS[model.learner].has_source(model):
         return model.learner.rpartition(":")[2]
     if model.path is not None:
         return Path(model.path).expanduser().absolute().name

@@ -1,17 +1,21 @@
 """Randomly initialised encoders of every family, small enough for a test, saved as a user would have them."""
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.optimizations import BFLOAT16, PACKED
+from al_bench.learners.families import LEARNERS
 from al_bench.learners.transformer import TransformerLearner
 from al_bench.ledger.cache import ArrayCache
 
@@ -73,6 +77,26 @@ def unigram() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def decoder_tokens(begin: bool = False) -> dict[str, Any]:
+    """Qwen's and Llama 3's byte-level BPE: words are split first, nothing is added at the end, and nothing pads.
+
+    begin: whether texts begin with a token of their own, as Llama's do
+    """
+    backend = Tokenizer(models.BPE())
+    words = pre_tokenizers.Split(Regex(r" ?[a-z]+|\s+|[^\sa-z]"), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=330, special_tokens=["<|begin|>", "<|endoftext|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    backend.train_from_iterator([f" {word}" for word in WORDS] * 3, trainer)
+    if begin:
+        backend.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])
+    names = {"bos_token": "<|begin|>"} if begin else {}
+    return {"tokenizer_object": backend, "eos_token": "<|endoftext|>", "padding_side": "left", **names}
+
+
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
          "max_position_embeddings": 64, "initializer_range": SPREAD}  # fmt: skip
 DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 64,
@@ -94,6 +118,11 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "xlm_roberta": (transformers.XLMRobertaConfig, {**SIZES, "type_vocab_size": 1}, byte_level),
     "deberta": (transformers.DebertaV2Config, DEBERTA, word_piece),
     "modernbert": (transformers.ModernBertConfig, MODERN, word_piece),
+}
+DECODER = {**SIZES, "num_key_value_heads": 1}
+DECODERS: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "qwen2": (transformers.Qwen2Config, DECODER, decoder_tokens),
+    "llama": (transformers.LlamaConfig, DECODER, partial(decoder_tokens, begin=True)),
 }
 
 
@@ -170,8 +199,8 @@ PUBLISHED: dict[str, tuple[Any, dict[str, Any], Any]] = {
 
 
 def save_family(family: str, folder: Path, dtype: torch.dtype = torch.float32, **sizes: Any) -> Path:
-    """A pretrained encoder without a head, and its tokenizer."""
-    configuration, usual, make = FAMILIES[family]
+    """A pretrained encoder or decoder without a head, and its tokenizer."""
+    configuration, usual, make = {**FAMILIES, **DECODERS}[family]
     return save(configuration, {**usual, **sizes}, transformers.PreTrainedTokenizerFast(**make()), folder, dtype)
 
 
@@ -212,11 +241,15 @@ def build(
     num_hidden_layers: int | None = None,
     available: frozenset[str] = TESTED,
     device: torch.device = torch.device("cpu"),  # noqa: B008
+    learner: str = "transformer",
+    params: Mapping[str, Any] = MappingProxyType({}),
     **training: Any,
 ) -> TransformerLearner:
+    kind = LEARNERS[learner]
     model = ModelConfig(
-        name="tiny", path=str(folder), max_length=max_length, num_hidden_layers=num_hidden_layers,
+        name="tiny", learner=learner, params=kind.typed(params, "params"), path=str(folder), max_length=max_length, num_hidden_layers=num_hidden_layers,
         training=settings(task, **training),
     )  # fmt: skip
     names = labels or {"classification": ("neg", "pos"), "tagging": ("O", "B-PER", "I-PER")}[task]
-    return TransformerLearner("acquisition", model, task, names, device, precision, cache, available)
+    facts: Any = ("acquisition", model, task, names, device, precision, cache, available)
+    return kind.learner(*facts, **model.params)  # type: ignore[return-value]

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError, reject
@@ -24,6 +24,9 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
     kind: of `KINDS`. Raises `UserError`, or an error of a library's, where it cannot; reads no weights.
     """
     role = source.role
+    if source.is_table:
+        broken = "is a table of vectors (model2vec), and has no network"
+        raise reject(role, source.name, broken, f"set {role}.learner=linear")
     config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
     tokenizer = load_tokenizer(source, config, task)
     if model.num_hidden_layers is not None:
@@ -31,6 +34,10 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
     if kind != "encoder":
         config.num_labels = classes
     network = _without_weights(config, kind)
+    if is_causal(network):
+        # Padding that comes last is seen by no sub-word. Heads look for a text's last sub-word, by the padding's id.
+        tokenizer.padding_side, config.pad_token_id = "right", tokenizer.pad_token_id
+        config.use_cache = False  # which only saves time where texts are written
     longest = positions(network)
     if longest is not None and model.max_length is not None and model.max_length > longest:
         remedy = f"set {role}.max_length={longest} or less"
@@ -100,12 +107,38 @@ def load_tokenizer(source: Source, config: Any, task: str) -> Any:
     if not tokenizer.is_fast:
         raise reject(source.role, source.name, "has no fast tokenizer, as words need", "save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
-        raise reject(source.role, source.name, "its tokenizer has no padding token", "use an encoder such as BERT")
-    split = tokenizer.backend_tokenizer.pre_tokenizer
-    if task == "tagging" and isinstance(split, ByteLevel):
-        # A word of a text has a space before it, and so has its sub-word; a word of a list has not.
-        split.add_prefix_space = True
+        # Nothing looks at padding, so that any token will do.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        broken = "its tokenizer has no token to pad with, neither of padding, nor of a text's end, nor unknown"
+        raise reject(source.role, source.name, broken, "name one in tokenizer_config.json, such as pad_token")
+    if task == "tagging":
+        put_space_before_words(tokenizer.backend_tokenizer)
     return tokenizer
+
+
+def put_space_before_words(backend: Tokenizer) -> None:
+    """A word of a text has a space before it, and so has its sub-word of bytes; let a word of a list have one, too."""
+    split = backend.pre_tokenizer
+    parts: Any = split if isinstance(split, pre_tokenizers.Sequence) else ()
+    if isinstance(split, pre_tokenizers.ByteLevel):
+        split.add_prefix_space = True
+    elif any(isinstance(part, pre_tokenizers.ByteLevel) for part in parts):
+        # What comes before it in the sequence has cut the word already, and each part would get a space.
+        space, others = normalizers.Prepend(" "), backend.normalizer
+        backend.normalizer = space if others is None else normalizers.Sequence([others, space])
+
+
+def class_token_at(tokenizer: Any) -> int | None:
+    """Where the tokenizer puts its class token: 0, or -1 for the end; None where it adds none."""
+    ids = tokenizer("a")["input_ids"]
+    known = tokenizer.cls_token_id
+    return next((place for place in (0, -1) if ids and known is not None and ids[place] == known), None)
+
+
+def is_causal(network: torch.nn.Module) -> bool:
+    """Whether a sub-word sees none after it: a decoder. Attention says so of itself."""
+    return any(getattr(module, "is_causal", False) for module in network.modules())
 
 
 def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str], frozenset[str]]:

@@ -21,6 +21,7 @@ from al_bench.errors import UserError, reject
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # of weights in several files, the shards
+TABLE = {"embeddings", "weights", "mapping"}  # tensors of a table
 PICKLED = "pytorch_model.bin"  # of hub models alone; torch reads it without running what is in it
 CONFIG = "config.json"
 VOCABULARIES = (  # a tokenizer has one of these at least
@@ -65,6 +66,14 @@ class Source:
         """The folder of the tokenizer's files."""
         beside, within = self.folder, self.folder / SUBFOLDER
         return within if _has(within, VOCABULARIES) and not _has(beside, VOCABULARIES) else beside
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its weights are a table of sub-words' vectors, as model2vec saves them, instead of a network's."""
+        if not self.has(WEIGHTS):
+            return False
+        with safe_open(self.folder / WEIGHTS, framework="numpy") as file:
+            return "embeddings" in file.keys() and TABLE.issuperset(file.keys())  # noqa: SIM118
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
