@@ -185,6 +185,16 @@ def test_other_threads_are_said_when_a_run_goes_on(al, own_run, interrupt_succes
     assert [outcome.out.count(note) for outcome in (done, again, longer)] == [1, 0, 1], done.err
 
 
+def test_a_head_of_another_task_is_said_to_be_drawn_anew(al, own_run, own_model):
+    from transformers import AutoModelForSequenceClassification
+
+    AutoModelForSequenceClassification.from_pretrained(own_model, num_labels=2).save_pretrained(own_model)
+    done = al(*own_run, "evaluate_at=none")
+    assert done.code == 0, done.err
+    note = "note: acquisition=tiny brings a fitted head (classifier.bias, classifier.weight), which is drawn anew"
+    assert note in done.out.splitlines()
+
+
 # --------------------------------------------------------------------------------------- that cannot be trained
 
 

@@ -7,6 +7,7 @@ from al_bench.config.schema import ModelConfig
 from al_bench.data.ragged import Ragged
 from al_bench.errors import UserError
 from al_bench.learners.divergence import finite_outputs
+from al_bench.learners.engine.regression import fit_head
 from al_bench.learners.predictions import NotFinite, Predictions, assembled, finite
 
 
@@ -30,17 +31,19 @@ def test_assembled_predictions_are_finite(bad: float, where: str, ragged: bool) 
 
 
 @pytest.mark.parametrize(
-    ("learner", "remedy"),
+    ("learner", "end"),
     [
-        ("transformer", "lower successor.training.learning_rate, or set precision=float32 if it is not"),
-        ("linear", "set precision=float32 if it is not, or choose another successor"),
+        (
+            "transformer",
+            " because training diverged; lower successor.training.learning_rate, or set precision=float32 if it is not",
+        ),
+        ("linear", "; set precision=float32 if it is not, or choose another model for successor"),
     ],
 )
-def test_the_line_says_who_when_and_what_to_do(learner: str, remedy: str) -> None:
+def test_the_line_says_who_when_and_what_to_do(learner: str, end: str) -> None:
     with pytest.raises(UserError) as caught, finite_outputs("successor", ModelConfig(name="m", learner=learner), 7):
         finite(np.array([1.0, np.nan]))
-    message = f"successor=m: its outputs in cycle 7 are not finite because training diverged; {remedy}"
-    assert str(caught.value) == message
+    assert str(caught.value) == f"successor=m: its outputs in cycle 7 are not finite{end}"
 
 
 def test_the_innermost_role_is_named() -> None:
@@ -48,3 +51,10 @@ def test_the_innermost_role_is_named() -> None:
     verifier, successor = (finite_outputs(role, ModelConfig(name="m"), 0) for role in ("verifier", "successor"))
     with pytest.raises(UserError, match=r"^verifier=m: "), successor, verifier:
         finite(np.array([np.nan]))
+
+
+def test_features_of_a_linear_head_are_outputs() -> None:
+    x = np.zeros((4, 2), dtype=np.float32)
+    x[2, 1] = np.inf
+    with pytest.raises(NotFinite):
+        fit_head(x, np.array([0, 1, 0, 1]), None, 2, 1.0)
