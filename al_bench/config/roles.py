@@ -29,10 +29,15 @@ def start_of(starts: Iterable[int], cycle: int) -> int:
     return max(start for start in starts if start <= cycle)
 
 
+def acquiring_role(config: RunConfig, cycle: int) -> str:
+    """The role of the model that acquires in a cycle."""
+    starts = acquiring(config)
+    return starts[start_of(starts, cycle)]
+
+
 def acquirer(config: RunConfig, cycle: int) -> ModelConfig:
     """The model that acquires in a cycle."""
-    starts = acquiring(config)
-    return models_by_role(config)[starts[start_of(starts, cycle)]]
+    return models_by_role(config)[acquiring_role(config, cycle)]
 
 
 def is_acquiring(role: str) -> bool:
