@@ -15,12 +15,13 @@ from al_bench.learners.families import LEARNERS
 SUBJECTS: dict[str, dict[str, Any]] = {
     "transformer": {"max_length": 32, "training": {"learning_rate": 4e-3}},
     "linear": {"max_length": 32, "regularization": 1.0},
+    "lora": {"max_length": 32, "training": {"learning_rate": 1e-2}},
     "cnn": {"filters": 8, "training": {"learning_rate": 1e-2, "dropout": 0.2}},
     "bilstm_crf": {
         "characters": 8,
         "character_filters": 8,
         "hidden": 16,
-        "training": {"learning_rate": 2e-2, "dropout": 0.2},
+        "training": {"learning_rate": 1e-2, "dropout": 0.2},
     },
 }
 
@@ -38,6 +39,8 @@ def trials(encoder):
     made: dict[str, Trial] = {}
 
     def trial(name: str) -> Trial:
+        if name == "lora":
+            pytest.importorskip("peft")
         if name not in made:
             files = {"path": encoder} if LEARNERS[name].source else {}
             made[name] = SUITE.prepare(name, {**files, **SUBJECTS[name]})
