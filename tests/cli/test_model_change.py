@@ -15,7 +15,10 @@ from al_bench.workbench import Workbench
 def changing(tiny_model) -> list[str]:
     """What makes a tiny run one whose acquisition model changes in cycle 2, to the model that is the successor."""
     later = {"path": tiny_model, "name": "tiny", "sha256": "null", "max_length": 32, "num_hidden_layers": 2}
-    words = ["+model@acquisition_from.2=minilm_l6", *(f"acquisition_from.2.{key}={value}" for key, value in later.items())]
+    words = [
+        "+model@acquisition_from.2=minilm_l6",
+        *(f"acquisition_from.2.{key}={value}" for key, value in later.items()),
+    ]
     words += ["acquisition.learner=linear", "acquisition.name=tiny_linear", "training.epochs=2"]
     return [*words, "subsampling=ups", "subsampling.refresh=[0]", "evaluate_at=all"]
 
