@@ -9,7 +9,7 @@ import numpy as np
 from al_bench.acquisition.needs import needs_of
 from al_bench.acquisition.setup import annotator_of
 from al_bench.config.identity import models_of
-from al_bench.config.roles import acquiring, is_acquiring, models_by_role, start_of, title
+from al_bench.config.roles import acquirer, acquiring, is_acquiring, models_by_role, title
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig
 from al_bench.data.corpus import Corpus, Split
@@ -88,18 +88,21 @@ class Workbench:
             available = optimizations_of(self.config.engine, *computing) if kind.engine else frozenset()
             facts = (role, model, corpus.task, corpus.label_names, *computing, cache, available)
             learner: Learner = kind.learner(*facts, **model.params)
-            self.display.say(f"{title(role)} {model.name}: {learner.computes}")
             # Only evaluation needs the test split, so preparing it belongs to no phase. Stages prepare the pool.
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
-            if cuts := [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]:
+            cuts = [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]
+            # Now some learners know the words.
+            self.display.say(f"{title(role)} {model.name}: {learner.computes}")
+            for note in learner.notes:
+                self.display.say(f"note: {role}={model.name} {note}")
+            if cuts:
                 self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
             self.learners[role] = learner
         return self.learners[role]
 
     def acquirer(self, cycle: int) -> Learner:
         """The learner that acquires in a cycle; one that acquired before it is released, with its memory."""
-        starts = acquiring(self.config)
-        role = starts[start_of(starts, cycle)]
+        role, _ = acquirer(self.config, cycle)
         for other in [key for key in self.learners if is_acquiring(key) and key != role]:
             del self.learners[other]
         return self.learner(role)

@@ -120,6 +120,7 @@ class FakeLearner:
     compared: list[np.ndarray] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     computes: str = "nothing"
+    notes: tuple[str, ...] = ()
     test: Inputs = ()
     optimizations: tuple[str, ...] = ()
     overheads: dict[str, float] = field(default_factory=dict)

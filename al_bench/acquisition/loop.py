@@ -18,11 +18,12 @@ from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.query import query
 from al_bench.acquisition.relabelling import relabels, suspicious
 from al_bench.acquisition.setup import Setup, fit_seeds
-from al_bench.config.roles import acquiring, start_of
+from al_bench.config.roles import acquirer, acquiring, start_of
 from al_bench.costs import QUERY, Clock, Costs
 from al_bench.data.ragged import values_of
 from al_bench.errors import reject
 from al_bench.learners.base import Learner, Unlabelled, evaluate_on_test, setup_seconds
+from al_bench.learners.divergence import finite_outputs
 
 Computed = tuple[Cycle, Costs]
 Remember = Callable[[int, bool, Callable[[Computed | None], Computed]], Computed]
@@ -39,7 +40,9 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     for number in range(cycles + 1):
         left = len(pool.unlabelled) - (len(setup.seed[0]) if number == 0 else 0)
         queries = number < cycles and left > 0
-        cycle, spent = remember(number, queries, partial(compute_cycle, setup, pool, number, queries))
+        compute = partial(compute_cycle, setup, pool, number, queries)
+        stopping = finite_outputs(*acquirer(setup.config, number), number)
+        cycle, spent = remember(number, queries, stopping(compute))
         yield (cycle, spent) if queries else without_query(cycle, spent)
         if not queries:
             return

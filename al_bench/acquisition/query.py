@@ -15,11 +15,13 @@ from al_bench.acquisition.setup import Setup
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.protocol import ordered, refuse_broken
 from al_bench.acquisition.subsampling import propose
-from al_bench.acquisition.view import DIVERGED, View
-from al_bench.config.roles import acquiring
+from al_bench.acquisition.view import View
+from al_bench.config.roles import acquirer, acquiring
 from al_bench.costs import Clock
 from al_bench.errors import UserError
 from al_bench.learners.base import Model
+from al_bench.learners.divergence import remedy
+from al_bench.learners.predictions import DIVERGED
 from al_bench.seeds import number as seed_of
 from al_bench.seeds import stream
 
@@ -39,9 +41,9 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            cause = DIVERGED
+            cause = f"{DIVERGED}; {remedy(*acquirer(config, number))}"
             if STRATEGIES.code(chosen.name):  # nobody has tested it
-                cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {DIVERGED}"
+                cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {cause}"
             raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {cause}")
         refuse_broken(chosen.name, order, ids, budget)
     if scores is not None and strategy.needs and config.rescore:

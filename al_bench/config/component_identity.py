@@ -12,7 +12,7 @@ from al_bench.acquisition.candidates import SHARED
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
-from al_bench.config.digests import file_hash
+from al_bench.config.digests import file_hashes
 from al_bench.config.schema import SOURCE, FilterConfig, ModelConfig, OracleConfig, RunConfig
 from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.filters import FILTERS, needed, shared_settings
@@ -56,10 +56,7 @@ def subsampling_identity(config: RunConfig) -> dict[str, Any]:
 
 def oracle_identity(chosen: OracleConfig, unit: str = "") -> dict[str, Any]:
     """What its answers depend on: settings, of files their content, code; and where money is the budget, its price."""
-    kind, params = ORACLES[chosen.name], dict(chosen.params)
-    for name in kind.files:
-        if params.get(name) is not None:
-            params[name] = file_hash(f"oracle.params.{name}", params[name])
+    params = chosen.params | file_hashes(ORACLES[chosen.name].files, chosen.params, "oracle.params")
     price = {"price": asdict(chosen.price)} if unit == "money" else {}
     return with_code({"name": chosen.name, "params": params, **price}, ORACLES.code(chosen.name))
 
@@ -102,7 +99,8 @@ def model_identity(model: ModelConfig) -> dict[str, Any]:
     material = {key: value for key, value in asdict(model).items() if key in kind.reads}
     if training := {key.partition(".")[2] for key in kind.reads if key.startswith("training.")}:
         material["training"] = {key: getattr(model.training, key) for key in sorted(training)}
-    material |= {"learner": model.learner, "params": model.params}
+    params = model.params | file_hashes(kind.files, model.params, f"{model.name}.params")
+    material |= {"learner": model.learner, "params": params}
     if kind.source:
         material |= {key: getattr(model, key) for key in SOURCE}
         if model.sha256 is not None:

@@ -14,7 +14,7 @@ from al_bench.acquisition.strategies.batches import STOCHASTIC
 from al_bench.acquisition.strategies.protocol import Strategy
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.acquisition.view import PRETRAINED
-from al_bench.config.digests import file_hash
+from al_bench.config.digests import file_hashes
 from al_bench.config.model_rules import models
 from al_bench.config.schema import TASKS, FilterConfig, OracleConfig, RunConfig, uses_pseudo_labels
 from al_bench.config.values import Problem, is_count, is_unknown, limit_problems, value_problems
@@ -97,9 +97,7 @@ def _answering(key: str, chosen: OracleConfig, config: RunConfig) -> Iterator[Pr
         yield key, f"does not label {dataset.kind} data", f"choose one of {names}"
     params = kind.typed(chosen.params, f"{key}.params")
     yield from value_problems(kind.settings(**params), f"{key}.params")
-    for name in kind.files:
-        if params[name] is not None:
-            file_hash(f"{key}.params.{name}", params[name])
+    file_hashes(kind.files, params, f"{key}.params")
 
 
 def _strategy(config: RunConfig) -> Iterator[Problem]:
@@ -121,9 +119,8 @@ def _strategy(config: RunConfig) -> Iterator[Problem]:
         if config.rescore and chosen.batch in STOCHASTIC:
             yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
     else:
-        why = f"orders scores, and strategy={chosen.name} gives none"
-        if chosen.batch != "top":
-            yield "strategy.batch", why, "set it to top"
+        if chosen.batch in STOCHASTIC:
+            yield "strategy.batch", f"draws by scores, and strategy={chosen.name} gives none", "set it to top or bottom"
         if config.rescore:
             yield "rescore", f"computes scores again, and strategy={chosen.name} gives none", "set rescore=0"
     if chosen.no_entity == "last":

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,24 @@ def flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 def file_hash(key: str, path: str) -> str:
     """sha256 of a file that a key names, ~ being the home folder."""
     try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
+        whole = Path(path).expanduser()
+        facts = whole.stat()
+        return _sha256(whole, facts.st_size, facts.st_mtime_ns)
     except RuntimeError as error:
         raise reject(key, path, "no such home folder", "write the whole path") from error
     except OSError as error:
         raise reject(key, path, f"cannot be read ({error.strerror})", "give a file") from error
+
+
+def file_hashes(names: Iterable[str], params: Mapping[str, Any], key: str) -> dict[str, str]:
+    """`file_hash` of those of a component's settings that are files, where they are set. key: of the settings"""
+    return {name: file_hash(f"{key}.{name}", params[name]) for name in names if params.get(name) is not None}
+
+
+@cache  # a run asks for its identity often, and word vectors are gigabytes
+def _sha256(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def content_hash(source: Path) -> str:

@@ -130,12 +130,13 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
     if cycle > 0 or config.relabel.action != "none":
         # A model that begins later has had no say, so that fits are shared with runs of another schedule.
         end = cycle + 1 if relabels(config, cycle) else cycle
-        said = {start: model for start, model in config.acquisition_from.items() if int(start) < end}
-        until = replace(config, acquisition_from=said)
+        earlier = {start: model for start, model in config.acquisition_from.items() if int(start) < end}
+        until = replace(config, acquisition_from=earlier)
         return {"trajectory": digest(trajectory_identity(until, precision)), "cycle": cycle}
     drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
     if seed_needs(config):
-        drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
+        encoder = config.acquisition
+        drawn |= {"acquisition": encoder_identity(encoder), **_rounding(config, [encoder], precision)}
     seed_set = {**drawn, "seed": data["seeds"]["seed_set"]}
     return {"dataset": data["dataset"], "seed_set": seed_set, "answers": answers}
 
@@ -188,7 +189,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
         identity["verifier"] = fit_identity(config, precision, cycle, "verifier")
     if "pretrained" in kind.needs:
         assert config.successor is not None
-        identity["model"] = model_identity(config.successor)
+        identity |= {"model": model_identity(config.successor), **_rounding(config, [config.successor], precision)}
     return identity
 
 
@@ -224,6 +225,6 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
 
 
 def _rounding(config: RunConfig, models: Iterable[ModelConfig], precision: str) -> dict[str, Any]:
-    """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
-    tuned = any(LEARNERS[model.learner].engine for model in models)
-    return {"precision": precision, **({"engine": config.engine} if tuned else {})}
+    """The engine rounds differently in what it fine-tunes and in what it embeds."""
+    fast = any(LEARNERS[model.learner].engine for model in models)
+    return {"precision": precision, **({"engine": config.engine} if fast else {})}

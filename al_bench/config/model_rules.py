@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from al_bench.acquisition.needs import cycle_needs
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
+from al_bench.config.digests import file_hashes
 from al_bench.config.roles import SCHEDULED, acquiring, models_by_role
 from al_bench.config.schema import SOURCE, TASKS, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.config.values import Problem, is_unknown, value_problems
@@ -35,9 +38,16 @@ def models(config: RunConfig) -> Iterator[Problem]:
         if task in TASKS and task not in kind.tasks:
             able = known(name for name, other in LEARNERS.items() if task in other.tasks)
             yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
-        yield from value_problems(kind.settings(**kind.typed(model.params, f"{role}.params")), f"{role}.params")
-        if kind.source:
+        params = kind.typed(model.params, f"{role}.params")
+        settings = kind.settings(**params)
+        yield from value_problems(settings, f"{role}.params")
+        yield from _out_of_task(settings, f"{role}.params", task)
+        files = file_hashes(kind.files, params, f"{role}.params")
+        if kind.has_source(model):
             yield from _source(role, model)
+            for name in files:
+                broken = f"replaces an encoder's files, and {role} has them, too"
+                yield f"{role}.params.{name}", broken, f"set it to null, or {role}.path, {role}.package and {role}.hub"
         elif any(getattr(model, key) is not None for key in SOURCE):
             broken = f"is an encoder, and {role}.learner={model.learner} reads none"
             yield role, broken, f"set model@{role}={model.learner}"
@@ -48,6 +58,14 @@ def models(config: RunConfig) -> Iterator[Problem]:
         elif not cycle_needs(config):
             broken = f"acquires, and strategy={config.strategy.name} asks no model"
             yield role, broken, "leave it out, or choose another strategy"
+
+
+def _out_of_task(settings: Any, where: str, task: str) -> Iterator[Problem]:
+    """Settings that say nothing of the task, see `schema.of_texts`."""
+    for key in fields(settings):
+        if task in TASKS and key.metadata.get("task", task) != task and getattr(settings, key.name) != key.default:
+            broken = f"is of whole texts, and dataset.task={task}"
+            yield f"{where}.{key.name}", broken, f"set it to {key.default or repr(key.default)}"
 
 
 def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
@@ -89,7 +107,8 @@ def _capabilities(config: RunConfig) -> Iterator[Problem]:
     for key, role, needs in _needs(config):
         learner = every[role].learner
         if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
-            able = known(name for name, kind in LEARNERS.items() if missing <= set(kind.gives))
+            fitting = {name: kind for name, kind in LEARNERS.items() if config.dataset.task in kind.tasks}
+            able = known(name for name, kind in fitting.items() if missing <= set(kind.gives))
             broken = f"needs {known(missing)}, which {role}.learner={learner} does not give"
             yield key, broken, f"choose another one, or set {role}.learner to one of {able}"
 

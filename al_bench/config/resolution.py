@@ -21,8 +21,9 @@ from al_bench.config.schema import (
 )  # fmt: skip
 from al_bench.data.readers.formats import READERS, is_outside
 from al_bench.filters import needed, own_params
-from al_bench.learners.families import LEARNERS
+from al_bench.learners.families import LEARNERS, LearnerKind
 from al_bench.oracles import ORACLES
+from al_bench.oracles.protocol import Oracle
 
 
 def resolve(config: RunConfig) -> RunConfig:
@@ -37,9 +38,10 @@ def resolve(config: RunConfig) -> RunConfig:
         if model is None:
             return None
         own = {key: value for key, value in vars(config.training).items() if value is not None}
-        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        usual = {**PAPER_TRAINING[task], **LEARNERS[model.learner].training, **special}
+        training = _with_defaults(model.training, {**usual, **own})
         length = model.max_length or PAPER_MAX_LENGTH[task]
-        params = LEARNERS[model.learner].typed(model.params, f"{role}.params")
+        params = _typed(LEARNERS[model.learner], model.params, f"{role}.params")
         name = model.name or _source_name(model)
         return replace(model, name=name, params=params, max_length=length, training=training)
 
@@ -104,16 +106,19 @@ def _relabelling(relabel: RelabelConfig) -> RelabelConfig:
 
 
 def _answering(oracle: OracleConfig, key: str) -> OracleConfig:
-    """With all of its settings; those that are files by their whole path."""
-    kind = ORACLES[oracle.name]
-    params = kind.typed(oracle.params, key)
-    files = {key: params[key] for key in kind.files if params.get(key) is not None}
-    params |= {key: str(Path(file).expanduser().absolute()) for key, file in files.items()}
-    return replace(oracle, params=params)
+    """With all of its settings."""
+    return replace(oracle, params=_typed(ORACLES[oracle.name], oracle.params, key))
+
+
+def _typed(kind: LearnerKind | Oracle, given: dict[str, Any], key: str) -> dict[str, Any]:
+    """All settings of a learner or an oracle; those that are files by their whole path."""
+    params = kind.typed(given, key)
+    files = {name: params[name] for name in kind.files if params.get(name) is not None}
+    return params | {name: str(Path(file).expanduser().absolute()) for name, file in files.items()}
 
 
 def _source_name(model: ModelConfig) -> str:
-    if not LEARNERS[model.learner].source:
+    if not LEARNERS[model.learner].has_source(model):
         return model.learner.rpartition(":")[2]
     if model.path is not None:
         return Path(model.path).expanduser().absolute().name

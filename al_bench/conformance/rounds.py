@@ -40,13 +40,20 @@ LABELLED, CYCLES = 12, 3
 
 
 def config_of(
-    task: str, unit: str, strategy: StrategyConfig, subsampling: SubsamplingConfig | None = None
+    task: str,
+    unit: str,
+    strategy: StrategyConfig,
+    subsampling: SubsamplingConfig | None = None,
+    acquisition: ModelConfig | None = None,
 ) -> RunConfig:
-    """A validated, resolved config of three queries. Raises `UserError` where the rules refuse it."""
+    """A validated, resolved config of three queries. Raises `UserError` where the rules refuse it.
+
+    acquisition: None: a model that the synthetic learner stands for
+    """
     nowhere = "synthetic/none"
     config = RunConfig(
         dataset=DatasetConfig(name="synthetic", task=task, hub=nowhere),
-        acquisition=ModelConfig(name="synthetic", hub=nowhere),
+        acquisition=acquisition or ModelConfig(name="synthetic", hub=nowhere),
         strategy=strategy,
         subsampling=subsampling or SubsamplingConfig(),
         schedule=ScheduleConfig(initial=3 * STEP[unit], step=STEP[unit], cycles=CYCLES, unit=unit),

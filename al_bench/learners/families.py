@@ -1,11 +1,13 @@
 """Every kind of learner by its name in `ModelConfig.learner`, and what others know of it before torch is imported."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
 
 from al_bench.config.schema import TASKS, ModelConfig, TrainingConfig
 from al_bench.learners.base import BasicLearner
+from al_bench.learners.settings import BilstmCrf, Cnn, LinearSettings, LoraSettings
 from al_bench.plugins import Component, Registry
 
 # What a learner can give beside predictions: to strategies and candidate pools, to filters, to other pseudo-labels.
@@ -20,17 +22,23 @@ class LearnerKind(Component):
 
     gives: of `GIVES`; tasks: that it works on
     source: whether its models are files of weights, so that `path`, `package` or `hub` say where
+    source_optional: whether they may also be without
+    files: settings that are paths of files, which count by their content; a model has one of these or a source
     reads: keys of `ModelConfig`, beside these, that its models depend on
     epochs: whether a fit takes the epochs and steps that `training` says
     engine: whether it takes the engine's optimizations, which round differently
+    training: values of `training` that are the paper's for a network that is fine-tuned as a whole, and others here
     """
 
     gives: tuple[str, ...] = ()
     tasks: tuple[str, ...] = TASKS
     source: bool = False
+    source_optional: bool = False
+    files: tuple[str, ...] = ()
     reads: tuple[str, ...] = ("num_hidden_layers", "max_length", "regularization", "training")
     epochs: bool = False
     engine: bool = False
+    training: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if unknown := set(self.gives) - set(GIVES):
@@ -56,6 +64,11 @@ class LearnerKind(Component):
                 columns.append((one.name, types[one.name], field(**default, metadata=one.metadata)))
         return make_dataclass("Settings", columns, kw_only=True)
 
+    def has_source(self, model: ModelConfig) -> bool:
+        """Whether this model is files of weights, or has to be."""
+        named = (model.path, model.package, model.hub) != (None, None, None)
+        return self.source and (named or not self.source_optional)
+
     @property
     def learner(self) -> type[BasicLearner]:
         """Imported at its first use."""
@@ -65,7 +78,7 @@ class LearnerKind(Component):
 def fingerprint(role: str, model: ModelConfig) -> dict[str, str]:
     """What decides which model it is beside the config: hashes of its files, and of its learner's code."""
     hashes: dict[str, str] = {}
-    if LEARNERS[model.learner].source:
+    if LEARNERS[model.learner].has_source(model):
         from al_bench.learners.engine.weights import identify  # imports transformers
 
         hashes = identify(role, model)
@@ -75,6 +88,9 @@ def fingerprint(role: str, model: ModelConfig) -> dict[str, str]:
 
 learner = LearnerKind.of
 NO_SETTINGS = make_dataclass("Settings", [])  # stated, so that nobody imports torch to look for some
+# Of networks whose words have vectors: from a file, from an encoder's table, or random ones.
+WORDS: dict[str, Any] = {"source": True, "source_optional": True, "files": ("vectors",), "epochs": True}
+WORDS["reads"] = ("max_length", "training")
 LEARNERS = Registry(
     "learner",
     "learner",
@@ -90,13 +106,41 @@ LEARNERS = Registry(
             epochs=True,
             engine=True,
         ),
+        "lora": LearnerKind(
+            "al_bench.learners.lora:LoraLearner",
+            "a frozen encoder or decoder with low-rank adapters (needs al-bench[lora])",
+            LoraSettings,
+            gives=GIVES,
+            source=True,
+            reads=("num_hidden_layers", "max_length", "training"),
+            epochs=True,
+            engine=True,
+            training={"learning_rate": 1e-3},
+        ),
         "linear": LearnerKind(
             "al_bench.learners.linear:LinearLearner",
             "a linear head on an encoder's frozen embeddings",
-            NO_SETTINGS,
+            LinearSettings,
             gives=GIVES,
             source=True,
             reads=("num_hidden_layers", "max_length", "regularization", "training.dev_share"),
+            engine=True,
+        ),
+        "cnn": LearnerKind(
+            "al_bench.learners.cnn:CnnLearner",
+            "convolutions over word vectors, for classification",
+            Cnn,
+            gives=("embeddings", "samples", "influence", "margins", "soft labels", "weights"),
+            tasks=("classification",),
+            **WORDS,
+        ),
+        "bilstm_crf": LearnerKind(
+            "al_bench.learners.bilstm_crf:BilstmCrfLearner",
+            "a recurrent network over words and their characters with a conditional random field, for tagging",
+            BilstmCrf,
+            gives=("embeddings", "samples", "weights"),
+            tasks=("tagging",),
+            **WORDS,
         ),
     },
 )

@@ -1,15 +1,17 @@
 """What metrics, oracles, readers, filters and learners promise can be broken."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from al_bench import plugins
 from al_bench.config.schema import FilterConfig, ModelConfig, OracleConfig
-from al_bench.conformance import filters, learners, metrics, oracles, readers
+from al_bench.conformance import filters, gifts, learners, metrics, oracles, readers
 from al_bench.conformance.suite import breach
 from al_bench.conformance.suites import SUITES
 from al_bench.conformance.synthetic import SyntheticLearner
-from al_bench.data.ragged import like, values_of
+from al_bench.data.ragged import Ragged, like, values_of
 from al_bench.data.readers.formats import Reader
 from al_bench.data.readers.raw import Raw
 from al_bench.errors import UserError
@@ -265,9 +267,67 @@ class Weightless(Ridge):
         return self.inner().fit(inputs, ids, labels, seeds)
 
 
+class Stubborn(Ridge):
+    """Draws from a seed of its own."""
+
+    def fit(self, inputs, ids, labels, seeds, **facts):
+        return super().fit(inputs, ids, labels, FitSeeds(0, 0, 0), **facts)
+
+
+class Growing(Ridge):
+    """Keeps all labels that it ever saw."""
+
+    seen = None
+
+    def fit(self, inputs, ids, labels, seeds, **facts):
+        if self.seen is not None and self.seen[0].sum() != ids.sum():
+            ids, labels = self.seen
+        self.seen = ids, labels
+        return super().fit(inputs, ids, labels, seeds)
+
+
+class Hoarding(Ridge):
+    """Keeps all models."""
+
+    def fit(self, inputs, ids, labels, seeds, **facts):
+        model = super().fit(inputs, ids, labels, seeds, **facts)
+        self.models = [*getattr(self, "models", []), model.head.copy()]
+        return model
+
+
+class Sociable(Ridge):
+    """Its exact predictions know how many there are."""
+
+    def fit(self, inputs, ids, labels, seeds, **facts):
+        model = super().fit(inputs, ids, labels, seeds, **facts)
+        parts = model.parts
+
+        def sharper(inputs, ids, exact=False, **facts):
+            model.head = model.head * (1 + len(ids) if exact else 1)
+            return parts(inputs, ids, **facts)
+
+        model.parts = sharper
+        return model
+
+
+class Brief(Ridge):
+    """Gives every word a label but the lost ones."""
+
+    def fit(self, inputs, ids, labels, seeds, **facts):
+        model = super().fit(inputs, ids, labels, seeds, **facts)
+        parts = model.parts
+
+        def shorter(inputs, ids, **facts):
+            for places, part in parts(inputs, ids, **facts):
+                yield places, replace(part, lengths=part.probs.lengths) if isinstance(part.probs, Ragged) else part
+
+        model.parts = shorter
+        return model
+
+
 def test_a_learner_that_gives_everything_keeps_every_promise(monkeypatch):
-    gives = tuple(learners.GIFTS)
-    one = subject(monkeypatch, "learner", learner(Ridge, gives=gives), lambda name: learners.Subject(ModelConfig(learner=name)))  # fmt: skip
+    gives = tuple(gifts.GIFTS)
+    one = subject(monkeypatch, "learner", learner(Ridge, gives=gives), lambda name: learners.Trial(ModelConfig(learner=name)))  # fmt: skip
     assert [breach(promise, one) for promise in SUITES["learner"].promises] == [""] * len(SUITES["learner"].promises)
 
 
@@ -280,13 +340,35 @@ def test_a_learner_that_gives_everything_keeps_every_promise(monkeypatch):
         (learners.gives_what_it_declares, learner(Weightless, gives=("weights",)), "pays no attention to weights"),
         (learners.gives_what_it_declares, learner(Weightless, gives=("margins",)), "gives no margin"),
         (learners.runs_in_the_loop, learner(Fickle), "queries something else"),
+        (learners.seeds_decide, learner(Stubborn, epochs=True), "predicts the same from other seeds"),
+        (learners.starts_anew, learner(Growing), "goes on where the first one ended"),
+        (learners.gives_memory_back, learner(Hoarding), "bytes after two fits, and"),
+        (learners.predicts_exactly, learner(Sociable), "with exact depend on other texts"),
+        (learners.labels_every_word, learner(Brief), "some words no label"),
     ],
 )
 def test_promises_of_a_learner(monkeypatch, promise, component, broken):
-    one = subject(monkeypatch, "learner", component, lambda name: learners.Subject(ModelConfig(learner=name)))
+    one = subject(monkeypatch, "learner", component, lambda name: learners.Trial(ModelConfig(learner=name)))
     assert broken in breach(promise, one)
 
 
-def test_a_learner_of_files_is_tried_in_a_run():
-    with pytest.raises(UserError, match="reads a model's files"):
-        SUITES["learner"].prepare("linear", {})
+def test_a_learner_of_files_that_anything_is_read_from(monkeypatch, tmp_path):
+    folder = str(tmp_path)
+    one = subject(monkeypatch, "learner", learner(Ridge, source=True), lambda name: learners.Trial(ModelConfig(learner=name, path=folder)))  # fmt: skip
+    assert "reads pickled weights" in breach(learners.refuses_pickles, one)
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, "check=linear: reads a model's files; say which: al-bench check linear path=FOLDER"),
+        ({"path": "nowhere"}, "acquisition.path=nowhere: no such folder; give a folder written by save_pretrained"),
+        ({"path": ".", "training": {"epoch": 1}}, "training.epoch=1: no such parameter; did you mean epochs?"),
+        ({"path": ".", "max_length": "long"}, "check.max_length=long: must be of another type; set another value"),
+        ({"path": ".", "height": 1}, "params.height=1: no such parameter"),
+    ],
+)
+def test_a_learner_of_files_is_told_which(settings, line):
+    with pytest.raises(UserError) as caught:
+        SUITES["learner"].prepare("linear", settings)
+    assert str(caught.value).startswith(line)

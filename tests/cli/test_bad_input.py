@@ -174,7 +174,7 @@ CONFIG = {
     "no layers": (["successor.num_hidden_layers=0"], ["successor.num_hidden_layers=0: must be at least 1"]),
     "no epochs": (["training.epochs=0"], ["training.epochs=0: must be at least 1"]),
     "warm-up over everything": (["acquisition.training.warmup=2"], ["acquisition.training.warmup=2.0: must be from 0 to 1"]),
-    "unknown learner": (["successor.learner=svm"], ["successor.learner=svm: must be one of linear, transformer"]),
+    "unknown learner": (["successor.learner=svm"], ["successor.learner=svm: must be one of bilstm_crf, cnn, linear, transformer"]),
     "no regularization": (["successor.regularization=0"], ["successor.regularization=0.0: must be at least 1e-09"]),
     "PLASM without a labeller": (["pseudo_labeling=plasm"], ["pseudo_labeler=null: plasm needs one; add model@pseudo_labeler=NAME"]),
     "a labeller without PLASM": (["model@pseudo_labeler=minilm_l6"], ["pseudo_labeler=minilm_l6: labels nothing under pseudo_labeling=none"]),

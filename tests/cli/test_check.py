@@ -56,7 +56,7 @@ def test_a_broken_promise_has_a_line_and_a_remedy(al, configs):
         (["checked_strategy:own", "power=much"], "params.power=much: must be a number; the default is 1.0"),
         (["checked_strategy:own", "power"], "check: power is no setting; write KEY=VALUE"),
         (["csv", "--kind", "reader"], "path=null: a reader is tried on a file, or a folder; add path=FILE"),
-        (["linear"], "check=linear: reads a model's files, which the synthetic data have not; run it instead"),
+        (["linear"], "check=linear: reads a model's files; say which: al-bench check linear path=FOLDER"),
     ],
 )
 def test_what_cannot_be_checked_is_one_line(al, configs, words, line):

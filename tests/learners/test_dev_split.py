@@ -13,8 +13,8 @@ from tiny import SEEDS, build
 from al_bench.data.ragged import Ragged
 from al_bench.learners import pretrained, transformer
 from al_bench.learners.base import FitSeeds, Unlabelled
+from al_bench.learners.encoding_learner import dev_split
 from al_bench.learners.engine import training
-from al_bench.learners.pretrained import dev_split
 
 WORDS = ["good", "bad", "film", "plot", "oslo", "great", "awful", "anna"]
 TEXTS = Unlabelled([f"{a} {b}" for a in WORDS for b in WORDS[:5]])

@@ -76,6 +76,12 @@ class Forward:
             with packed(network, firsts, texts):
                 return network(**inputs, boundaries=boundaries).logits.flatten(0, -2).float()
 
+    def decided(
+        self, encoded: Encoded, ids: np.ndarray, exact: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(logits, (units,) labels where the network decides for others than each unit's likeliest, or None)"""
+        return self.logits(encoded, ids, exact), None
+
     def _check(self, available: frozenset[str], longest: int) -> None:
         """Use each optimization whose outputs are those of the padded network in float32, but for rounding."""
         trial = Trial(self, longest)
@@ -86,7 +92,7 @@ class Forward:
         bound = checks.EXACT
         if self.precision == "bfloat16":
             try:
-                bound = 3 * trial.error() + checks.ROUGH
+                bound = checks.rough_bound(trial.error())
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
@@ -117,11 +123,12 @@ class Bfloat16Copy:
 
     The encoder's layers are cast once per round or step, instead of at every use as autocast does. Embeddings, which
     multiply nothing, and the layer that computes the logits are the network's own, in float32: tables need no
-    casting, and scores are not rounded to eight bits.
+    casting, and scores are not rounded to eight bits. What is in bfloat16 already is shared, too.
     """
 
     def __init__(self, network: Any) -> None:
         shared = {id(p): p for module in _in_float32(network) for p in module.parameters()}
+        shared |= {id(p): p for p in network.parameters() if p.dtype == torch.bfloat16}
         self.network = copy.deepcopy(network, dict(shared))
         tables, head = _in_float32(self.network)
         own = dict(network.named_parameters())
