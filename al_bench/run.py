@@ -19,6 +19,7 @@ from al_bench.acquisition.setup import Setup
 from al_bench.config.component_identity import is_bracket, model_identity, strategy_identity
 from al_bench.config.digests import content_hash
 from al_bench.config.identity import run_identity, trajectory_identity
+from al_bench.config.roles import acquirer, is_acquiring
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.costs import Costs, charged_once, machine_money
 from al_bench.data.metrics import majority
@@ -132,8 +133,8 @@ def acquisition(bench: Workbench) -> tuple[Iterator[Computed], dict[str, Any], l
             f"replay-{content_hash(source)[:12]}",
         )
     else:
-        learner = partial(bench.learner, "acquisition") if acquires(config) else None
-        fingerprints = {key: hashes for key, hashes in bench.fingerprints.items() if key in ("data", "acquisition")}
+        learner = bench.acquirer if acquires(config) else None
+        fingerprints = {key: one for key, one in bench.fingerprints.items() if key == "data" or is_acquiring(key)}
         identity = trajectory_identity(config, bench.precision)
         root, size = bench.output_dir / "trajectories", len(corpus.train)
         trajectory = Trajectory(root, identity, fingerprints, size, **bench.account)
@@ -169,7 +170,7 @@ def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Eva
     if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
         return Plasm(s, labelled, cycle.number).result()
     has_model = cycle.metrics is not None and config.replay is None
-    if has_model and model_identity(config.successor) == model_identity(config.acquisition):
+    if has_model and model_identity(config.successor) == model_identity(acquirer(config, cycle.number)):
         return cycle.metrics, None, Costs()
     metrics, costs = succeed(s, labelled, cycle.number)
     return metrics, None, costs

@@ -9,6 +9,7 @@ import numpy as np
 from al_bench.acquisition.needs import needs_of
 from al_bench.acquisition.setup import annotator_of
 from al_bench.config.identity import models_of
+from al_bench.config.roles import acquiring, is_acquiring, models_by_role, start_of, title
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig
 from al_bench.data.corpus import Corpus, Split
@@ -67,9 +68,10 @@ class Workbench:
     def _checked_models(self) -> dict[str, dict[str, str]]:
         """The fingerprints of all models that will be fitted, which are those that can be: hours later is too late."""
         config, fingerprints = self.config, {}
+        needs_by_role = {role: needs_of(config, start) for start, role in acquiring(config).items()}
         for role, model in models_of(config).items():
-            self.display.phase(f"checking the {role.replace('_', '-')}")
-            needs = needs_of(config) if role == "acquisition" else frozenset()
+            self.display.phase(f"checking the {title(role)}")
+            needs = needs_by_role.get(role, frozenset())
             classes = len(self.corpus.label_names)
             LEARNERS[model.learner].learner.check(role, model, config.dataset.task, classes, needs)
             fingerprints[role] = fingerprint(role, model)
@@ -78,8 +80,8 @@ class Workbench:
     def learner(self, role: str) -> Learner:
         """The role's learner, built at its first use: recorded results need none."""
         if role not in self.learners:
-            title, model, corpus = role.replace("_", "-"), getattr(self.config, role), self.corpus
-            self.display.phase(f"loading the {title}")
+            model, corpus = models_by_role(self.config)[role], self.corpus
+            self.display.phase(f"loading the {title(role)}")
             kind = LEARNERS[model.learner]
             cache = ArrayCache(self.output_dir / "cache" / "encodings", self.display.say)
             computing = (self.device, self.precision)
@@ -90,11 +92,21 @@ class Workbench:
             learner.prepare(Unlabelled(self.corpus.test.inputs), exact=True)
             cuts = [cut for name in ("train", "test") if (cut := cut_off(learner, corpus, name))]
             # Now some learners know the words.
-            self.display.say(f"{title} {model.name}: {learner.computes}")
+            self.display.say(f"{title(role)} {model.name}: {learner.computes}")
+            for note in learner.notes:
+                self.display.say(f"note: {role}={model.name} {note}")
             if cuts:
                 self.display.say(f"note: {role}.max_length={model.max_length} cuts off {' and '.join(cuts)}")
             self.learners[role] = learner
         return self.learners[role]
+
+    def acquirer(self, cycle: int) -> Learner:
+        """The learner that acquires in a cycle; one that acquired before it is released, with its memory."""
+        starts = acquiring(self.config)
+        role = starts[start_of(starts, cycle)]
+        for other in [key for key in self.learners if is_acquiring(key) and key != role]:
+            del self.learners[other]
+        return self.learner(role)
 
 
 def fingerprints_of(config: RunConfig) -> dict[str, Any]:

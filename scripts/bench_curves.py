@@ -68,7 +68,7 @@ def main() -> None:
         )  # fmt: skip
         for name, learner in learners.items():
             start = time.process_time()
-            setup = Setup(config, corpus, lambda made=learner: made)  # type: ignore[misc]
+            setup = Setup(config, corpus, lambda cycle, made=learner: made)  # type: ignore[misc]
             curve = [(cycle.metrics or {})[metric] for cycle, _ in acquire(setup, lambda _, __, compute: compute(None))]
             seconds[name] += time.process_time() - start
             curves[name].append(curve)

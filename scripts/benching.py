@@ -151,7 +151,7 @@ def real(task: str, data: str, limit: int | None = None, model: ModelConfig = MI
     source, classes = fetch("model", model), len(corpus.label_names)
     with source.reading():
         tokenizer, config, _ = inspect(source, model, task, task, classes)
-        network, _ = load_network(source, config, task)
+        network, *_ = load_network(source, config, task)
     encoded = encode(corpus.train.inputs, tokenizer, MAX_LENGTH, None)
     return Workload(model.name, network, tokenizer, encoded, corpus.train.labels, classes, corpus.train.inputs)
 

@@ -12,17 +12,16 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from sklearn.base import ClassifierMixin
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
-from al_bench.config.schema import shipped_configs
 from al_bench.data.corpus import Corpus
 from al_bench.data.loading import load_corpus
-from al_bench.front.jobs import checked, register
+from al_bench.errors import UserError
+from al_bench.front.jobs import job_of
 from al_bench.seeds import stream
 
 MODELS: dict[str, ClassifierMixin] = {
@@ -39,9 +38,10 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, default="bayes")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     options = parser.parse_intermixed_args()
-    register()
-    with initialize_config_dir(str(shipped_configs()), version_base="1.3"):
-        config = checked(compose("config", options.overrides, return_hydra_config=True), options.overrides)
+    try:
+        config = job_of(options.overrides)
+    except UserError as error:
+        parser.error(str(error))
     if config.dataset.task != "classification":
         parser.error("dataset.task: weak labels are of classification")
     corpus = load_corpus(config.dataset)

@@ -66,7 +66,7 @@ def collected(
     config: RunConfig, corpus: Corpus, learner: "FakeLearner | None", listener: Callable[[str], None] | None = None
 ) -> list[Computed]:
     """All cycles of a run without a disk."""
-    setup = Setup(config, corpus, None if learner is None else lambda: learner, listener)
+    setup = Setup(config, corpus, None if learner is None else lambda cycle: learner, listener)
     return list(acquire(setup, lambda number, queries, compute: compute(None)))
 
 
@@ -120,6 +120,7 @@ class FakeLearner:
     compared: list[np.ndarray] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     computes: str = "nothing"
+    notes: tuple[str, ...] = ()
     test: Inputs = ()
     optimizations: tuple[str, ...] = ()
     overheads: dict[str, float] = field(default_factory=dict)

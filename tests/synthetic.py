@@ -24,6 +24,7 @@ from al_bench.front.jobs import jobs_of, register
 from al_bench.ledger.ledger import write_json
 from al_bench.ledger.rundir import write_config
 
+ANY_SEED = 987654321  # of a config whose seeds come after it
 POOL = 2000  # examples, of 14 words each
 WORDS = 14
 Row = dict[str, Any]  # the columns that say what a run is
@@ -42,11 +43,16 @@ def configs(command: str) -> list[tuple[list[str], RunConfig]]:
     """(overrides, resolved config) of every job of an `al-bench run` command line."""
     words = shlex.split(command)
     seeds = [word for word in words if word.startswith("seed=")]
-    composed = _composed(tuple(word for word in words if word not in seeds))
     if not seeds:
-        return composed
+        return _composed(tuple(words))
+    any_seed = f"seed={ANY_SEED}"  # one, whatever the experiment's own sweep has
+    composed = _composed((*(word for word in words if word not in seeds), any_seed))
     numbers = [int(text) for text in seeds[-1].removeprefix("seed=").split(",")]
-    return [([*overrides, f"seed={seed}"], _seeded(config, seed)) for seed in numbers for overrides, config in composed]
+    return [
+        ([*(word for word in overrides if word != any_seed), f"seed={seed}"], _seeded(config, seed))
+        for seed in numbers
+        for overrides, config in composed
+    ]
 
 
 def jobs(command: str) -> list[RunConfig]:

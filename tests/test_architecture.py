@@ -14,6 +14,7 @@ ROOMS = (
     "costs",
     "plugins",
     "config.schema",  # apart from the rest of config: all rooms read it, and the rest of config reads rooms
+    "config.roles",
     "data",
     "oracles",
     "learners",

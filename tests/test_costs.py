@@ -143,7 +143,7 @@ def test_a_trajectory_prepares_once_however_often_it_is_interrupted(tmp_path) ->
     corpus, config = corpus_of(), config_of(schedule__cycles=3, rescore=2.0)
     for cycles in (1, 3, None):
         trajectory = Trajectory(tmp_path, {"a": 1}, {"data": "d"}, len(corpus.train))
-        list(islice(acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory.cycle), cycles))
+        list(islice(acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory.cycle), cycles))
     lines = Ledger(trajectory.folder / "costs.jsonl").read()
     assert [line["seconds"].get("prepare") for line in lines] == [20.0, None, None, None], "of exact scores too"
 

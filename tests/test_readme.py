@@ -33,8 +33,8 @@ def test_command(command, tmp_path, monkeypatch):
     for name, text in MODULES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     words = [word for word in shlex.split(command)[2:] if not word.startswith("hydra")]
-    if "paper/*" in command:  # every one of its files is planned elsewhere
-        words = [word.replace("paper/*", "paper/imdb/*") for word in words]
+    if "paper/*" in command:  # every one of its files is planned elsewhere, and seeds are alike
+        words = [*(word.replace("paper/*", "paper/imdb/*") for word in words), "seed=1"]
     register(words)
     GlobalHydra.instance().clear()
     words = [word for word in words if word not in ("--cfg", "job", "--help", "--info")]

@@ -2,8 +2,10 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -42,15 +44,32 @@ def test_every_experiment_is_in_one_block(tmp_path):
     assert sorted(named) == sorted(SHIPPED)
 
 
+def assert_planned(names: list[str], printed: str, output: Path) -> None:
+    assert names
+    assert "0 refused" not in printed
+    for name in names:
+        assert f"al-bench run seed=7 output_dir={output} +experiment={name}" in printed
+
+
 @pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_plans_with_overrides(block, tmp_path):
-    names = run_by(reproduce(tmp_path, ECHO, block))
+def test_a_block_plans_with_overrides(block, al, tmp_path):
+    """What the script hands on, in this process, of the last data set that the block has: the slow test has all."""
+    dataset = run_by(reproduce(tmp_path, ECHO, block))[-1].split("/")[1]
+    words = [dataset, "seed=7", f"output_dir={tmp_path}/out"]
+    names = run_by(reproduce(tmp_path, ECHO, block, *words))
+    (line,) = reproduce(tmp_path, ECHO, block, *words, PLAN="only").stdout.splitlines()
+    done = al(*line.split())
+    assert done.code == 0, done.err
+    assert_planned(names, done.out, tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_whole_block_plans_with_overrides(block, tmp_path):
     words = ["seed=7", f"output_dir={tmp_path}/out"]
     done = reproduce(tmp_path, f'exec {sys.executable} -m al_bench "$@"', block, *words, PLAN="only")
     assert done.returncode == 0, done.stderr
-    assert "0 refused" not in done.stdout
-    for name in names:
-        assert f"al-bench run seed=7 output_dir={tmp_path}/out +experiment={name}" in done.stdout
+    assert_planned(run_by(reproduce(tmp_path, ECHO, block)), done.stdout, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -106,9 +125,26 @@ def test_no_such_block(tmp_path, words):
         assert block in done.stderr.partition("choose one of")[2]
 
 
-def test_weak_labels_count_the_examples_of_the_run(tmp_path, review_folder):
+@pytest.fixture
+def called(monkeypatch, capfd) -> Callable[..., str]:
+    """`called("weak_labels", "weak.csv")`: what a script prints, in this process."""
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+
+    def call(name: str, *words: object) -> str:
+        from hydra.core.global_hydra import GlobalHydra
+
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        capfd.readouterr()
+        import_module(name).main()
+        return capfd.readouterr().out
+
+    return call
+
+
+def test_weak_labels_count_the_examples_of_the_run(called, tmp_path, review_folder):
     """Ids are those of the config's corpus, and more gold labels make better ones."""
-    script, output, shares = SCRIPT.parent / "weak_labels.py", tmp_path / "weak.csv", []
+    output, shares = tmp_path / "weak.csv", []
     words = [
         "dataset=rotten_tomatoes",
         "dataset.where=null",
@@ -117,13 +153,41 @@ def test_weak_labels_count_the_examples_of_the_run(tmp_path, review_folder):
     ]
     corpus = load_corpus(DatasetConfig(task="classification", path=str(review_folder)))
     for gold in (6, 100):
-        command = [sys.executable, str(script), str(output), "--gold", str(gold), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-        assert f"120 labels from {gold} gold ones" in done.stdout
+        printed = called("weak_labels", output, "--gold", gold, *words)
+        assert f"120 labels from {gold} gold ones" in printed
         annotator = Annotator(OracleConfig("column", {"file": str(output)}), corpus, 0)
         shares.append(float((annotator.label(np.arange(120)) == corpus.train.labels).mean()))
-        assert f"{shares[-1]:.1%} of them right" in done.stdout
+        assert f"{shares[-1]:.1%} of them right" in printed
     assert shares[0] < shares[1]
+
+
+def losses_in(printed: str) -> list[float]:
+    return [float(line.rpartition(" ")[2]) for line in printed.splitlines() if line.startswith("epoch ")]
+
+
+def test_a_masked_language_model_learns_the_texts_alone(called, al, tiny_model, tiny_run, review_folder, tmp_path):
+    """From an encoder without such a head; the loss falls, other labels change nothing, and ALPS can use it."""
+    dataset = [word for word in tiny_run if word.startswith("dataset")]
+    words = [*dataset, f"acquisition.path={tiny_model}", "acquisition.num_hidden_layers=1", "acquisition.max_length=32"]
+    options = ["--epochs", 3, "--learning-rate", 3e-3, *words]
+    losses = losses_in(called("train_mlm", tmp_path / "mlm", *options))
+    assert len(losses) == 3
+    assert losses[-1] < 0.9 * losses[0]
+    train = review_folder / "train.csv"
+    train.write_text(re.sub(r",(pos|neg)$", ",pos", train.read_text(), count=100, flags=re.MULTILINE))
+    assert losses_in(called("train_mlm", tmp_path / "again", *options)) == losses
+    files = [tmp_path / name / "model.safetensors" for name in ("mlm", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    done = al("run", *tiny_run, f"acquisition.path={tmp_path}/mlm", "acquisition.num_hidden_layers=null",
+              "acquisition.learner=linear", "strategy=alps", "successor=null", "evaluate_at=none")  # fmt: skip
+    assert done.code == 0, done.err
+
+
+def test_a_masked_language_model_needs_an_encoder_that_is_there(called, tmp_path, capfd):
+    with pytest.raises(SystemExit) as stop:
+        called("train_mlm", tmp_path / "mlm", "dataset=trec6", "acquisition.num_hidden_layers=0")
+    assert stop.value.code == 2
+    assert "acquisition.num_hidden_layers" in capfd.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPT.parent.glob("*.py")), ids=lambda path: path.stem)

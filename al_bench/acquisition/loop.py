@@ -18,10 +18,12 @@ from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.query import query
 from al_bench.acquisition.relabelling import relabels, suspicious
 from al_bench.acquisition.setup import Setup, fit_seeds
+from al_bench.config.roles import acquiring, start_of
 from al_bench.costs import QUERY, Clock, Costs
 from al_bench.data.ragged import values_of
 from al_bench.errors import reject
 from al_bench.learners.base import Learner, Unlabelled, evaluate_on_test, setup_seconds
+from al_bench.learners.divergence import finite_outputs
 
 Computed = tuple[Cycle, Costs]
 Remember = Callable[[int, bool, Callable[[Computed | None], Computed]], Computed]
@@ -38,7 +40,9 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
     for number in range(cycles + 1):
         left = len(pool.unlabelled) - (len(setup.seed[0]) if number == 0 else 0)
         queries = number < cycles and left > 0
-        cycle, spent = remember(number, queries, partial(compute_cycle, setup, pool, number, queries))
+        compute = partial(compute_cycle, setup, pool, number, queries)
+        stopping = finite_outputs("acquisition", setup.config.acquisition, number)
+        cycle, spent = remember(number, queries, stopping(compute))
         yield (cycle, spent) if queries else without_query(cycle, spent)
         if not queries:
             return
@@ -54,15 +58,17 @@ def compute_cycle(setup: Setup, pool: Pool, number: int, queries: bool, recorded
     """
     corpus, stop = setup.corpus, setup.stop_set
     cycle, costs = recorded or (first_asked(setup) if number == 0 else Cycle(number, 0, 0, None), Costs())
-    learner = setup.learner() if setup.learner else None
+    learner = setup.learner(number) if setup.learner else None
     clock = Clock(learner.synchronise if learner else lambda: None, setup.listener)
     counts, model = Counter[str](), None
     if number == 0:
         clock.seconds |= setup.seed[1]
     if learner is not None:
         inputs = Unlabelled(corpus.train.inputs)
-        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, needs=needs_of(setup.config))
-        if number == 0:  # once per trajectory, however many processes compute its cycles
+        starts = acquiring(setup.config)
+        needs = needs_of(setup.config, start_of(starts, number))
+        once = setup_seconds(learner, inputs, exact=setup.config.rescore > 0, needs=needs)
+        if number in starts:  # once per trajectory, however many processes compute the model's cycles
             clock.seconds |= once
         if recorded is None and relabels(setup.config, number):
             with clock.phase("relabel"):

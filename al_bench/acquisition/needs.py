@@ -16,10 +16,15 @@ def seed_needs(config: RunConfig) -> frozenset[str]:
     return frozenset(STRATEGIES[config.schedule.seed_by].needs)
 
 
-def needs_of(config: RunConfig) -> frozenset[str]:
-    """What any selection of the run looks at, and relabelling, which fits models, too."""
+def cycle_needs(config: RunConfig) -> frozenset[str]:
+    """What a cycle looks at: the selection of its query, and relabelling, which fits models, too."""
     relabelling = frozenset() if config.relabel.action == "none" else frozenset({"predictions"})
-    return query_needs(config) | seed_needs(config) | relabelling
+    return query_needs(config) | relabelling
+
+
+def needs_of(config: RunConfig, start: int = 0) -> frozenset[str]:
+    """What is looked at of the acquisition model that begins in cycle `start`; the first selects the seed set, too."""
+    return cycle_needs(config) | (seed_needs(config) if start == 0 else frozenset())
 
 
 def acquires(config: RunConfig) -> bool:

@@ -15,10 +15,13 @@ from al_bench.acquisition.setup import Setup
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.protocol import ordered, refuse_broken
 from al_bench.acquisition.subsampling import propose
-from al_bench.acquisition.view import DIVERGED, View
+from al_bench.acquisition.view import View
+from al_bench.config.roles import acquiring
 from al_bench.costs import Clock
 from al_bench.errors import UserError
 from al_bench.learners.base import Model
+from al_bench.learners.divergence import remedy
+from al_bench.learners.predictions import DIVERGED
 from al_bench.seeds import number as seed_of
 from al_bench.seeds import stream
 
@@ -32,15 +35,15 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
     view = view_of(setup, pool, model, number, clock, counts)
     with clock.phase("subsample"):
         rng = stream(seeds["subsampling"], "subsampling", number)
-        candidates = propose(config.subsampling, number, view, budget, rng)
+        candidates = propose(config.subsampling, number, view, budget, rng, stale=number in acquiring(config))
     ids, rng = candidates.ids, stream(seeds["strategy"], "strategy", number)
     with clock.phase("select"):
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            cause = DIVERGED
+            cause = f"{DIVERGED}; {remedy('acquisition', config.acquisition)}"
             if STRATEGIES.code(chosen.name):  # nobody has tested it
-                cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {DIVERGED}"
+                cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {cause}"
             raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {cause}")
         refuse_broken(chosen.name, order, ids, budget)
     if scores is not None and strategy.needs and config.rescore:
@@ -61,7 +64,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
 
 def view_of(setup: Setup, pool: Pool, model: Model | None, cycle: int, clock: Clock, counts: Counter[str]) -> View:
     """What the strategy and the candidate pool of a query round may look at."""
-    config, learner = setup.config, setup.learner() if setup.learner else None
+    config, learner = setup.config, setup.learner(cycle) if setup.learner else None
     seed = seed_of(vars(config.seeds)["strategy"], "masks", cycle)
     needs, aggregate = query_needs(config), config.strategy.aggregate
     return View(setup.corpus, pool, pool.answers, needs, model, learner, seed, clock, counts, aggregate)

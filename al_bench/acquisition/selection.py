@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ class Budget:
             return 0
         mean = max(float(self.costs[candidates].mean()), 1e-9)
         return min(len(candidates), max(1, math.ceil(self.amount / mean - 1e-9)))
+
+    def all_but(self, candidates: np.ndarray) -> "Budget":
+        """What buys the candidates that it leaves over: their costs less its own amount, which may be negative."""
+        return replace(self, amount=float(self.costs[candidates].sum()) - self.amount)
 
     def completed(self, order: np.ndarray, candidates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The order, followed by the other candidates in random order where it does not use up the budget."""

@@ -25,14 +25,14 @@ from al_bench.seeds import number, stream
 class Setup:
     """All that a cycle is computed from.
 
-    learner: builds it, or gives the one built before; None where no selection needs a model
+    learner: (cycle) -> the one that acquires then, built now or before; None where no selection needs a model
     oracle: at work on the corpus; None: built here
     seeded: the seed set, where it is recorded; None: it is drawn or selected now
     """
 
     config: RunConfig
     corpus: Corpus
-    learner: Callable[[], Learner] | None
+    learner: Callable[[int], Learner] | None
     listener: Listener | None = None
     oracle: Annotator | None = None
     seeded: np.ndarray | None = None
@@ -81,7 +81,7 @@ def annotator_of(config: RunConfig, corpus: Corpus) -> Annotator:
 def select_seed_set(setup: Setup, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
     """What a strategy that needs no fitted model selects of the whole pool, and the seconds of the phase "seed"."""
     schedule, train = setup.config.schedule, setup.corpus.train
-    strategy, learner = STRATEGIES[schedule.seed_by], setup.learner() if setup.learner else None
+    strategy, learner = STRATEGIES[schedule.seed_by], setup.learner(0) if setup.learner else None
     if learner is not None:  # encoding is a phase of its own
         setup_seconds(learner, Unlabelled(train.inputs), needs=strategy.needs)
     clock = Clock(learner.synchronise if learner else lambda: None)

@@ -27,14 +27,19 @@ class Candidates:
     extended: int = 0
 
 
-def propose(chosen: SubsamplingConfig, cycle: int, view: View, budget: Budget, rng: Generator) -> Candidates:
+def propose(
+    chosen: SubsamplingConfig, cycle: int, view: View, budget: Budget, rng: Generator, *, stale: bool = False
+) -> Candidates:
     """What a cycle may query: the whole pool in refresh rounds, else a part of it.
 
     A part that cannot fill the query is extended along its order of preference.
+    stale: the last-known scores are another model's, so that a candidate pool that reads them is given new ones first
     """
-    if chosen.name == "none" or chosen.refresh == "all" or cycle in chosen.refresh:
+    kind = CANDIDATE_POOLS[chosen.name]
+    refreshes = chosen.refresh == "all" or cycle in chosen.refresh or (stale and kind.needs_scores)
+    if chosen.name == "none" or refreshes:
         return Candidates(view.pool)
-    preference = CANDIDATE_POOLS[chosen.name].call(view, rng, **settings(chosen))
+    preference = kind.call(view, rng, **settings(chosen))
     order, drawn = preference.order, preference.drawn
     part, rest = order[drawn], order[~drawn]
     left = replace(budget, amount=budget.amount - float(budget.costs[part].sum()))

@@ -14,16 +14,15 @@ from al_bench.acquisition.aggregates import aggregated, averaged
 from al_bench.acquisition.pool import Pool
 from al_bench.costs import Clock
 from al_bench.data.corpus import Corpus, Labels
-from al_bench.data.ragged import Ragged, joined, values_of
+from al_bench.data.ragged import Ragged, joined
 from al_bench.errors import UserError
 from al_bench.learners.base import Learner, Model, Unlabelled
-from al_bench.learners.predictions import Parts, Predictions, assembled
+from al_bench.learners.predictions import Parts, Predictions, assembled, finite
 
 # What a strategy or a candidate pool can need.
 FITTED = ("predictions", "embeddings", "samples", "gold")  # of the acquisition model as it is fitted in each cycle
 PRETRAINED = ("pretrained", "surprisal")  # of its encoder as it comes, before any fit
 NEEDS = (*FITTED, *PRETRAINED)
-DIVERGED = "are not finite because training diverged; lower acquisition.training.learning_rate"
 
 
 @dataclass
@@ -127,9 +126,7 @@ class View:
         """
         key = ("predictions", ids.tobytes())
         if key not in self._cache:
-            assembly = assembled(self.parts(ids))
-            finite(assembly.probs)
-            self._cache[key] = assembly
+            self._cache[key] = assembled(self.parts(ids))
         predictions = self._cache[key]
         assert isinstance(predictions, Predictions)
         return predictions
@@ -143,7 +140,6 @@ class View:
         if of == "fitted":
             self._need("embeddings")
             vectors = self.predictions(ids).embeddings
-            finite(vectors)
         else:
             self._need("pretrained")
             assert self.learner is not None
@@ -197,12 +193,3 @@ class View:
     def _need(self, *any_of: str) -> None:
         if not self.needs.intersection(any_of):
             raise UserError(f"strategy: looks at {any_of[0]} without needing it; declare needs=({any_of[0]!r}, ...)")
-
-
-def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
-    """The values. Raises `UserError` where some are not finite, so that candidates cannot be compared."""
-    assert rows is not None, "they are needed, so that predictions hold them"
-    values = values_of(rows)
-    if not np.isfinite(values).all():
-        raise UserError(f"strategy: what the fitted model predicts has values that {DIVERGED}")
-    return values

@@ -1,6 +1,7 @@
 """What one run is: in words to group and filter by, and the identity of its method."""
 
 from collections.abc import Collection, Mapping
+from itertools import groupby
 from typing import Any
 
 from al_bench.acquisition.strategies import STRATEGIES
@@ -9,6 +10,7 @@ from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.analysis.words import as_name, detailed
 from al_bench.config.component_identity import is_bracket
 from al_bench.config.digests import digest
+from al_bench.config.roles import SCHEDULED
 from al_bench.config.schema import PLAIN_TAGGING
 from al_bench.filters import FILTERS
 from al_bench.oracles import ORACLES
@@ -17,8 +19,8 @@ from al_bench.plugins import Registry
 # Of what a method consists. Two runs are of one method where all parts are equal: they differ by `seed`, by how many
 # cycles they have, and by the cycles at which the successor was evaluated.
 SELECTION = (
-    "data", "acquisition", "strategy", "subsampling", "rescore", "replay", "schedule", "precision", "engine", "seeds",
-    "oracle", "relabel",
+    "data", "acquisition", SCHEDULED, "strategy", "subsampling", "rescore", "replay", "schedule", "precision", "engine",
+    "seeds", "oracle", "relabel",
 )  # fmt: skip
 PARTS = (*SELECTION, "pseudo_labeling", "pseudo_labeler", "verifier", "successor")
 ARMS = ("ceiling", "no mismatch", "ASM", "PLASM", "replay", "acquisition only", "no model", "random", "bracket")
@@ -36,7 +38,8 @@ def columns_of(config: Mapping[str, Any], identity: Mapping[str, Any] | None = N
     acquires = _acquires(config, identity)
     recorded = identity or config
     strategy: dict[str, Any] = recorded["strategy"] if config["replay"] is None else {"name": "replay"}
-    acquisition = config["acquisition"] if acquires else None
+    acquisition = acquisition_models(config) if acquires else {}
+    selector = in_turn(acquisition, "name")
     successor = config["successor"]
     sampled = subsampling["name"] if acquires else "none"
     read: dict[str, Any] = recorded["subsampling"] if sampled != "none" else {}
@@ -66,12 +69,12 @@ def columns_of(config: Mapping[str, Any], identity: Mapping[str, Any] | None = N
         "subsampling_params": _listed(read.get("params") or {}),
         "refresh": refresh if sampled != "none" else None,
         "rescore": config.get("rescore", 0.0) if acquires else None,
-        "acquisition": acquisition and acquisition["name"],
+        "acquisition": selector,
         "successor": successor and successor["name"],
         "pseudo_labeling": pseudo["name"] if labeler else None,
         "pseudo_labeler": labeler and labeler["name"],
         "filters": _filters(pseudo["filters"]) if labeler else None,
-        "acquisition_learner": acquisition and acquisition["learner"],
+        "acquisition_learner": in_turn(acquisition, "learner"),
         "successor_learner": successor and successor["learner"],
         "oracle": oracle_name(config.get("oracle") or {"name": GOLD}),
         "priced": priced,
@@ -79,11 +82,23 @@ def columns_of(config: Mapping[str, Any], identity: Mapping[str, Any] | None = N
         "unit": config["schedule"]["unit"],
         "cycles_planned": config["schedule"]["cycles"] + 1,
         "seed": config["seed"],
-        "selector": f"{acquisition['name']} · {chosen}" if acquisition else chosen,
+        "selector": f"{selector} · {chosen}" if acquires else chosen,
         "arm": arm,
         "role": "acquisition" if acquires and _untrained(config) else "successor",
     }
     return {key: as_name(value) if isinstance(value, str) else value for key, value in columns.items()}
+
+
+def acquisition_models(config: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """The acquisition models by the cycle from which each acquires, as `config.yaml` has them."""
+    later = config.get(SCHEDULED) or {}  # which a run of an earlier version does not know
+    return {0: config["acquisition"], **{int(start): later[start] for start in sorted(later, key=int)}}
+
+
+def in_turn(models: Mapping[int, Mapping[str, Any]], key: str) -> str | None:
+    """A key of models that acquire one after the other, such as "minilm_l3, minilm_l6 from 5"; None of no model."""
+    turns = [next(turn) for _, turn in groupby(models.items(), key=lambda pair: str(pair[1][key]))]
+    return ", ".join(f"{model[key]} from {start}" if start else str(model[key]) for start, model in turns) or None
 
 
 def _acquires(config: Mapping[str, Any], identity: Mapping[str, Any] | None) -> bool:
@@ -185,7 +200,7 @@ def keys_of(parts: Mapping[str, Any]) -> dict[str, str]:
     return {"method": digest(parts), "selection": selection, "schedule": digest(parts["schedule"])}
 
 
-def _arm(config: Mapping[str, Any], acquisition: Mapping[str, Any] | None, *, bracket: bool) -> str:
+def _arm(config: Mapping[str, Any], acquisition: Mapping[int, Mapping[str, Any]], *, bracket: bool) -> str:
     """Which side of the paper's comparison a run is on; subsampling is apart from it, and a bracket on none."""
     if _labels_everything(config):
         return "ceiling"
@@ -195,11 +210,12 @@ def _arm(config: Mapping[str, Any], acquisition: Mapping[str, Any] | None, *, br
         return "PLASM"
     if config["replay"] is not None:
         return "replay"
-    if acquisition is None:
+    if not acquisition:
         return "random" if config["strategy"]["name"] == "random" else "no model"
     if _untrained(config):
         return "acquisition only"
-    return "no mismatch" if _weights(config["successor"]) == _weights(acquisition) else "ASM"
+    matches = all(_weights(config["successor"]) == _weights(model) for model in acquisition.values())
+    return "no mismatch" if matches else "ASM"
 
 
 def _untrained(config: Mapping[str, Any]) -> bool:

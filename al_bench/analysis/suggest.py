@@ -14,7 +14,7 @@ import yaml
 from al_bench.config import schema
 from al_bench.config.catalog import CHOICES, GROUPS, roots
 from al_bench.config.digests import flat
-from al_bench.config.identity import ROLES
+from al_bench.config.roles import ROLES, SCHEDULED
 from al_bench.ledger.ledger import load_record
 
 # As config.yaml has it, but with null for all that `resolve` fills in; and "config_dir", of the user's own options.
@@ -41,12 +41,12 @@ def stored(directory: str) -> Config:
     special |= {"successor": schema.PAPER_ON_PSEUDO_LABELS} if pseudo else {}
     config["training"] = _open(config["training"], paper)
     shared = {key: value for key, value in config["training"].items() if value is not None}
-    for role in ROLES:
-        if config.get(role):
-            defaults = {**paper, **special.get(role, {}), **shared}
-            config[role]["training"] = _open(config[role]["training"], defaults)
-            if config[role]["max_length"] == schema.PAPER_MAX_LENGTH.get(task):
-                config[role]["max_length"] = None
+    config.setdefault(SCHEDULED, {})  # a run of an earlier version knows none
+    for role, model in [*((role, config.get(role)) for role in ROLES), *config[SCHEDULED].items()]:
+        if model:
+            model["training"] = _open(model["training"], {**paper, **special.get(role, {}), **shared})
+            if model["max_length"] == schema.PAPER_MAX_LENGTH.get(task):
+                model["max_length"] = None
     if config.get("verifier") == config["successor"]:
         config["verifier"] = None
     config["seeds"] = _open(config["seeds"], dict.fromkeys(config["seeds"], config["seed"]))
@@ -62,7 +62,8 @@ def _open(settings: Config, defaults: Mapping[str, Any]) -> Config:
 
 def with_random_examples(config: Config) -> Config:
     plain = without_subsampling(without_pseudo_labels(config))
-    return plain | {"strategy": _option("strategy", "random"), "rescore": 0.0}  # of which there are no scores
+    # Of a random draw there are no scores, and no model is asked.
+    return plain | {"strategy": _option("strategy", "random"), "rescore": 0.0, SCHEDULED: {}}
 
 
 def with_everything_labelled(config: Config) -> Config:
@@ -74,7 +75,7 @@ def with_everything_labelled(config: Config) -> Config:
 
 def without_mismatch(config: Config) -> Config:
     """The successor selects for itself."""
-    return config | {"acquisition": config["successor"]}
+    return config | {"acquisition": config["successor"], SCHEDULED: {}}
 
 
 def without_subsampling(config: Config) -> Config:
@@ -122,11 +123,18 @@ def _changed(runs: pd.DataFrame, config: Config, key: str, wanted: Mapping[str, 
     for role in (places | dict.fromkeys(ROLES, (key, *ROLES[:3]))).get(key, ()):
         if len(alike := runs[runs[role] == value]):  # as one of the runs has it, on the same data if there is one
             source = _closest_run(alike, wanted)
-            part = stored(source.directory)[role]
+            like = stored(source.directory)
+            parts = {key: like[role], **({SCHEDULED: like[SCHEDULED]} if key == "acquisition" == role else {})}
             if key in ROLES and source.dataset != wanted.get("dataset") and config["successor"]:
-                part["max_length"] = config["successor"]["max_length"]  # its own is of other texts
-            return config | {key: part}
-    return config | {key: _option(key, value, config["config_dir"])}
+                for model in (parts[key], *parts.get(SCHEDULED, {}).values()):
+                    model["max_length"] = config["successor"]["max_length"]  # its own is of other texts
+            return without_schedule(config, key) | parts
+    return without_schedule(config, key) | {key: _option(key, value, config["config_dir"])}
+
+
+def without_schedule(config: Config, key: str) -> Config:
+    """For another acquisition model: the first of a schedule is one with what follows it."""
+    return config | {SCHEDULED: {}} if key == "acquisition" else config
 
 
 def _closest_run(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
@@ -169,6 +177,8 @@ def _sides(runs: pd.DataFrame, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def command(config: Config, seeds: Sequence[int]) -> str:
     """`al-bench run ...`: the options that come closest to each group, and what differs from them."""
     words = [word for key in GROUPS for word in _group_words(config, key)]
+    for start, model in config[SCHEDULED].items():
+        words += _option_words(config, f"{SCHEDULED}.{start}", model, f"+model@{SCHEDULED}.{start}")
     standard = asdict(schema.RunConfig())
     for key in TOP:
         if config.get(key, standard.get(key)) != standard.get(key):
@@ -185,7 +195,7 @@ def command(config: Config, seeds: Sequence[int]) -> str:
 
 
 def _group_words(config: Config, key: str) -> Iterator[str]:
-    value, group, word, own = config.get(key), GROUPS[key], CHOICES[key], config["config_dir"]
+    value, word = config.get(key), CHOICES[key]
     drawn = config["strategy"]["name"] == config["schedule"].get("seed_by", "random") == "random"
     drawn = drawn and (config.get("relabel") or {}).get("action", "none") == "none"
     if key == "acquisition" and (drawn or config["replay"] is not None):
@@ -194,6 +204,12 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
         if _standard_options()[word] is not None and key in config:  # which a run of an earlier version may not know
             yield f"{key}=null"
         return
+    yield from _option_words(config, key, value, word)
+
+
+def _option_words(config: Config, key: str, value: Config, word: str) -> Iterator[str]:
+    """The option that comes closest to a key's value, chosen by `word`, and what differs from it."""
+    group, own = _group_of(key), config["config_dir"]
     wanted = dict(_leaves(value))
 
     def likeness(name: str) -> tuple[int, bool]:
@@ -201,7 +217,7 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
         return 2 * sum(alike) - len(alike), name == value.get("name", value.get("action"))
 
     chosen = max(_options(group, own), key=likeness)
-    if chosen != _standard_options()[word]:
+    if chosen != _standard_options().get(word):
         yield f"{word}={chosen}"
     base = dict(_leaves(_option(key, chosen, own)))
     of_others = ("where.", "params.")  # an option's, which what is wanted does not have
@@ -211,6 +227,10 @@ def _group_words(config: Config, key: str) -> Iterator[str]:
         elif leaf != base[name]:
             yield f"{key}.{name}={_text(leaf)}"
     yield from (f"~{key}.{name}" for name in base if name not in wanted and name.startswith(of_others))
+
+
+def _group_of(key: str) -> str:
+    return "model" if key.startswith(SCHEDULED) else GROUPS[key]
 
 
 @cache
@@ -242,7 +262,7 @@ def _content(group: str, name: str, config_dir: str | None) -> Config:
 
 def _option(key: str, name: str, config_dir: str | None = None) -> Config:
     """A key's whole config as the option gives it; of a name that no option has, little more than the name."""
-    group = GROUPS[key]
+    group = _group_of(key)
     standard = asdict(schema.ModelConfig() if group == "model" else getattr(schema.RunConfig(), key))
     content = _content(group, name, config_dir) if name in _options(group, config_dir) else {"name": name}
     for part, value in content.items():

@@ -8,7 +8,7 @@ from typing import Any
 from al_bench.acquisition import candidates
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
-from al_bench.config.identity import ROLES
+from al_bench.config.roles import ROLES, SCHEDULED
 from al_bench.config.schema import shipped_configs
 from al_bench.data.readers.formats import READERS
 from al_bench.errors import UserError, did_you_mean, first_line, known, reject
@@ -53,7 +53,7 @@ def show(kind: str | None, config_dir: str | None) -> None:
             remedy = did_you_mean(kind, LISTED, f"choose one of {known(LISTED)}")
             raise UserError(f"ls {kind}: no such kind; {remedy}")
     usage = {name: f"{group}=NAME" for name, group in KINDS.items()}
-    usage["models"] = ", ".join(f"{CHOICES[role]}=NAME" for role in ROLES)
+    usage["models"] = ", ".join(f"{CHOICES[role]}=NAME" for role in ROLES) + f", +model@{SCHEDULED}.CYCLE=NAME"
     usage |= {"tables": "al-bench tables NAME", "experiments": f"{EXPERIMENT}NAME"}
     usage |= {name: where for name, (_, where) in COMPONENTS.items()}
     for name in [kind] if kind else LISTED:
@@ -96,7 +96,7 @@ def outside_options(words: Sequence[str]) -> Iterator[tuple[str, str, dict[str, 
     words: of the command line, where GROUP=MODULE:ATTRIBUTE names one that nobody has announced
     """
     for group, registry in REGISTRIES.items():
-        values = [word.partition("=")[2] for word in words if re.match(rf"{group}(@\w+)?=", word)]
+        values = [word.partition("=")[2] for word in words if re.match(rf"\+?{group}(@[\w.]+)?=", word)]
         named = [name for value in values for name in value.split(",") if re.fullmatch(r"[\w.]+:[\w.]+", name)]
         for name in dict.fromkeys([*registry.outside(), *named]):
             yield group, name, {NAMED_BY.get(group, "name"): name, **_own_keys(registry, name)}

@@ -119,9 +119,8 @@ def _strategy(config: RunConfig) -> Iterator[Problem]:
         if config.rescore and chosen.batch in STOCHASTIC:
             yield "rescore", f"looks at the top, and strategy.batch={chosen.batch} draws", "set rescore=0"
     else:
-        why = f"orders scores, and strategy={chosen.name} gives none"
-        if chosen.batch != "top":
-            yield "strategy.batch", why, "set it to top"
+        if chosen.batch in STOCHASTIC:
+            yield "strategy.batch", f"draws by scores, and strategy={chosen.name} gives none", "set it to top or bottom"
         if config.rescore:
             yield "rescore", f"computes scores again, and strategy={chosen.name} gives none", "set rescore=0"
     if chosen.no_entity == "last":

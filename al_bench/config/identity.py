@@ -4,12 +4,13 @@ All are functions of the resolved config, and of the files of ids and answers th
 before data or models are loaded. The fingerprints of these are recorded at first use and checked ever after.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from al_bench.acquisition.needs import acquires, fits, needs_of, seed_needs
+from al_bench.acquisition.needs import acquires, needs_of, seed_needs
+from al_bench.acquisition.relabelling import relabels
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.view import FITTED
 from al_bench.config.component_identity import (
@@ -24,6 +25,7 @@ from al_bench.config.component_identity import (
     subsampling_identity,
 )
 from al_bench.config.digests import content_hash, digest, file_hash, file_name
+from al_bench.config.roles import ROLES, SCHEDULED, is_acquiring, models_by_role
 from al_bench.config.schema import FilterConfig, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.filters import FILTERS, needed
 from al_bench.learners.families import LEARNERS
@@ -35,7 +37,6 @@ FORMAT = 8  # raised when equal configs no longer give equal ledgers
 # names of datasets and models do not count either). `seed` and the shared `training` count through `seeds` and the
 # models' own training, into which they were resolved.
 IMMATERIAL = {"name", "device", "price", "output_dir", "tracking", "progress", "seed", "training"}
-ROLES = ("acquisition", "successor", "pseudo_labeler", "verifier")
 
 
 def run_identity(config: RunConfig) -> dict[str, Any]:
@@ -44,10 +45,8 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
     for role in ROLES:
         model = getattr(config, role)
         material[role] = model and model_identity(model)
-    if not acquires(config):
-        material["acquisition"] = None
-    elif not fits(config):
-        material["acquisition"] = encoder_identity(config.acquisition)
+    del material[SCHEDULED]
+    material |= acquisition_identity(config) if acquires(config) else {"acquisition": None}
     material |= {"strategy": strategy_identity(config), "subsampling": subsampling_identity(config)}
     pseudo = training_set_identity(config, config.pseudo_labeling.filters)
     material["pseudo_labeling"] = pseudo if uses_pseudo_labels(config) else None
@@ -65,8 +64,9 @@ def run_identity(config: RunConfig) -> dict[str, Any]:
 
 def models_of(config: RunConfig) -> dict[str, ModelConfig]:
     """The models that the run fits, by role; `config` is resolved."""
-    roles = [*(ROLES[:1] if acquires(config) else ()), *(ROLES[1:] if config.evaluate_at != [] else ())]
-    return {role: model for role in roles if (model := getattr(config, role)) is not None}
+    acquired, evaluated = acquires(config), config.evaluate_at != []
+    every = models_by_role(config).items()
+    return {role: model for role, model in every if (acquired if is_acquiring(role) else evaluated)}
 
 
 def run_folder(config: RunConfig) -> str:
@@ -74,7 +74,8 @@ def run_folder(config: RunConfig) -> str:
     drawn = f"_{config.strategy.batch}" if config.strategy.batch != "top" and acquires(config) else ""
     acquired = [config.strategy.name + drawn] if config.replay is None else ["replay"]
     if acquires(config):
-        acquired = [config.acquisition.name, *acquired, config.subsampling.name]
+        later = [f"{model.name}_from_{start}" for start, model in config.acquisition_from.items()]
+        acquired = ["+".join([config.acquisition.name, *later]), *acquired, config.subsampling.name]
     parts = [config.dataset.name, *acquired]
     if config.pseudo_labeler is not None:
         parts += [config.pseudo_labeling.name, config.pseudo_labeler.name]
@@ -99,20 +100,25 @@ def trajectory_identity(config: RunConfig, precision: str) -> dict[str, Any]:
         return {**identity, "strategy": strategy, "seeds": seeds}
     if config.subsampling.name == "none":
         seeds["subsampling"] = None
-    acquisition, rescore = model_identity(config.acquisition), config.rescore
     if needs.isdisjoint(FITTED):
-        acquisition = encoder_identity(config.acquisition)
         seeds |= {"model": None, "order": None}
     else:
         identity |= metrics_identity(config)
     return {
         **identity,
-        "acquisition": acquisition,
+        **acquisition_identity(config),
         "strategy": strategy,
         "subsampling": subsampling_identity(config),
-        **_rounding(config, config.acquisition, precision),
-        "rescore": rescore,
+        **_rounding(config, [config.acquisition, *config.acquisition_from.values()], precision),
+        "rescore": config.rescore,
     }
+
+
+def acquisition_identity(config: RunConfig) -> dict[str, Any]:
+    """Of the acquisition models. Without a schedule of them, runs are what they were before there was one."""
+    identity = encoder_identity if needs_of(config).isdisjoint(FITTED) else model_identity
+    later = {start: identity(model) for start, model in config.acquisition_from.items()}
+    return {"acquisition": identity(config.acquisition), **({SCHEDULED: later} if later else {})}
 
 
 def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str, Any]:
@@ -122,10 +128,15 @@ def labelled_identity(config: RunConfig, precision: str, cycle: int) -> dict[str
     if config.replay is not None:
         return {"replay": content_hash(Path(config.replay).expanduser()), "cycle": cycle, "answers": answers}
     if cycle > 0 or config.relabel.action != "none":
-        return {"trajectory": digest(trajectory_identity(config, precision)), "cycle": cycle}
+        # A model that begins later has had no say, so that fits are shared with runs of another schedule.
+        end = cycle + 1 if relabels(config, cycle) else cycle
+        earlier = {start: model for start, model in config.acquisition_from.items() if int(start) < end}
+        until = replace(config, acquisition_from=earlier)
+        return {"trajectory": digest(trajectory_identity(until, precision)), "cycle": cycle}
     drawn = {key: data["schedule"][key] for key in ("initial", "unit", "stratified", "seed_set", "seed_by")}
     if seed_needs(config):
-        drawn |= {"acquisition": encoder_identity(config.acquisition), "precision": precision}
+        encoder = config.acquisition
+        drawn |= {"acquisition": encoder_identity(encoder), **_rounding(config, [encoder], precision)}
     seed_set = {**drawn, "seed": data["seeds"]["seed_set"]}
     return {"dataset": data["dataset"], "seed_set": seed_set, "answers": answers}
 
@@ -144,7 +155,7 @@ def fit_identity(
         "dataset": dataset_identity(config),
         "labelled": labelled_identity(config, precision, cycle),
         "model": model_identity(model),
-        **_rounding(config, model, precision),
+        **_rounding(config, [model], precision),
         "seeds": {"model": config.seeds.model, "order": config.seeds.order, "cycle": cycle},
         **metrics_identity(config),
     }
@@ -178,7 +189,7 @@ def suspicion_identity(config: RunConfig, precision: str, cycle: int, number: in
         identity["verifier"] = fit_identity(config, precision, cycle, "verifier")
     if "pretrained" in kind.needs:
         assert config.successor is not None
-        identity["model"] = model_identity(config.successor)
+        identity |= {"model": model_identity(config.successor), **_rounding(config, [config.successor], precision)}
     return identity
 
 
@@ -213,6 +224,7 @@ def _data_identity(config: RunConfig) -> dict[str, Any]:
     return {**data, "oracle": oracle, "relabel": relabel}
 
 
-def _rounding(config: RunConfig, model: ModelConfig, precision: str) -> dict[str, Any]:
-    """The engine rounds differently in what it fine-tunes; a linear head on frozen embeddings is the same in both."""
-    return {"precision": precision, **({"engine": config.engine} if LEARNERS[model.learner].engine else {})}
+def _rounding(config: RunConfig, models: Iterable[ModelConfig], precision: str) -> dict[str, Any]:
+    """The engine rounds differently in what it fine-tunes and in what it embeds."""
+    fast = any(LEARNERS[model.learner].engine for model in models)
+    return {"precision": precision, **({"engine": config.engine} if fast else {})}

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+from al_bench.acquisition.needs import cycle_needs
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.subsampling import CANDIDATE_POOLS
 from al_bench.config.digests import file_hashes
-from al_bench.config.identity import ROLES
+from al_bench.config.roles import SCHEDULED, acquiring, models_by_role
 from al_bench.config.schema import SOURCE, TASKS, ModelConfig, RunConfig, uses_pseudo_labels
 from al_bench.config.values import Problem, is_unknown, value_problems
 from al_bench.errors import known, not_one_of
@@ -15,10 +18,19 @@ from al_bench.filters import FILTERS
 from al_bench.learners.families import GIVES, LEARNERS
 
 
+def acquisition_schedule(config: RunConfig) -> Iterator[Problem]:
+    """Whether each acquisition model begins in a cycle of the run; all other rules count on it."""
+    for start in config.acquisition_from:
+        key, last = f"{SCHEDULED}.{start}", config.schedule.cycles
+        if not re.fullmatch("[1-9][0-9]*", start):
+            yield key, "begins in no cycle", f"write {SCHEDULED}.CYCLE, from 1 on; the first model is acquisition"
+        elif int(start) > last:
+            broken = f"begins after the last cycle (schedule.cycles={last})"
+            yield key, broken, f"set schedule.cycles to {start} or more, or an earlier cycle"
+
+
 def models(config: RunConfig) -> Iterator[Problem]:
-    for role, model in [(role, getattr(config, role)) for role in ROLES]:
-        if model is None:
-            continue
+    for role, model in models_by_role(config).items():
         if is_unknown(LEARNERS, model.learner):
             yield f"{role}.learner", *not_one_of(model.learner, list(LEARNERS))
             continue
@@ -27,7 +39,9 @@ def models(config: RunConfig) -> Iterator[Problem]:
             able = known(name for name, other in LEARNERS.items() if task in other.tasks)
             yield f"{role}.learner", f"does not work on {task}", f"choose one of {able}"
         params = kind.typed(model.params, f"{role}.params")
-        yield from value_problems(kind.settings(**params), f"{role}.params")
+        settings = kind.settings(**params)
+        yield from value_problems(settings, f"{role}.params")
+        yield from _out_of_task(settings, f"{role}.params", task)
         files = file_hashes(kind.files, params, f"{role}.params")
         if kind.has_source(model):
             yield from _source(role, model)
@@ -38,6 +52,20 @@ def models(config: RunConfig) -> Iterator[Problem]:
             broken = f"is an encoder, and {role}.learner={model.learner} reads none"
             yield role, broken, f"set model@{role}={model.learner}"
     yield from _capabilities(config)
+    for role in list(acquiring(config).values())[1:]:
+        if config.replay is not None:
+            yield role, "acquires, and a replay does not", "leave it out, or set replay=null"
+        elif not cycle_needs(config):
+            broken = f"acquires, and strategy={config.strategy.name} asks no model"
+            yield role, broken, "leave it out, or choose another strategy"
+
+
+def _out_of_task(settings: Any, where: str, task: str) -> Iterator[Problem]:
+    """Settings that say nothing of the task, see `schema.of_texts`."""
+    for key in fields(settings):
+        if task in TASKS and key.metadata.get("task", task) != task and getattr(settings, key.name) != key.default:
+            broken = f"is of whole texts, and dataset.task={task}"
+            yield f"{where}.{key.name}", broken, f"set it to {key.default or repr(key.default)}"
 
 
 def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
@@ -52,8 +80,9 @@ def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
 
 def _capabilities(config: RunConfig) -> Iterator[Problem]:
     """What is needed of a learner that does not give it."""
+    every = models_by_role(config)
     for key, role, needs in _needs(config):
-        learner = getattr(config, role).learner
+        learner = every[role].learner
         if learner in LEARNERS and (missing := set(needs) & set(GIVES) - set(LEARNERS[learner].gives)):
             fitting = {name: kind for name, kind in LEARNERS.items() if config.dataset.task in kind.tasks}
             able = known(name for name, kind in fitting.items() if missing <= set(kind.gives))
@@ -64,10 +93,11 @@ def _capabilities(config: RunConfig) -> Iterator[Problem]:
 def _needs(config: RunConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """(a key, a role, what the key's value needs of the role's learner)"""
     if config.replay is None:
-        if config.relabel.action != "none" and config.relabel.filter.by in FILTERS:
-            yield "relabel.filter.by", "acquisition", FILTERS[config.relabel.filter.by].needs
-        yield "strategy", "acquisition", STRATEGIES[config.strategy.name].needs
-        yield "subsampling", "acquisition", CANDIDATE_POOLS[config.subsampling.name].needs
+        for role in acquiring(config).values():
+            if config.relabel.action != "none" and config.relabel.filter.by in FILTERS:
+                yield "relabel.filter.by", role, FILTERS[config.relabel.filter.by].needs
+            yield "strategy", role, STRATEGIES[config.strategy.name].needs
+            yield "subsampling", role, CANDIDATE_POOLS[config.subsampling.name].needs
         if config.schedule.seed_by in STRATEGIES:
             yield "schedule.seed_by", "acquisition", STRATEGIES[config.schedule.seed_by].needs
     if config.successor is None or not uses_pseudo_labels(config):

@@ -6,6 +6,8 @@ from typing import Any
 
 from al_bench.acquisition import subsampling
 from al_bench.acquisition.strategies import STRATEGIES
+from al_bench.config.component_identity import model_identity
+from al_bench.config.roles import SCHEDULED
 from al_bench.config.schema import (
     PAPER_MAX_LENGTH,
     PAPER_ON_PSEUDO_LABELS,
@@ -36,7 +38,8 @@ def resolve(config: RunConfig) -> RunConfig:
         if model is None:
             return None
         own = {key: value for key, value in vars(config.training).items() if value is not None}
-        training = _with_defaults(model.training, {**PAPER_TRAINING[task], **special, **own})
+        usual = {**PAPER_TRAINING[task], **LEARNERS[model.learner].training, **special}
+        training = _with_defaults(model.training, {**usual, **own})
         length = model.max_length or PAPER_MAX_LENGTH[task]
         params = _typed(LEARNERS[model.learner], model.params, f"{role}.params")
         name = model.name or _source_name(model)
@@ -59,11 +62,19 @@ def resolve(config: RunConfig) -> RunConfig:
         filters = [replace(one, params=own_params(one, "pseudo_labeling.filters.params")) for one in labels.filters]
         labels = replace(labels, filters=filters)
     verified = pseudo and needed(labels.filters, "verifier")
+    acquisition = resolved("acquisition", config.acquisition)
     return replace(
         config,
         dataset=dataset,
         output_dir=str(Path(config.output_dir).expanduser()),
-        acquisition=resolved("acquisition", config.acquisition),
+        acquisition=acquisition,
+        acquisition_from=_changes(
+            acquisition,
+            {
+                start: resolved(f"{SCHEDULED}.{start}", config.acquisition_from[start])
+                for start in sorted(config.acquisition_from, key=int)
+            },
+        ),
         successor=resolved("successor", config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved("pseudo_labeler", config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
         verifier=resolved("verifier", config.verifier or config.successor) if verified else None,
@@ -76,6 +87,13 @@ def resolve(config: RunConfig) -> RunConfig:
         evaluate_at=sorted(set(at)) if isinstance(at, list) else at,
         seeds=_with_defaults(config.seeds, dict.fromkeys(vars(config.seeds), config.seed)),
     )
+
+
+def _changes(first: ModelConfig, later: dict[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """Without what begins where the same model acquires already: nothing changes there. later: by rising cycles"""
+    before = [first, *later.values()]
+    pairs = zip(later.items(), before, strict=False)
+    return {start: model for (start, model), last in pairs if model_identity(model) != model_identity(last)}
 
 
 def _relabelling(relabel: RelabelConfig) -> RelabelConfig:

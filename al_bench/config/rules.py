@@ -8,7 +8,8 @@ from typing import Any
 
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.config.component_rules import COMPONENT_CHECKS
-from al_bench.config.identity import ROLES
+from al_bench.config.model_rules import acquisition_schedule
+from al_bench.config.roles import models_by_role
 from al_bench.config.schema import COLUMN_ROLES, RunConfig
 from al_bench.config.values import Problem, is_count, is_unknown, limit_problems, value_problems
 from al_bench.data.corpus import Corpus
@@ -18,7 +19,7 @@ from al_bench.errors import UserError, not_one_of, reject, rule
 
 def validate(config: RunConfig) -> None:
     """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
-    problems, lines = [*_homes(config)], []
+    problems, lines = [*acquisition_schedule(config), *_homes(config)], []
     if not problems:
         problems = [*value_problems(config, "")]
         for check in CHECKS:
@@ -34,7 +35,7 @@ def validate(config: RunConfig) -> None:
 def _value(config: RunConfig, key: str) -> Any:
     """The value of a key such as pseudo_labeling.filters[0].by; of a group its option, as in strategy=entropy."""
     value: Any = config
-    for part in re.findall(r"\w+", key):
+    for part in filter(None, re.split(r"[.\[\]]+", key)):
         if isinstance(value, list | dict):
             value = value[int(part) if isinstance(value, list) else part]
         else:
@@ -44,7 +45,7 @@ def _value(config: RunConfig, key: str) -> Any:
 
 def _homes(config: RunConfig) -> Iterator[Problem]:
     """Paths from the home folder of a user who has none; no other rule can look at them."""
-    models = [f"{role}.path" for role in ROLES if getattr(config, role) is not None]
+    models = [f"{role}.path" for role in models_by_role(config)]
     for key in ("output_dir", "dataset.path", "schedule.seed_set", "replay", *models):
         try:
             Path(_value(config, key) or "").expanduser()

@@ -5,7 +5,7 @@
 the config alone: no data, no model, no torch.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,12 @@ def between(low: float, high: float, remedy: str, default: float | None = None) 
 
 def at_least(low: float, remedy: str, default: float | None = None) -> Any:
     return between(low, inf, remedy, default)
+
+
+def of_texts(key: Any) -> Any:
+    """A key, or its default, that says nothing of words: in tagging it keeps the default."""
+    default, metadata = (key.default, key.metadata) if isinstance(key, Field) else (key, {})
+    return field(default=default, metadata={**metadata, "task": "classification"})
 
 
 def seed(default: int | None = None) -> Any:
@@ -160,7 +166,8 @@ class StrategyConfig:
     name: str = "???"  # see `al-bench ls strategies`, or MODULE:ATTRIBUTE of your own
     # Tagging: mean | max | sum of the words' scores, or topK, the mean of the K highest; mnlp and random take none.
     aggregate: str = "mean"
-    # How scores make a batch: the top, the bottom (a bracket), or a draw that prefers high scores (Kirsch et al. 2023).
+    # How a batch is made: the top, its opposite (bottom: the end of the order; a bracket), or a draw that prefers high
+    # scores (Kirsch et al. 2023).
     batch: str = one_of("top", "bottom", "power", "softmax", "soft_rank")
     beta: float = at_least(1e-6, "1 is usual", 1.0)  # of such a draw: the greater, the more it prefers the top
     # Tagging: sentences in which the model predicts no entity are scored like others, or queried last.
@@ -277,6 +284,8 @@ class RunConfig:
     name: str = "run"  # groups runs: a folder under output_dir/runs and an experiment in MLflow
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     acquisition: ModelConfig = field(default_factory=ModelConfig)
+    # The acquisition schedule: the number of a cycle, and the model that acquires from that cycle on.
+    acquisition_from: dict[str, ModelConfig] = field(default_factory=dict)
     successor: ModelConfig | None = None
     strategy: StrategyConfig = field(default_factory=StrategyConfig)
     subsampling: SubsamplingConfig = field(default_factory=SubsamplingConfig)
@@ -320,7 +329,8 @@ def without_absent(config: RunConfig) -> RunConfig:
     """The same config, in which a role whose model is `none` has none."""
     roles = ("successor", "pseudo_labeler", "verifier")
     absent: dict[str, Any] = {role: None for role in roles if getattr(getattr(config, role), "name", "") == "none"}
-    return replace(config, **absent)
+    later = {start: model for start, model in config.acquisition_from.items() if model.name != "none"}
+    return replace(config, acquisition_from=later, **absent)
 
 
 def uses_pseudo_labels(config: RunConfig) -> bool:

@@ -26,6 +26,9 @@ def value_problems(group: Any, where: str) -> Iterator[Problem]:
             yield from limit_problems(name, value, *key.metadata["between"])
         if is_dataclass(value):
             yield from value_problems(value, name)
+        for part, group_in_it in value.items() if isinstance(value, dict) else ():
+            if is_dataclass(group_in_it):
+                yield from value_problems(group_in_it, f"{name}.{part}")
 
 
 def limit_problems(key: str, value: float | None, low: float, high: float, remedy: str) -> Iterator[Problem]:

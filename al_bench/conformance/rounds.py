@@ -66,7 +66,7 @@ def config_of(
 def cycles_of(config: RunConfig, corpus: Corpus, learner: Learner | None = None) -> list[Cycle]:
     """All cycles of the real loop, of which nothing is written. learner: another one than the synthetic"""
     learner = learner or SyntheticLearner(corpus.task, len(corpus.label_names))
-    setup = Setup(config, corpus, (lambda: learner) if acquires(config) else None)
+    setup = Setup(config, corpus, (lambda cycle: learner) if acquires(config) else None)
     return [cycle for cycle, _ in acquire(setup, lambda number, queries, compute: compute(None))]
 
 
@@ -116,14 +116,14 @@ class Round:
     @cached_property
     def setup(self) -> Setup:
         learner = SyntheticLearner(self.corpus.task, len(self.corpus.label_names), self.diverged)
-        return Setup(self.config, self.corpus, (lambda: learner) if acquires(self.config) else None)
+        return Setup(self.config, self.corpus, (lambda cycle: learner) if acquires(self.config) else None)
 
     def view(self, needs: frozenset[str] | None = None) -> FrozenView:
         """A new one. needs: what it lets be looked at; None: what the config needs"""
         model = None
         if self.setup.learner is not None and fits(self.config) and (needs is None or needs & set(FITTED)):
             ids, inputs = self.pool.labelled, Unlabelled(self.corpus.train.inputs)
-            model = self.setup.learner().fit(inputs, ids, self.pool.answers[ids], fit_seeds(self.config, 1))
+            model = self.setup.learner(1).fit(inputs, ids, self.pool.answers[ids], fit_seeds(self.config, 1))
         view = view_of(self.setup, self.pool, model, 1, Clock(lambda: None), Counter())
         facts = {f.name: getattr(view, f.name) for f in fields(View) if f.init}
         view = FrozenView(**facts if needs is None else facts | {"needs": needs})

@@ -145,6 +145,13 @@ def comes_to_an_end(subject: Subject) -> None:
         subject.select(at)
 
 
+def has_an_opposite(subject: Subject) -> None:
+    """Orders all candidates, or selects all but a batch where the budget buys them, so that it has an opposite."""
+    opposite = Subject(replace(subject.chosen, batch="bottom"))
+    for at in opposite.rounds():
+        opposite.select(at)
+
+
 def knows_no_other_labels(subject: Subject) -> None:
     """Selects the same whatever the labels of unlabelled examples are, unless it is a bracket."""
     if subject.strategy.bracket:
@@ -189,6 +196,7 @@ SUITE = Suite(
         ties_are_drawn,
         refuses_a_diverged_model,
         comes_to_an_end,
+        has_an_opposite,
         knows_no_other_labels,
         needs_what_it_declares,
         runs_in_the_loop,

@@ -80,6 +80,7 @@ class SyntheticLearner:
     diverged: bool = False
     computes: str = "nothing"
     optimizations: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.overheads: dict[str, float] = {}

@@ -65,17 +65,15 @@ def of_neighbours(
     """
     from sklearn.neighbors import NearestNeighbors
 
-    known, vectors = _unit(values_of(gold)), _unit(values_of(pseudo))
+    from al_bench.learners.engine.regression import unit_rows
+
+    known, vectors = unit_rows(values_of(gold)), unit_rows(values_of(pseudo))
     index = NearestNeighbors(n_neighbors=min(k, len(known)), algorithm="brute", metric="euclidean")
     near = index.fit(known).kneighbors(vectors, return_distance=False)
     votes, rows = np.zeros((len(vectors), classes)), np.arange(len(vectors))
     np.add.at(votes, (rows[:, None], values_of(gold_labels)[near]), 1.0 / near.shape[1])
     own = votes[rows, values_of(labels)]
     return _of_examples(labels, 1.0 - own, votes.max(axis=1) > own + 1e-9)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def _of_examples(rows: Labels, score: np.ndarray, contradicts: np.ndarray) -> Suspicion:

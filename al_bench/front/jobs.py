@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from al_bench.config.credentials import conceal
 from al_bench.config.digests import digest
 from al_bench.config.identity import run_folder
 from al_bench.config.resolution import resolve
+from al_bench.config.roles import SCHEDULED
 from al_bench.config.rules import validate
 from al_bench.config.schema import TASKS, RunConfig, shipped_configs, without_absent
 from al_bench.data.readers.files import data_name
@@ -93,12 +95,13 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     """
     for word in overrides:
         key, _, value = word.lstrip("+").partition("=")
-        if key in CHOICES.values() and value.startswith("["):  # of which Hydra would take the last
-            several = f"give one, or run each of them: -m {key}={value.strip('[]')}"
+        scheduled = key.startswith(f"model@{SCHEDULED}.")
+        if (key in CHOICES.values() or scheduled) and value.startswith("["):  # of which Hydra would take the last
+            several = f"give one, or run each of them: -m {'+' * scheduled}{key}={value.strip('[]')}"
             raise reject(key, value, "is a list, but one option is chosen", several)
     try:
         # Resolved first, or the schema would not see what a value such as ${seed} stands for.
-        merged = OmegaConf.merge(OmegaConf.structured(RunConfig), _without_hydra(composed, resolve=True))
+        merged = OmegaConf.merge(_schema(), _without_hydra(composed, resolve=True))
         if missing := sorted(OmegaConf.missing_keys(merged)):
             value = known(TASKS).replace(", ", " or ") if missing[0] == "dataset.task" else "..."
             raise reject(missing[0], "???", "has no value", f"set {missing[0]}={value}")
@@ -109,6 +112,18 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     validate(config)
     config.tracking = conceal(config.tracking)  # an option file may have it, too
     return resolve(config)
+
+
+@cache  # a third of the time of a check; a merge copies it
+def _schema() -> Any:
+    return OmegaConf.structured(RunConfig)
+
+
+def job_of(words: Sequence[str]) -> RunConfig:
+    """The config of the one job that a script's command line asks for. Raises `UserError`."""
+    register()
+    with initialize_config_dir(str(shipped_configs()), version_base="1.3"):
+        return checked(_composed(list(words)), words)
 
 
 def jobs_of(options: argparse.Namespace) -> Iterator[tuple[list[str], RunConfig | UserError]]:

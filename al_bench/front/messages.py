@@ -13,7 +13,7 @@ from omegaconf import errors
 from yaml import MarkedYAMLError
 
 from al_bench.config.catalog import CHOICES
-from al_bench.config.identity import ROLES
+from al_bench.config.roles import ROLES, SCHEDULED
 from al_bench.config.schema import RunConfig
 from al_bench.errors import TYPES, UserError, did_you_mean, known, not_one_of, rule, shown
 
@@ -78,12 +78,18 @@ def _override_of(field: str, overrides: Sequence[str]) -> str | None:
     return next(same, None)  # the last one counts
 
 
-def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str]) -> str:
-    """A key that does not exist, or holds a value that it cannot."""
-    field = str(error.full_key)
+def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence[str], field: str | None = None) -> str:
+    """A key that does not exist, or holds a value that it cannot. field: the key; None: as the error names it"""
+    field = field or str(error.full_key)
+    if scheduled := re.match(rf"{SCHEDULED}\.\d+(?=\.)", field):  # a model with the same keys as any other
+        model, words = ROLES[0], [word.replace(f"{scheduled[0]}.", f"{ROLES[0]}.") for word in overrides]
+        line = _of_key(error, text, words, field.replace(scheduled[0], model, 1))
+        return line.replace(f"{model}.", f"{scheduled[0]}.")
     word = _override_of(field, overrides)
     given = word.partition("=")[2] if word and "=" in word else None
     match = re.search(r"In '(.+?)'", text)
+    if re.fullmatch(rf"{SCHEDULED}(\.\w+)?", field) or f"override +{SCHEDULED}." in text:
+        return _of_schedule(error, f"{SCHEDULED}.{field}" if field.isdigit() else field, match[1] if match else "")
     where = f" (in the option file {match[1]}.yaml)" if match else ""
     if isinstance(error, errors.InterpolationResolutionError | errors.UnsupportedInterpolationType):
         reason = str(error).splitlines()[0]
@@ -110,6 +116,16 @@ def _of_key(error: errors.OmegaConfBaseException, text: str, overrides: Sequence
     if re.fullmatch(r"[\d.]+(\*\*|\^)\d+", str(value)):
         remedy = "write it in digits"
     return rule(field, value, f"must be {kind}{where}", remedy)
+
+
+def _of_schedule(error: errors.OmegaConfBaseException, field: str, file: str) -> str:
+    """A model of the acquisition schedule that stands under no cycle, or is set before it is chosen."""
+    cycle = next(iter(re.findall(r"\d+", field)), "CYCLE")
+    if isinstance(error, errors.KeyValidationError):
+        return f"{field}: a cycle is text in a file (in the option file {file}.yaml); write '{cycle}' in quotes"
+    option = file.removeprefix("model/") if file.startswith("model/") else "NAME"
+    broken = "no model is chosen there" if cycle.isdigit() else "names no cycle"
+    return f"{field}: {broken}; write +model@{SCHEDULED}.{cycle}={option}"
 
 
 def _near_key(field: str, file: str = "") -> str:
@@ -154,6 +170,9 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
     if match := re.search(r"In '(.+?)': Could not override '(.+?)'", text):
         hint = did_you_mean(match[2], [*CHOICES.values()], f"the groups are {known(CHOICES.values())}")
         return f"{match[2]}: no such group (in the option file {match[1]}.yaml); {hint}"
+    if match := re.search(rf"Could not override '(model@{SCHEDULED}\..+?)'", text):
+        broken = "no model is chosen there so far"
+        return rule(match[1], value(match[1]), broken, f"write +{match[1]}={value(match[1]) or 'NAME'}")
     if match := re.search(r"Could not override '(.+?)'\.\nDid you mean to override (one of )?(.+?)\?", text):
         return rule(match[1], value(match[1]), "no such group", f"did you mean {match[3].replace(', ', ' or ')}?")
     if match := re.search(r"Could not delete from config\. '(.+?)'", text):
@@ -178,7 +197,8 @@ def _of_text(text: str, overrides: Sequence[str]) -> str | None:
 def _keys(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every dotted key of the schema, and its type; for a group of keys its class, also where it may be null."""
     for name, hint in typing.get_type_hints(schema).items():
-        hint = next((part for part in typing.get_args(hint) if is_dataclass(part)), hint)
+        if isinstance(hint, types.UnionType):
+            hint = next((part for part in typing.get_args(hint) if is_dataclass(part)), hint)
         yield prefix + name, hint
         if is_dataclass(hint):
             yield from _keys(hint, f"{prefix}{name}.")

@@ -14,6 +14,7 @@ from yaml import YAMLError
 
 from al_bench.config import identity
 from al_bench.config.digests import differences, digest
+from al_bench.config.roles import ROLES
 from al_bench.config.schema import RunConfig, uses_pseudo_labels
 from al_bench.errors import UserError, first_line, reject
 from al_bench.ledger.ledger import is_locked, load_record, read_json
@@ -132,7 +133,7 @@ def needs(run: Path, root: Path) -> set[Path]:
 
 def _steps(config: RunConfig, precision: str, cycle: int) -> Iterator[dict[str, Any]]:
     at = (config, precision, cycle)
-    for role in identity.ROLES[1:]:
+    for role in ROLES[1:]:
         if getattr(config, role) is not None:
             yield identity.fit_identity(*at, role)
     if uses_pseudo_labels(config):

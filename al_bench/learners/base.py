@@ -119,6 +119,7 @@ class Learner(Protocol):
     """Trains models of one kind.
 
     computes: the active optimizations, and the rejected ones with the reason, as one line for the user
+    notes: what else the user should know of its model, each to follow the model's name
     optimizations: names of the active ones (see engine/optimizations.py)
     overheads: seconds of the learner's life that are no training: "load" (weights from disk or the network),
         "check" (of optimizations and a new head), "capture" (of CUDA graphs, inside fits); absent where there is none
@@ -126,6 +127,9 @@ class Learner(Protocol):
 
     @property
     def computes(self) -> str: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
     @property
     def optimizations(self) -> tuple[str, ...]: ...
@@ -223,6 +227,10 @@ class BasicLearner:
     @property
     def computes(self) -> str:
         return "a learner of your own"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     @property
     def optimizations(self) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """Every kind of learner by its name in `ModelConfig.learner`, and what others know of it before torch is imported."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
 
 from al_bench.config.schema import TASKS, ModelConfig, TrainingConfig
 from al_bench.learners.base import BasicLearner
-from al_bench.learners.settings import BilstmCrf, Cnn
+from al_bench.learners.settings import BilstmCrf, Cnn, LinearSettings, LoraSettings
 from al_bench.plugins import Component, Registry
 
 # What a learner can give beside predictions: to strategies and candidate pools, to filters, to other pseudo-labels.
@@ -26,6 +27,7 @@ class LearnerKind(Component):
     reads: keys of `ModelConfig`, beside these, that its models depend on
     epochs: whether a fit takes the epochs and steps that `training` says
     engine: whether it takes the engine's optimizations, which round differently
+    training: values of `training` that are the paper's for a network that is fine-tuned as a whole, and others here
     """
 
     gives: tuple[str, ...] = ()
@@ -36,6 +38,7 @@ class LearnerKind(Component):
     reads: tuple[str, ...] = ("num_hidden_layers", "max_length", "regularization", "training")
     epochs: bool = False
     engine: bool = False
+    training: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if unknown := set(self.gives) - set(GIVES):
@@ -103,13 +106,25 @@ LEARNERS = Registry(
             epochs=True,
             engine=True,
         ),
+        "lora": LearnerKind(
+            "al_bench.learners.lora:LoraLearner",
+            "a frozen encoder or decoder with low-rank adapters (needs al-bench[lora])",
+            LoraSettings,
+            gives=GIVES,
+            source=True,
+            reads=("num_hidden_layers", "max_length", "training"),
+            epochs=True,
+            engine=True,
+            training={"learning_rate": 1e-3},
+        ),
         "linear": LearnerKind(
             "al_bench.learners.linear:LinearLearner",
             "a linear head on an encoder's frozen embeddings",
-            NO_SETTINGS,
+            LinearSettings,
             gives=GIVES,
             source=True,
             reads=("num_hidden_layers", "max_length", "regularization", "training.dev_share"),
+            engine=True,
         ),
         "cnn": LearnerKind(
             "al_bench.learners.cnn:CnnLearner",

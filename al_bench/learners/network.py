@@ -74,7 +74,7 @@ class NetworkModel(Model):
         masks = Masks(learner.forward.network_of(exact), seed)
         for sampled in samples(learner.forward, learner.encoded(inputs), ids, draws, masks, exact=exact):
             if len(ids) and not masks.used:
-                raise no_dropout(learner.role, learner.config)
+                raise no_dropout(learner.role, learner.config, learner.network)
             yield sampled
 
     def influence(

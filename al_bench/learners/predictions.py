@@ -7,6 +7,13 @@ import numpy as np
 
 from al_bench.data.corpus import Labels
 from al_bench.data.ragged import Ragged, joined, like, offsets_of, values_of
+from al_bench.errors import UserError
+
+DIVERGED = "are not finite because training diverged"
+
+
+class NotFinite(UserError):
+    """A model gave outputs that are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +85,29 @@ class Predictions:
 Parts = Iterator[tuple[np.ndarray, Predictions]]
 
 
+def finite(rows: np.ndarray | Ragged | None) -> np.ndarray:
+    """The values of outputs. Raises `NotFinite` where some are not, so that nothing is made of them."""
+    assert rows is not None, "they are needed, so that predictions hold them"
+    values = values_of(rows)
+    if not np.isfinite(values).all():
+        raise NotFinite(f"a fitted model's outputs {DIVERGED}")
+    return values
+
+
 def assembled(parts: Iterable[tuple[np.ndarray, Predictions]]) -> Predictions:
-    """The predictions of all examples from parts that each hold some positions; together they hold all."""
+    """The predictions of all examples from parts that each hold some positions; together they hold all.
+
+    Raises `NotFinite`.
+    """
     positions, pieces = zip(*parts, strict=True)
     order = np.argsort(np.concatenate(positions))
     tokens = sum(p.tokens for p in pieces)
     probs = joined([p.probs for p in pieces])
+    finite(probs)
     embeddings = [p.embeddings for p in pieces if p.embeddings is not None]  # of all or of none
     states = joined(embeddings)[order] if embeddings else None
+    if states is not None:
+        finite(states)
     choices = [p.decoded for p in pieces if p.decoded is not None]  # of all or of none
     decoded = values_of(like(probs, np.concatenate(choices))[order]) if choices else None
     if isinstance(probs, Ragged):

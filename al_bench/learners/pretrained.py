@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from safetensors import safe_open
+import torch
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs
@@ -15,11 +15,12 @@ from al_bench.learners.base import Unlabelled
 from al_bench.learners.encoding_learner import EncodingLearner
 from al_bench.learners.engine.collation import Collator
 from al_bench.learners.engine.dropout import dropouts, no_dropout
-from al_bench.learners.engine.embedding import Embedder
+from al_bench.learners.engine.embedding import MEAN, Embedder, NetworkEmbedder
 from al_bench.learners.engine.encoding import Encoded, encode
 from al_bench.learners.engine.loading import inspect, last_layer, load_network, set_head_dropout
+from al_bench.learners.engine.optimizations import PACKED
 from al_bench.learners.engine.surprisal import LanguageModel, surprisal
-from al_bench.learners.engine.weights import fetch
+from al_bench.learners.engine.weights import Source, fetch
 
 
 @dataclass(eq=False, repr=False)
@@ -30,26 +31,48 @@ class PretrainedLearner(EncodingLearner):
     available: the optimizations to use where the network passes their check
     Raises `UserError` where the model cannot be loaded; `weights.identify` checks that it is the pinned one.
 
-    head_parameters: names of the network's parameters that the checkpoint lacks
+    head_parameters: names of the parameters that each fit draws anew
+    fitted_head: those of them that the checkpoint has
+    causal: whether the network is a decoder
     """
 
     trains_network: ClassVar[bool]  # else its encoder is used as it is
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        started, classes = time.perf_counter(), len(self.label_names)
-        source, kind = fetch(self.role, self.config), self.kind(self.task)
-        with source.reading():
-            self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
-            self.network, self.head_parameters = load_network(source, configuration, kind)
-        self.network.to(self.device)
-        self.pretrained = self.network.state_dict()
-        if self.trains_network:
-            self.pretrained = {name: weights.clone() for name, weights in self.pretrained.items()}
-        self.collator = Collator(self.tokenizer, self.network, self.device)
-        self._embedder = Embedder(self.network, self.pretrained, self.collator, self.cache)
+        started = time.perf_counter()
+        self.fitted_head: frozenset[str] = frozenset()
+        self.causal = False
+        self._load(fetch(self.role, self.config))
         self._seconds = {"load": time.perf_counter() - started}
         self._surprisal_seconds: dict[Encoded, float] = {}
+
+    def _load(self, source: Source) -> None:
+        """Tokenizer, network and embedder."""
+        classes, kind = len(self.label_names), self.kind(self.task)
+        with source.reading():
+            self.tokenizer, configuration, _ = inspect(source, self.config, self.task, kind, classes)
+            self.network, self.head_parameters, self.fitted_head = self.build(source, configuration)
+        self.network.to(self.device)
+        self.pretrained = self.pristine()
+        self.collator = Collator(self.tokenizer, self.network, self.device)
+        self.causal = self.collator.causal
+        packs = PACKED in self.available
+        self._embedder: Embedder = NetworkEmbedder(
+            self.network, self.pretrained, self.collator, self.cache, self._pooling(), packs
+        )
+
+    def _pooling(self) -> str:
+        """Of the encoder's states of a text."""
+        return MEAN
+
+    def build(self, source: Source, configuration: Any) -> tuple[Any, frozenset[str], frozenset[str]]:
+        """As `load_network`."""
+        return load_network(source, configuration, self.kind(self.task))
+
+    def pristine(self) -> dict[str, torch.Tensor]:
+        """The weights before any fit, which no fit changes, by their names in the network."""
+        return self.network.state_dict()
 
     @classmethod
     def kind(cls, task: str) -> str:
@@ -62,29 +85,44 @@ class PretrainedLearner(EncodingLearner):
         source = fetch(role, model)
         with source.reading():
             _, _, network = inspect(source, model, task, cls.kind(task), classes)
-            if source.weights.suffix == ".safetensors":
-                with safe_open(source.weights, framework="pt"):
-                    pass  # a file that was cut is refused
-        if not cls.trains_network:
-            return
+        if cls.trains_network:
+            cls.check_network(role, model, network, classes, needs)
+
+    @classmethod
+    def check_network(cls, role: str, model: ModelConfig, network: Any, classes: int, needs: frozenset[str]) -> None:
+        """As `check`, of a network without weights."""
         if "embeddings" in needs:
             last_layer(network, classes)
         if "samples" in needs:
             assert model.training.dropout is not None
             set_head_dropout(network, model.training.dropout)
             if not dropouts(network):
-                raise no_dropout(role, model)
+                raise no_dropout(role, model, network)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.fitted_head:
+            return ()
+        return (f"brings a fitted head ({', '.join(sorted(self.fitted_head)[:3])}), which is drawn anew",)
 
     @property
     def overheads(self) -> dict[str, float]:
         return self._seconds
 
-    def _encode(self, inputs: Inputs) -> Encoded:
-        return encode(inputs, self.tokenizer, self.max_length, self.cache)
+    def _encode(self, texts: Inputs) -> Encoded:
+        return encode(self._read(texts), self.tokenizer, self.max_length, self.cache, causal=self.causal)
+
+    def _read(self, inputs: Inputs) -> Inputs:
+        """What the tokenizer is given."""
+        return inputs
+
+    def _vectors(self, encoded: Encoded, ids: np.ndarray, precision: str) -> np.ndarray | Ragged:
+        """By the encoder as it comes: (n, width) of texts; of sentences a row for each surviving word."""
+        return self._embedder(encoded, precision)[0][ids]
 
     def embed(self, inputs: Unlabelled, ids: np.ndarray) -> np.ndarray | Ragged:
         encoded = self.encoded(inputs)
-        vectors = self._embedder(encoded, self.precision)[0][ids]
+        vectors = self._vectors(encoded, ids, self.precision)
         if not isinstance(vectors, Ragged):
             return vectors
         assert encoded.lengths is not None

@@ -59,9 +59,16 @@ class TransformerLearner(NetworkLearner, PretrainedLearner):
     def start(self, examples: Examples, seeds: FitSeeds) -> None:
         self.reset(seeds)
 
+    def pristine(self) -> dict[str, torch.Tensor]:
+        return {name: weights.clone() for name, weights in super().pristine().items()}
+
     def reset(self, seeds: FitSeeds) -> None:
-        """Pretrained weights, and a new head drawn from the fit's own stream."""
+        """Pretrained weights, and a new head."""
         self.network.load_state_dict(self.pretrained)
+        self.draw_head(seeds)
+
+    def draw_head(self, seeds: FitSeeds) -> None:
+        """From the fit's own stream."""
         generator = torch.Generator().manual_seed(number(seeds.model, "head", seeds.cycle))
         config = self.network.config
         spread = getattr(config, "initializer_range", None) or getattr(config, "init_std", None) or 0.02

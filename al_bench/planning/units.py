@@ -18,7 +18,8 @@ from al_bench.acquisition.relabelling import fits_for_relabelling
 from al_bench.config import identity as identities
 from al_bench.config.component_identity import dataset_identity, model_identity
 from al_bench.config.digests import digest
-from al_bench.config.schema import DatasetConfig, RunConfig, TrainingConfig, uses_pseudo_labels
+from al_bench.config.roles import SCHEDULED, acquirer, models_by_role, start_of
+from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, TrainingConfig, uses_pseudo_labels
 from al_bench.costs import happens_once
 from al_bench.filters import FILTERS
 from al_bench.learners.engine.batching import small_data_rule
@@ -77,22 +78,23 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
     The cycles of a shorter run's trajectory are done. Its last model is fitted once more, for its query, which is not
     counted here: another job may make that query first.
     """
-    acquired = None
+    acquired: dict[int, dict[str, Any]] = {}  # by cycle
     if fits(config):
-        acquired = model_identity(config.acquisition)
         trajectory = digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
+            model = acquirer(config, cycle)
+            acquired[cycle] = model_identity(model)
             before = [f"/relabel/{number}" for number in range(fits_for_relabelling(config, cycle))]
             for part in [*before, ""]:
                 key = f"{trajectory}/{cycle}{part}"
-                yield _unit(key, "acquisition", config, labelled_at(config, cycle), cycle < done)
+                yield _unit(key, "acquisition", model, config, labelled_at(config, cycle), cycle < done)
     if config.successor is None:
         return
     for cycle in at:
         if uses_pseudo_labels(config):
             yield from _pseudo_units(config, precision, cycle)
-        elif model_identity(config.successor) != acquired:  # else it shares that fit
+        elif model_identity(config.successor) != acquired.get(cycle):  # else it shares that fit
             identity = identities.fit_identity(config, precision, cycle, "successor")
             yield _step_unit(identity, "successor", config, labelled_at(config, cycle))
 
@@ -115,16 +117,16 @@ def _pseudo_units(config: RunConfig, precision: str, cycle: int) -> Iterator[Uni
 
 def _step_unit(identity: dict[str, Any], role: str, config: RunConfig, n: float | None) -> Unit:
     folder = step_folder(Path(config.output_dir, "steps"), identity)
-    return _unit(folder.name, role, config, n, finished(folder))
+    return _unit(folder.name, role, models_by_role(config)[role], config, n, finished(folder))
 
 
-def _unit(key: str, role: str, config: RunConfig, n: float | None, done: bool) -> Unit:
-    model, work, steps = getattr(config, role), None, None
+def _unit(key: str, part: str, model: ModelConfig, config: RunConfig, n: float | None, done: bool) -> Unit:
+    work, steps = None, None
     if n is not None:
         steps, epochs = steps_of(model.training, n) if LEARNERS[model.learner].epochs else (1.0, 1)
         work = n * epochs
     rate = rate_of(dataset_identity(config), model_identity(model))
-    return Unit(key, role, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
+    return Unit(key, part, f"{model.name} on {config.dataset.name}", rate, work, steps, done)
 
 
 def rate_of(dataset: dict[str, Any], model: dict[str, Any]) -> str:
@@ -189,10 +191,12 @@ class Past:
         self._other: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros(2))  # seconds, fits
         for folder in sorted((output_dir / "trajectories").glob("*/")):
             identity = load_record(folder / "identity.json").get("identity", {})
-            model = identity.get("acquisition") or {"training": None}
-            if model.get("training", {}) is None:  # none, or its encoder as it comes: nothing was fitted
+            first = identity.get("acquisition") or {"training": None}
+            if first.get("training", {}) is None:  # none, or its encoder as it comes: nothing was fitted
                 continue
+            models = {0: first, **{int(start): model for start, model in identity.get(SCHEDULED, {}).items()}}
             for record in Ledger(folder / "costs.jsonl").scan()[0]:
+                model = models[start_of(models, record["cycle"])]
                 self._add("acquisition", identity["dataset"], model, record)
         for folder in filter(finished, sorted((output_dir / "steps").glob("*/"))):
             identity, costs = (load_record(folder / f"{name}.json") for name in ("identity", "costs"))

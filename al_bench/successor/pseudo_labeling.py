@@ -97,7 +97,7 @@ class Plasm:
         """The use that is made of the predictions for the rest of the pool by a model fitted on gold labels alone."""
         fit = on_gold(self.s, self.labelled, self.cycle, role, part)
         model, clock = fit.model, self.s.clock(fit.learner)
-        with clock.phase(phase):
+        with clock.phase(phase), fit.stopping():
             used = use(model, model.predict(self.s.pool, self.rest))
         spent = named(fit.spent(), part)
         return used, replace(spent, seconds={**spent.seconds, **clock.seconds})

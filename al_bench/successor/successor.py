@@ -1,6 +1,7 @@
 """Fit the successor on the examples that a cycle has labelled, and evaluate it: a function of the ledger."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from al_bench.config.schema import RunConfig
 from al_bench.costs import Clock, Costs, Listener, happens_once
 from al_bench.data.corpus import Corpus, Labels
 from al_bench.learners.base import UNWATCHED, Learner, Model, Unlabelled, Watch, evaluate_on_test, setup_seconds
+from al_bench.learners.divergence import finite_outputs
 from al_bench.ledger.store import Step, Steps
 
 
@@ -80,17 +82,22 @@ class Fit:
         """Fitted now; valid until the role's learner fits again."""
         seeds = fit_seeds(self.s.config, self.cycle)
         self.clock.seconds |= setup_seconds(self.learner, self.s.pool)
-        with self.clock.phase("train"):
+        with self.clock.phase("train"), self.stopping():
             model = self.learner.fit(self.s.pool, self.ids, self.labels, seeds, weights=self.weights, watch=self.watch)
         self.clock.move(model.costs.capture_seconds, "train", "capture")
         return model
+
+    def stopping(self) -> AbstractContextManager[None]:
+        """Within, outputs of the model have to be finite."""
+        role = self.roles[0]
+        return finite_outputs(role, getattr(self.s.config, role), self.cycle)
 
     def evaluated(self) -> Step:
         """Its metrics on the test split, computed or read."""
 
         def evaluate() -> Step:
             model = self.model
-            with self.clock.phase("evaluate"):
+            with self.clock.phase("evaluate"), self.stopping():
                 metrics = evaluate_on_test(model, self.s.corpus, self.s.config.metrics)
             return Step(metrics, costs=self.spent())
 

@@ -180,12 +180,12 @@ def trajectory(root: Path) -> Trajectory:
 @pytest.mark.parametrize(("task", "oracle"), [("classification", HALF_WRONG), ("tagging", SPANS)])
 def test_interrupted_after_every_cycle_and_continued_to_the_same_bytes(tmp_path, task, oracle):
     corpus, config = corpus_of(task), config_of(task, **oracle)
-    list(acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory(tmp_path / "whole").cycle))
+    list(acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory(tmp_path / "whole").cycle))
     for stopped_after in range(4):
-        steps = acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory(tmp_path / "parts").cycle)
+        steps = acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory(tmp_path / "parts").cycle)
         for _ in range(stopped_after + 1):
             next(steps)
-    list(acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory(tmp_path / "parts").cycle))
+    list(acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory(tmp_path / "parts").cycle))
     whole, parts = (snapshot(trajectory(tmp_path / name).folder) for name in ("whole", "parts"))
     assert whole == parts
     assert {"labels/cycle_0000.npy", "labels/cycle_0003.npy", "seed_labels/cycle_0000.npy"} <= whole.keys()
@@ -194,11 +194,11 @@ def test_interrupted_after_every_cycle_and_continued_to_the_same_bytes(tmp_path,
 def test_an_oracle_that_would_now_say_something_else_changes_nothing_that_is_recorded(tmp_path):
     corpus = corpus_of()
     first = config_of(**HALF_WRONG)
-    steps = acquire(Setup(first, corpus, lambda: fake_for(corpus)), trajectory(tmp_path).cycle)
+    steps = acquire(Setup(first, corpus, lambda cycle: fake_for(corpus)), trajectory(tmp_path).cycle)
     done = [next(steps)[0] for _ in range(2)]
     moody = replace(first, seeds=replace(first.seeds, oracle=7))
     again, learner = [], fake_for(corpus)
-    for cycle, _ in acquire(Setup(moody, corpus, lambda: learner), trajectory(tmp_path).cycle):
+    for cycle, _ in acquire(Setup(moody, corpus, lambda cycle: learner), trajectory(tmp_path).cycle):
         again.append(cycle)
     for one, other in zip(done, again, strict=False):
         assert one.query_labels.tolist() == other.query_labels.tolist()
@@ -212,8 +212,8 @@ def test_an_oracle_that_would_now_say_something_else_changes_nothing_that_is_rec
 @pytest.mark.parametrize("kind", ["labels", "seed_labels"])
 def test_damaged_answers_are_noticed(tmp_path, kind):
     corpus, config = corpus_of(), config_of(**HALF_WRONG)
-    list(acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory(tmp_path).cycle))
+    list(acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory(tmp_path).cycle))
     path = trajectory(tmp_path).folder / kind / "cycle_0000.npy"
     path.write_bytes(path.read_bytes()[:-1] + b"\x09")
     with pytest.raises(UserError, match="missing or damaged"):
-        list(acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory(tmp_path).cycle))
+        list(acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory(tmp_path).cycle))

@@ -129,7 +129,7 @@ def test_sentences_without_an_entity_come_last():
     ("changes", "says"),
     [
         ({"strategy__no_entity": "last"}, "strategy.no_entity=last: is of tagging with entities; set it to score"),
-        ({"strategy__name": "coreset", "strategy__batch": "power"}, "strategy.batch=power: orders scores"),
+        ({"strategy__name": "coreset", "strategy__batch": "power"}, "strategy.batch=power: draws by scores"),
         ({"strategy__name": "coreset", "rescore": 2.0}, "rescore=2.0: computes scores again"),
         ({"strategy__batch": "softmax", "rescore": 2.0}, "rescore=2.0: looks at the top"),
         ({"strategy__aggregate": "top0"}, "strategy.aggregate=top0: must be one of"),

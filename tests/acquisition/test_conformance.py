@@ -199,6 +199,7 @@ BROKEN_STRATEGIES = [
     (strategies.ties_are_drawn, selecting(in_order, needs=()), "all generators select the same one first"),
     (strategies.refuses_a_diverged_model, by_score(hiding, **TEXTS), "selects where all predictions are NaN"),
     (strategies.comes_to_an_end, selecting(not_all, needs=()), "do not use up the budget"),
+    (strategies.has_an_opposite, selecting(not_all, **TEXTS), "has 30 of 48 candidates, which do not use up"),
     (strategies.knows_no_other_labels, selecting(by_label, **TEXTS), "reads labels that nobody has given"),
     (strategies.needs_what_it_declares, selecting(in_order, needs=("samples",)), "never looks at samples"),
     (strategies.runs_in_the_loop, by_score(global_chance, needs=()), "queries something else"),

@@ -134,7 +134,7 @@ def test_interrupted_after_every_cycle_and_continued_to_the_same_bytes(tmp_path,
     def cycles(name: str):
         root: Path = tmp_path / name
         trajectory = Trajectory(root, {"what": "determines it"}, {"data": "d"}, len(corpus.train))
-        return acquire(Setup(config, corpus, lambda: fake_for(corpus)), trajectory.cycle)
+        return acquire(Setup(config, corpus, lambda cycle: fake_for(corpus)), trajectory.cycle)
 
     list(cycles("whole"))
     for stopped_after in range(4):

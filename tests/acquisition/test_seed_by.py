@@ -61,7 +61,7 @@ def test_seed_sets_depend_on_the_seed_of_seed_sets_alone():
 
 def test_a_recorded_seed_set_is_taken_as_it_is():
     config, learner = config_of(schedule__seed_by="embedding_kmeans", strategy__name="random"), Embedding()
-    setup = Setup(config, corpus_of(), lambda: learner, seeded=np.array([5, 3, 8]))
+    setup = Setup(config, corpus_of(), lambda cycle: learner, seeded=np.array([5, 3, 8]))
     first, _ = next(acquire(setup, lambda number, queries, compute: compute(None)))
     assert first.seed_set.tolist() == [3, 5, 8]
     assert learner.events == []

@@ -70,6 +70,32 @@ def test_several_models_are_named(tmp_path):
     assert "minilm_l3 · least_confidence → mpnet_base" in methods
 
 
+def test_models_that_acquire_one_after_the_other(tmp_path):
+    """All of them are named, in order; a method is another one where another model follows, or when it begins."""
+    write_runs(tmp_path, varied("seed=1,2"))
+    write_runs(tmp_path, varied("seed=1,2", "+model@acquisition_from.2=minilm_l6"))
+    write_runs(tmp_path, varied("seed=1", "+model@acquisition_from.3=minilm_l6"))
+    write_runs(tmp_path, varied("seed=1", "+model@acquisition_from.2=minilm_l6", "acquisition_from.2.max_length=64"))
+    setting, methods = only(tmp_path)
+    assert list(methods) == [
+        "minilm_l3",
+        "minilm_l3, minilm_l6 from 2 [acquisition_from.2.max_length=256]",
+        "minilm_l3, minilm_l6 from 2 [acquisition_from.2.max_length=64]",
+        "minilm_l3, minilm_l6 from 3",
+    ]
+    assert {method.arm for method in setting.methods} == {"ASM"}
+    assert [len(method.runs) for method in setting.methods] == [2, 2, 1, 1]
+
+
+def test_a_mismatch_at_any_time_is_one(tmp_path):
+    """The successor selects in the end, and another model selected before; or in both roles it is the same one."""
+    write_runs(tmp_path, varied("seed=1", "+model@acquisition_from.2=minilm_l6"))
+    longer = ("+model@acquisition_from.2=minilm_l6", "acquisition_from.2.training.epochs=3")
+    write_runs(tmp_path, varied("seed=1", "model@acquisition=minilm_l6", *longer))
+    setting, _ = only(tmp_path)
+    assert sorted(method.arm for method in setting.methods) == ["ASM", "no mismatch"]
+
+
 def test_what_is_called_the_same_is_told_apart(tmp_path):
     write_runs(tmp_path, varied("training.learning_rate=1e-4,2e-4", "seed=1"))
     _, methods = only(tmp_path)

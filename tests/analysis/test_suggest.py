@@ -42,6 +42,7 @@ COMMANDS = [
     f"{ONE} oracle=noisy oracle.params.rate=0.3 oracle.price.example=0.5 price.hour=2 price.currency=EUR",
     f"{ONE} schedule=paper schedule.cycles=4 schedule.stratified=true",
     f"{ONE} relabel=drop oracle=noisy",
+    f"{ONE} +model@acquisition_from.2=mpnet_base acquisition_from.2.training.epochs=3 acquisition_from.2.max_length=64",
     f"{ONE} relabel=ask_gold relabel.at=[1] oracle=noisy relabel.oracle.price.example=0.5",
 ]
 

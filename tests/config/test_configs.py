@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.config.catalog import KINDS
-from al_bench.config.identity import ROLES
+from al_bench.config.roles import ROLES
 from al_bench.config.rules import validate
 from al_bench.config.schema import RunConfig, shipped_configs
 from al_bench.errors import UserError
@@ -63,7 +63,20 @@ def test_debug_shrinks_another_experiment():
     assert (config.dataset.limit.train, config.schedule.cycles, config.training.epochs) == (200, 2, 1)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS["model"] if name not in ("hf", "none")])
+# Weights that a script makes have no source but the user's folder.
+FETCHED = [name for name in OPTIONS["model"] if name.startswith(("e5_small_en", "e5_small_q4"))]
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_a_model_that_a_script_makes(name):
+    config = composed(f"model@acquisition={name}", "acquisition.path=.")
+    assert (config.acquisition.name, config.acquisition.hub) == (name, None)
+    assert config.acquisition.sha256 is not None
+    with pytest.raises(UserError, match=r"^acquisition=.*set acquisition\.path"):
+        composed(f"model@acquisition={name}")
+
+
+@pytest.mark.parametrize("name", sorted({*OPTIONS["model"]} - {"hf", "none", *FETCHED}))
 def test_model(name):
     """As acquisition model with its settings, and as successor beside it."""
     config = composed(f"model@acquisition={name}", f"model@successor={name}")

@@ -16,6 +16,7 @@ from al_bench.config.identity import (
     pseudo_labels_identity,
     run_folder,
     run_identity,
+    suspicion_identity,
     trajectory_identity,
 )
 from al_bench.config.resolution import resolve
@@ -122,6 +123,7 @@ TABLE: dict[str, tuple[Any, tuple[bool, bool]]] = {
     "name": ("other", NOTHING),
     **{f"dataset.{key}": row for key, row in DATASET.items()},
     **model("acquisition", TRAJECTORY_AND_RUN),
+    "acquisition_from": ({"3": ModelConfig("later", hub="some/later")}, TRAJECTORY_AND_RUN),
     **model("successor", RUN),  # one acquisition, many successors
     "strategy.name": ("entropy", TRAJECTORY_AND_RUN),
     "strategy.aggregate": ("max", TRAJECTORY_AND_RUN),
@@ -267,15 +269,36 @@ def test_resolved_precision_counts():
 
 
 def test_the_engine_counts_where_it_rounds_differently():
-    """Not in a linear head, whose frozen embeddings are the same in both."""
-    for learner, counts in (("transformer", True), ("linear", False)):
+    """In what is fine-tuned, and in frozen embeddings, wherever these are looked at."""
+    knn = [FilterConfig("knn", 0.1)]
+    for learner in ("transformer", "linear"):
         fast, plain = (
-            resolved(engine=engine, acquisition__learner=learner, successor__learner=learner)
+            resolved(
+                engine=engine, acquisition__learner=learner, successor__learner=learner,
+                schedule__seed_by="embedding_kmeans", pseudo_labeling__filters=knn,
+            )
             for engine in ("fast", "plain")
-        )
-        assert (trajectory(fast) != trajectory(plain)) == counts
-        fits = [fit_identity(config, "float32", 0, "successor") for config in (fast, plain)]
-        assert (fits[0] != fits[1]) == counts
+        )  # fmt: skip
+        assert trajectory(fast) != trajectory(plain)
+        for identity in (
+            lambda config: fit_identity(config, "float32", 0, "successor"),
+            lambda config: labelled_identity(config, "float32", 0),
+            lambda config: suspicion_identity(config, "float32", 0, 0),
+        ):
+            assert identity(fast) != identity(plain)
+
+
+@pytest.mark.parametrize(("key", "value"), [("pooling", "cls"), ("prompt", "query: "), ("normalize", True)])
+def test_how_a_text_is_embedded_counts(key, value):
+    """Also where nothing is fitted."""
+    linear = {"acquisition__learner": "linear", "successor__learner": "linear"}
+    for strategy in ("least_confidence", "embedding_kmeans"):
+        base = resolved(**linear, strategy=StrategyConfig(strategy))
+        other = resolved(base, acquisition__params={**base.acquisition.params, key: value})
+        assert trajectory(base) != trajectory(other)
+        assert fit_identity(base, "float32", 0, "successor") == fit_identity(other, "float32", 0, "successor")
+    other = resolved(base, successor__params={**base.successor.params, key: value})
+    assert fit_identity(base, "float32", 0, "successor") != fit_identity(other, "float32", 0, "successor")
 
 
 @pytest.mark.parametrize("key", ["schedule.initial", "schedule.step", "subsampling.gamma"])
@@ -307,7 +330,7 @@ def test_cycles_are_no_part_of_a_trajectory_by_any_way(subsampling, refresh):
 # --------------------------------------------------------------------- keys that matter only sometimes
 
 
-MODEL_ONLY = ("acquisition.", "training.", "subsampling.", "strategy.")
+MODEL_ONLY = ("acquisition.", "acquisition_from", "training.", "subsampling.", "strategy.")
 MODEL_ONLY += ("seeds.model", "seeds.order", "seeds.subsampling", "rescore", "engine", "metrics")
 
 

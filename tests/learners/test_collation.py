@@ -24,10 +24,11 @@ ENCODED = Encoded(
 
 
 def collator_of(pad_id: int, pad_type: int, left: bool) -> Collator:
-    tokenizer = SimpleNamespace(
-        pad_token_id=pad_id, pad_token_type_id=pad_type, padding_side="left" if left else "right"
-    )
-    return Collator(tokenizer, torch.nn.Module(), CPU)
+    network = torch.nn.Module()
+    network.config = SimpleNamespace(summary_type="last" if left else "first")  # type: ignore[assignment]
+    # Whatever side the tokenizer is set to.
+    tokenizer = SimpleNamespace(pad_token_id=pad_id, pad_token_type_id=pad_type, padding_side="left")
+    return Collator(tokenizer, network, CPU)
 
 
 @pytest.mark.parametrize(

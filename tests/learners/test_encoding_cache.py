@@ -152,7 +152,7 @@ class Work:
         self.now, self.done = 0.0, []
         monkeypatch.setattr(time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(encoding, "_tokenise", self.slow("tokenise", encoding._tokenise))
-        monkeypatch.setattr(embedding.Embedder, "_embed", self.slow("embed", embedding.Embedder._embed))
+        monkeypatch.setattr(embedding.NetworkEmbedder, "_embed", self.slow("embed", embedding.NetworkEmbedder._embed))
         monkeypatch.setattr(Scaling, "of", self.slow("standardise", Scaling.of))
 
     def slow(self, what: str, function: Any) -> Any:

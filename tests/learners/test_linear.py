@@ -13,7 +13,8 @@ import torch
 import transformers
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from tiny import FAMILIES, SEEDS, build, cache_in, save_family, settings
+from tiny import FAMILIES, SEEDS, TESTED, build, cache_in, save_family, settings, word_piece
+from tokenizers import processors
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.metrics import evaluate
@@ -51,14 +52,16 @@ def linear(
     max_length: int = 32,
     num_hidden_layers: int | None = None,
     regularization: float = 1.0,
+    available: frozenset[str] = TESTED,
+    params: dict[str, Any] | None = None,
     **training: Any,
 ) -> LinearLearner:
     model = ModelConfig(
         name="tiny", learner="linear", path=str(folder), max_length=max_length, regularization=regularization,
         num_hidden_layers=num_hidden_layers, training=settings(task, **training),
     )  # fmt: skip
-    names = labels or LABELS[task]
-    return LinearLearner("acquisition", model, task, names, torch.device("cpu"), precision, cache)
+    names, device = labels or LABELS[task], torch.device("cpu")
+    return LinearLearner("acquisition", model, task, names, device, precision, cache, available, **(params or {}))
 
 
 def inputs_of(task: str) -> Unlabelled:
@@ -66,7 +69,7 @@ def inputs_of(task: str) -> Unlabelled:
 
 
 def plainly(
-    folder: Path, task: str, values: Any, layers: int | None = None, *, every_word: bool = False
+    folder: Path, task: str, values: Any, layers: int | None = None, *, every_word: bool = False, pooling: str = "mean"
 ) -> list[np.ndarray]:
     """A (units, width) array per example, by transformers alone: one at a time, so nothing is padded.
 
@@ -95,8 +98,10 @@ def plainly(
                 found.append(np.array(rows, dtype=np.float32).reshape(len(value), states.shape[1]))
             else:
                 found.append(states[[owners.index(w) for w in sorted({w for w in owners if w is not None})]])
+        elif pooling == "cls":
+            found.append(states[batch["input_ids"][0].numpy() == tokenizer.cls_token_id])
         else:
-            found.append(states.mean(axis=0, keepdims=True))
+            found.append(states.mean(axis=0, keepdims=True) if pooling == "mean" else states[-1:])
     return found
 
 
@@ -221,11 +226,109 @@ def test_a_checkpoint_with_a_head_is_an_encoder_too(family: Family, tmp_path: Pa
     np.testing.assert_array_equal(*vectors)
 
 
+# ------------------------------------------------------------------------------- pooling, prompts and unit length
+
+
+@pytest.mark.parametrize("available", [TESTED, frozenset()], ids=["packed", "padded"])
+@pytest.mark.parametrize("pooling", ["cls", "last"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_state_of_one_sub_word(name: str, pooling: str, available: frozenset[str], family: Family) -> None:
+    """XLNet's class token is the last one, behind padding at the left."""
+    learner = linear(family(name), available=available, params={"pooling": pooling})
+    expected = np.concatenate(plainly(family(name), "classification", TEXTS, pooling=pooling))
+    assert len(expected) == len(TEXTS)
+    np.testing.assert_allclose(learner.embed(inputs_of("classification"), IDS), expected, atol=2e-5)
+
+
+def test_batches_are_packed_where_the_network_can_be(family: Family) -> None:
+    packs = {name: linear(family(name))._embedder._can_pack("float32") for name in FAMILIES}  # type: ignore[attr-defined]
+    assert packs["bert"]
+    assert packs["roberta"]
+    assert not packs["xlnet"]
+    assert not packs["deberta"]
+
+
+def save_decoder(folder: Path, padding_side: str) -> Path:
+    """Llama, of a tokenizer that adds no special tokens."""
+    made = word_piece()
+    made["tokenizer_object"].post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    tokenizer = transformers.PreTrainedTokenizerFast(**made, padding_side=padding_side)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=64, pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    transformers.AutoModel.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("padding_side", ["left", "right"])
+@pytest.mark.parametrize("pooling", ["mean", "last"])
+def test_a_decoder_is_an_encoder_too(pooling: str, padding_side: str, tmp_path: Path) -> None:
+    """One text at a time there is no padding. A text without any sub-word is zeros."""
+    folder = save_decoder(tmp_path / "decoder", padding_side)
+    texts = [*TEXTS, LOST, ""]
+    learner = linear(folder, params={"pooling": pooling})
+    vectors = flat(learner.embed(Unlabelled(texts), np.arange(len(texts))))
+    expected = np.concatenate(plainly(folder, "classification", TEXTS, pooling=pooling))
+    np.testing.assert_allclose(vectors[: len(TEXTS)], expected, atol=1e-5)
+    assert not vectors[len(TEXTS) :].any()
+    with pytest.raises(UserError, match=r"params.pooling=cls: its tokenizer adds no class token; .* mean or last"):
+        check(folder, pooling="cls")
+    check(folder, pooling="last")
+
+
+def check(folder: Path, **params: Any) -> None:
+    model = ModelConfig(
+        name="tiny", learner="linear", path=str(folder), max_length=32, training=settings(), params=params
+    )
+    LinearLearner.check("acquisition", model, "classification", 2, frozenset())
+
+
+def test_a_prompt_is_put_before_each_text(bert: Path) -> None:
+    learner, ids = linear(bert, params={"prompt": "very: "}), np.array([3, 0])
+    expected = np.concatenate(plainly(bert, "classification", [f"very: {TEXTS[i]}" for i in ids]))
+    np.testing.assert_allclose(learner.embed(inputs_of("classification"), ids), expected, atol=1e-5)
+    longer = learner.encoded(inputs_of("classification")).tokens.lengths
+    assert (longer - linear(bert).encoded(inputs_of("classification")).tokens.lengths).tolist() == [2] * len(TEXTS)
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging"])
+def test_vectors_of_length_one(task: str, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are what strategies see, and what is standardised before the regression."""
+    monkeypatch.setattr(regression, "BLOCK", 7)
+    learner = linear(bert, task, params={"normalize": True})
+    labels = CLASSES if task == "classification" else TAGS
+    ids = np.arange(len(labels))
+    rows = np.concatenate(plainly(bert, task, inputs_of(task).inputs, every_word=True))
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    np.testing.assert_allclose(flat(learner.embed(inputs_of(task), ids)), expected, atol=1e-5)
+    model = learner.fit(inputs_of(task), ids, labels, SEEDS)
+    features = model.predict(inputs_of(task), ids, embeddings=True).embeddings
+    assert features is not None
+    there = expected[lengths[:, 0] > 0]
+    np.testing.assert_allclose(flat(features), (there - there.mean(axis=0)) / there.std(axis=0), atol=1e-3)
+
+
+@pytest.mark.parametrize(("key", "value", "default"), [("pooling", "cls", "mean"), ("prompt", "very: ", "''")])
+def test_what_is_of_texts_is_refused_of_words(
+    key: str, value: str, default: str, al: Any, tiny_tagging_run: list[str]
+) -> None:
+    words = [*tiny_tagging_run, "acquisition.learner=linear", f"+acquisition.params.{key}='{value}'"]
+    refused = al("plan", *words)
+    assert refused.code == 1
+    line = f"acquisition.params.{key}={value}: is of whole texts, and dataset.task=tagging; set it to {default}"
+    assert line in refused.out
+    assert al("plan", *words[:-1], f"+acquisition.params.{key}={default}").code == 0
+
+
 # ------------------------------------------------------------------------------------------------- their cache
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding.Embedder, "_embed", lambda *_: pytest.fail("it is in the cache"))
+    monkeypatch.setattr(embedding.NetworkEmbedder, "_embed", lambda *_: pytest.fail("it is in the cache"))
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])
@@ -241,6 +344,29 @@ def test_vectors_are_computed_once(task: str, bert: Path, tmp_path: Path, monkey
     assert sorted(path.name for path in tmp_path.glob("vectors-*")) == files
     stored, _ = learner._embedder(learner.encoded(inputs_of(task)), "float32")
     assert not flat(stored).flags.writeable, "mapped from the file, for reading"
+
+
+@pytest.mark.parametrize(
+    ("params", "passes"),
+    [({"normalize": True}, 1), ({"pooling": "cls"}, 2), ({"pooling": "last"}, 2), ({"prompt": "very "}, 2)],
+)
+def test_which_settings_need_a_pass_of_their_own(
+    params: dict[str, Any], passes: int, bert: Path, tmp_path: Path
+) -> None:
+    for chosen in ({}, params, params):
+        learner = linear(bert, cache=cache_in(tmp_path), params=chosen)
+        learner.prepare(inputs_of("classification"))
+        plain = linear(bert, params=chosen).embed(inputs_of("classification"), IDS)
+        np.testing.assert_array_equal(learner.embed(inputs_of("classification"), IDS), plain)
+    assert len(list(tmp_path.glob("vectors-*/vectors.npy"))) == passes
+
+
+def test_packed_and_padded_passes_are_kept_apart(bert: Path, tmp_path: Path) -> None:
+    """They round differently."""
+    for count, available in enumerate((TESTED, frozenset[str]()), start=1):
+        for _ in range(2):
+            linear(bert, cache=cache_in(tmp_path), available=available).prepare(inputs_of("classification"))
+        assert len(list(tmp_path.glob("vectors-*/vectors.npy"))) == count
 
 
 def test_the_key_changes_with_all_that_matters(bert: Path, tmp_path: Path) -> None:
@@ -279,7 +405,7 @@ def test_what_a_killed_job_left_is_no_result(bert: Path, tmp_path: Path, monkeyp
             vectors[:3] = 7.0
             raise KeyboardInterrupt
 
-        patch.setattr(embedding.Embedder, "_embed", die)
+        patch.setattr(embedding.NetworkEmbedder, "_embed", die)
         with pytest.raises(KeyboardInterrupt):
             linear(bert, cache=cache_in(tmp_path)).prepare(inputs_of("classification"))
     assert not list(tmp_path.glob("vectors-*/*"))
@@ -288,14 +414,14 @@ def test_what_a_killed_job_left_is_no_result(bert: Path, tmp_path: Path, monkeyp
 
 
 def test_parallel_jobs_embed_once(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    embed, started = embedding.Embedder._embed, []
+    embed, started = embedding.NetworkEmbedder._embed, []
 
     def slowly(self: Any, *rest: Any) -> None:
         started.append(self)
         time.sleep(0.3)
         embed(self, *rest)
 
-    monkeypatch.setattr(embedding.Embedder, "_embed", slowly)
+    monkeypatch.setattr(embedding.NetworkEmbedder, "_embed", slowly)
     learners = [linear(bert, cache=cache_in(tmp_path)) for _ in range(3)]
     with ThreadPoolExecutor() as jobs:
         list(jobs.map(lambda learner: learner.prepare(inputs_of("classification")), learners))

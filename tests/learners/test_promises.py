@@ -15,6 +15,14 @@ from al_bench.learners.families import LEARNERS
 SUBJECTS: dict[str, dict[str, Any]] = {
     "transformer": {"max_length": 32, "training": {"learning_rate": 4e-3}},
     "linear": {"max_length": 32, "regularization": 1.0},
+    "lora": {"max_length": 32, "training": {"learning_rate": 1e-2}},
+    "cnn": {"filters": 20, "width": 30, "training": {"learning_rate": 5e-3, "dropout": 0.2}},
+    "bilstm_crf": {
+        "hidden": 20,
+        "width": 30,
+        "character_filters": 10,
+        "training": {"learning_rate": 1e-2, "dropout": 0.2},
+    },
     "cnn": {"filters": 8, "training": {"learning_rate": 1e-2, "dropout": 0.2}},
     "bilstm_crf": {
         "characters": 8,
@@ -38,6 +46,8 @@ def trials(encoder):
     made: dict[str, Trial] = {}
 
     def trial(name: str) -> Trial:
+        if name == "lora":
+            pytest.importorskip("peft")
         if name not in made:
             files = {"path": encoder} if LEARNERS[name].source else {}
             made[name] = SUITE.prepare(name, {**files, **SUBJECTS[name]})

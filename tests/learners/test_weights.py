@@ -49,7 +49,7 @@ def without_tokenizer(folder: Path) -> None:
 
 BROKEN: dict[str, tuple[Change, str]] = {
     "config.json is no JSON": (lambda f: (f / "config.json").write_text("{"), "not a valid JSON file"),
-    "config.json is a list": (lambda f: (f / "config.json").write_text("[]"), "must be a mapping"),
+    "config.json is a list": (lambda f: (f / "config.json").write_text("[]"), "Unrecognized model"),
     "no config.json": (lambda f: (f / "config.json").unlink(), "the folder has no config.json"),
     "a model type of the future": (edited("config.json", model_type="bert9000"), "bert9000"),
     "no text classifier": (edited("config.json", model_type="resnet"), "ResNetConfig"),

@@ -1,16 +1,21 @@
 """Randomly initialised encoders of every family, small enough for a test, saved as a user would have them."""
 
+import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from al_bench.config.schema import PAPER_TRAINING, ModelConfig, TrainingConfig
 from al_bench.learners.base import FitSeeds
 from al_bench.learners.engine.optimizations import BFLOAT16, PACKED
+from al_bench.learners.families import LEARNERS
 from al_bench.learners.transformer import TransformerLearner
 from al_bench.ledger.cache import ArrayCache
 
@@ -72,6 +77,26 @@ def unigram() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def decoder_tokens(begin: bool = False) -> dict[str, Any]:
+    """Qwen's and Llama 3's byte-level BPE: words are split first, nothing is added at the end, and nothing pads.
+
+    begin: whether texts begin with a token of their own, as Llama's do
+    """
+    backend = Tokenizer(models.BPE())
+    words = pre_tokenizers.Split(Regex(r" ?[a-z]+|\s+|[^\sa-z]"), "isolated")
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=330, special_tokens=["<|begin|>", "<|endoftext|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    backend.train_from_iterator([f" {word}" for word in WORDS] * 3, trainer)
+    if begin:
+        backend.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])
+    names = {"bos_token": "<|begin|>"} if begin else {}
+    return {"tokenizer_object": backend, "eos_token": "<|endoftext|>", "padding_side": "left", **names}
+
+
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
          "max_position_embeddings": 64, "initializer_range": SPREAD}  # fmt: skip
 DISTIL = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48, "max_position_embeddings": 64,
@@ -94,16 +119,98 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any], Any]] = {
     "deberta": (transformers.DebertaV2Config, DEBERTA, word_piece),
     "modernbert": (transformers.ModernBertConfig, MODERN, word_piece),
 }
+DECODER = {**SIZES, "num_key_value_heads": 1}
+DECODERS: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "qwen2": (transformers.Qwen2Config, DECODER, decoder_tokens),
+    "llama": (transformers.LlamaConfig, DECODER, partial(decoder_tokens, begin=True)),
+}
+
+
+def vocabulary(*specials: str) -> dict[str, int]:
+    """Of word pieces."""
+    pieces = [*specials, *WORDS, *LETTERS, *".,!'-", *(f"##{c}" for c in LETTERS)]
+    return {piece: i for i, piece in enumerate(pieces)}
+
+
+def scored(*specials: str) -> list[tuple[str, float]]:
+    """Of SentencePiece's unigrams."""
+    pieces = [*((piece, 0.0) for piece in specials), *((f"▁{word}", -2.0) for word in WORDS)]
+    return [*pieces, ("▁", -4.0), *((letter, -5.0) for letter in LETTERS)]
+
+
+def of_bert() -> Any:
+    return transformers.BertTokenizer(vocab=vocabulary("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"))
+
+
+def of_roberta() -> Any:
+    trained = json.loads(byte_level()["tokenizer_object"].to_str())["model"]
+    return transformers.RobertaTokenizer(vocab=trained["vocab"], merges=[tuple(pair) for pair in trained["merges"]])
+
+
+def of_modernbert() -> Any:
+    """Byte-level, with BERT's special tokens."""
+    trained = byte_level()
+    backend, names = trained["tokenizer_object"], ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    backend.add_special_tokens(list(names))
+    ends = [(name, backend.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    keys = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **dict(zip(keys, names, strict=True)))
+
+
+def of_albert() -> Any:
+    return transformers.AlbertTokenizer(vocab=scored("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"))
+
+
+def of_deberta() -> Any:
+    return transformers.DebertaV2Tokenizer(vocab=scored("[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"))
+
+
+def of_xlnet() -> Any:
+    return transformers.XLNetTokenizer(vocab=scored("<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"))
+
+
+def of_mpnet() -> Any:
+    return transformers.MPNetTokenizer(vocab=vocabulary("<s>", "<pad>", "</s>", "[UNK]", "<mask>"))
+
+
+def of_xlm_roberta() -> Any:
+    return transformers.XLMRobertaTokenizer(vocab=scored("<s>", "<pad>", "</s>", "<unk>", "<mask>"))
+
+
+V3 = {**DEBERTA, "type_vocab_size": 0, "position_biased_input": False, "norm_rel_ebd": "layer_norm",
+      "share_att_key": True}  # fmt: skip
+# Families as they are published, with tokenizers of their own classes. MiniLM is a small BERT.
+PUBLISHED: dict[str, tuple[Any, dict[str, Any], Any]] = {
+    "bert": (transformers.BertConfig, SIZES, of_bert),
+    "distilbert": (transformers.DistilBertConfig, DISTIL, of_bert),
+    "roberta": (transformers.RobertaConfig, {**SIZES, "type_vocab_size": 1}, of_roberta),
+    "electra": (transformers.ElectraConfig, {**SIZES, "embedding_size": 16}, of_bert),
+    "albert": (transformers.AlbertConfig, {**SIZES, "embedding_size": 16}, of_albert),
+    "deberta_v2": (transformers.DebertaV2Config, {**DEBERTA, "conv_kernel_size": 3, "conv_act": "gelu"}, of_deberta),
+    "deberta_v3": (transformers.DebertaV2Config, V3, of_deberta),
+    "modernbert": (transformers.ModernBertConfig, MODERN, of_modernbert),
+    "xlnet": (transformers.XLNetConfig, XLNET, of_xlnet),
+    "mpnet": (transformers.MPNetConfig, SIZES, of_mpnet),
+    "xlm_roberta": (transformers.XLMRobertaConfig, {**SIZES, "type_vocab_size": 1}, of_xlm_roberta),
+    # A BERT that reads XLM-R's sub-words, and whose configuration still says BERT's padding.
+    "e5": (transformers.BertConfig, {**SIZES, "pad_token_id": 0}, of_xlm_roberta),
+}
 
 
 def save_family(family: str, folder: Path, dtype: torch.dtype = torch.float32, **sizes: Any) -> Path:
-    """A pretrained encoder without a head, and its tokenizer."""
-    configuration, usual, make = FAMILIES[family]
-    tokenizer = transformers.PreTrainedTokenizerFast(**make())
+    """A pretrained encoder or decoder without a head, and its tokenizer."""
+    configuration, usual, make = {**FAMILIES, **DECODERS}[family]
+    return save(configuration, {**usual, **sizes}, transformers.PreTrainedTokenizerFast(**make()), folder, dtype)
+
+
+def save(
+    configuration: Any, sizes: dict[str, Any], tokenizer: Any, folder: Path, dtype: torch.dtype = torch.float32
+) -> Path:
     torch.manual_seed(0)
     config = configuration(
-        vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, bos_token_id=None, eos_token_id=None,
-        **{**usual, **sizes},
+        **{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **sizes},
+        bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
     network = transformers.AutoModel.from_config(config)
     torch.nn.init.normal_(network.get_input_embeddings().weight, std=1.0)
@@ -134,11 +241,15 @@ def build(
     num_hidden_layers: int | None = None,
     available: frozenset[str] = TESTED,
     device: torch.device = torch.device("cpu"),  # noqa: B008
+    learner: str = "transformer",
+    params: Mapping[str, Any] = MappingProxyType({}),
     **training: Any,
 ) -> TransformerLearner:
+    kind = LEARNERS[learner]
     model = ModelConfig(
-        name="tiny", path=str(folder), max_length=max_length, num_hidden_layers=num_hidden_layers,
+        name="tiny", learner=learner, params=kind.typed(params, "params"), path=str(folder), max_length=max_length, num_hidden_layers=num_hidden_layers,
         training=settings(task, **training),
     )  # fmt: skip
     names = labels or {"classification": ("neg", "pos"), "tagging": ("O", "B-PER", "I-PER")}[task]
-    return TransformerLearner("acquisition", model, task, names, device, precision, cache, available)
+    facts: Any = ("acquisition", model, task, names, device, precision, cache, available)
+    return kind.learner(*facts, **model.params)  # type: ignore[return-value]

@@ -21,7 +21,7 @@ def acquired(tmp_path) -> tuple[Trajectory, list]:
     """A finished trajectory of 3 cycles, and its cycles."""
     trajectory = Trajectory(tmp_path / "trajectories", {"a": 1}, {"data": CORPUS.fingerprint}, 20)
     learner = fake_for(CORPUS)
-    setup = Setup(config_of(schedule__cycles=2, schedule__step=3), CORPUS, lambda: learner)
+    setup = Setup(config_of(schedule__cycles=2, schedule__step=3), CORPUS, lambda cycle: learner)
     return trajectory, list(acquire(setup, trajectory.cycle))
 
 

@@ -29,7 +29,7 @@ def opened(root: Path, **changes) -> Trajectory:
 
 
 def acquired(root: Path, learner: FakeLearner | None, config=CONFIG, **changes) -> list[Computed]:
-    setup = Setup(config, CORPUS, learner and (lambda: learner))
+    setup = Setup(config, CORPUS, learner and (lambda cycle: learner))
     return list(acquire(setup, opened(root, **changes).cycle))
 
 
@@ -347,7 +347,7 @@ def test_one_that_waits_says_so(tmp_path):
     holder.start()
     assert entered.wait(20)
     idle = fake_for(CORPUS, later_is_harder)
-    setup = Setup(CONFIG, CORPUS, lambda: idle)
+    setup = Setup(CONFIG, CORPUS, lambda cycle: idle)
     first = next(acquire(setup, trajectory.cycle))
     holder.join()
     assert messages == ["waits"]
@@ -391,7 +391,7 @@ def test_other_data_or_weights_behind_the_same_identity_are_refused(tmp_path, fi
 def test_nothing_is_bound_before_the_first_cycle(tmp_path):
     """What made a first try fail may be mended: the model's file, or a text."""
 
-    def fail() -> FakeLearner:
+    def fail(cycle: int) -> FakeLearner:
         raise UserError("cannot be loaded")
 
     with pytest.raises(UserError, match="cannot be loaded"):

@@ -597,7 +597,7 @@ def test_every_shipped_table_in_every_format(al, everything, tmp_path, name, kin
         }
         title = text.partition("\\caption")[2].splitlines()[0].replace("\\_", "_")
         constant = zip(made.keys, made.rows[0].key, strict=True)
-        assert sum(f"{name} {'–' if one is None else one}" in title for name, one in constant) >= (
+        assert sum(f"{name} {'--' if one is None else one}" in title for name, one in constant) >= (
             len(made.keys) - max(1, varying)
         )
         assert text.isascii()

@@ -17,7 +17,8 @@ BATCHES = ("top", "bottom", *STOCHASTIC)
 def keys(scores: np.ndarray, batch: str, beta: float, rng: Generator) -> np.ndarray:
     """(n,) by which candidates are ranked; their largest ones are a draw without replacement.
 
-    top: the scores; bottom: the opposite, a bracket that shows what a strategy's scores are worth
+    top: the scores; bottom: the opposite, a bracket that shows what a strategy's scores are worth (`Strategy.select`
+        has that of a strategy without scores)
     power: with probability proportional to s^beta; softmax: to exp(beta s); soft_rank: to rank^-beta, 1 is the top
     """
     if batch == "top":

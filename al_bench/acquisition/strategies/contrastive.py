@@ -8,10 +8,10 @@ from scipy.special import entr
 
 from al_bench.acquisition.strategies.protocol import by_view, part_by_part
 from al_bench.acquisition.strategies.uncertainty import TINY
-from al_bench.acquisition.view import View, finite
+from al_bench.acquisition.view import View
 from al_bench.config.schema import at_least
 from al_bench.data.ragged import values_of
-from al_bench.learners.predictions import Predictions
+from al_bench.learners.predictions import Predictions, finite
 
 
 @dataclass

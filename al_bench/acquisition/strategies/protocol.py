@@ -92,17 +92,38 @@ class Strategy(Component):
     def select(
         self, view: View, candidates: np.ndarray, budget: Budget, rng: Generator, config: StrategyConfig
     ) -> Selection:
-        """The candidates, or as many as the budget buys, most wanted first."""
-        if not self.scores:
-            selection = self.call(view, candidates, budget, rng, **config.params)
-            if not isinstance(selection, Selection):
-                broken = f"strategy={config.name}: returns {type(selection).__name__}"
-                raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
-            return replace(selection, order=np.asarray(selection.order))
-        scores = self.score(view, candidates, rng, config)
+        """The candidates, or as many as the budget buys, most wanted first; of a batch from the bottom the opposite."""
         if not self.needs:  # a sweep may have a batch for the other strategies; no identity of this one has it
             config = replace(config, batch="top")
-        return Selection(ordered(view, candidates, scores, rng, config), scores)
+        if self.scores:
+            scores = self.score(view, candidates, rng, config)
+            return Selection(ordered(view, candidates, scores, rng, config), scores)
+        if config.batch == "bottom":
+            return self._opposite(view, candidates, budget, rng, config)
+        return self._selected(view, candidates, budget, rng, config)
+
+    def _opposite(
+        self, view: View, candidates: np.ndarray, budget: Budget, rng: Generator, config: StrategyConfig
+    ) -> Selection:
+        """Its order, read from the end: of one by scores, the bottom.
+
+        Where it orders no more than the budget buys, it is asked for all candidates but a batch. What it leaves comes
+        first, in random order.
+        """
+        order, rest = self._selected(view, candidates, budget, rng, config).order, budget.all_but(candidates)
+        if len(order) < len(candidates) and rest.amount > 0:
+            order = self._selected(view, candidates, rest, rng, config).order
+            refuse_broken(config.name, order, candidates, rest)
+        return Selection(np.concatenate([rng.permutation(np.setdiff1d(candidates, order)), order[::-1]]))
+
+    def _selected(
+        self, view: View, candidates: np.ndarray, budget: Budget, rng: Generator, config: StrategyConfig
+    ) -> Selection:
+        selection = self.call(view, candidates, budget, rng, **config.params)
+        if not isinstance(selection, Selection):
+            broken = f"strategy={config.name}: returns {type(selection).__name__}"
+            raise UserError(f"{broken}; return a Selection, or make it a strategy with @by_score or @by_view")
+        return replace(selection, order=np.asarray(selection.order))
 
 
 def _one_each(scores: Any, n: int, config: StrategyConfig) -> np.ndarray:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from al_bench.data.ragged import offsets_of
+from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.engine.encoding import Encoded
-from al_bench.learners.engine.loading import first_position
+from al_bench.learners.engine.loading import first_position, is_causal
 
 SHARE = 0.25  # of the device's free memory that one corpus may take
 
@@ -49,12 +49,17 @@ class Boundaries:
 
 
 class Collator:
-    """Gathers batches. Pads on the tokenizer's side with the tokenizer's ids."""
+    """Gathers batches. Pads with the tokenizer's ids, on the side where no output depends on it.
+
+    That is the end, whatever side the tokenizer is set to: many encoders number positions from the first column on.
+    But a head that looks at the last column (XLNet's) needs a token there.
+    causal: whether it is a decoder that computes
+    """
 
     def __init__(self, tokenizer: Any, network: Any, device: torch.device) -> None:
         self.pad_id, self.pad_type = tokenizer.pad_token_id, tokenizer.pad_token_type_id
-        self.left, self.device = tokenizer.padding_side == "left", device
-        self.first_position = first_position(network)
+        self.left, self.device = getattr(getattr(network, "config", None), "summary_type", None) == "last", device
+        self.first_position, self.causal = first_position(network), is_causal(network)
         self._stores: dict[Encoded, Store] = {}
 
     def store(self, encoded: Encoded) -> Store:
@@ -113,13 +118,25 @@ class Collator:
         longest: None: of the batch; packed: in the flat sequence of a packed batch instead
         """
         assert encoded.firsts is not None
-        lengths, firsts = encoded.tokens.lengths[ids], encoded.firsts[ids]
+        return self.cells(encoded.firsts[ids], encoded.tokens.lengths[ids], longest, packed=packed)
+
+    def cells(
+        self, places: Ragged, lengths: np.ndarray, longest: int | None = None, *, packed: bool = False
+    ) -> torch.Tensor:
+        """As `first_subwords`, of sub-words by their places in each text of a batch; lengths: of the texts"""
         if packed:
             starts = np.cumsum(lengths) - lengths
         else:
             longest = longest or int(lengths.max())
-            starts = np.arange(len(ids)) * longest + (longest - lengths if self.left else 0)
-        return to_device(np.repeat(starts, firsts.lengths) + firsts.values, self.device)
+            starts = np.arange(len(lengths)) * longest + (longest - lengths if self.left else 0)
+        return to_device(np.repeat(starts, places.lengths) + places.values, self.device)
+
+    def last_subwords(self, encoded: Encoded, ids: np.ndarray) -> torch.Tensor:
+        """Position in each text of its last sub-word that is no padding token, as heads of decoders look for it."""
+        tokens = encoded.tokens[ids]
+        columns = np.arange(len(tokens.values)) - np.repeat(tokens.offsets[:-1], tokens.lengths)
+        last = np.maximum.reduceat(np.where(tokens.values == self.pad_id, 0, columns), tokens.offsets[:-1])
+        return to_device(last, self.device)
 
     def _rows(self, store: Store, ids: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """(where each text starts in the store's values, its sub-words)"""

@@ -19,11 +19,15 @@ def dropouts(network: torch.nn.Module) -> dict[str, torch.nn.Dropout]:
     return {name: module for name, module in modules if isinstance(module, torch.nn.Dropout) and module.p > 0}
 
 
-def no_dropout(role: str, model: ModelConfig) -> UserError:
-    """Of a network that drops no features: its samples would be equal."""
-    rate, broken = model.training.dropout, f"{model.name} drops nothing else either, so that all samples are equal"
-    remedy = f"set {role}.training.dropout=0.1, or choose a strategy that needs no samples"
-    return reject(f"{role}.training.dropout", rate, broken, remedy)
+def no_dropout(role: str, model: ModelConfig, network: torch.nn.Module | None = None) -> UserError:
+    """Of a network that drops no features: its samples would be equal. None: of one that could drop some."""
+    key, rate = f"{role}.training.dropout", model.training.dropout
+    remedy, broken = f"set {key}=0.1", f"{model.name} drops nothing else either, so that all samples are equal"
+    if network is not None and not any(isinstance(module, torch.nn.Dropout) for module in network.modules()):
+        # Some decoders have none, not even before the classifier.
+        broken = f"{model.name} has nothing that drops, so that all samples are equal"
+        remedy = f"set {role}.params.dropout=0.1" if "dropout" in model.params else f"set {role}.learner=lora"
+    return reject(key, rate, broken, f"{remedy}, or choose a strategy that needs no samples")
 
 
 class Masks:

@@ -13,7 +13,7 @@ from al_bench.data.corpus import Inputs
 from al_bench.data.ragged import Ragged, offsets_of
 from al_bench.learners.base import Arrays, Cache
 
-VERSION = 4  # raised when the arrays below change
+VERSION = 5  # raised when the arrays below change
 CHUNK = 2048  # inputs per call of the tokenizer: bounds the memory of its objects
 
 
@@ -23,7 +23,8 @@ class Encoded:
 
     tokens: `Ragged` int32 sub-word ids, special tokens included
     types: (total,) int8 segment of each sub-word, or None where all are 0
-    firsts: tagging: `Ragged` int32 position, in its sequence, of the first sub-word of each surviving word
+    firsts: tagging: `Ragged` int32 position, in its sequence, of the sub-word that stands for each surviving word: its
+        first, or for a decoder its last
     kept: tagging: (total words,) int32 position of each surviving word in its sentence
     lengths: tagging: (n,) int64 words of each sentence, including those without a sub-word
     seconds: what tokenising took when it was done
@@ -48,22 +49,24 @@ class Encoded:
         return np.repeat(starts, self.firsts.lengths[ids]) + self.kept[self.firsts.positions(ids)]
 
 
-def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Cache | None) -> Encoded:
+def encode(inputs: Inputs, tokenizer: Any, max_length: int, cache: Cache | None, *, causal: bool = False) -> Encoded:
     """Encode texts (strings) or sentences (lists of words), unless the cache has the arrays.
 
     Truncates to `max_length` sub-words. A word may have no sub-word left, because the tokenizer drops all its
     characters or the sentence is too long. Gold labels are not shortened; such words are predicted "O".
+
+    causal: for a decoder, whose first sub-word of a word has not seen the others
     """
 
     def compute() -> Arrays:
         start = time.perf_counter()
-        encoded = _tokenise(inputs, tokenizer, max_length)
+        encoded = _tokenise(inputs, tokenizer, max_length, causal)
         return _arrays(replace(encoded, seconds=time.perf_counter() - start))
 
-    return _encoded(compute() if cache is None else cache(_key(inputs, tokenizer, max_length), compute))
+    return _encoded(compute() if cache is None else cache(_key(inputs, tokenizer, max_length, causal), compute))
 
 
-def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
+def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int, causal: bool) -> Encoded:
     tagging = bool(len(inputs)) and not isinstance(inputs[0], str)
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
@@ -74,11 +77,15 @@ def _tokenise(inputs: Inputs, tokenizer: Any, max_length: int) -> Encoded:
             list(inputs[start : start + CHUNK]), is_split_into_words=tagging, truncation=True,
             max_length=max_length, padding=False, return_attention_mask=False,
         )  # fmt: skip
-        ids += [np.asarray(row, dtype=np.int32) for row in batch["input_ids"]]
-        types += [np.asarray(row, dtype=np.int8) for row in batch.get("token_type_ids", [])]
+        # Without special tokens nothing may be left of a text, and a network needs something; a table pads nothing.
+        pad = [] if tokenizer.pad_token_id is None else [tokenizer.pad_token_id]
+        pad_type = [tokenizer.pad_token_type_id] * len(pad)
+        ids += [np.asarray(row or pad, dtype=np.int32) for row in batch["input_ids"]]
+        types += [np.asarray(row or pad_type, dtype=np.int8) for row in batch.get("token_type_ids", [])]
         for i in range(len(batch["input_ids"]) if tagging else 0):
             words = np.array([-1 if w is None else w for w in batch.word_ids(i)], dtype=np.int32)
-            positions = np.flatnonzero((words >= 0) & (words != np.concatenate(([-1], words[:-1]))))
+            neighbours = np.append(words[1:], -1) if causal else np.append(-1, words[:-1])
+            positions = np.flatnonzero((words >= 0) & (words != neighbours))
             firsts.append(positions.astype(np.int32))
             kept.append(words[positions])
     tokens = _stack(ids)
@@ -95,9 +102,9 @@ def _stack(rows: list[np.ndarray]) -> Ragged:
     return Ragged(np.concatenate([np.empty(0, np.int32), *rows]), offsets_of([len(row) for row in rows]))
 
 
-def _key(inputs: Inputs, tokenizer: Any, max_length: int) -> str:
+def _key(inputs: Inputs, tokenizer: Any, max_length: int, causal: bool) -> str:
     """A hash of all that the arrays depend on: the inputs, the tokenizer's settings, and the length."""
-    settings = [VERSION, tokenizers.__version__, max_length, tokenizer.truncation_side]
+    settings = [VERSION, tokenizers.__version__, max_length, causal, tokenizer.truncation_side]
     settings += [type(tokenizer).__name__, tokenizer.split_special_tokens, *tokenizer.model_input_names]
     # Its last call set these two of the tokenizer's own settings; the next call sets them again.
     settings += [json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}]

@@ -92,7 +92,7 @@ class Forward:
         bound = checks.EXACT
         if self.precision == "bfloat16":
             try:
-                bound = 3 * trial.error() + checks.ROUGH
+                bound = checks.rough_bound(trial.error())
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
@@ -123,11 +123,12 @@ class Bfloat16Copy:
 
     The encoder's layers are cast once per round or step, instead of at every use as autocast does. Embeddings, which
     multiply nothing, and the layer that computes the logits are the network's own, in float32: tables need no
-    casting, and scores are not rounded to eight bits.
+    casting, and scores are not rounded to eight bits. What is in bfloat16 already is shared, too.
     """
 
     def __init__(self, network: Any) -> None:
         shared = {id(p): p for module in _in_float32(network) for p in module.parameters()}
+        shared |= {id(p): p for p in network.parameters() if p.dtype == torch.bfloat16}
         self.network = copy.deepcopy(network, dict(shared))
         tables, head = _in_float32(self.network)
         own = dict(network.named_parameters())

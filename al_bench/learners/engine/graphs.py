@@ -105,7 +105,8 @@ class GraphedStepper(Stepper):
         start = time.perf_counter()
         inputs = {name: values.clone() for name, values in batch.items()}
         network = self.forward.network
-        weights = [p.detach().clone() for p in network.parameters()]
+        trained = [p for p in network.parameters() if p.requires_grad]
+        weights = [p.detach().clone() for p in trained]
         states = [{k: v.clone() for k, v in s.items()} for s in self._optimizer.state.values()]
         random_state = torch.cuda.get_rng_state(self.forward.collator.device)
         try:
@@ -123,7 +124,7 @@ class GraphedStepper(Stepper):
             self._optimizer.zero_grad(set_to_none=True)
             torch.cuda.set_rng_state(random_state, self.forward.collator.device)
             with torch.no_grad():
-                torch._foreach_copy_(list(network.parameters()), weights)
+                torch._foreach_copy_(trained, weights)
             self._clear_state()
             for state, before in zip(self._optimizer.state.values(), states, strict=False):
                 for name, value in before.items():
@@ -166,10 +167,12 @@ def prepared(
     ids, owners = examples.ids, units(examples)
     padded = np.concatenate([ids, np.full(rows - len(ids), ids[0])])
     inputs, filled = collator.grid(examples.encoded, padded, length)
-    mask = torch.zeros(filled.shape, dtype=mask_type, device=filled.device)
-    mask.masked_fill_(~filled, torch.finfo(mask_type).min)
     # Of four dimensions: transformers reads one of two on the host, which waits for the device.
-    inputs["attention_mask"] = mask[:, None, None, :]
+    seen = filled[:, None, None, :]
+    if collator.causal:  # a decoder takes one of four as all that there is to mask
+        seen = seen & torch.ones((length, length), dtype=torch.bool, device=seen.device).tril()
+    mask = torch.zeros(seen.shape, dtype=mask_type, device=seen.device)
+    inputs["attention_mask"] = mask.masked_fill_(~seen, torch.finfo(mask_type).min)
     if isinstance(examples.labels, Ragged):
         size, cells = rows * length, collator.first_subwords(examples.encoded, ids, length)
     else:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 TOKEN_BUDGET = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 PART = 64  # batches whose predictions are handed over together: bounds what is in memory
 
-T = TypeVar("T")
-
 
 def parts(
     forward: Forward, encoded: Encoded, ids: np.ndarray, *, exact: bool = False, embeddings: bool = False
@@ -35,20 +33,15 @@ def parts(
         states = None if head is None else np.empty((0, head.in_features), dtype=np.float32)
         yield np.arange(0), as_predictions(encoded, ids, probs, states)
 
-    @torch.inference_mode()
-    def begin(group: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, Predictions]]:
-        outputs = [_outputs(forward, encoded, ids[batch], exact, head, decide=True) for batch in group]
-        positions = np.concatenate(group)
-        probs = _to_host([logits.softmax(dim=-1) for logits, _, _ in outputs])
-        states = _to_host([states.float() for _, _, inputs in outputs for states in inputs]) if head else None
-        chosen = [labels for _, labels, _ in outputs if labels is not None]  # of all batches or of none
-        labels = _to_host(chosen) if chosen else None
-        return lambda: (
-            positions,
-            as_predictions(encoded, ids[positions], probs(), states and states(), labels and labels()),
-        )
+    def compute(batch: np.ndarray) -> list[torch.Tensor]:
+        logits, labels, inputs = _outputs(forward, encoded, ids[batch], exact, head, decide=True)
+        decoded = [] if labels is None else [labels]  # of all batches or of none
+        return [logits.softmax(dim=-1), *(states.float() for states in inputs), *decoded]
 
-    yield from _pipelined(_batches(forward, encoded, ids, exact), PART, begin)
+    packed = forward.packs and not exact
+    for positions, (probs, *others) in passed(encoded.tokens.lengths[ids], forward.collator.device, compute, packed):
+        states = others.pop(0) if head is not None else None
+        yield positions, as_predictions(encoded, ids[positions], probs, states, *others)
 
 
 def samples(
@@ -63,30 +56,41 @@ def samples(
     if not len(ids):
         yield sampled(np.arange(0), np.empty((0, draws, forward.classes), dtype=np.float32))
 
-    @torch.inference_mode()
-    def begin(group: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, np.ndarray | Ragged, int]]:
-        drawn = []
+    def compute(batch: np.ndarray) -> list[torch.Tensor]:
+        probs = []
         for draw in range(draws):
             with masks.applied(draw):
-                logits = [_outputs(forward, encoded, ids[batch], exact)[0] for batch in group]
-            drawn.append(_to_host([of_batch.softmax(dim=-1) for of_batch in logits]))
-        return lambda: sampled(np.concatenate(group), np.stack([probs() for probs in drawn], axis=1))
+                probs.append(_outputs(forward, encoded, ids[batch], exact)[0].softmax(dim=-1))
+        return [torch.stack(probs, dim=1)]
 
-    yield from _pipelined(_batches(forward, encoded, ids, exact), max(1, PART // draws), begin)
-
-
-def _batches(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool) -> Iterator[np.ndarray]:
-    budget = TOKEN_BUDGET[forward.collator.device.type]
-    return scoring_batches(encoded.tokens.lengths[ids], budget, packed=forward.packs and not exact)
+    lengths, packed = encoded.tokens.lengths[ids], forward.packs and not exact
+    for positions, (probs,) in passed(lengths, forward.collator.device, compute, packed, max(1, PART // draws)):
+        yield sampled(positions, probs)
 
 
-def _pipelined(
-    batches: Iterator[np.ndarray], size: int, begin: Callable[[list[np.ndarray]], Callable[[], T]]
-) -> Iterator[T]:
-    """A part for each `size` batches. A GPU computes the next part while the caller handles this one.
+def passed(
+    lengths: np.ndarray,
+    device: torch.device,
+    compute: Callable[[np.ndarray], list[torch.Tensor]],
+    packed: bool = False,
+    size: int = PART,
+) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """What is computed of texts, some at a time and longest first: (their positions, arrays).
 
-    begin: start computing a part; the result waits for the device and gives the part
+    lengths: (n,) sub-words of the texts
+    compute: positions of a batch -> tensors, whose rows are of the texts in this order
+    packed: whether it pads nothing; size: batches that are handed over together
+
+    A GPU computes the next ones while the caller handles these.
     """
+
+    @torch.inference_mode()
+    def begin(group: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, list[np.ndarray]]]:
+        outputs = [_in_memory(compute, batch) for batch in group]
+        arrays = [_to_host(list(tensors)) for tensors in zip(*outputs, strict=True)]
+        return lambda: (np.concatenate(group), [array() for array in arrays])
+
+    batches = scoring_batches(lengths, TOKEN_BUDGET[device.type], packed)
     pending = None
     while group := list(islice(batches, size)):
         begun = begin(group)
@@ -95,6 +99,18 @@ def _pipelined(
         pending = begun
     if pending is not None:
         yield pending()
+
+
+def _in_memory(compute: Callable[[np.ndarray], list[torch.Tensor]], batch: np.ndarray) -> list[torch.Tensor]:
+    """What is computed of a batch, or of its halves where the device has too little memory for it."""
+    try:
+        return compute(batch)
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    log.warning("not enough memory for %d texts at a time: computing half as many", len(batch))
+    halves = [_in_memory(compute, half) for half in np.array_split(batch, 2)]
+    return [torch.cat(tensors) for tensors in zip(*halves, strict=True)]
 
 
 def _outputs(
@@ -106,36 +122,30 @@ def _outputs(
     *,
     decide: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None, list[torch.Tensor]]:
-    """(logits, labels, inputs of the head) of a batch, or of its halves where the device has too little memory for it.
+    """(logits, labels, inputs of the head) of a batch.
 
-    labels: as of `Forward.decided`, where asked for; one input for each row of the logits, none without a head
+    labels: as of `Forward.decided`, where asked for
+    inputs: one, with a row for each row of the logits; none without a head
     """
     inputs: list[torch.Tensor] = []
     hook: Any = nullcontext()
     if head is not None:
         hook = head.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
-    try:
-        with hook:
-            if decide:
-                logits, labels = forward.decided(encoded, ids, exact)
-            else:
-                logits, labels = forward.logits(encoded, ids, exact), None
-        return logits, labels, [_rows(forward, encoded, ids, exact, states) for states in inputs]
-    except torch.OutOfMemoryError:
-        if len(ids) == 1:
-            raise
-    log.warning("not enough memory for %d texts at a time: scoring half as many", len(ids))
-    middle = len(ids) // 2
-    halves = [_outputs(forward, encoded, part, exact, head, decide=decide) for part in (ids[:middle], ids[middle:])]
-    chosen = [labels for _, labels, _ in halves if labels is not None]
-    states = [states for _, _, inputs in halves for states in inputs]
-    return torch.cat([logits for logits, _, _ in halves]), torch.cat(chosen) if chosen else None, states
+    with hook:
+        if decide:
+            logits, labels = forward.decided(encoded, ids, exact)
+        else:
+            logits, labels = forward.logits(encoded, ids, exact), None
+    return logits, labels, [_rows(forward, encoded, ids, exact, states) for states in inputs]
 
 
 def _rows(forward: Forward, encoded: Encoded, ids: np.ndarray, exact: bool, states: torch.Tensor) -> torch.Tensor:
     """(units, width) of what the head saw: of texts a row for each, of sentences a row for each position."""
     if encoded.firsts is None:
-        return states
+        if states.dim() == 2:
+            return states
+        # The head of a decoder sees every sub-word, and the logits are those of a text's last one.
+        return states[torch.arange(len(ids)), forward.collator.last_subwords(encoded, ids)]
     rows = states.flatten(0, 1)
     # Packed, the head sees the words alone.
     return rows if forward.packs and not exact else rows[forward.collator.first_subwords(encoded, ids)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
 from al_bench.config.schema import ModelConfig
 from al_bench.errors import UserError, reject
@@ -23,17 +23,21 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
 
     kind: of `KINDS`. Raises `UserError`, or an error of a library's, where it cannot; reads no weights.
     """
-    role, tokenizer = source.role, load_tokenizer(source, task)
+    role = source.role
+    if source.is_table:
+        broken = "is a table of vectors (model2vec), and has no network"
+        raise reject(role, source.name, broken, f"set {role}.learner=linear")
     config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+    tokenizer = load_tokenizer(source, config, task)
     if model.num_hidden_layers is not None:
-        if model.num_hidden_layers > config.num_hidden_layers:
-            layers = f"{model.name} has {config.num_hidden_layers} layers"
-            raise reject(f"{role}.num_hidden_layers", model.num_hidden_layers, layers, "ask for no more than these")
-        config.num_hidden_layers = model.num_hidden_layers
+        _keep_layers(role, model, config)
     if kind != "encoder":
         config.num_labels = classes
-    with torch.device("meta"):
-        network = KINDS[kind].from_config(config, trust_remote_code=False)
+    network = _without_weights(config, kind)
+    if is_causal(network):
+        # Padding that comes last is seen by no sub-word. Heads look for a text's last sub-word, by the padding's id.
+        tokenizer.padding_side, config.pad_token_id = "right", tokenizer.pad_token_id
+        config.use_cache = False  # which only saves time where texts are written
     longest = positions(network)
     if longest is not None and model.max_length is not None and model.max_length > longest:
         remedy = f"set {role}.max_length={longest} or less"
@@ -46,10 +50,45 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
     return tokenizer, config, network
 
 
-def load_tokenizer(source: Source, task: str) -> Any:
+def _without_weights(config: Any, kind: str) -> Any:
+    with torch.device("meta"):
+        return KINDS[kind].from_config(config, trust_remote_code=False)
+
+
+def _keep_layers(role: str, model: ModelConfig, config: Any) -> None:
+    """Keep the first layers only. Raises `UserError` where a family has none that could be taken off."""
+    layers, whole = model.num_hidden_layers, getattr(config, "num_hidden_layers", 0)
+    assert layers is not None
+    if layers > whole:
+        raise reject(
+            f"{role}.num_hidden_layers", layers, f"{model.name} has {whole} layers", "ask for no more than these"
+        )
+    if layers == whole:
+        return
+    before = _size(config)
+    config.num_hidden_layers = layers
+    for kinds in ("layer_types", "mlp_layer_types"):  # of each layer one
+        if getattr(config, kinds, None):
+            setattr(config, kinds, getattr(config, kinds)[:layers])
+    # All layers of ALBERT are one layer, or a few in turn; of others each has weights of its own.
+    groups = getattr(config, "num_hidden_groups", 0)
+    if groups != 1 and _size(config) == before:
+        remedy = f"set {role}.num_hidden_layers=null, or choose another model"
+        raise reject(f"{role}.num_hidden_layers", layers, f"layers of {model.name} cannot be taken off", remedy)
+
+
+def _size(config: Any) -> int:
+    """Parameters of the encoder."""
+    return sum(parameter.numel() for parameter in _without_weights(config, "encoder").parameters())
+
+
+def load_tokenizer(source: Source, config: Any, task: str) -> Any:
+    """config: of the model, which says what kind of tokenizer it has where the tokenizer's own files do not"""
     tokenizer = None
-    if source.has(*VOCABULARIES):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source.folder, use_fast=True, trust_remote_code=False)
+    if any((source.tokenizer / name).is_file() for name in VOCABULARIES):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source.tokenizer, config=config, use_fast=True, trust_remote_code=False
+        )
     # Of a family without files transformers makes a tokenizer to which every word is unknown.
     if tokenizer is None:
         raise reject(source.role, source.name, "has no tokenizer files", "put tokenizer.json beside the weights")
@@ -59,32 +98,63 @@ def load_tokenizer(source: Source, task: str) -> Any:
     if not tokenizer.is_fast:
         raise reject(source.role, source.name, "has no fast tokenizer, as words need", "save it as tokenizer.json")
     if tokenizer.pad_token_id is None:
-        raise reject(source.role, source.name, "its tokenizer has no padding token", "use an encoder such as BERT")
-    split = tokenizer.backend_tokenizer.pre_tokenizer
-    if task == "tagging" and isinstance(split, ByteLevel):
-        # A word of a text has a space before it, and so has its sub-word; a word of a list has not.
-        split.add_prefix_space = True
+        # Nothing looks at padding, so that any token will do.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        broken = "its tokenizer has no token to pad with, neither of padding, nor of a text's end, nor unknown"
+        raise reject(source.role, source.name, broken, "name one in tokenizer_config.json, such as pad_token")
+    if task == "tagging":
+        put_space_before_words(tokenizer.backend_tokenizer)
     return tokenizer
 
 
-def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str]]:
-    """The network in float32, and the names of parameters that the checkpoint lacks (the new head).
+def put_space_before_words(backend: Tokenizer) -> None:
+    """A word of a text has a space before it, and so has its sub-word of bytes; let a word of a list have one, too."""
+    split = backend.pre_tokenizer
+    parts: Any = split if isinstance(split, pre_tokenizers.Sequence) else ()
+    if isinstance(split, pre_tokenizers.ByteLevel):
+        split.add_prefix_space = True
+    elif any(isinstance(part, pre_tokenizers.ByteLevel) for part in parts):
+        # What comes before it in the sequence has cut the word already, and each part would get a space.
+        space, others = normalizers.Prepend(" "), backend.normalizer
+        backend.normalizer = space if others is None else normalizers.Sequence([others, space])
 
+
+def class_token_at(tokenizer: Any) -> int | None:
+    """Where the tokenizer puts its class token: 0, or -1 for the end; None where it adds none."""
+    ids = tokenizer("a")["input_ids"]
+    known = tokenizer.cls_token_id
+    return next((place for place in (0, -1) if ids and known is not None and ids[place] == known), None)
+
+
+def is_causal(network: torch.nn.Module) -> bool:
+    """Whether a sub-word sees none after it: a decoder. Attention says so of itself."""
+    return any(getattr(module, "is_causal", False) for module in network.modules())
+
+
+def load_network(source: Source, config: Any, kind: str) -> tuple[torch.nn.Module, frozenset[str], frozenset[str]]:
+    """The network in float32; names of the parameters that no fit takes from the checkpoint; those of them it has.
+
+    These are the head's, which is all that is not the encoder, and those of a pooler that the checkpoint lacks.
     config: as `inspect` gives it
     """
     network, report = KINDS[kind].from_pretrained(
-        source.folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True,
-        trust_remote_code=False,
+        source.folder, config=config, dtype=torch.float32, output_loading_info=True,
+        ignore_mismatched_sizes=kind != "language model", trust_remote_code=False,
     )  # fmt: skip
-    fresh = frozenset({*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])})
+    missing = frozenset(report["missing_keys"])
+    lacking = missing | {key[0] for key in report["mismatched_keys"]}
     # A pooler may be new, as a head is.
     prefix = f"{network.base_model_prefix}."
-    names = [prefix + name for name in fresh] if kind == "encoder" else fresh
+    names = [prefix + name for name in lacking] if kind == "encoder" else lacking
     absent = sorted(name for name in names if name.startswith(prefix) and ".pooler." not in name)
     if absent:
         lack = f"its weights lack {len(absent)} parameters of the encoder or have other sizes ({absent[0]})"
         raise reject(source.role, source.name, lack, "put the config.json and the weights of one model together")
-    return network, fresh
+    if broken := next((name for name, p in network.named_parameters() if not p.isfinite().all()), None):
+        raise reject(source.role, source.name, f"its weights are not finite ({broken})", "get the right file")
+    head = set() if kind == "encoder" else {n for n, _ in network.named_parameters() if not n.startswith(prefix)}
+    return network, lacking | head, frozenset(head - missing)
 
 
 def positions(network: torch.nn.Module) -> int | None:

@@ -80,6 +80,11 @@ def row_error(rows: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(rows - expected)) / max(spread, 1e-30)
 
 
+def rough_bound(error_of_autocast: float) -> float:
+    """The largest error that an optimization may have in bfloat16."""
+    return 3 * error_of_autocast + ROUGH
+
+
 def rejection(error: Callable[[], float], bound: float) -> str | None:
     """Why a network cannot take an optimization: its error, or the first line of what the trial raises; else None.
 

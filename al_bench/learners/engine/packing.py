@@ -75,7 +75,7 @@ def encoder_of(network: Any) -> nn.Module | None:
 
 
 @contextmanager
-def packed(network: Any, rows: torch.Tensor, texts: bool) -> Iterator[None]:
+def packed(network: Any, rows: torch.Tensor | slice, texts: bool) -> Iterator[None]:
     """Inside, the network takes packed batches, and its head sees the states of these rows alone.
 
     texts: whether each row stands for a text, of which heads look at the first state; else all are of one text

@@ -1,6 +1,7 @@
 """Multinomial logistic regression on fixed vectors; numpy and scikit-learn only."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,11 @@ LIVELY = 1e-6
 LEAST = 1e-6  # a label with a smaller probability in a soft target is left out
 
 
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """(n, width) of length one, but for zeros."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
 @dataclass(frozen=True)
 class Scaling:
     """mean, spread: (width,) float32; spread is the standard deviation, 1 for a feature without any."""
@@ -25,15 +31,15 @@ class Scaling:
     spread: np.ndarray
 
     @classmethod
-    def of(cls, vectors: np.ndarray) -> "Scaling":
-        """vectors: (n, width), perhaps on disk; never copied as a whole."""
+    def of(cls, vectors: np.ndarray, changed: Callable[[np.ndarray], np.ndarray] = np.asarray) -> "Scaling":
+        """vectors: (n, width), perhaps on disk; never copied as a whole. changed: what rows of them become first"""
         n, width = vectors.shape
         total, squares = np.zeros(width), np.zeros(width)
         for start in range(0, n, BLOCK):
-            total += vectors[start : start + BLOCK].sum(axis=0, dtype=np.float64)
+            total += changed(vectors[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
         mean = (total / max(n, 1)).astype(np.float32)
         for start in range(0, n, BLOCK):
-            squares += np.square(vectors[start : start + BLOCK] - mean).sum(axis=0, dtype=np.float64)
+            squares += np.square(changed(vectors[start : start + BLOCK]) - mean).sum(axis=0, dtype=np.float64)
         spread = np.sqrt(squares / max(n, 1)).astype(np.float32)
         spread[spread <= LIVELY * spread.max(initial=0.0)] = 1.0
         return cls(mean, spread)

@@ -33,10 +33,10 @@ class LanguageModel:
         with source.reading():
             config: Any = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
             if type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
-                raise _no_head(source)
-            network, fresh = load_network(source, config, "language model")
-        if fresh:
-            raise _no_head(source)
+                raise no_head(source)
+            network, head, pretrained = load_network(source, config, "language model")
+        if head != pretrained:
+            raise no_head(source)
         self._network, self._collator = network.to(collator.device).eval(), collator
         self._losses: dict[tuple[Encoded, str], np.ndarray] = {}
 
@@ -60,7 +60,7 @@ class LanguageModel:
         return losses
 
 
-def _no_head(source: Source) -> UserError:
+def no_head(source: Source) -> UserError:
     broken = "its checkpoint has no masked language model, which surprisal needs"
     return reject(
         source.role, source.name, broken, "choose one that has, such as distilbert_uncased, or another strategy"

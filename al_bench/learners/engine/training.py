@@ -1,6 +1,5 @@
 """One fit: epochs of gradient steps, each forward, backward, clip and AdamW, over encoded arrays."""
 
-import copy
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -195,17 +194,17 @@ def train(
                     recorded.append((*step, batch[units(examples.part(batch))]))
             epochs += 1
             if watch.checkpoints:
-                checkpoints.append({name: w.detach().clone() for name, w in network.state_dict().items()})
+                checkpoints.append(trained_weights(network))
             if dev_score is None:
                 continue
             score = dev_score()
             if score > best:
-                best, best_weights, waited = score, copy.deepcopy(network.state_dict()), 0
+                best, best_weights, waited = score, trained_weights(network), 0
             else:
                 waited += 1
         stepper.end()
     if best_weights is not None:
-        network.load_state_dict(best_weights)
+        network.load_state_dict(best_weights, strict=False)
         forward.update()
     captured, tokens = stepper.capture_seconds - captured_before, epochs * int(lengths.sum())
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
@@ -213,6 +212,13 @@ def train(
     steps_of_units = [(logits.cpu().numpy(), target.cpu().numpy(), owners) for logits, target, owners in recorded]
     margins = mean_margins(steps_of_units, n) if watch.margins else None
     return costs, None if dev_score is None else float(best), margins, tuple(checkpoints)
+
+
+def trained_weights(network: torch.nn.Module) -> Weights:
+    """A copy of all that a fit may change."""
+    parameters = network.named_parameters(remove_duplicate=False)
+    frozen = {name for name, parameter in parameters if not parameter.requires_grad}
+    return {name: w.detach().clone() for name, w in network.state_dict().items() if name not in frozen}
 
 
 def learning_rates(peak: float, warmup: float, steps: int) -> list[float]:

@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import transformers
 from huggingface_hub import snapshot_download
+from safetensors import SafetensorError, safe_open
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.network import hub_or_cache
@@ -19,6 +20,8 @@ from al_bench.data.packages import in_package
 from al_bench.errors import UserError, reject
 
 WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"  # of weights in several files, the shards
+TABLE = {"embeddings", "weights", "mapping"}  # tensors of a table
 PICKLED = "pytorch_model.bin"  # of hub models alone; torch reads it without running what is in it
 CONFIG = "config.json"
 VOCABULARIES = (  # a tokenizer has one of these at least
@@ -26,6 +29,7 @@ VOCABULARIES = (  # a tokenizer has one of these at least
     "sentencepiece.bpe.model",
 )  # fmt: skip
 TOKENIZER = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SUBFOLDER = "tokenizer"  # where some exports put all of these
 # Keys of config.json and tokenizer_config.json on which nothing depends that is computed here.
 IMMATERIAL = {
     # who wrote the file, from where, and with what
@@ -48,11 +52,28 @@ class Source:
 
     def has(self, *names: str) -> bool:
         """Whether the model has one of these files."""
-        return any((self.folder / name).is_file() for name in names)
+        return _has(self.folder, names)
 
     @property
-    def weights(self) -> Path:
-        return self.folder / (WEIGHTS if self.has(WEIGHTS) else PICKLED)
+    def weights(self) -> tuple[Path, ...]:
+        """One file, or the shards in the order of their names. Raises `ValueError` where their index is broken."""
+        if self.has(WEIGHTS) or not self.has(INDEX):
+            return (self.folder / (WEIGHTS if self.has(WEIGHTS) else PICKLED),)
+        return tuple(self.folder / name for name in _shards(self.folder))
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer's files."""
+        beside, within = self.folder, self.folder / SUBFOLDER
+        return within if _has(within, VOCABULARIES) and not _has(beside, VOCABULARIES) else beside
+
+    @property
+    def is_table(self) -> bool:
+        """Whether its weights are a table of sub-words' vectors, as model2vec saves them, instead of a network's."""
+        if not self.has(WEIGHTS):
+            return False
+        with safe_open(self.folder / WEIGHTS, framework="numpy") as file:
+            return "embeddings" in file.keys() and TABLE.issuperset(file.keys())  # noqa: SIM118
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -64,20 +85,57 @@ class Source:
 def fetch(role: str, model: ModelConfig) -> Source:
     """The model's files, downloaded if need be. Raises `UserError` where it lacks its configuration or its weights."""
     folder = folder_of(role, model)
-    weights: tuple[str, ...] = (WEIGHTS,)
+    weights: tuple[str, ...] = (WEIGHTS, INDEX)
     if folder is not None:
         source, remedy = Source(role, str(folder), folder), "save the model with save_pretrained"
     else:
         assert model.hub is not None, "a rule of the config"
         name = model.hub if model.revision is None else f"{model.hub}@{model.revision}"
         # Whoever gives a folder can give it with weights that need no unpickling.
-        weights, remedy = (WEIGHTS, PICKLED), _elsewhere(role, model)
+        weights, remedy = (WEIGHTS, INDEX, PICKLED), _elsewhere(role, model)
         with readable(role, name, remedy):
             source = Source(role, name, _snapshot(model.hub, model.revision))
     for names in (weights, (CONFIG,)):
         if not source.has(*names):
             raise reject(role, source.name, f"the folder has no {names[0]}", remedy)
+    if broken := _broken(source):
+        raise reject(role, source.name, broken, remedy)
     return source
+
+
+def _has(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).is_file() for name in names)
+
+
+def _shards(folder: Path) -> list[str]:
+    """Names of the files among which an index spreads the weights. Raises `ValueError` where it does not."""
+    try:
+        names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        # Nothing outside the folder, and no pickles.
+        listed = bool(names) and all(re.fullmatch(r"[^/\\]+\.safetensors", name) for name in names)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        listed = False
+    if not listed:
+        raise ValueError(f"{INDEX} names no .safetensors files")
+    return names
+
+
+def _broken(source: Source) -> str:
+    """What is wrong with the files of the weights, of which it reads no more than their tables; empty if nothing is."""
+    try:
+        files = source.weights
+    except ValueError as error:
+        return f"cannot be loaded ({error})"
+    for path in files:
+        if not path.is_file():
+            return f"lacks {path.name}, which {INDEX} names"
+        if path.name != PICKLED:
+            try:
+                with safe_open(path, framework="numpy"):
+                    pass  # a file that was cut is refused
+            except SafetensorError as error:
+                return f"{path.name} cannot be loaded ({error})"
+    return ""
 
 
 def _elsewhere(role: str, model: ModelConfig) -> str:
@@ -93,10 +151,12 @@ def _installing(package: str) -> str:
 
 @cache  # so that a process that loads twice gets the same files, even if the branch has moved
 def _snapshot(hub: str, revision: str | None) -> Path:
+    tokenizer = [*TOKENIZER, *(f"{SUBFOLDER}/{name}" for name in TOKENIZER)]
     with hub_or_cache():
-        folder = Path(snapshot_download(hub, revision=revision, allow_patterns=[CONFIG, WEIGHTS, *TOKENIZER]))
+        folder = Path(snapshot_download(hub, revision=revision, allow_patterns=[CONFIG, WEIGHTS, INDEX, *tokenizer]))
         if not (folder / WEIGHTS).is_file():
-            snapshot_download(hub, revision=revision, allow_patterns=[PICKLED])
+            others = _shards(folder) if (folder / INDEX).is_file() else [PICKLED]
+            snapshot_download(hub, revision=revision, allow_patterns=others)
     return folder
 
 
@@ -118,27 +178,34 @@ def folder_of(role: str, model: ModelConfig) -> Path | None:
 def identify(role: str, model: ModelConfig) -> dict[str, str]:
     """Hashes of all that decides what a model computes; of the weights checked against the config's."""
     source = fetch(role, model)
-    path = source.weights
-    facts = path.stat()
-    weights = _sha256(path, facts.st_size, facts.st_mtime_ns)
+    files = source.weights
+    facts = [(path, path.stat()) for path in files]
+    weights = _sha256(*((path, fact.st_size, fact.st_mtime_ns) for path, fact in facts))
     if model.sha256 not in (None, weights):
+        shards = f"the {len(files)} files of {source.folder / INDEX} together have"
+        has = f"{files[0]} has" if len(files) == 1 else shards
         raise UserError(
-            f"{role}.sha256={model.sha256}: {path} has {weights}; "
+            f"{role}.sha256={model.sha256}: {has} {weights}; "
             f"{model.name} names other weights than these, so get the right file or set {role}.sha256=null"
         )
-    return {"weights": weights, "config": _digest(source, CONFIG), "tokenizer": _digest(source, *TOKENIZER)}
+    config, tokenizer = _digest(source.folder, CONFIG), _digest(source.tokenizer, *TOKENIZER)
+    return {"weights": weights, "config": config, "tokenizer": tokenizer}
 
 
 @cache  # the jobs of a sweep ask for the same large files
-def _sha256(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(*files: tuple[Path, int, int]) -> str:
+    """Of files (each with its size and time of change) one after another, as `cat FILES | sha256sum` gives it."""
+    digest = hashlib.sha256()
+    for path, _, _ in files:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
-def _digest(source: Source, *names: str) -> str:
+def _digest(folder: Path, *names: str) -> str:
     """A hash of those of the files that are there, without what is immaterial in them."""
     digest = hashlib.sha256()
-    for path in (source.folder / name for name in names):
+    for path in (folder / name for name in names):
         if path.is_file():
             content = path.read_bytes()
             if path.name in (CONFIG, "tokenizer_config.json"):
