@@ -108,7 +108,8 @@ def test_the_best_path_is_what_is_scored(model: Any) -> None:
 def test_it_learns(model: Any) -> None:
     assert (model.predict(Unlabelled(SENTENCES), IDS).labels().values == GOLD.values).mean() > 0.95
     assert model.costs.parameters == sum(p.numel() for p in model.learner.network.parameters())
-    assert model.learner.computes == "a BiLSTM-CRF, random vectors of 6 words"
+    model.learner.prepare(Unlabelled(UNSEEN))
+    assert model.learner.computes == "a BiLSTM-CRF, random vectors of 8 words"
     assert model.learner.cut_off(Unlabelled(SENTENCES)).sum() == 8
     assert model.dev_score is None
 

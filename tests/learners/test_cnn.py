@@ -71,6 +71,7 @@ def test_it_learns_and_says_what_it_trained(model: Any) -> None:
     assert model.costs.parameters == (words + 1) * 6 + convolutions + 3 * (8 + 1)
     punctuation = 2
     assert model.costs.tokens == 20 * (sum(min(max(len(text.split()), 1), 32) for text in TEXTS) + punctuation)
+    model.learner.prepare(Unlabelled(UNSEEN))
     assert model.learner.computes == f"a CNN, random vectors of {words + 2} words", "two were never seen"
     assert np.isfinite(model.margins).all()
     assert model.learner.cut_off(Unlabelled(TEXTS)).tolist() == [False] * 4 + [True] + [False] * 3

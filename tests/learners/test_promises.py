@@ -16,13 +16,6 @@ SUBJECTS: dict[str, dict[str, Any]] = {
     "transformer": {"max_length": 32, "training": {"learning_rate": 4e-3}},
     "linear": {"max_length": 32, "regularization": 1.0},
     "lora": {"max_length": 32, "training": {"learning_rate": 1e-2}},
-    "cnn": {"filters": 20, "width": 30, "training": {"learning_rate": 5e-3, "dropout": 0.2}},
-    "bilstm_crf": {
-        "hidden": 20,
-        "width": 30,
-        "character_filters": 10,
-        "training": {"learning_rate": 1e-2, "dropout": 0.2},
-    },
     "cnn": {"filters": 8, "training": {"learning_rate": 1e-2, "dropout": 0.2}},
     "bilstm_crf": {
         "characters": 8,
