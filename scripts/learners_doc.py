@@ -42,7 +42,7 @@ OFFLINE = """
 | `e5_small_en` | English and Portuguese, **with case** | 12 of 384, in 4 bits | `scripts/fetch_e5.py`: likewise |
 | `e5_small_q4` | 94 languages, **with case** | 12 of 384, in 4 bits | `scripts/fetch_e5.py`: likewise |
 
-Names are written with capitals: for tagging the cased one is the better choice.
+In most languages names have capitals, which models without case do not see.
 """
 MEASURED = f"""
 ## What each costs, and what it is worth
@@ -50,8 +50,9 @@ MEASURED = f"""
 Means ± standard deviations over three seeds; CPU seconds on one thread. As acquisition model each selects for
 `{BASELINE}`, as successor each is trained on what `{BASELINE}` selected. Scores are accuracy, or F1 of spans,
 x 100 at the last budget. TREC-6: 2,000 questions, 60 to 240 labelled, breaking ties. CoNLL-2003: 1,500 sentences, 50 to
-200 labelled, MNLP. An iteration is training, scoring the pool and selecting. Three seeds separate large differences
-only, and budgets are small: what is fine-tuned gains most from more labels.
+200 labelled, MNLP. An iteration is training, scoring the pool and selecting; once the pool is tokenised and, for what
+is frozen, embedded. Three seeds separate large differences only, and budgets are small: what is fine-tuned gains most
+from more labels.
 
 `python scripts/bench_learners.py DATA E5` measures all of it.
 
@@ -90,7 +91,8 @@ def by_learner() -> dict[str, list[str]]:
 SHOWN = {
     "acquisition": {
         "parameters": "trained parameters",
-        "iteration": "selects: seconds of an iteration",
+        "one-off": "selects: seconds once",
+        "iteration": "seconds of an iteration",
         "own score": "its score",
         "successor's score": "score of the successor",
     },
