@@ -20,8 +20,7 @@ from al_bench.config.roles import acquirer, acquiring
 from al_bench.costs import Clock
 from al_bench.errors import UserError
 from al_bench.learners.base import Model
-from al_bench.learners.divergence import remedy
-from al_bench.learners.predictions import DIVERGED
+from al_bench.learners.divergence import verdict
 from al_bench.seeds import number as seed_of
 from al_bench.seeds import stream
 
@@ -41,7 +40,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            cause = f"{DIVERGED}; {remedy(*acquirer(config, number))}"
+            cause = "; ".join(verdict(*acquirer(config, number)))
             if STRATEGIES.code(chosen.name):  # nobody has tested it
                 cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {cause}"
             raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {cause}")

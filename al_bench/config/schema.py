@@ -152,7 +152,9 @@ class ModelConfig:
     package: str | None = None  # "module:folder/inside/it" of an installed package
     hub: str | None = None
     revision: str | None = None
-    sha256: str | None = None  # of model.safetensors; checked wherever the weights come from
+    # Of model.safetensors, or of all shards one after another (cat model-*.safetensors | sha256sum); checked wherever
+    # the weights come from.
+    sha256: str | None = None
     num_hidden_layers: int | None = at_least(1, "or null for all layers")  # keep the first layers only
     # With special sub-words; null: 256 for classification, 512 for tagging.
     max_length: int | None = at_least(8, "counted in sub-words")

@@ -15,11 +15,13 @@ def finite_outputs(role: str, model: ModelConfig, cycle: int) -> Iterator[None]:
     try:
         yield
     except NotFinite as error:
-        raise reject(role, model.name, f"its outputs in cycle {cycle} {DIVERGED}", remedy(role, model)) from error
+        broken, remedy = verdict(role, model)
+        raise reject(role, model.name, f"its outputs in cycle {cycle} {broken}", remedy) from error
 
 
-def remedy(role: str, model: ModelConfig) -> str:
+def verdict(role: str, model: ModelConfig) -> tuple[str, str]:
+    """What is wrong with a model's outputs that are no numbers, and what to do."""
     precision = "set precision=float32 if it is not"
     if {"training", "training.learning_rate"}.isdisjoint(LEARNERS[model.learner].reads):
-        return f"{precision}, or choose another {role}"
-    return f"lower {role}.training.learning_rate, or {precision}"
+        return "are not finite", f"{precision}, or choose another model for {role}"
+    return DIVERGED, f"lower {role}.training.learning_rate, or {precision}"

@@ -185,6 +185,16 @@ def test_other_threads_are_said_when_a_run_goes_on(al, own_run, interrupt_succes
     assert [outcome.out.count(note) for outcome in (done, again, longer)] == [1, 0, 1], done.err
 
 
+def test_a_head_of_another_task_is_said_to_be_drawn_anew(al, own_run, own_model):
+    from transformers import AutoModelForSequenceClassification
+
+    AutoModelForSequenceClassification.from_pretrained(own_model, num_labels=2).save_pretrained(own_model)
+    done = al(*own_run, "evaluate_at=none")
+    assert done.code == 0, done.err
+    note = "note: acquisition=tiny brings a fitted head (classifier.bias, classifier.weight), which is drawn anew"
+    assert note in done.out.splitlines()
+
+
 # --------------------------------------------------------------------------------------- that cannot be trained
 
 
@@ -194,7 +204,7 @@ def without_tokenizer(folder: Path) -> None:
 
 
 def without_padding(folder: Path) -> None:
-    edited(folder / "tokenizer_config.json", lambda config: config.update(pad_token=None))
+    edited(folder / "tokenizer_config.json", lambda config: config.update(pad_token=None, unk_token=None))
 
 
 def with_more_tokens(folder: Path) -> None:
@@ -218,7 +228,7 @@ UNFIT = {
     "acquisition": (with_more_tokens, "embeddings"),
     "successor": (cut_in_half, "cannot be loaded"),
     "pseudo_labeler": (without_tokenizer, "has no tokenizer files; put tokenizer.json beside the weights"),
-    "verifier": (without_padding, "its tokenizer has no padding token"),
+    "verifier": (without_padding, "its tokenizer has no token to pad with"),
 }
 
 
@@ -320,12 +330,21 @@ class Hub(BaseHTTPRequestHandler):
     def answer(self) -> None:
         self.asked.append(self.path)
         name = self.path.rpartition("/")[2].partition("?")[0]
-        files = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        files = {path.name: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
         headers = {}
         if "/api/models/owner/encoder/revision/" in self.path:
             content = json.dumps({"id": "owner/encoder", "sha": self.commit, "siblings": []}).encode()
         elif "/api/models/owner/encoder/tree/" in self.path:
-            rows = [{"type": "file", "path": name, "size": len(files[name]), "oid": name} for name in files]
+            paths = [path for path in self.folder.rglob("*") if path.is_file()]
+            rows = [
+                {
+                    "type": "file",
+                    "path": str(path.relative_to(self.folder)),
+                    "size": path.stat().st_size,
+                    "oid": path.name,
+                }
+                for path in paths
+            ]
             content = json.dumps(rows).encode()
         elif "/owner/encoder/resolve/" in self.path and name in files:
             content = files[name]
@@ -402,6 +421,27 @@ def test_a_model_of_a_hub_is_fetched_once_and_works_without_network(al, tiny_run
         "acquisition.hub=owner/encoder",
     ]
     assert al(*command, "acquisition.sha256=null", "evaluate_at=none").code == 0
+
+
+def test_a_hubs_shards_and_a_tokenizer_in_a_sub_folder(tiny_model, hub, endpoint, tmp_path):
+    """The shards are downloaded that the index names, and no others."""
+    from transformers import AutoModel
+
+    from al_bench.learners.engine.weights import fetch, identify
+
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "published"))
+    (folder / "model.safetensors").unlink()
+    AutoModel.from_pretrained(tiny_model).save_pretrained(folder, max_shard_size="30KB")
+    (folder / "tokenizer").mkdir()
+    for path in folder.glob("tokenizer*.json"):
+        path.rename(folder / "tokenizer" / path.name)
+    shutil.copy(tiny_model / "model.safetensors", folder / "another.safetensors")
+    hub.RequestHandlerClass.folder = folder
+    endpoint(f"http://127.0.0.1:{hub.server_port}")
+    model = ModelConfig(hub="owner/encoder")
+    assert identify("acquisition", model) == identify("acquisition", ModelConfig(path=str(folder)))
+    loaded = fetch("acquisition", model).folder
+    assert {path.name for path in loaded.glob("*.safetensors")} == {path.name for path in folder.glob("model-*")}
 
 
 def test_what_a_hub_does_not_have(hub, endpoint):

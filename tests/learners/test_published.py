@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,9 +137,22 @@ def test_words_have_the_sub_words_that_they_have_alone(name: str, ran: Callable[
         assert [owners.index(word) for word in np.flatnonzero(alive)] == starts[alive].tolist()
 
 
-@pytest.mark.parametrize(("name", "task"), [(name, TASKS[0]) for name in PUBLISHED] + [
-    pytest.param(name, TASKS[1], marks=pytest.mark.slow) for name in PUBLISHED
-])  # fmt: skip
+def slow_unless(quick: bool, *values: str) -> Any:
+    return pytest.param(*values, marks=() if quick else pytest.mark.slow)
+
+
+# Their heads are those of RoBERTa, BERT and DeBERTa-v2.
+LIKE_OTHERS = ("xlm_roberta", "e5", "deberta_v3")
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        slow_unless(task == "classification" and name not in LIKE_OTHERS, name, task)
+        for task in TASKS
+        for name in PUBLISHED
+    ],
+)
 def test_a_fitted_head_is_drawn_anew(name: str, task: str, ran: Callable[[str, str], Run], tmp_path: Path) -> None:
     """A checkpoint with one, of as many classes, fits as the same encoder without one."""
     run = ran(name, task)
@@ -191,8 +205,14 @@ FOUND: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", FOUND)
-@pytest.mark.parametrize("name", ["bert", "xlnet", "deberta_v3"])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        slow_unless(name == "bert" or what.startswith("padding"), name, what)
+        for name in ("bert", "xlnet", "deberta_v3")
+        for what in FOUND
+    ],
+)
 def test_what_a_tokenizer_comes_with_changes_no_prediction(
     name: str, what: str, ran: Callable[[str, str], Run], tmp_path: Path
 ) -> None:

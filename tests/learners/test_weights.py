@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from tiny import build, save_family
 
 from al_bench.config.schema import ModelConfig
@@ -111,6 +113,82 @@ def test_a_folder_without_safetensors(tmp_path: Path) -> None:
     message = line(lambda: identify("acquisition", ModelConfig(name="m", path=str(tmp_path))))
     assert (
         message == f"acquisition={tmp_path}: the folder has no model.safetensors; save the model with save_pretrained"
+    )
+
+
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def sharded(bert: Path, tmp_path: Path) -> Path:
+    """The same model in several files."""
+    folder = tmp_path / "sharded"
+    shutil.copytree(bert, folder)
+    (folder / "model.safetensors").unlink()
+    transformers.AutoModel.from_pretrained(bert).save_pretrained(folder, max_shard_size="30KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 2
+    return folder
+
+
+def test_weights_in_shards_are_those_in_one_file(bert: Path, sharded: Path) -> None:
+    one, other = (build(folder).pretrained for folder in (bert, sharded))
+    encoder = [key for key in one if key.startswith("bert.")]
+    assert all(torch.equal(one[key], other[key]) for key in encoder)
+
+
+def test_the_pinned_hash_of_shards_is_that_of_all_of_them_one_after_another(sharded: Path) -> None:
+    files = sorted(sharded.glob("model-*.safetensors"))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    assert identify("r", ModelConfig(path=str(sharded), sha256=digest))["weights"] == digest
+    message = line(lambda: identify("r", ModelConfig(path=str(sharded), sha256="0" * 64)))
+    assert f"the {len(files)} files of {sharded / INDEX} together have {digest}; " in message
+    content = bytearray(files[1].read_bytes())
+    content[-1] ^= 1
+    files[1].write_bytes(content)
+    assert identify("r", ModelConfig(path=str(sharded)))["weights"] != digest
+
+
+def test_one_file_of_weights_comes_before_shards(bert: Path, sharded: Path) -> None:
+    shutil.copy(bert / "model.safetensors", sharded)
+    assert identify("r", ModelConfig(path=str(sharded))) == identify("r", ModelConfig(path=str(bert)))
+
+
+def second_shard(folder: Path) -> Path:
+    return sorted(folder.glob("model-*.safetensors"))[1]
+
+
+SHARDS: dict[str, tuple[Change, str]] = {
+    "one is missing": (lambda f: second_shard(f).unlink(), f"lacks {{shard}}, which {INDEX} names; "),
+    "one is cut": (lambda f: os.truncate(second_shard(f), 5000), "{shard} cannot be loaded (Error while"),
+    "an index without names": (edited(INDEX, weight_map={}), f"({INDEX} names no .safetensors files); "),
+    "an index of pickles": (edited(INDEX, weight_map={"a": "model.bin"}), f"({INDEX} names no .safetensors files); "),
+    "an index of other folders": (edited(INDEX, weight_map={"a": "../m.safetensors"}), "names no .safetensors files"),
+    "an index of numbers": (edited(INDEX, weight_map={"a": 1, "b": "c"}), "names no .safetensors files"),
+    "an index that is no JSON": (lambda f: (f / INDEX).write_text("{"), "names no .safetensors files"),
+    "pickles in shards": (lambda f: (f / INDEX).rename(f / "pytorch_model.bin.index.json"), "has no model.safetensors"),
+}
+
+
+@pytest.mark.parametrize("what", SHARDS)
+def test_broken_shards_end_in_one_line_that_names_them(what: str, sharded: Path) -> None:
+    change, reason = SHARDS[what]
+    reason = reason.format(shard=second_shard(sharded).name)
+    change(sharded)
+    for action in (lambda: build(sharded), lambda: identify("acquisition", ModelConfig(path=str(sharded)))):
+        message = line(action)
+        assert message.startswith(f"acquisition={sharded}: ")
+        assert reason in message
+
+
+def test_weights_that_are_not_finite_are_refused(bert: Path, tmp_path: Path) -> None:
+    network = transformers.AutoModel.from_pretrained(bert)
+    with torch.no_grad():
+        network.encoder.layer[1].output.dense.bias[3] = torch.inf
+    folder = Path(shutil.copytree(bert, tmp_path / "model"))
+    network.save_pretrained(folder)
+    message = line(lambda: build(folder))
+    assert message == (
+        f"acquisition={folder}: its weights are not finite (bert.encoder.layer.1.output.dense.bias); get the right file"
     )
 
 

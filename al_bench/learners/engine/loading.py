@@ -35,8 +35,8 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
         config.num_labels = classes
     network = _without_weights(config, kind)
     if is_causal(network):
-        # Padding that comes last is seen by no sub-word. Heads look for a text's last sub-word, by the padding's id.
-        tokenizer.padding_side, config.pad_token_id = "right", tokenizer.pad_token_id
+        # Heads look for a text's last sub-word, by the padding's id.
+        config.pad_token_id = tokenizer.pad_token_id
         config.use_cache = False  # which only saves time where texts are written
     longest = positions(network)
     if longest is not None and model.max_length is not None and model.max_length > longest:
@@ -56,25 +56,34 @@ def _without_weights(config: Any, kind: str) -> Any:
 
 
 def _keep_layers(role: str, model: ModelConfig, config: Any) -> None:
-    """Keep the first layers only. Raises `UserError` where a family has none that could be taken off."""
-    layers, whole = model.num_hidden_layers, getattr(config, "num_hidden_layers", 0)
+    """Keep the first layers only. Raises `UserError` where a family's cannot be taken off one by one."""
+    key, layers, whole = (
+        f"{role}.num_hidden_layers",
+        model.num_hidden_layers,
+        getattr(config, "num_hidden_layers", None),
+    )
     assert layers is not None
-    if layers > whole:
-        raise reject(
-            f"{role}.num_hidden_layers", layers, f"{model.name} has {whole} layers", "ask for no more than these"
-        )
-    if layers == whole:
-        return
+    if whole is not None and layers > whole:
+        raise reject(key, layers, f"{model.name} has {whole} layers", "ask for no more than these")
+    if layers != whole and not _truncated(config, layers):
+        remedy = f"set {key}=null, or choose another model"
+        raise reject(key, layers, f"the layers of {model.name} cannot be taken off one by one", remedy)
+
+
+def _truncated(config: Any, layers: int) -> bool:
+    """Set the number of layers. Returns whether the network then is one of the first layers alone."""
+    if config.is_encoder_decoder:
+        return False
     before = _size(config)
-    config.num_hidden_layers = layers
-    for kinds in ("layer_types", "mlp_layer_types"):  # of each layer one
+    try:
+        config.num_hidden_layers = layers
+    except NotImplementedError:  # Funnel's come in blocks
+        return False
+    for kinds in ("layer_types", "mlp_layer_types"):  # one for each layer
         if getattr(config, kinds, None):
             setattr(config, kinds, getattr(config, kinds)[:layers])
-    # All layers of ALBERT are one layer, or a few in turn; of others each has weights of its own.
-    groups = getattr(config, "num_hidden_groups", 0)
-    if groups != 1 and _size(config) == before:
-        remedy = f"set {role}.num_hidden_layers=null, or choose another model"
-        raise reject(f"{role}.num_hidden_layers", layers, f"layers of {model.name} cannot be taken off", remedy)
+    # ALBERT's layers are one and the same, or, in groups, spread over however many there are.
+    return _size(config) < before or getattr(config, "num_hidden_groups", None) == 1
 
 
 def _size(config: Any) -> int:

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from al_bench.data.ragged import Ragged, offsets_of
+from al_bench.learners.predictions import finite
 
 MAX_STEPS = 1000  # hundreds are usual; more change next to nothing
 BLOCK = 8192  # rows copied at once
@@ -79,6 +80,7 @@ def fit_head(x: np.ndarray, target: np.ndarray, weights: np.ndarray | None, labe
         unit, label = np.nonzero(target > LEAST)
         mass = target[unit, label]
         x, target, weights = x[unit], label, mass if weights is None else mass * weights[unit]
+    finite(x)  # else the solver raises an error of its own
     present = np.unique(target)
     weight = np.zeros((labels, x.shape[1]), dtype=np.float32)
     # Without any example every label is as good as another.
