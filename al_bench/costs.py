@@ -3,7 +3,8 @@
 Every phase belongs to exactly one total:
 
 iteration        what an annotator waits for between two queries: `ITERATION`
-one_off          work that is done once per trajectory, preparing the pool and selecting the seed set: `ONE_OFF`
+one_off          work that is done once per trajectory: preparing the pool, for each model in the cycle from which it
+                 acquires, and selecting the seed set: `ONE_OFF`
 evaluation       predicting what real active learning does not predict: phases that end in "evaluate"
 overhead         loading, checking and capturing a network, for any role: phases that end in one of `OVERHEAD`
 successor_total  all else: fits of the successor, pseudo-labeller and verifier, preparing the pool for them,
@@ -102,7 +103,7 @@ def total_of(phase: str) -> str:
 
 
 def totals(seconds: Seconds) -> dict[str, float]:
-    """Seconds by total. A total without any phase is absent: "iteration" in a replay, "one_off" after a first cycle."""
+    """Seconds by total. A total without any phase is absent: "iteration" in a replay, "one_off" in most cycles."""
     sums: dict[str, float] = {}
     for phase, value in seconds.items():
         sums[total_of(phase)] = sums.get(total_of(phase), 0.0) + value

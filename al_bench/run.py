@@ -170,7 +170,7 @@ def evaluate_successor(s: Succession, cycle: Cycle, labelled: np.ndarray) -> Eva
     if uses_pseudo_labels(config) and len(labelled) < len(s.corpus.train):
         return Plasm(s, labelled, cycle.number).result()
     has_model = cycle.metrics is not None and config.replay is None
-    if has_model and model_identity(config.successor) == model_identity(acquirer(config, cycle.number)):
+    if has_model and model_identity(config.successor) == model_identity(acquirer(config, cycle.number)[1]):
         return cycle.metrics, None, Costs()
     metrics, costs = succeed(s, labelled, cycle.number)
     return metrics, None, costs

@@ -9,7 +9,7 @@ import numpy as np
 from al_bench.acquisition.needs import needs_of
 from al_bench.acquisition.setup import annotator_of
 from al_bench.config.identity import models_of
-from al_bench.config.roles import acquiring, acquiring_role, is_acquiring, models_by_role, title
+from al_bench.config.roles import acquirer, acquiring, is_acquiring, models_by_role, title
 from al_bench.config.rules import validate_with_data
 from al_bench.config.schema import RunConfig
 from al_bench.data.corpus import Corpus, Split
@@ -102,7 +102,7 @@ class Workbench:
 
     def acquirer(self, cycle: int) -> Learner:
         """The learner that acquires in a cycle; one that acquired before it is released, with its memory."""
-        role = acquiring_role(self.config, cycle)
+        role, _ = acquirer(self.config, cycle)
         for other in [key for key in self.learners if is_acquiring(key) and key != role]:
             del self.learners[other]
         return self.learner(role)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from torch.nn import functional as F
 
 from al_bench.config.schema import ModelConfig
 from al_bench.data.corpus import Inputs
@@ -93,7 +94,12 @@ def example(row: np.ndarray, special: list[int]) -> dict[str, list[int]]:
 
 
 def step(network: Any, batch: Any, optimizer: torch.optim.Optimizer) -> float:
-    loss = network(**batch).loss
+    """The mean loss of the masked sub-words. Only for these are there outputs, which cost more than all layers."""
+    labels = batch.pop("labels")
+    masked = labels >= 0
+    hook = network.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0][masked],))
+    loss = F.cross_entropy(network(**batch).logits, labels[masked])
+    hook.remove()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()

@@ -183,6 +183,29 @@ def test_a_masked_language_model_learns_the_texts_alone(called, al, tiny_model, 
     assert done.code == 0, done.err
 
 
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "modernbert"])
+def test_outputs_for_the_masked_sub_words_alone_give_the_loss_of_all(called, family):
+    """transformers' own, over all sub-words of which those that are not masked do not count."""
+    import torch
+    from train_mlm import step
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "pad_token_id": 0}
+    names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+    if family == "distilbert":
+        sizes = {names.get(name, name): size for name, size in sizes.items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = AutoModelForMaskedLM.from_config(AutoConfig.for_model(family, **sizes)).eval()
+        ids = torch.randint(5, 50, (3, 7))
+        labels = torch.where(torch.rand(3, 7) < 0.4, ids, -100)
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    expected = network(**batch, labels=labels).loss.item()
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    assert step(network, {**batch, "labels": labels}, optimizer) == pytest.approx(expected, rel=1e-5)
+    assert network(**batch, labels=labels).loss.item() < expected
+
+
 def test_a_masked_language_model_needs_an_encoder_that_is_there(called, tmp_path, capfd):
     with pytest.raises(SystemExit) as stop:
         called("train_mlm", tmp_path / "mlm", "dataset=trec6", "acquisition.num_hidden_layers=0")

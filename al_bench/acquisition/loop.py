@@ -18,7 +18,7 @@ from al_bench.acquisition.pool import ABSTAINED, Pool
 from al_bench.acquisition.query import query
 from al_bench.acquisition.relabelling import relabels, suspicious
 from al_bench.acquisition.setup import Setup, fit_seeds
-from al_bench.config.roles import acquirer, acquiring, acquiring_role, start_of
+from al_bench.config.roles import acquirer, acquiring, start_of
 from al_bench.costs import QUERY, Clock, Costs
 from al_bench.data.ragged import values_of
 from al_bench.errors import reject
@@ -41,8 +41,7 @@ def acquire(setup: Setup, remember: Remember) -> Iterator[Computed]:
         left = len(pool.unlabelled) - (len(setup.seed[0]) if number == 0 else 0)
         queries = number < cycles and left > 0
         compute = partial(compute_cycle, setup, pool, number, queries)
-        role, model = acquiring_role(setup.config, number), acquirer(setup.config, number)
-        stopping = finite_outputs(role, model, number)
+        stopping = finite_outputs(*acquirer(setup.config, number), number)
         cycle, spent = remember(number, queries, stopping(compute))
         yield (cycle, spent) if queries else without_query(cycle, spent)
         if not queries:

@@ -16,7 +16,7 @@ from al_bench.acquisition.strategies import STRATEGIES
 from al_bench.acquisition.strategies.protocol import ordered, refuse_broken
 from al_bench.acquisition.subsampling import propose
 from al_bench.acquisition.view import View
-from al_bench.config.roles import acquirer, acquiring, acquiring_role
+from al_bench.config.roles import acquirer, acquiring
 from al_bench.costs import Clock
 from al_bench.errors import UserError
 from al_bench.learners.base import Model
@@ -40,7 +40,7 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
         selection = strategy.select(view, ids, budget, rng, chosen)
         order, scores = selection.order, selection.scores
         if scores is not None and (diverged := np.count_nonzero(~np.isfinite(scores))):
-            cause = "; ".join(verdict(acquiring_role(config, number), acquirer(config, number)))
+            cause = "; ".join(verdict(*acquirer(config, number)))
             if STRATEGIES.code(chosen.name):  # nobody has tested it
                 cause = f"are not finite; try `al-bench check {chosen.name}`; where that is fine, they {cause}"
             raise UserError(f"strategy={chosen.name}: {diverged} scores in cycle {number} {cause}")

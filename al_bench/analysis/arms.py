@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from al_bench.analysis.measures import Measures, one_per_seed
+from al_bench.analysis.measures import At, Measures, one_per_seed
 from al_bench.analysis.runs import ARMS, GOLD, SELECTION
 from al_bench.analysis.words import detailed
 from al_bench.config.digests import digest, flat
@@ -133,10 +133,10 @@ class Setting:
                 chosen[method.about.selection] = method
         return list(chosen.values())
 
-    def iterations(self, method: Method, metric: str) -> np.ndarray:
-        """By seed, its mean over the cycles that query, of all runs that select so, whatever successor they train."""
+    def iterations(self, method: Method, metric: str, at: At = "rounds") -> np.ndarray:
+        """By seed, of all runs that select so, whatever successor they train. at: as of `Measures.sample`"""
         runs = pd.concat([m.runs for m in self.methods if m.about.selection == method.about.selection])
-        return self.measures.sample(runs, metric, "rounds").array
+        return self.measures.sample(runs, metric, at).array
 
     def selections(self) -> list[Method]:
         """A method for each way in which examples were selected, also where no model is asked."""

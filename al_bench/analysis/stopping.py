@@ -1,8 +1,10 @@
 """Where stopping criteria would have ended a trajectory that went on.
 
 A criterion reads what the acquisition models predicted for the stop set, or how uncertain they were of the pool: no
-label and no metric. The stop set is the dev split where there is one, else a seeded part of the training split, of
-which only those examples count that were never labelled. Scores are looked up afterwards.
+label and no metric. Where another model takes over in an acquisition schedule, it is compared with the one before it,
+like any two consecutive models: what it says otherwise is a change, too. The stop set is the dev split where there is
+one, else a seeded part of the training split, of which only those examples count that were never labelled. Scores are
+looked up afterwards.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The rules of a config about its models: what a learner is, and what others need of it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,34 @@ def _out_of_task(settings: Any, where: str, task: str) -> Iterator[Problem]:
 def _source(role: str, model: ModelConfig) -> Iterator[Problem]:
     if model.path is None and model.package is None and model.hub is None:
         yield role, "has no source", f"set {role}.path, {role}.package or {role}.hub"
-    if model.path is not None and not Path(model.path).expanduser().is_dir():
+    is_there = model.path is not None and Path(model.path).expanduser().is_dir()
+    is_hash = model.sha256 is not None and re.fullmatch(r"[0-9a-f]{64}", model.sha256)
+    if model.path is not None and not is_there:
         remedy = "give a folder written by save_pretrained (config.json, model.safetensors, tokenizer files)"
         yield f"{role}.path", "no such folder", remedy
-    if model.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", model.sha256):
+    if model.sha256 is not None and not is_hash:
         yield f"{role}.sha256", "must be 64 lower-case hex digits", "see sha256sum FILE"
+    if is_there and is_hash:
+        # By its hash alone a model is known (`model_identity`), so that an inherited one would hide the folder.
+        from al_bench.learners.engine.weights import identify  # imports transformers
+
+        identify(role, model)
+
+
+def inherited_hashes(config: RunConfig, overrides: Sequence[str]) -> Iterator[Problem]:
+    """A source that the command line puts in the place of an option's, whose hash is still there.
+
+    That of a folder is compared with its file (`_source`); of others nobody has the file yet.
+    """
+    named = {word.lstrip("+").partition("=")[0] for word in overrides}
+    for role, model in models_by_role(config).items():
+        if model.path is not None or model.sha256 is None or f"{role}.sha256" in named:
+            continue
+        for key in ("package", "hub", "revision"):
+            if f"{role}.{key}" in named and getattr(model, key) is not None:
+                remedy = f"set {role}.sha256=null or to the hash of its weights"
+                remedy += f", and {role}.package=null, which comes first" if model.package and key != "package" else ""
+                yield f"{role}.{key}", f"is another source than that of {role}.sha256", remedy
 
 
 def _capabilities(config: RunConfig) -> Iterator[Problem]:

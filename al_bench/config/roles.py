@@ -29,15 +29,11 @@ def start_of(starts: Iterable[int], cycle: int) -> int:
     return max(start for start in starts if start <= cycle)
 
 
-def acquiring_role(config: RunConfig, cycle: int) -> str:
-    """The role of the model that acquires in a cycle."""
+def acquirer(config: RunConfig, cycle: int) -> tuple[str, ModelConfig]:
+    """(role, model) that acquires in a cycle"""
     starts = acquiring(config)
-    return starts[start_of(starts, cycle)]
-
-
-def acquirer(config: RunConfig, cycle: int) -> ModelConfig:
-    """The model that acquires in a cycle."""
-    return models_by_role(config)[acquiring_role(config, cycle)]
+    role = starts[start_of(starts, cycle)]
+    return role, models_by_role(config)[role]
 
 
 def is_acquiring(role: str) -> bool:

@@ -2,13 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from al_bench.acquisition.selection import costs_of, target
 from al_bench.config.component_rules import COMPONENT_CHECKS
-from al_bench.config.model_rules import acquisition_schedule
+from al_bench.config.model_rules import acquisition_schedule, inherited_hashes
 from al_bench.config.roles import models_by_role
 from al_bench.config.schema import COLUMN_ROLES, RunConfig
 from al_bench.config.values import Problem, is_count, is_unknown, limit_problems, value_problems
@@ -17,11 +17,14 @@ from al_bench.data.readers.formats import READERS, WAYS, is_outside
 from al_bench.errors import UserError, not_one_of, reject, rule
 
 
-def validate(config: RunConfig) -> None:
-    """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch."""
+def validate(config: RunConfig, overrides: Sequence[str] = ()) -> None:
+    """Raise `UserError` with a line for every rule the config breaks; needs neither data nor torch.
+
+    overrides: those of the command line, which say what the user set himself
+    """
     problems, lines = [*acquisition_schedule(config), *_homes(config)], []
     if not problems:
-        problems = [*value_problems(config, "")]
+        problems = [*value_problems(config, ""), *inherited_hashes(config, overrides)]
         for check in CHECKS:
             try:
                 problems += check(config)

@@ -109,7 +109,7 @@ def checked(composed: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     except OmegaConfBaseException as error:
         raise UserError(explain(error, overrides)) from error
     config = without_absent(config)
-    validate(config)
+    validate(config, overrides)
     config.tracking = conceal(config.tracking)  # an option file may have it, too
     return resolve(config)
 

@@ -168,7 +168,7 @@ class Learner(Protocol):
         """Vectors of `inputs[ids]` by the pretrained encoder, before any fit.
 
         (n, width) float32 mean over a text's sub-words; tagging: a row for every word, the state of its first
-        sub-word, or zeros where the word did not survive
+        sub-word (a decoder: its last), or zeros where the word did not survive
         """
         ...
 

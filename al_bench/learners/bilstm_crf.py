@@ -14,8 +14,9 @@ from al_bench.learners.words import WordLearner
 class BilstmCrfLearner(settings.BilstmCrf, WordLearner):
     """Characters by convolutions, as in Ma and Hovy 2016.
 
-    Its probabilities are marginals, its labels those of the best paths. Of an encoder's table a word has the mean of
-    its sub-words.
+    Its probabilities are marginals, its labels those of the best paths. Strategies see marginals: `mnlp` of a sentence
+    is the mean of its words' own log-probabilities, and not the best path's. With an encoder's table a word has the
+    mean of its sub-words.
     """
 
     title = "a BiLSTM-CRF"

@@ -115,6 +115,7 @@ LEARNERS = Registry(
             reads=("num_hidden_layers", "max_length", "training"),
             epochs=True,
             engine=True,
+            # Chosen on held-out training examples of TREC-6, 300 labels: 0.88 at 1e-3 and 3e-3, 0.75 at 3e-4.
             training={"learning_rate": 1e-3},
         ),
         "linear": LearnerKind(

@@ -17,10 +17,12 @@ from al_bench.learners.base import Arrays
 from al_bench.ledger.ledger import locked, read_json, sync_folder, temporary_beside, write_json
 from al_bench.ledger.store import save_array
 
+LARGE = 10**9  # bytes of what is written without being asked for
+
 
 @dataclass(frozen=True)
 class ArrayCache:
-    """A `learners.base.Cache` in a folder; note: called with what was damaged, and is computed again"""
+    """A `learners.base.Cache` in a folder; note: called with what was damaged, and is computed again, or is large"""
 
     root: Path
     note: Callable[[str], None]
@@ -33,7 +35,9 @@ class ArrayCache:
                 if not _is_whole(folder):
                     if folder.exists():
                         self.note(f"note: {folder} is damaged; it is computed again")
-                    _write(folder, compute())
+                    size = _write(folder, compute())
+                    if size >= LARGE:
+                        self.note(f"note: {folder} takes {size / 1e9:.1f} GB; al-bench rm --orphans removes the cache")
         # Written as files and mapped for reading only: a write to a map of a full disk ends the process.
         paths = [folder / name for name in read_json(folder / "index.json")]
         return {path.stem: np.load(path, mmap_mode="r") for path in paths}
@@ -51,8 +55,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(folder: Path, arrays: Arrays) -> None:
-    """Readers see all arrays or none."""
+def _write(folder: Path, arrays: Arrays) -> int:
+    """Readers see all arrays or none. Returns the bytes of the arrays."""
     temporary = temporary_beside(folder)
     try:
         temporary.mkdir()  # with the permissions that the user's other folders get
@@ -61,6 +65,7 @@ def _write(folder: Path, arrays: Arrays) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
         sync_folder(folder.parent)
+        return sum(array.nbytes for array in arrays.values())
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

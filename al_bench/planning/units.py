@@ -83,7 +83,7 @@ def units(config: RunConfig, precision: str, at: list[int]) -> Iterator[Unit]:
         trajectory = digest(identities.trajectory_identity(config, precision))
         done = len(Ledger(Path(config.output_dir, "trajectories", trajectory, "ledger.jsonl")).read())
         for cycle in range(config.schedule.cycles + 1):
-            model = acquirer(config, cycle)
+            _, model = acquirer(config, cycle)
             acquired[cycle] = model_identity(model)
             before = [f"/relabel/{number}" for number in range(fits_for_relabelling(config, cycle))]
             for part in [*before, ""]:

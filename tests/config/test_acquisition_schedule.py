@@ -59,7 +59,7 @@ def test_options_by_cycle():
     assert list(job.acquisition_from) == ["5", "10"], "by number, not by letter"
     assert job.acquisition_from["10"].training.epochs == 3
     assert acquiring(job) == {0: "acquisition", 5: "acquisition_from.5", 10: "acquisition_from.10"}
-    names = [acquirer(job, cycle).name for cycle in (0, 4, 5, 9, 10, 15)]
+    names = [acquirer(job, cycle)[1].name for cycle in (0, 4, 5, 9, 10, 15)]
     assert names == ["minilm_l6_linear", "minilm_l6_linear", "minilm_l6", "minilm_l6", "mpnet_base", "mpnet_base"]
     assert job.acquisition_from["5"].max_length == 256, "resolved like any model"
 

@@ -204,7 +204,7 @@ def without_tokenizer(folder: Path) -> None:
 
 
 def without_padding(folder: Path) -> None:
-    edited(folder / "tokenizer_config.json", lambda config: config.update(pad_token=None))
+    edited(folder / "tokenizer_config.json", lambda config: config.update(pad_token=None, unk_token=None))
 
 
 def with_more_tokens(folder: Path) -> None:
@@ -228,7 +228,7 @@ UNFIT = {
     "acquisition": (with_more_tokens, "embeddings"),
     "successor": (cut_in_half, "cannot be loaded"),
     "pseudo_labeler": (without_tokenizer, "has no tokenizer files; put tokenizer.json beside the weights"),
-    "verifier": (without_padding, "its tokenizer has no padding token"),
+    "verifier": (without_padding, "its tokenizer has no token to pad with"),
 }
 
 

@@ -101,7 +101,9 @@ def test_the_key_changes_with_nothing_else(monkeypatch: pytest.MonkeyPatch) -> N
     before = used.backend_tokenizer.truncation, used.backend_tokenizer.padding
     assert encoding._key(("a b", "c"), used, 16, causal=False) == key
     assert (used.backend_tokenizer.truncation, used.backend_tokenizer.padding) == before, "left as it was"
-    assert encoding._key(["a b", "c"], tokenizer(name_or_path="elsewhere", padding_side="left"), 16, causal=False) == key
+    assert (
+        encoding._key(["a b", "c"], tokenizer(name_or_path="elsewhere", padding_side="left"), 16, causal=False) == key
+    )
     monkeypatch.setattr(encoding, "CHUNK", 2)
     assert encoding._key(["a b", "c"], tokenizer(), 16, causal=False) == key
 

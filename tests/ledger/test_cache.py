@@ -71,6 +71,18 @@ def test_what_is_damaged_is_computed_again(cache: ArrayCache, notes: list[str], 
     assert_whole(cache("key", never))
 
 
+def test_what_is_large_is_noted_once(cache: ArrayCache, notes: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In GB, with the command that removes it."""
+    size = sum(array.nbytes for array in ARRAYS.values())
+    monkeypatch.setattr("al_bench.ledger.cache.LARGE", size + 1)
+    cache("small", compute)
+    assert notes == []
+    monkeypatch.setattr("al_bench.ledger.cache.LARGE", size)
+    for how in (compute, never):
+        cache("large", how)
+    assert notes == [f"note: {cache.root / 'large'} takes 0.0 GB; al-bench rm --orphans removes the cache"]
+
+
 def test_a_full_disk_leaves_nothing(cache: ArrayCache, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

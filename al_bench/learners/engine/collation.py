@@ -51,8 +51,10 @@ class Boundaries:
 class Collator:
     """Gathers batches. Pads with the tokenizer's ids, on the side where no output depends on it.
 
-    That is the end, whatever side the tokenizer is set to: many encoders number positions from the first column on.
-    But a head that looks at the last column (XLNet's) needs a token there.
+    That is the end, whatever side the tokenizer is set to: many encoders number positions from the first column on,
+    and no sub-word of a decoder sees what comes after it. But a head that looks at the last column (XLNet's) needs a
+    token there.
+
     causal: whether it is a decoder that computes
     """
 

@@ -20,7 +20,7 @@ class Lexicon:
     """
 
     # What `Collator` asks of a tokenizer.
-    pad_token_id, pad_token_type_id, padding_side = 0, 0, "right"
+    pad_token_id, pad_token_type_id = 0, 0
 
     def __init__(self, source: Vectors, lowercase: bool) -> None:
         self._source, self._lowercase = source, lowercase

@@ -35,8 +35,8 @@ def inspect(source: Source, model: ModelConfig, task: str, kind: str, classes: i
         config.num_labels = classes
     network = _without_weights(config, kind)
     if is_causal(network):
-        # Padding that comes last is seen by no sub-word. Heads look for a text's last sub-word, by the padding's id.
-        tokenizer.padding_side, config.pad_token_id = "right", tokenizer.pad_token_id
+        # Heads look for a text's last sub-word, by the padding's id.
+        config.pad_token_id = tokenizer.pad_token_id
         config.use_cache = False  # which only saves time where texts are written
     longest = positions(network)
     if longest is not None and model.max_length is not None and model.max_length > longest:
