@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import SEEDS, build
 
 from al_bench.data.ragged import Ragged
-from al_bench.learners import pretrained, transformer
+from al_bench.learners import encoding_learner, network
 from al_bench.learners.base import FitSeeds, Unlabelled
 from al_bench.learners.encoding_learner import dev_split
 from al_bench.learners.engine import training
@@ -68,7 +68,7 @@ class Script:
         self.weights: list[dict[str, torch.Tensor]] = []
         self.learner: Any = None
         upcoming = iter(scores)
-        outputs, parts = training.outputs, transformer.parts
+        outputs, parts = training.outputs, network.parts
 
         def spy_outputs(network: Any, examples: Any, collator: Any) -> Any:
             self.trained += examples.ids.tolist()
@@ -87,8 +87,8 @@ class Script:
             return {"accuracy": next(upcoming)}
 
         monkeypatch.setattr(training, "outputs", spy_outputs)
-        monkeypatch.setattr(transformer, "parts", spy_parts)
-        monkeypatch.setattr(pretrained, "evaluate", score)
+        monkeypatch.setattr(network, "parts", spy_parts)
+        monkeypatch.setattr(encoding_learner, "evaluate", score)
 
     def fit(self, folder: Path, **settings: Any) -> Any:
         self.learner = build(folder, **{"dev_share": 0.25, "batch_size": 16, "patience": 3, **settings})

@@ -82,27 +82,30 @@ OTHERS: dict[str, tuple[Any, Any, int]] = {
 
 
 def test_the_key_changes_with_all_that_matters(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {what: encoding._key(*arguments) for what, arguments in OTHERS.items()}
-    keys["the first"] = encoding._key(["a b", "c"], tokenizer(), 16)
+    keys = {what: encoding._key(*arguments, causal=False) for what, arguments in OTHERS.items()}
+    keys["of a decoder"] = encoding._key(["a b", "c"], tokenizer(), 16, causal=True)
+    keys["the first"] = encoding._key(["a b", "c"], tokenizer(), 16, causal=False)
     monkeypatch.setattr(encoding, "VERSION", encoding.VERSION + 1)
-    keys["a later format"] = encoding._key(["a b", "c"], tokenizer(), 16)
+    keys["a later format"] = encoding._key(["a b", "c"], tokenizer(), 16, causal=False)
     monkeypatch.undo()
     monkeypatch.setattr(encoding.tokenizers, "__version__", "99")
-    keys["another library"] = encoding._key(["a b", "c"], tokenizer(), 16)
+    keys["another library"] = encoding._key(["a b", "c"], tokenizer(), 16, causal=False)
     assert len(set(keys.values())) == len(keys), keys
 
 
 def test_the_key_changes_with_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = encoding._key(["a b", "c"], tokenizer(), 16)
+    key = encoding._key(["a b", "c"], tokenizer(), 16, causal=False)
     used = tokenizer()
     used(["a b c d e"] * 2, truncation=True, max_length=5, padding="max_length")
     assert used.backend_tokenizer.truncation is not None
     before = used.backend_tokenizer.truncation, used.backend_tokenizer.padding
-    assert encoding._key(("a b", "c"), used, 16) == key
+    assert encoding._key(("a b", "c"), used, 16, causal=False) == key
     assert (used.backend_tokenizer.truncation, used.backend_tokenizer.padding) == before, "left as it was"
-    assert encoding._key(["a b", "c"], tokenizer(name_or_path="elsewhere", padding_side="left"), 16) == key
+    assert (
+        encoding._key(["a b", "c"], tokenizer(name_or_path="elsewhere", padding_side="left"), 16, causal=False) == key
+    )
     monkeypatch.setattr(encoding, "CHUNK", 2)
-    assert encoding._key(["a b", "c"], tokenizer(), 16) == key
+    assert encoding._key(["a b", "c"], tokenizer(), 16, causal=False) == key
 
 
 @pytest.mark.parametrize("task", ["classification", "tagging"])

@@ -91,7 +91,7 @@ def test_its_settings_are_typed_and_part_of_the_identity(al: Any, tiny_run: list
 
 BROKEN = {
     "on tagging": (
-        {"dataset.task": "tagging"}, "acquisition.learner={NAME}: does not work on tagging; choose one of bilstm_crf, linear, transformer"
+        {"dataset.task": "tagging"}, "acquisition.learner={NAME}: does not work on tagging; choose one of bilstm_crf, linear, lora, transformer"
     ),
     "with an encoder": (
         {"acquisition.hub": "some/model"}, "acquisition=fake: is an encoder, and acquisition.learner={NAME} reads none; set model@acquisition={NAME}"
@@ -99,7 +99,7 @@ BROKEN = {
     "embeddings": (
         {"strategy.name": "mahalanobis"},
         "strategy=mahalanobis: needs embeddings, which acquisition.learner={NAME} does not give; "
-        "choose another one, or set acquisition.learner to one of linear, transformer",
+        "choose another one, or set acquisition.learner to one of cnn, linear, lora, transformer",
     ),
     "soft labels": ({"pseudo_labeling.labels": "soft"}, "pseudo_labeling.labels=soft: needs soft labels, which successor"),
     "smoothing": ({"pseudo_labeling.smoothing": 0.1}, "pseudo_labeling.smoothing=0.1: needs soft labels, which successor"),
@@ -141,7 +141,7 @@ def test_what_is_no_learner_is_refused_in_a_line(tmp_path: Path, monkeypatch: py
     cases = {
         "own_module:Mine": "learner=own_module:Mine: cannot be imported (ModuleNotFoundError: ",
         "collections:Counter": "learner=collections:Counter: is no learner (no class that is derived from al_bench.",
-        "svm": "acquisition.learner=svm: must be one of bilstm_crf, cnn, linear, transformer; ",
+        "svm": "acquisition.learner=svm: must be one of bilstm_crf, cnn, linear, lora, transformer; ",
     }
     for name, expected in cases.items():
         with pytest.raises(UserError) as caught:

@@ -48,16 +48,16 @@ def test_bfloat16_training_ends_near_float32_training(bert: Path) -> None:
 
 def test_what_a_dev_split_is_scored_with(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Early stopping is an evaluation: float32, whatever the training's precision."""
-    from al_bench.learners import transformer
+    from al_bench.learners import network
 
     seen = []
-    original = transformer.parts
+    original = network.parts
 
     def spy(*arguments: object, **options: object) -> object:
         seen.append(options["exact"])
         return original(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(transformer, "parts", spy)
+    monkeypatch.setattr(network, "parts", spy)
     build(bert, precision="bfloat16", dev_share=0.5).fit(TEXTS, IDS, LABELS, SEEDS).predict(TEXTS, IDS)
     assert set(seen[:-1]) == {True}
     assert seen[-1] is False

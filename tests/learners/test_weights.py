@@ -60,7 +60,7 @@ BROKEN: dict[str, tuple[Change, str]] = {
     "tokenizer.json is no JSON": (lambda f: (f / "tokenizer.json").write_text("{"), "line 1"),
     "tokenizer.json is another thing": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be loaded"),
     "no tokenizer": (without_tokenizer, "has no tokenizer files; put tokenizer.json beside the weights"),
-    "no padding token": (edited("tokenizer_config.json", pad_token=None), "has no padding token"),
+    "nothing to pad with": (edited("tokenizer_config.json", pad_token=None, unk_token=None), "no token to pad with"),
     "config.json of a smaller model": (edited("config.json", hidden_size=16), "weights lack"),
     "config.json of a deeper model": (edited("config.json", num_hidden_layers=3), "weights lack 16 parameters"),
     "weights of another family": (edited("config.json", model_type="distilbert"), "weights lack"),
