@@ -31,7 +31,7 @@ from al_bench.filters import FILTERS, needed
 from al_bench.learners.families import LEARNERS
 from al_bench.oracles import ORACLES
 
-FORMAT = 8  # raised when equal configs no longer give equal ledgers
+FORMAT = 9  # raised when equal configs no longer give equal ledgers
 
 # Keys that say where, how visibly and on which device a run is executed, what an hour of it costs, and its name (the
 # names of datasets and models do not count either). `seed` and the shared `training` count through `seeds` and the

@@ -86,7 +86,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = 15)
     """
     if not len(confidence):
         return 0.0
-    confidence = np.nan_to_num(confidence.astype(np.float64))  # a model that diverged gives NaN
+    confidence = confidence.astype(np.float64)
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidence))

@@ -22,6 +22,7 @@ COUNTS = {
 MEASURED = {
     "seconds": "seconds/iteration", "train": "seconds/train", "predict": "seconds/predict",
     "once": "seconds/one_off", "scored": "scored", "tokens": "cost/scored_tokens", "bound": "amdahl",
+    "parameters": "cost/trained_parameters",
 }  # fmt: skip
 
 

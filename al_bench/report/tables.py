@@ -196,6 +196,7 @@ def iteration_table(setting: Setting) -> Table:
             amount(means["scored"]),
             amount(pace),
             amount(means["bound"], f"{number(means['bound'], 2)}×"),
+            amount(means["parameters"]),
         ])  # fmt: skip
     return Table(HEADS["iterations"], rows, TEXTS["iterations"])
 

@@ -11,6 +11,8 @@ from al_bench.analysis.measures import end_of
 from al_bench.analysis.runs import ARMS
 from al_bench.ledger.ledger import Ledger, read_json, write_json
 from al_bench.report.answers import answers
+from al_bench.report.costs import iterations
+from al_bench.report.tables import iteration_table
 from al_bench.tables.build import build
 from al_bench.tables.specs import available, parse, read
 
@@ -112,6 +114,23 @@ def test_a_query_is_not_charged_to_the_score_before_it(tmp_path):
     trained = np.cumsum([s["train"] for s in parts])
     assert until.tolist() == pytest.approx([100 + trained[c] + sum(queries[:c]) for c in range(4)])
     assert setting.iterations(setting.methods[0], "seconds/one_off").tolist() == [100.0]
+
+
+def test_what_is_done_once_for_each_of_two_models_is_added_up(tmp_path):
+    """And the trained parameters are a mean over the cycles that query, of which the last is none."""
+    (folder,) = write_runs(tmp_path, varied("seed=1"))
+    lines = Ledger(folder / "costs.jsonl").read()
+    for line, parameters in zip(lines, (0, 0, 600, 600), strict=True):
+        line["trained_parameters"] = parameters
+    for cycle, seconds in ((0, 100.0), (2, 40.0)):
+        lines[cycle]["seconds"]["prepare"] = seconds
+    write_ledger(folder / "costs.jsonl", lines)
+    (setting,) = contrasts_of(tmp_path).settings
+    ((_, samples, means),) = iterations(setting)
+    assert samples["once"].tolist() == [140.0]
+    assert means["parameters"] == 200
+    (row,) = (dict(zip(table.heads, row, strict=True)) for table in [iteration_table(setting)] for row in table.rows)
+    assert (row["one-off s"].text, row["parameters trained"].text) == ("140.0", "200")
 
 
 def test_the_bound_is_of_scoring_the_pool_alone(tmp_path):

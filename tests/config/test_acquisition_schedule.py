@@ -166,14 +166,16 @@ def test_what_changes_nothing_is_left_out():
     assert list(resolved({"1": LARGE, "2": LARGE, "4": SMALL}).acquisition_from) == ["1", "4"]
 
 
-def test_the_engine_counts_where_any_model_is_fine_tuned():
-    def rounded(later: dict[str, ModelConfig]) -> bool:
-        return trajectory(resolved(later, acquisition=LINEAR)) != trajectory(
-            resolved(later, acquisition=LINEAR, engine="plain")
-        )
+def test_the_engine_counts_where_any_model_is_computed_by_it():
+    """A network of its own is not, and the encoder that follows it is."""
+    net = ModelConfig(name="net", learner="cnn")
 
-    assert not rounded({})
-    assert rounded({"2": LARGE})
+    def counts(later: dict[str, ModelConfig]) -> bool:
+        fast, plain = (resolved(later, acquisition=net, engine=engine) for engine in ("fast", "plain"))
+        return trajectory(fast) != trajectory(plain)
+
+    assert not counts({})
+    assert counts({"2": LARGE})
 
 
 def test_labels_depend_on_the_models_that_had_a_say():

@@ -3,7 +3,9 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from al_bench.config.identity import fit_identity
 from al_bench.config.resolution import resolve
@@ -12,7 +14,7 @@ from al_bench.config.schema import DatasetConfig, ModelConfig, RunConfig, Strate
 from al_bench.errors import UserError
 from al_bench.learners.engine import weights
 
-CONTENT = b"weights of a model"
+CONTENT = save({"weight": np.arange(4)})
 RIGHT = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -59,7 +61,7 @@ def test_each_file_is_read_once(folder):
     for _ in range(3):
         validate(config_of(ModelConfig(name="m", path=str(folder), sha256=RIGHT)))
     assert weights._sha256.cache_info().misses == 1
-    (folder / "model.safetensors").write_bytes(b"weights of another model")
+    (folder / "model.safetensors").write_bytes(save({"weight": np.arange(5)}))
     with pytest.raises(UserError, match=r"successor\.sha256"):
         validate(config_of(ModelConfig(name="m", path=str(folder), sha256=RIGHT)))
 

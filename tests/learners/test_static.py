@@ -33,7 +33,7 @@ TEXTS = [
     "Goodness, anna-oslo",
     LOST,
 ]
-SENTENCES = [["good", "films", LOST, UNKNOWN, f"ba{UNKNOWN}d"], [], [LOST], ["oslos"] * 9, ["annas", "plot"]]
+SENTENCES = [["good", "films", LOST, UNKNOWN, f"ba{UNKNOWN}d"], [], [LOST], ["oslos"] * 9, ["plot", "annas"]]
 IDS, MAX_LENGTH, WIDTH = np.arange(len(TEXTS)), 16, 6
 
 

@@ -156,7 +156,8 @@ def _snapshot(hub: str, revision: str | None) -> Path:
         folder = Path(snapshot_download(hub, revision=revision, allow_patterns=[CONFIG, WEIGHTS, INDEX, *tokenizer]))
         if not (folder / WEIGHTS).is_file():
             others = _shards(folder) if (folder / INDEX).is_file() else [PICKLED]
-            snapshot_download(hub, revision=revision, allow_patterns=others)
+            # The folder is called by its commit: the branch may have moved meanwhile.
+            snapshot_download(hub, revision=folder.name, allow_patterns=others)
     return folder
 
 
