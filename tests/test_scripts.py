@@ -168,7 +168,13 @@ def losses_in(printed: str) -> list[float]:
 def test_a_masked_language_model_learns_the_texts_alone(called, al, tiny_model, tiny_run, review_folder, tmp_path):
     """From an encoder without such a head; the loss falls, other labels change nothing, and ALPS can use it."""
     dataset = [word for word in tiny_run if word.startswith("dataset")]
-    words = [*dataset, f"acquisition.path={tiny_model}", "acquisition.num_hidden_layers=1", "acquisition.max_length=32"]
+    words = [
+        *dataset,
+        f"acquisition.path={tiny_model}",
+        "acquisition.sha256=null",
+        "acquisition.num_hidden_layers=1",
+        "acquisition.max_length=32",
+    ]
     options = ["--epochs", 3, "--learning-rate", 3e-3, *words]
     losses = losses_in(called("train_mlm", tmp_path / "mlm", *options))
     assert len(losses) == 3

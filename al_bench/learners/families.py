@@ -91,6 +91,8 @@ NO_SETTINGS = make_dataclass("Settings", [])  # stated, so that nobody imports t
 # Of networks whose words have vectors: from a file, from an encoder's table, or random ones.
 WORDS: dict[str, Any] = {"source": True, "source_optional": True, "files": ("vectors",), "epochs": True}
 WORDS["reads"] = ("max_length", "training")
+# What is trained from random weights takes larger steps, and more of them, than what is fine-tuned.
+FROM_SCRATCH = {"learning_rate": 1e-3, "weight_decay": 0.0, "dropout": 0.5}
 LEARNERS = Registry(
     "learner",
     "learner",
@@ -133,6 +135,7 @@ LEARNERS = Registry(
             Cnn,
             gives=("embeddings", "samples", "influence", "margins", "soft labels", "weights"),
             tasks=("classification",),
+            training={"epochs": 20, "min_steps": 350, "batch_size": 128, **FROM_SCRATCH},
             **WORDS,
         ),
         "bilstm_crf": LearnerKind(
@@ -141,6 +144,7 @@ LEARNERS = Registry(
             BilstmCrf,
             gives=("embeddings", "samples", "weights"),
             tasks=("tagging",),
+            training={"epochs": 30, "min_steps": 350, "batch_size": 64, **FROM_SCRATCH},
             **WORDS,
         ),
     },

@@ -78,7 +78,7 @@ CONFIG = {
     "model in a role of its own": (["+model@judge=minilm_l3"], ["judge: no such key"]),
     "experiment that is not there": (
         ["+experiment=dmeo"],
-        ["experiment=dmeo: must be one of ag_news_distil, brackets, conll_distil, conll_distil_ups, debug, demo; did you mean demo?"],
+        ["experiment=dmeo: must be one of ag_news_distil, brackets, cheap_then_better, conll_distil, conll_distil_ups, debug, demo, learners; did you mean demo?"],
     ),
     "experiment without its plus": (["experiment=demo"], ["add one: +experiment=demo"]),
     "not an override": (["seed"], ["seed: is no KEY=VALUE"]),
@@ -174,7 +174,7 @@ CONFIG = {
     "no layers": (["successor.num_hidden_layers=0"], ["successor.num_hidden_layers=0: must be at least 1"]),
     "no epochs": (["training.epochs=0"], ["training.epochs=0: must be at least 1"]),
     "warm-up over everything": (["acquisition.training.warmup=2"], ["acquisition.training.warmup=2.0: must be from 0 to 1"]),
-    "unknown learner": (["successor.learner=svm"], ["successor.learner=svm: must be one of bilstm_crf, cnn, linear, transformer"]),
+    "unknown learner": (["successor.learner=svm"], ["successor.learner=svm: must be one of bilstm_crf, cnn, linear, lora, transformer"]),
     "no regularization": (["successor.regularization=0"], ["successor.regularization=0.0: must be at least 1e-09"]),
     "PLASM without a labeller": (["pseudo_labeling=plasm"], ["pseudo_labeler=null: plasm needs one; add model@pseudo_labeler=NAME"]),
     "a labeller without PLASM": (["model@pseudo_labeler=minilm_l6"], ["pseudo_labeler=minilm_l6: labels nothing under pseudo_labeling=none"]),
@@ -510,7 +510,7 @@ def test_model_with_other_weights(al, quick_run):
 def test_damaged_weights(al, quick_run, tiny_model, tmp_path):
     for path in tiny_model.iterdir():
         write(tmp_path / "damaged" / path.name, path.read_bytes()[:1000])
-    assert_refused(al("run", *quick_run, "acquisition.path=damaged"), ["damaged: cannot be loaded"])
+    assert_refused(al("run", *quick_run, "acquisition.path=damaged"), ["damaged: model.safetensors cannot be loaded"])
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps"])

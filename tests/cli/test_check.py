@@ -27,8 +27,8 @@ def configs(tmp_path, monkeypatch):
 
 def test_a_broken_promise_has_a_line_and_a_remedy(al, configs):
     kept = al("check", "checked_strategy:own", "--config-dir", configs)
-    assert (kept.code, kept.out.count("  ok  "), kept.err) == (0, 12, "")
-    assert kept.out.splitlines()[-1] == "all 12 kept"
+    assert (kept.code, kept.out.count("  ok  "), kept.err) == (0, 13, "")
+    assert kept.out.splitlines()[-1] == "all 13 kept"
     broken = al("check", "hiding_strategy:own", "--config-dir", configs)
     assert broken.code == 1
     assert broken.out.count("BROKEN") == 1

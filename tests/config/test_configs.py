@@ -69,14 +69,31 @@ FETCHED = [name for name in OPTIONS["model"] if name.startswith(("e5_small_en", 
 
 @pytest.mark.parametrize("name", FETCHED)
 def test_a_model_that_a_script_makes(name):
-    config = composed(f"model@acquisition={name}", "acquisition.path=.")
+    config = composed(f"model@acquisition={name}", "acquisition.path=.", "acquisition.sha256=null")
     assert (config.acquisition.name, config.acquisition.hub) == (name, None)
-    assert config.acquisition.sha256 is not None
+    with pytest.raises(UserError, match=r"^acquisition=\.: the folder has no model.safetensors"):
+        composed(f"model@acquisition={name}", "acquisition.path=.")  # whose hash is compared
     with pytest.raises(UserError, match=r"^acquisition=.*set acquisition\.path"):
         composed(f"model@acquisition={name}")
 
 
-@pytest.mark.parametrize("name", sorted({*OPTIONS["model"]} - {"hf", "none", *FETCHED}))
+# Of these nothing is pretrained.
+NEW = {"cnn": ("classification", 20), "bilstm_crf": ("tagging", 30)}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_model_that_is_new(name):
+    task, epochs = NEW[name]
+    config = composed(
+        f"model@acquisition={name}", f"model@successor={name}", f"dataset.task={task}", "strategy=entropy"
+    )
+    assert config.acquisition == config.successor
+    assert config.acquisition.training.epochs == epochs
+    shorter = composed(f"model@acquisition={name}", f"dataset.task={task}", "strategy=entropy", "training.epochs=1")
+    assert shorter.acquisition.training.epochs == 1
+
+
+@pytest.mark.parametrize("name", sorted({*OPTIONS["model"]} - {"hf", "none", *FETCHED, *NEW}))
 def test_model(name):
     """As acquisition model with its settings, and as successor beside it."""
     config = composed(f"model@acquisition={name}", f"model@successor={name}")
