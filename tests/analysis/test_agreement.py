@@ -38,7 +38,7 @@ def random_sweep(folder, number: int) -> None:
             write_json(run / "provenance.json", {**read_json(run / "provenance.json"), "host": "another"})
 
 
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", [*range(6), *(pytest.param(n, marks=pytest.mark.slow) for n in range(6, 20))])
 def test_both_pages_show_the_same(number, tmp_path):
     random_sweep(tmp_path, number)
     contrasts = contrasts_of(tmp_path)

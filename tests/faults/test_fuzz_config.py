@@ -71,7 +71,7 @@ def fuzz(examples: int) -> Any:
     return settings(max_examples=examples, deadline=None, phases=phases, suppress_health_check=checks, derandomize=True)
 
 
-@fuzz(60)
+@fuzz(30)
 @given(words=st.lists(mistakes, min_size=1, max_size=2))
 @example(words=["dataset.split_seed=-1"])
 @example(words=["rescore=inf"])
