@@ -32,6 +32,23 @@ al-bench run +experiment=demo model@acquisition=minilm_l6_linear +model@acquisit
 [extending.md](extending.md) says how to write a learner of your own.
 
 """
+SETTINGS = """
+## Settings
+
+- **linear**: a text's vector is the `mean` of its sub-words, the state of the class token (`pooling=cls`), or the
+  `last` one's, as decoders have it; a word's is the state of its first sub-word. `prompt` is put before each text
+  (`"query: "` for e5). `normalize` makes vectors as long as each other. A folder of model2vec, a table of vectors
+  without a network, works the same way. Vectors are computed once for a corpus, and shared by all runs.
+- **lora**: adapters of `rank` beside the linear layers that `targets` names, of all layers or of the last ones
+  (`layers`). All else stays as it is, in bfloat16 where the run computes in it. Decoders (Qwen, Llama) get a head,
+  too; a word is read at its last sub-word, which has seen all of it.
+- **cnn**, **bilstm_crf**: `vectors=FILE` is of word2vec (text, or binary if it ends in `.bin`) or GloVe; `ROLE.path`,
+  `package` or `hub` takes an encoder's table of sub-words instead; without either vectors are random. The words are
+  those of the training split. `freeze` leaves the vectors as they are.
+- Learning rate, epochs and the like are `training`; what is open has values of its own for `lora`, `cnn` and
+  `bilstm_crf`, and the paper's for the transformer.
+- Every fit starts from the same weights, with a new head from its own seed, whatever head a checkpoint brings.
+"""
 OFFLINE = """
 ## Encoders that need no hub
 
@@ -60,7 +77,16 @@ from more labels.
 
 
 def page() -> str:
-    parts = [HEAD.rstrip("\n"), "", *kinds(), OFFLINE.rstrip("\n"), MEASURED.rstrip("\n"), "", *measured()]
+    parts = [
+        HEAD.rstrip("\n"),
+        "",
+        *kinds(),
+        SETTINGS.rstrip("\n"),
+        OFFLINE.rstrip("\n"),
+        MEASURED.rstrip("\n"),
+        "",
+        *measured(),
+    ]
     return "\n".join(parts) + "\n"
 
 
