@@ -15,7 +15,7 @@ demo: $(VENV)/.demo ## install, then run a small real experiment to its result t
 	@echo "next: source $(BIN)/activate, which puts al-bench on the path; then: al-bench report"
 
 test: $(VENV)/.dev ## install, then run the default tests (no network, no GPU)
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 test-slow: $(VENV)/.dev ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m slow

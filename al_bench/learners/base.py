@@ -14,7 +14,7 @@ from al_bench.data.metrics import calibration_error, evaluate
 from al_bench.data.ragged import Ragged, values_of
 from al_bench.errors import reject
 from al_bench.learners.metrics import measured
-from al_bench.learners.predictions import Parts, Predictions, assembled
+from al_bench.learners.predictions import Parts, Predictions, assembled, finite
 
 Arrays = dict[str, np.ndarray]
 # Gives the arrays that were computed before, if not by this process: (a key of all that they depend on, compute).
@@ -299,6 +299,7 @@ def evaluate_on_test(model: Model, corpus: Corpus, chosen: Sequence[str] = ()) -
     chosen: those of `METRICS` that are not in every run
     """
     predictions = model.predict(Unlabelled(corpus.test.inputs), np.arange(len(corpus.test)), exact=True)
+    finite(predictions.probs)  # a model of one's own may put them together itself
     metrics = evaluate(corpus.task, corpus.label_names, corpus.test.labels, predictions.labels())
     # Of each prediction the confidence, and whether it is right; tagging: of the surviving words.
     probs, gold = values_of(predictions.probs), predictions.surviving(corpus.test.labels)

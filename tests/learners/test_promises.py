@@ -21,7 +21,7 @@ SUBJECTS: dict[str, dict[str, Any]] = {
         "characters": 8,
         "character_filters": 8,
         "hidden": 16,
-        "training": {"learning_rate": 1e-2, "dropout": 0.2},
+        "training": {"learning_rate": 2e-2, "dropout": 0.2},
     },
 }
 
