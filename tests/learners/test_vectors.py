@@ -121,6 +121,11 @@ def test_an_encoders_table(name: str, family: Callable[[str], Path]) -> None:
     rows, known = texts.of(pieces[1])
     np.testing.assert_array_equal(rows, table[tokenizer.convert_tokens_to_ids(pieces[1])])
     assert known.all()
+    # Capitals are taken off the texts: the table of bytes has no lower-case form of the sub-words themselves.
+    lexicon = Lexicon(texts, lowercase=True)
+    encoded = lexicon.encode(["Good film", "ZEBRA"], 32)
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("good film", "zebra")]
+    np.testing.assert_array_equal(lexicon.vectors[lexicon.words[encoded.tokens.values]], table[np.concatenate(ids)])
     words = ["zebra", "film", "\u200b"]
     rows, known = SubwordTable("successor", model, "tagging").of(words)
     for word, row in zip(words[:2], rows, strict=False):
