@@ -116,10 +116,10 @@ def _shards(folder: Path) -> list[str]:
     try:
         names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
         # Nothing outside the folder, and no pickles.
-        listed = bool(names) and all(re.fullmatch(r"[^/\\]+\.safetensors", name) for name in names)
+        is_index = bool(names) and all(re.fullmatch(r"[^/\\]+\.safetensors", name) for name in names)
     except (AttributeError, KeyError, TypeError, ValueError):
-        listed = False
-    if not listed:
+        is_index = False
+    if not is_index:
         raise ValueError(f"{INDEX} names no .safetensors files")
     return names
 
