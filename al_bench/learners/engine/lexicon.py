@@ -40,7 +40,7 @@ class Lexicon:
         """
         start, tagging = time.perf_counter(), bool(len(inputs)) and not isinstance(inputs[0], str)
         texts = inputs if tagging else self._split(inputs)  # type: ignore[arg-type]
-        kept = [[i for i, word in enumerate(words[:max_length]) if _is_visible(word)] for words in texts]
+        kept = [[i for i, word in enumerate(words) if _is_visible(word)][:max_length] for words in texts]
         numbers = self._spellings
         rows = [
             [numbers.setdefault(words[i], len(numbers)) for i in row] for words, row in zip(texts, kept, strict=True)
