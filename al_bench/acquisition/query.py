@@ -34,7 +34,9 @@ def query(setup: Setup, pool: Pool, cycle: Cycle, model: Model | None, clock: Cl
     view = view_of(setup, pool, model, number, clock, counts)
     with clock.phase("subsample"):
         rng = stream(seeds["subsampling"], "subsampling", number)
-        candidates = propose(config.subsampling, number, view, budget, rng, stale=number in acquiring(config))
+        # The first model takes over from none: its first round is as `refresh` says.
+        stale = number > 0 and number in acquiring(config)
+        candidates = propose(config.subsampling, number, view, budget, rng, stale=stale)
     ids, rng = candidates.ids, stream(seeds["strategy"], "strategy", number)
     with clock.phase("select"):
         selection = strategy.select(view, ids, budget, rng, chosen)

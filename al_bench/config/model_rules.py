@@ -90,12 +90,12 @@ def inherited_hashes(config: RunConfig, overrides: Sequence[str]) -> Iterator[Pr
 
     That of a folder is compared with its file (`_source`); of others nobody has the file yet.
     """
-    named = {word.lstrip("+").partition("=")[0] for word in overrides}
+    keys = {word.lstrip("+").partition("=")[0] for word in overrides}
     for role, model in models_by_role(config).items():
-        if model.path is not None or model.sha256 is None or f"{role}.sha256" in named:
+        if model.path is not None or model.sha256 is None or f"{role}.sha256" in keys:
             continue
         for key in ("package", "hub", "revision"):
-            if f"{role}.{key}" in named and getattr(model, key) is not None:
+            if f"{role}.{key}" in keys and getattr(model, key) is not None:
                 remedy = f"set {role}.sha256=null or to the hash of its weights"
                 remedy += f", and {role}.package=null, which comes first" if model.package and key != "package" else ""
                 yield f"{role}.{key}", f"is another source than that of {role}.sha256", remedy

@@ -33,12 +33,12 @@ class Trial:
         """params: the learner's own settings, and keys of `ModelConfig`, such as path=FOLDER or training.epochs=3"""
         kind = LEARNERS[name]
         keys = {one.name for one in fields(ModelConfig)} - {"name", "learner", "params"} - set(kind.parameters)
-        given = {key: value for key, value in params.items() if key in keys}
+        settings = {key: value for key, value in params.items() if key in keys}
         own = kind.typed({key: value for key, value in params.items() if key not in keys}, "params")
-        if kind.has_source(ModelConfig()) and not given.keys() & set(SOURCE):
+        if kind.has_source(ModelConfig()) and not settings.keys() & set(SOURCE):
             raise reject("check", name, "reads a model's files", f"say which: al-bench check {name} path=FOLDER")
-        training = _typed(TrainingConfig, {**TRAINING, **given.pop("training", {})}, "training")
-        model = _typed(ModelConfig, {**given, "name": "subject", "learner": name, "params": own}, "check")
+        training = _typed(TrainingConfig, {**TRAINING, **settings.pop("training", {})}, "training")
+        model = _typed(ModelConfig, {**settings, "name": "subject", "learner": name, "params": own}, "check")
         trial = cls(replace(model, training=training))
         trial.check()
         return trial
@@ -95,7 +95,7 @@ class Trial:
         return self.fitted(corpus, **facts).predict(Unlabelled(corpus.train.inputs), frozen(ids))
 
 
-def _typed(made: Any, given: Mapping[str, Any], key: str) -> Any:
+def _typed(kind: Any, values: Mapping[str, Any], key: str) -> Any:
     """A dataclass of the config's schema. Raises `UserError` for a value of another type."""
-    typed = Component(made, params=made).typed(given, key)
-    return made(**{name: typed[name] for name in given})
+    of_type = Component(kind, params=kind).typed(values, key)
+    return kind(**{name: of_type[name] for name in values})

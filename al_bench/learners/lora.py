@@ -43,6 +43,8 @@ class LoraLearner(LoraSettings, TransformerLearner):
         network, head, fitted = super().build(source, configuration)
         targets = targets_of(self.role, network, self.targets, self.layers)
         adapt(network, targets, self.rank, self.alpha, self.dropout, head)
+        # Without any effect they are in the hash by which the encoder's vectors are cached.
+        draw_adapters(network, torch.Generator().manual_seed(0))
         if self.precision == "bfloat16":
             round_frozen(network)
         return network, head, fitted

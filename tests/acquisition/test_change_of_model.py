@@ -70,11 +70,14 @@ def test_up_to_the_change_nothing_differs_from_a_run_without_one():
         assert one.metrics == other.metrics
 
 
-@pytest.mark.parametrize(("name", "whole"), [("ups", [0, 2]), ("naive", [0, 2]), ("random", [])])
-def test_scores_of_two_models_are_never_mixed(name, whole):
-    """Candidate pools that read last-known scores see the whole pool scored by the model that begins."""
+@pytest.mark.parametrize(
+    ("name", "refresh", "whole"),
+    [("ups", [0], [0, 2]), ("ups", "none", [2]), ("naive", [0], [0, 2]), ("random", "none", [])],
+)
+def test_scores_of_two_models_are_never_mixed(name, refresh, whole):
+    """Candidate pools that read last-known scores see the whole pool scored by the model that takes over."""
     gamma, heat = 0.2, 0.05 if name == "ups" else None
-    chosen = SubsamplingConfig(name, gamma, heat, refresh=[0] if whole else "none")
+    chosen = SubsamplingConfig(name, gamma, heat, refresh=refresh)
     done = Pair().collected(scheduled(subsampling=chosen))
     sizes = [len(CORPUS.train) - cycle.labelled for cycle, _ in done[:-1]]
     assert [c.number for (c, _), size in zip(done, sizes, strict=False) if len(c.scored) == size] == whole

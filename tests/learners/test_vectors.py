@@ -121,6 +121,11 @@ def test_an_encoders_table(name: str, family: Callable[[str], Path]) -> None:
     rows, known = texts.of(pieces[1])
     np.testing.assert_array_equal(rows, table[tokenizer.convert_tokens_to_ids(pieces[1])])
     assert known.all()
+    # Capitals are taken off the texts: the table of bytes has no lower-case form of the sub-words themselves.
+    lexicon = Lexicon(texts, lowercase=True)
+    encoded = lexicon.encode(["Good film", "ZEBRA"], 32)
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("good film", "zebra")]
+    np.testing.assert_array_equal(lexicon.vectors[lexicon.words[encoded.tokens.values]], table[np.concatenate(ids)])
     words = ["zebra", "film", "\u200b"]
     rows, known = SubwordTable("successor", model, "tagging").of(words)
     for word, row in zip(words[:2], rows, strict=False):
@@ -136,13 +141,20 @@ def test_a_lexicon_grows_with_corpora(tmp_path: Path) -> None:
     assert [row.tolist() for row in one.tokens.rows()] == [[1, 2, 3, 4, 5], [0], [0]]
     assert lexicon.words.tolist() == [0, 1, 2, 3, 1, 4]
     assert lexicon.known.tolist() == [False, True, False, False, False]
-    two = lexicon.encode([["a", "\u200b", "OSLO", "é"], []], 3)
+    two = lexicon.encode([["a", "\u200b", "OSLO", "é"], []], 2)
     assert [row.tolist() for row in two.tokens.rows()] == [[6, 7], [0]]
     assert two.firsts is not None
     assert [row.tolist() for row in two.firsts.rows()] == [[0, 1], []]
     assert two.places(np.arange(2)).tolist() == [0, 2], "what is invisible or beyond the length does not survive"
     assert lexicon.known.tolist() == [False, True, False, False, False, False, False], "oslo, in lower case, has none"
     assert len(lexicon.vectors) == len(lexicon.known) == 7
+
+
+def test_invisible_words_take_no_place() -> None:
+    """Else a sentence is shorter than its limit, and nobody says that its end was cut off."""
+    encoded = Lexicon(RandomVectors(4), lowercase=True).encode([["a", "\u200b", "b", "c", "d", "e"]], 4)
+    assert encoded.kept is not None
+    assert encoded.kept.tolist() == [0, 2, 3, 4]
 
 
 def table_of(lexicon: Lexicon, split: list[int], fitted: list[int], **facts: bool) -> WordTable:

@@ -116,6 +116,14 @@ def test_a_folder_without_safetensors(tmp_path: Path) -> None:
     )
 
 
+def test_adapters_beside_the_weights(bert: Path, tmp_path: Path) -> None:
+    """Their weights are in no fingerprint, and count where peft is installed alone."""
+    folder = Path(shutil.copytree(bert, tmp_path / "adapted"))
+    (folder / "adapter_config.json").write_text("{}")
+    message = line(lambda: fetch("acquisition", ModelConfig(name="m", path=str(folder))))
+    assert message.startswith(f"acquisition={folder}: the folder has adapters (adapter_config.json)")
+
+
 INDEX = "model.safetensors.index.json"
 
 

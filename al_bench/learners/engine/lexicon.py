@@ -1,6 +1,7 @@
 """The words of corpora, numbered, and their vectors."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,8 +39,8 @@ class Lexicon:
         Those that are new are numbered, and their vectors read.
         """
         start, tagging = time.perf_counter(), bool(len(inputs)) and not isinstance(inputs[0], str)
-        texts = inputs if tagging else self._source.split(inputs)  # type: ignore[arg-type]
-        kept = [[i for i, word in enumerate(words[:max_length]) if _is_visible(word)] for words in texts]
+        texts = inputs if tagging else self._split(inputs)  # type: ignore[arg-type]
+        kept = [[i for i, word in enumerate(words) if _is_visible(word)][:max_length] for words in texts]
         numbers = self._spellings
         rows = [
             [numbers.setdefault(words[i], len(numbers)) for i in row] for words, row in zip(texts, kept, strict=True)
@@ -52,10 +53,16 @@ class Lexicon:
             encoded = replace(encoded, firsts=firsts, kept=Ragged.of(kept, np.int32).values, lengths=lengths)
         return replace(encoded, seconds=time.perf_counter() - start)
 
+    def _split(self, texts: Sequence[str]) -> list[list[str]]:
+        """Pieces keep their case, since a table may lack their lower-case forms; so that of the texts goes first."""
+        lowercase = self._lowercase and self._source.pieces
+        return self._source.split([text.lower() for text in texts] if lowercase else texts)
+
     def _grow(self) -> None:
         before, first = len(self._words), not len(self.known)
         spellings = self.spellings[len(self.words) :]
-        words = [word.lower() for word in spellings] if self._lowercase else spellings
+        lowercase = self._lowercase and not self._source.pieces
+        words = [word.lower() for word in spellings] if lowercase else spellings
         numbers = [self._words.setdefault(word, len(self._words)) for word in words]
         self.words = np.concatenate([self.words, np.array(numbers, dtype=np.int64)])
         fresh = list(self._words)[before:]

@@ -132,8 +132,8 @@ def put_space_before_words(backend: Tokenizer) -> None:
 def class_token_at(tokenizer: Any) -> int | None:
     """Where the tokenizer puts its class token: 0, or -1 for the end; None where it adds none."""
     ids = tokenizer("a")["input_ids"]
-    known = tokenizer.cls_token_id
-    return next((place for place in (0, -1) if ids and known is not None and ids[place] == known), None)
+    token = tokenizer.cls_token_id
+    return next((place for place in (0, -1) if ids and token is not None and ids[place] == token), None)
 
 
 def is_causal(network: torch.nn.Module) -> bool:

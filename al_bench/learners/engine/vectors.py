@@ -16,6 +16,10 @@ WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Vectors(Protocol):
+    """pieces: whether the words of texts are an encoder's sub-words, whose case is that of its table"""
+
+    pieces: bool
+
     def split(self, texts: Sequence[str]) -> list[list[str]]:
         """The words of texts."""
         ...
@@ -27,6 +31,8 @@ class Vectors(Protocol):
 
 class RandomVectors:
     """There are none yet: each fit draws its own."""
+
+    pieces = False
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -64,7 +70,7 @@ class SubwordTable:
     """
 
     def __init__(self, role: str, model: ModelConfig, task: str) -> None:
-        source, self.task = fetch(role, model), task
+        source, self.pieces = fetch(role, model), task == "classification"
         with source.reading():
             self.tokenizer, configuration, _ = inspect_table(role, model, task)
             network: Any = load_network(source, configuration, "encoder")[0]
@@ -75,7 +81,7 @@ class SubwordTable:
         return [batch.tokens(i) for i in range(len(texts))]
 
     def of(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        if self.task == "classification":
+        if self.pieces:
             rows = [[number] for number in self.tokenizer.convert_tokens_to_ids(list(words))]
         elif words:
             alone = [[word] for word in words]

@@ -24,6 +24,7 @@ INDEX = "model.safetensors.index.json"  # of weights in several files, the shard
 TABLE = {"embeddings", "weights", "mapping"}  # tensors of a table
 PICKLED = "pytorch_model.bin"  # of hub models alone; torch reads it without running what is in it
 CONFIG = "config.json"
+ADAPTERS = "adapter_config.json"  # of peft; where that is installed, transformers loads adapters with the weights
 VOCABULARIES = (  # a tokenizer has one of these at least
     "tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "spm.model",
     "sentencepiece.bpe.model",
@@ -100,6 +101,9 @@ def fetch(role: str, model: ModelConfig) -> Source:
             raise reject(role, source.name, f"the folder has no {names[0]}", remedy)
     if broken := _broken(source):
         raise reject(role, source.name, broken, remedy)
+    if source.has(ADAPTERS):
+        broken = f"the folder has adapters ({ADAPTERS}) beside the weights, which are without them"
+        raise reject(role, source.name, broken, "save the model alone, after merge_and_unload() if it is to have them")
     return source
 
 
@@ -112,10 +116,10 @@ def _shards(folder: Path) -> list[str]:
     try:
         names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
         # Nothing outside the folder, and no pickles.
-        listed = bool(names) and all(re.fullmatch(r"[^/\\]+\.safetensors", name) for name in names)
+        is_index = bool(names) and all(re.fullmatch(r"[^/\\]+\.safetensors", name) for name in names)
     except (AttributeError, KeyError, TypeError, ValueError):
-        listed = False
-    if not listed:
+        is_index = False
+    if not is_index:
         raise ValueError(f"{INDEX} names no .safetensors files")
     return names
 
