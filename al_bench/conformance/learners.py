@@ -93,16 +93,16 @@ def gives_memory_back(trial: Trial) -> None:
 
 def held_by(learner: Learner) -> int:
     """Bytes of all arrays and tensors that are reachable from it."""
-    seen, left, size = {id(learner)}, [learner], 0
+    reached, left, size = {id(learner)}, [learner], 0
     while left:
         one = left.pop()
         if isinstance(one, np.ndarray):
             size += one.nbytes if one.base is None else 0
         elif (torch := sys.modules.get("torch")) and isinstance(one, torch.Tensor):
             size += one.nbytes
-        others = [other for other in gc.get_referents(one) if id(other) not in seen]
+        others = [other for other in gc.get_referents(one) if id(other) not in reached]
         others = [other for other in others if not isinstance(other, type | ModuleType | FunctionType)]
-        seen.update(map(id, others))
+        reached.update(map(id, others))
         left += others
     return size
 
