@@ -50,10 +50,10 @@ differences with 95 % intervals over six seeds. A strategy whose order means som
 Whether it also beats *random* is another question, which depends on model, data and budget; six seeds are few for it.
 `gold_loss` looks at the gold labels and is a bracket itself.
 
-On TREC-6 each strategy but ALPS beats its opposite. ALPS and its *random* are of another encoder: the first three layers
-of MiniLM, whose masked language model `scripts/train_mlm.py` trained on the questions (`--epochs 4`). A question has
-some ten sub-words, of which ALPS looks at the losses of one or two: too little, it seems, for clusters that mean
-something.
+On TREC-6 each strategy but ALPS beats its opposite. ALPS and its *random* are of another encoder: the first three
+layers of MiniLM, whose masked language model `scripts/train_mlm.py` trained on the questions (`--epochs 4`). A
+question has some ten sub-words, of which ALPS looks at the losses of one or two: too little, it seems, for clusters
+that mean something.
 
 On CoNLL-2003 each that looks at doubt beats its opposite, by 15 to 20 points; the coresets and k-means, which look at
 vectors of sentences alone, are 1 to 3 points above theirs (the interval of one of them holds 0); Mahalanobis distance
