@@ -114,6 +114,7 @@ bench_gpu.main()
 """
 
 
+@pytest.mark.slow
 def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path: Path) -> None:
     """Graphs and the fused kernel need the GPU; all around them does not."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}

@@ -89,7 +89,7 @@ def test_another_column_of_the_source(al, quick_run, review_folder, tmp_path):
     assert np.load(path.parent / "seed_labels" / "cycle_0000.npy").tolist() == numbers
 
 
-@pytest.mark.parametrize("when", [1, 2, 4])
+@pytest.mark.parametrize("when", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_interrupted_with_abstentions_and_pseudo_labels(al, quick_run, tiny_model, tmp_path, interrupt_successor, when):
     words = [*quick_run, "oracle=noisy", "oracle.params={rate: 0.3, abstain: 0.3}", *PRICED, "schedule.cycles=2"]
     words += ["pseudo_labeling=plasm_knn", "model@pseudo_labeler=minilm_l6", f"pseudo_labeler.path={tiny_model}"]

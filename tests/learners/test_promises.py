@@ -13,9 +13,9 @@ from al_bench.learners.families import LEARNERS
 
 # What each learner is tried with; one that needs a model's files gets a small encoder.
 SUBJECTS: dict[str, dict[str, Any]] = {
-    "transformer": {"max_length": 32, "training": {"learning_rate": 4e-3}},
+    "transformer": {"max_length": 32, "num_hidden_layers": 1, "training": {"learning_rate": 4e-3}},
     "linear": {"max_length": 32, "regularization": 1.0},
-    "lora": {"max_length": 32, "training": {"learning_rate": 1e-2}},
+    "lora": {"max_length": 32, "num_hidden_layers": 1, "training": {"learning_rate": 1e-2}},
     "cnn": {"filters": 8, "training": {"learning_rate": 1e-2, "dropout": 0.2}},
     "bilstm_crf": {
         "characters": 8,
