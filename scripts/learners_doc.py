@@ -59,7 +59,10 @@ OFFLINE = """
 | `e5_small_en` | English and Portuguese, **with case** | 12 of 384, in 4 bits | `scripts/fetch_e5.py`: likewise |
 | `e5_small_q4` | 94 languages, **with case** | 12 of 384, in 4 bits | `scripts/fetch_e5.py`: likewise |
 
-In most languages names have capitals, which models without case do not see.
+In most languages names have capitals, which models without case do not see. That is no promise: fine-tuned on 500
+sentences of CoNLL-2003 (four epochs, batches of 8, one seed; the learning rate of each chosen among 1e-4 and 3e-4 on
+400 training sentences that were held out), `e5_small_en` reached F1 52.0 on 1,500 test sentences, and `minilm_l6` 74.8.
+Under a linear head the frozen e5 is the better of the two for tagging, as the table below shows.
 """
 MEASURED = f"""
 ## What each costs, and what it is worth
@@ -68,8 +71,11 @@ Means ± standard deviations over three seeds; CPU seconds on one thread. As acq
 `{BASELINE}`, as successor each is trained on what `{BASELINE}` selected. Scores are accuracy, or F1 of spans,
 x 100 at the last budget. TREC-6: 2,000 questions, 60 to 240 labelled, breaking ties. CoNLL-2003: 1,500 sentences, 50 to
 200 labelled, MNLP. An iteration is training, scoring the pool and selecting; once the pool is tokenised and, for what
-is frozen, embedded. Three seeds separate large differences only, and budgets are small: what is fine-tuned gains most
-from more labels.
+is frozen, embedded. A fit that both roles share is charged to the first. Three seeds separate large differences only.
+
+Training is short, so that all of it takes less than an hour: five epochs, at least 60 steps. For what is fine-tuned on
+TREC-6 that is too short: it stays below a linear head. With the usual 350 steps `minilm_l6_lora` was right about 88 % of
+200 test questions after 200 labels (one seed).
 
 `python scripts/bench_learners.py DATA E5` measures all of it.
 
