@@ -74,8 +74,8 @@ x 100 at the last budget. TREC-6: 2,000 questions, 60 to 240 labelled, breaking 
 is frozen, embedded. A fit that both roles share is charged to the first. Three seeds separate large differences only.
 
 Training is short, so that all of it takes less than an hour: five epochs, at least 60 steps. For what is fine-tuned on
-TREC-6 that is too short: it stays below a linear head. With the usual 350 steps `minilm_l6_lora` was right about 88 % of
-200 test questions after 200 labels (one seed).
+TREC-6 that is too short: it stays below a linear head. With the usual 350 steps `minilm_l6_lora` was right about 88 %
+of 200 test questions after 200 labels (one seed).
 
 `python scripts/bench_learners.py DATA E5` measures all of it.
 
