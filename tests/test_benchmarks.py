@@ -136,6 +136,7 @@ def test_the_script_for_a_gpu_runs_on_a_cpu(tmp_path: Path) -> None:
     assert_growth(content)
 
 
+@pytest.mark.slow
 def test_the_engine_is_faster_than_what_people_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two layers of 256 on a CPU, float32: against padding to the maximum 7.9x and a Trainer 2.5x; half of that holds."""
     monkeypatch.syspath_prepend(str(SCRIPTS))

@@ -547,7 +547,7 @@ def test_output_that_cannot_be_written(al, quick_run, tmp_path, place):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.parametrize("longest", [1000, 2000, 3000])
+@pytest.mark.parametrize("longest", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1000, 3000)), 2000])
 def test_full_disk(al, quick_run, checkout, tmp_path, longest):
     """In a process that may write no longer file: one line, and with room the same command works."""
     script = f"""

@@ -48,7 +48,9 @@ def counts(jobs: list[Job]) -> tuple[int, int, int]:
 
 
 @pytest.mark.usefixtures("jobs")
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name", [n if i % 3 == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(EXPERIMENTS)]
+)
 def test_every_experiment_of_the_paper_plans(name):
     """With one of its seeds: it composes, passes the rules, and its fits can be weighed."""
     planned = with_one_seed(name)

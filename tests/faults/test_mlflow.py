@@ -96,7 +96,7 @@ RUINS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 @pytest.mark.usefixtures("quick_migrations")
-@pytest.mark.parametrize("ruin", RUINS)
+@pytest.mark.parametrize("ruin", [r if i < 2 else pytest.param(r, marks=pytest.mark.slow) for i, r in enumerate(RUINS)])
 def test_a_ruined_database_is_set_aside(run, database, ruin):
     assert track(run) == (True, [])
     spoil, reason = RUINS[ruin]

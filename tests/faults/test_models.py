@@ -453,7 +453,7 @@ def test_what_a_hub_does_not_have(hub, endpoint):
 
 
 @pytest.mark.parametrize("fault", ["refuses", "never answers", "has no address", "is out of order"])
-@pytest.mark.parametrize("kind", ["model", "dataset"])
+@pytest.mark.parametrize("kind", ["model", pytest.param("dataset", marks=pytest.mark.slow)])
 def test_no_network_is_said_soon(al, tiny_run, endpoint, monkeypatch, fault, kind):
     """Within five seconds, in one line with what to do."""
 
