@@ -63,18 +63,14 @@ def resolve(config: RunConfig) -> RunConfig:
         labels = replace(labels, filters=filters)
     verified = pseudo and needed(labels.filters, "verifier")
     acquisition = resolved("acquisition", config.acquisition)
+    starts = sorted(config.acquisition_from, key=int)
+    later = {start: resolved(f"{SCHEDULED}.{start}", config.acquisition_from[start]) for start in starts}
     return replace(
         config,
         dataset=dataset,
         output_dir=str(Path(config.output_dir).expanduser()),
         acquisition=acquisition,
-        acquisition_from=_changes(
-            acquisition,
-            {
-                start: resolved(f"{SCHEDULED}.{start}", config.acquisition_from[start])
-                for start in sorted(config.acquisition_from, key=int)
-            },
-        ),
+        acquisition_from=_changes(acquisition, later),
         successor=resolved("successor", config.successor, **(PAPER_ON_PSEUDO_LABELS if pseudo else {})),
         pseudo_labeler=resolved("pseudo_labeler", config.pseudo_labeler, **PAPER_PSEUDO_LABELER) if pseudo else None,
         verifier=resolved("verifier", config.verifier or config.successor) if verified else None,
